@@ -1,0 +1,214 @@
+"""What every store offers: one writer that commits whole batches, and readers that see only what was committed.
+
+The LMDB store (lmdb_store.py) keeps it on disk, the memory store (memory_store.py) for tests and simulations; one
+property suite runs both. A log entry's cursor is its key; a message with n payloads takes n cursors and is kept
+under the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from dispersy.ext.table import Heads
+from dispersy.protocol.summary import Summary
+
+HIDDEN_BY_EQUIVOCATION = 1
+"""Mark: two permitted messages in this slot (rule 13)."""
+HIDDEN_BY_ORDER = 2
+"""Mark: a higher sequence of its author and kind has an equal or lower global time (rule 14)."""
+UNDONE = 4
+DENIED = 8
+OWN = 128
+"""Mark: published by this node."""
+
+
+class EntryType(IntEnum):
+    """First byte of a log entry; numbered once."""
+
+    MESSAGE = 1
+    DENIED = 2
+    RESTORED = 3
+    UNDONE = 4
+    REMOVED = 5
+    CONTROL_STATE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CommunityRecord:
+    """What this node keeps about a community it has joined (number: see identifiers)."""
+
+    number: int
+    community_id: bytes
+    name: str
+    member_id: bytes
+    definition: bytes = b""
+    """The newest definition message, whole; empty until it is known."""
+    bootstrap: tuple[str, ...] = ()
+    """Addresses HOST:PORT to walk to first."""
+    is_master: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommunityState:
+    """clock: global time this node has reached; summary: of the live set. Both as of the last commit."""
+
+    clock: int = 0
+    summary: Summary = field(default_factory=Summary)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBlock:
+    """Messages of one community that became durable together.
+
+    records      packed message_records (dispersy.protocol.records.MESSAGE), offsets into arena
+    marks        one byte a record
+    arrival_ms   unix time in milliseconds
+    """
+
+    community: int
+    records: bytes
+    arena: bytes
+    marks: bytes
+    arrival_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """A later change to a message: type is DENIED, RESTORED or UNDONE; reason is a short name ('equivocation', 'order')."""
+
+    type: EntryType
+    community: int
+    message_id: bytes
+    message_cursor: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A client's publish request that this batch answers: the first of its messages' cursors and how many messages."""
+
+    request_id: bytes
+    first_cursor: int
+    message_count: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """All that one commit makes durable, applied in the order of the fields."""
+
+    communities: list[CommunityRecord] = field(default_factory=list)
+    blocks: list[MessageBlock] = field(default_factory=list)
+    requests: list[RequestRecord] = field(default_factory=list)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """(cursor of a stored message, its new marks)"""
+    unlive: list[int] = field(default_factory=list)
+    """Cursors of messages that are no longer live: out of the order, the summary and the slots; still in the log."""
+    events: list[EventEntry] = field(default_factory=list)
+    clocks: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the log as a reader gets it.
+
+    message entries   message_id, marks, arrival_ms, message (whole bytes); message_cursor = cursor; reason ""
+    event entries     message_id, message_cursor, reason; message b""
+    removed entries   message_cursor = first removed cursor, cursor of the entry = last one
+    """
+
+    cursor: int
+    type: EntryType
+    community: int
+    message_id: bytes
+    marks: int
+    arrival_ms: int
+    message: bytes
+    message_cursor: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotEntry:
+    """A live data message's place in its lane (community, author, kind)."""
+
+    sequence: int
+    global_time: int
+    message_id: bytes
+    cursor: int
+
+
+class StoreReader(Protocol):
+    """Reads of what was committed when `refresh` was last called (or the reader was opened)."""
+
+    def refresh(self) -> None:
+        """See all that is committed by now. Call once a step: an old snapshot pins pages."""
+
+    def release(self) -> None:
+        """Let go of the snapshot until the next refresh."""
+
+    def last_cursor(self) -> int: ...
+
+    def communities(self) -> list[CommunityRecord]: ...
+
+    def state(self, community: int) -> CommunityState: ...
+
+    def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        """The live messages with low <= order key < high, in order, at most limit of them.
+
+        low, high  24-byte order keys (protocol.identifiers); ORDER_TOP as high includes everything
+        returns    packed 40-byte keys (u64 global time big-endian ‖ 32-byte id), packed native u64 cursors, and
+                   whether the range ends here (False: there is more)
+        """
+
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        """Whole messages by cursor; KeyError for a cursor that is none."""
+
+    def held(self, community: int, records: bytes) -> bytes:
+        """One byte a packed message_record (ids filled): 1 if it is live here."""
+
+    def log(self, first: int, limit: int) -> list[LogEntry]:
+        """Entries with cursor >= first, in order, at most limit."""
+
+    def close(self) -> None: ...
+
+
+class StoreWriter(StoreReader, Protocol):
+    """The one writer. Its reads see its own commits at once."""
+
+    def commit(self, batch: Batch) -> tuple[int, int]:
+        """Make the batch durable; (first cursor it was given, last cursor of the log now).
+
+        Cursors go to blocks in order, record by record (one a payload), then to events. The summary of every touched
+        community follows. StorageError when the disk refuses: then nothing of the batch has happened.
+        """
+
+    def find_ids(self, ids: bytes) -> list[int | None]:
+        """Cursors of packed 32-byte message ids, None where not held."""
+
+    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
+        """What is live in a slot: at most two, lowest id first."""
+
+    def neighbours(
+        self, community: int, author: bytes, kind: int, sequence: int
+    ) -> tuple[SlotEntry | None, SlotEntry | None]:
+        """The nearest live messages with a strictly lower and a strictly higher sequence, for regular lanes.
+
+        (In a lane with an equivocation use lane(): which of two in a slot is given is not specified.)
+        """
+
+    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
+        """All live messages of a lane by rising (sequence, id)."""
+
+    heads: Heads
+    """Highest sequence and global time of every lane with anything live or held back by it. The intake advances and
+    puts; the store makes what changed durable with the commit that brought it, and rebuilds it at start. An irregular
+    mark (heads.put) is durable with the next commit."""
+
+    def reload(self) -> None:
+        """Throw away what is in memory and read it again: after a commit that failed."""
+
+    def requests(self) -> list[RequestRecord]:
+        """The newest 100,000 publish requests, oldest first."""
