@@ -1,0 +1,1 @@
+"""Dispersy, the Distributed Permission System: communities without servers."""

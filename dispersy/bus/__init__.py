@@ -1,0 +1,1 @@
+"""What the roles say to each other over ZeroMQ: batches and their frames, sockets, sharding."""

@@ -1,0 +1,1 @@
+"""The service around the roles: configuration, supervision, the gateway for applications."""

@@ -1,0 +1,1 @@
+"""The roles, one file each, and the loop that drives them."""
