@@ -1,6 +1,6 @@
 """Digests over packed arrays by libsodium, without the GIL: message ids, summary sums, tokens (see digest.pyi)."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 include "sodium.pxi"
@@ -127,26 +127,12 @@ def sum_many(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
     return (int(high) << 64 | int(low)) & ((1 << 96) - 1)
 
 
-cdef void _store_big_endian(uint8_t *out, uint64_t value) noexcept nogil:
-    cdef int position
-    for position in range(8):
-        out[position] = <uint8_t>(value >> (56 - 8 * position))
-
-
 cdef void _tokens(
-    const uint8_t *addresses, Py_ssize_t count, const uint8_t *tag, uint64_t epoch, const uint8_t *secret, uint8_t *out,
+    const uint8_t *addresses, Py_ssize_t count, const uint8_t *tag, uint64_t epoch, const uint8_t *secret, uint8_t *tokens,
 ) noexcept nogil:
-    cdef uint8_t hashed[ADDRESS_SIZE + TAG_SIZE + 8]
-    cdef uint8_t *token
     cdef Py_ssize_t index
-    memcpy(hashed + ADDRESS_SIZE, tag, TAG_SIZE)
-    _store_big_endian(hashed + ADDRESS_SIZE + TAG_SIZE, epoch)
     for index in range(count):
-        memcpy(hashed, addresses + index * ADDRESS_SIZE, ADDRESS_SIZE)
-        token = out + index * TOKEN_SIZE
-        siphash(token, hashed, sizeof(hashed), secret)
-        # Bit 63 tells the receiver which of two epochs to check against, so that it hashes once.
-        token[0] = (token[0] & 0x7F) | <uint8_t>((epoch & 1) << 7)
+        make_token(siphash, addresses + index * ADDRESS_SIZE, tag, epoch, secret, tokens + index * TOKEN_SIZE)
 
 
 def tokens_many(

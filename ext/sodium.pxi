@@ -5,7 +5,8 @@
 # for each that the kernel calls. nacl._sodium is a private module, therefore pyproject.toml pins PyNaCl. Taking them
 # so saves a system package, and all nodes of a machine check signatures by one libsodium.
 
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint8_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 import nacl._sodium as _sodium
 
@@ -49,3 +50,22 @@ cdef void *sodium_function(str name) except NULL:
 # Chooses the fastest implementations for this processor; until then libsodium uses its portable ones.
 if _sodium.lib.sodium_init() < 0:
     raise ImportError("libsodium, as PyNaCl brings it, cannot be initialised")
+
+
+cdef inline void make_token(
+    crypto_shorthash_siphash24_t siphash, const uint8_t *address, const uint8_t *tag, uint64_t epoch,
+    const uint8_t *secret, uint8_t *token,
+) noexcept nogil:
+    """The 8-byte token of an 18-byte address in the community of an 8-byte tag (docs/wire.md, Tokens and spoofing).
+
+    Here, so that the kernel that gives tokens and the one that checks them cannot differ.
+    """
+    cdef uint8_t hashed[34]
+    cdef int position
+    memcpy(hashed, address, 18)
+    memcpy(hashed + 18, tag, 8)
+    for position in range(8):
+        hashed[26 + position] = <uint8_t>(epoch >> (56 - 8 * position))
+    siphash(token, hashed, 34, secret)
+    # Bit 63 tells the checker which of two epochs to hash for, so that it hashes once.
+    token[0] = <uint8_t>((token[0] & 0x7F) | ((epoch & 1) << 7))
