@@ -1,0 +1,111 @@
+"""What the roles say to each other: the first part of each ZeroMQ message names it, one contiguous part holds a batch.
+
+Hot batches are packed structs (native byte order: they never leave the machine); rare ones are MessagePack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from struct import Struct
+
+import msgspec
+
+# network -> worker
+VERIFY = b"V"
+"""[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*]"""
+INTRODUCTIONS = b"I"
+"""[INTRODUCTIONS, Introduction list]: to the verifier to be checked, back to the network those that hold"""
+SYNC = b"S"
+"""[SYNC, u32 community number, SyncFrame list]: other frames for the responder"""
+ENVELOPES = b"E"
+"""[ENVELOPES, u32 community number, (18 B source ‖ envelope_record)*]: what is on its way to the verifiers"""
+PEERS = b"P"
+"""[PEERS, u32 community number, PeerHeard list]"""
+
+# worker -> network
+CREDIT = b"C"
+"""[CREDIT, CREDIT_HEADER]: which incarnation of the worker has finished how many VERIFY batches"""
+
+# worker -> network, socket outbound: [u32 community number, (18 B address ‖ u16 length ‖ frames)*]
+
+# worker -> writer, socket intake
+MESSAGES = b"M"
+"""[MESSAGES, MESSAGES_HEADER, packed message_records, arena]"""
+CLOCK = b"K"
+"""[CLOCK, u32 community number, u64 global time]: where a newcomer's clock should start"""
+
+# writer -> everyone, socket notes: [COMMIT, CommitNote]
+COMMIT = b"commit"
+
+NUMBER = Struct("=I")
+VERIFY_HEADER = Struct("=II")
+"""community number, messages in the area"""
+MESSAGES_HEADER = Struct("=II")
+"""community number, messages that this accounts for (those dropped on the way included)"""
+CREDIT_HEADER = Struct("=QQ")
+"""incarnation, batches finished since its start"""
+CLOCK_HEADER = Struct("=IQ")
+OUTBOUND_ITEM = Struct("=18sH")
+ENVELOPE_ITEM_SIZE = 18 + 96
+
+
+class Introduction(msgspec.Struct, array_like=True, frozen=True):
+    """An introduction frame whose signature is to be checked."""
+
+    community: int
+    source: bytes
+    header_token: bytes
+    type: int
+    body: bytes
+
+
+class SyncFrame(msgspec.Struct, array_like=True, frozen=True):
+    """A frame for the responder, its datagram's token valid."""
+
+    source: bytes
+    type: int
+    body: bytes
+
+
+class PeerHeard(msgspec.Struct, array_like=True, frozen=True):
+    """A verified neighbour, and the summary it gave, if any (24 bytes or empty)."""
+
+    source: bytes
+    summary: bytes
+
+
+class CommitNote(msgspec.Struct, frozen=True):
+    """What a commit changed.
+
+    last_cursor           the log's end
+    communities_version   changes when a community or definition was added
+    processed             community number -> messages from verifiers that were stored or dropped since the writer began
+    summaries             community number -> 24-byte summary, of those that changed
+    """
+
+    last_cursor: int
+    communities_version: int
+    processed: dict[int, int]
+    summaries: dict[int, bytes]
+
+
+introductions_decoder = msgspec.msgpack.Decoder(list[Introduction])
+sync_decoder = msgspec.msgpack.Decoder(list[SyncFrame])
+peers_decoder = msgspec.msgpack.Decoder(list[PeerHeard])
+commit_decoder = msgspec.msgpack.Decoder(CommitNote)
+encode = msgspec.msgpack.Encoder().encode
+
+
+def pack_outbound(items: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """(18-byte address, frames) pairs in one part."""
+    return b"".join(OUTBOUND_ITEM.pack(address, len(frames)) + frames for address, frames in items)
+
+
+def unpack_outbound(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs of pack_outbound(), in order."""
+    position = 0
+    while position < len(data):
+        address, size = OUTBOUND_ITEM.unpack_from(data, position)
+        position += OUTBOUND_ITEM.size
+        yield address, data[position : position + size]
+        position += size

@@ -1,0 +1,83 @@
+"""ZeroMQ sockets with the options that every role needs: bounded, no lingering, gone peers noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+
+BATCHES_QUEUED_MAX = 64
+"""High-water mark of a hot socket: batches of up to some 60 KB, so at most a few MB a connection."""
+NOTES_QUEUED_MAX = 1_000
+SEND_RETRY_MS = 50
+
+
+def bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int) -> zmq.Socket[bytes]:
+    """A socket that waits at `endpoint` for those that connect."""
+    socket = _socket(context, kind, queued_max=queued_max)
+    if kind == zmq.ROUTER:
+        # Without it a message to a peer that is gone disappears without a word; with hand-over a restarted peer
+        # takes its name back from the connection that has not been noticed to be dead.
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket.bind(endpoint)
+    return socket
+
+
+def connected(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int, identity: bytes = b""
+) -> zmq.Socket[bytes]:
+    """A socket that connects to `endpoint` as soon as somebody is bound there, and again after every break."""
+    socket = _socket(context, kind, queued_max=queued_max)
+    if identity:
+        socket.setsockopt(zmq.IDENTITY, identity)
+    if kind == zmq.SUB:
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+    else:
+        # Nothing is queued towards a peer that is not there: it would be lost with the connection.
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    socket.connect(endpoint)
+    return socket
+
+
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, *, queued_max: int) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, queued_max)
+    socket.setsockopt(zmq.RCVHWM, queued_max)
+    return socket
+
+
+def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
+    """Send without waiting; False when the peer is gone or full, and then nothing was sent."""
+    try:
+        socket.send_multipart(parts, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EHOSTUNREACH:
+            return False
+        raise
+    return True
+
+
+def send_when_possible(socket: zmq.Socket[bytes], parts: list[bytes], *, ended: Callable[[], bool]) -> bool:
+    """Wait until the peer takes it: back-pressure towards a role that never waits for us. False when `ended` says so."""
+    while not send_or_drop(socket, parts):
+        if ended():
+            return False
+        socket.poll(SEND_RETRY_MS, zmq.POLLOUT)
+    return True
+
+
+def receive_all(socket: zmq.Socket[bytes], *, count_max: int) -> list[list[bytes]]:
+    """Up to `count_max` waiting multipart messages, at once."""
+    received: list[list[bytes]] = []
+    while len(received) < count_max:
+        try:
+            received.append(socket.recv_multipart(zmq.NOBLOCK))
+        except zmq.Again:
+            break
+    return received

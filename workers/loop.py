@@ -1,0 +1,143 @@
+"""The one loop that drives every role: wait, call back what is ready, flush, tick.
+
+A role has a name and `open(loop)`, in which it registers its sockets and timers. No asyncio: a poller over ZeroMQ
+sockets and descriptors is lighter. A role's exception ends the process: the supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+import zmq
+
+Callback = Callable[[], None]
+IDLE_WAIT_S = 1.0
+"""The longest wait without a timer: bounds how late a signal that fell between two waits is seen."""
+
+
+class Role(Protocol):
+    """What the loop drives."""
+
+    name: str
+
+    def open(self, loop: Loop) -> None:
+        """Register sockets, timers and flushes."""
+
+    def close(self) -> None:
+        """Let go of what must not be left to the process's end."""
+
+
+class Loop:
+    """One per process; several roles may share it.
+
+    life_fd    read end of a pipe whose write end the supervisor holds: when it closes, the process ends
+    """
+
+    def __init__(self, life_fd: int | None = None) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._poller = zmq.Poller()
+        self._callbacks: dict[zmq.Socket[bytes] | int, Callback] = {}
+        self._timers: list[_Timer] = []
+        self._deadlines: list[tuple[Callable[[], float | None], Callback]] = []
+        self._flushes: list[Callback] = []
+        self._busy = False
+        self._ended = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.watch(self._wake_read, self._drain_wake)
+        if life_fd is not None:
+            self.watch(life_fd, self.stop)
+
+    def watch(self, source: zmq.Socket[bytes] | int, callback: Callback) -> None:
+        """Call back whenever `source` is readable; the callback takes a bounded portion."""
+        self._callbacks[source] = callback
+        self._poller.register(source, zmq.POLLIN)
+
+    def unwatch(self, source: zmq.Socket[bytes] | int) -> None:
+        """Stop watching; nothing happens when it was not watched."""
+        if self._callbacks.pop(source, None) is not None:
+            self._poller.unregister(source)
+
+    def every(self, seconds: float, callback: Callback) -> None:
+        """Call back about every `seconds`, first after that time."""
+        self._timers.append(_Timer(seconds, monotonic() + seconds, callback))
+
+    def deadline(self, next_deadline: Callable[[], float | None], callback: Callback) -> None:
+        """Call back when the time (monotonic seconds) that `next_deadline` names is reached; it is asked every turn."""
+        self._deadlines.append((next_deadline, callback))
+
+    def flush(self, callback: Callback) -> None:
+        """Call back at the end of every turn, after all that was ready."""
+        self._flushes.append(callback)
+
+    def again(self) -> None:
+        """Do not wait in the next turn: work is left."""
+        self._busy = True
+
+    def stop(self) -> None:
+        """End after this turn. Safe in signal handlers."""
+        self._ended = True
+        os.write(self._wake_write, b"!")
+
+    def ended(self) -> bool:
+        return self._ended
+
+    def run(self, *roles: Role) -> None:
+        """Drive the roles until SIGTERM, SIGINT, the supervisor's end or stop()."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        for role in roles:
+            role.open(self)
+        try:
+            while not self._ended:
+                self._turn()
+        finally:
+            for role in reversed(roles):
+                role.close()
+            self.context.destroy(linger=0)
+
+    def _turn(self) -> None:
+        for source, _ in self._poller.poll(self._wait_ms()):
+            callback = self._callbacks.get(source)
+            if callback is not None:
+                callback()
+        now = monotonic()
+        for timer in self._timers:
+            if timer.due <= now:
+                # From now, not from when it was due: a suspended machine must not be punished with a burst.
+                timer.due = now + timer.interval
+                timer.callback()
+        for next_deadline, callback in self._deadlines:
+            due = next_deadline()
+            if due is not None and due <= now:
+                callback()
+        for callback in self._flushes:
+            callback()
+
+    def _wait_ms(self) -> int:
+        if self._busy:
+            self._busy = False
+            return 0
+        now = monotonic()
+        wait = min([IDLE_WAIT_S, *(timer.due - now for timer in self._timers)])
+        for next_deadline, _ in self._deadlines:
+            due = next_deadline()
+            if due is not None:
+                wait = min(wait, due - now)
+        # Rounded up: waking a little early would spin until the moment is there.
+        return max(0, int(wait * 1000 + 0.999))
+
+    def _drain_wake(self) -> None:
+        os.read(self._wake_read, 4096)
+
+
+class _Timer:
+    __slots__ = ("callback", "due", "interval")
+
+    def __init__(self, interval: float, due: float, callback: Callback) -> None:
+        self.interval = interval
+        self.due = due
+        self.callback = callback

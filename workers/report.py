@@ -1,0 +1,61 @@
+"""What a role says of itself once a second: time and count of each step, counters, and what is its own to tell."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from time import perf_counter, process_time, time
+from typing import Any
+
+import msgspec
+import zmq
+
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import connected, send_or_drop
+from dispersy.workers.loop import Loop
+
+REPORT_INTERVAL_S = 1.0
+
+
+class Reporter:
+    """Counters and step times of one role.
+
+    steps      name -> [seconds, count], since the start
+    counters   name -> count, since the start
+    """
+
+    def __init__(self, role: str, settings: RoleSettings, extra: Callable[[], dict[str, Any]] | None = None) -> None:
+        self.role = role
+        self.steps: dict[str, list[float]] = {}
+        self.counters: Counter[str] = Counter()
+        self._settings = settings
+        self._extra = extra
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def open(self, loop: Loop) -> None:
+        self._socket = connected(loop.context, zmq.PUSH, self._settings.socket("reports"), queued_max=4)
+        loop.every(REPORT_INTERVAL_S, self.send)
+
+    def step(self, name: str, began: float, count: int) -> float:
+        """Account the time since `began` (perf_counter) for `count` things; returns the time now."""
+        now = perf_counter()
+        entry = self.steps.setdefault(name, [0.0, 0.0])
+        entry[0] += now - began
+        entry[1] += count
+        return now
+
+    def send(self) -> None:
+        """Say it now; lost when nobody listens."""
+        assert self._socket is not None
+        report: dict[str, Any] = {
+            "role": self.role,
+            "pid": os.getpid(),
+            "time": time(),
+            "cpu_seconds": process_time(),
+            "steps": self.steps,
+            "counters": dict(self.counters),
+        }
+        if self._extra is not None:
+            report |= self._extra()
+        send_or_drop(self._socket, [msgspec.msgpack.encode(report)])
