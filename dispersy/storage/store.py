@@ -15,15 +15,6 @@ from typing import Protocol
 from dispersy.ext.table import Heads
 from dispersy.protocol.summary import Summary
 
-HIDDEN_BY_EQUIVOCATION = 1
-"""Mark: two permitted messages in this slot (rule 13)."""
-HIDDEN_BY_ORDER = 2
-"""Mark: a higher sequence of its author and kind has an equal or lower global time (rule 14)."""
-UNDONE = 4
-DENIED = 8
-OWN = 128
-"""Mark: published by this node."""
-
 
 class EntryType(IntEnum):
     """First byte of a log entry; numbered once."""
@@ -64,7 +55,7 @@ class MessageBlock:
     """Messages of one community that became durable together.
 
     records      packed message_records (dispersy.protocol.records.MESSAGE), offsets into arena
-    marks        one byte a record
+    marks        one byte a record (protocol.marks)
     arrival_ms   unix time in milliseconds
     """
 
