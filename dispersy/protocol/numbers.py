@@ -1,0 +1,118 @@
+"""Every type number and flag of the wire format; a number once given is never given again (docs/wire.md)."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class FrameType(IntEnum):
+    """First byte of a frame."""
+
+    TOKEN = 1
+    INTRODUCTION_REQUEST = 2
+    INTRODUCTION_RESPONSE = 3
+    PUNCTURE_REQUEST = 4
+    SYNC_REQUEST = 5
+    MESSAGES = 6
+    BUSY = 7
+    HAVE = 8
+    PUSH = 9
+    SYMBOLS_REQUEST = 10
+    SYMBOLS = 11
+    RANGE_REQUEST = 12
+    TREE_REQUEST = 13
+    TREE = 14
+    AUDIT_REQUEST = 15
+    AUDIT = 16
+    FRAGMENT_REQUEST = 17
+    FRAGMENT = 18
+    REQUEST_MISSING = 19
+    SIGNATURE_REQUEST = 20
+    SIGNATURE_RESPONSE = 21
+    PING = 22
+    PONG = 23
+    RELAY = 24
+    SIMILARITY = 25
+
+    @property
+    def label(self) -> str:
+        """Its name in docs, counters and logs."""
+        return self.name.lower().replace("_", "-")
+
+
+FRAMES_SPOKEN = frozenset(
+    {
+        FrameType.TOKEN,
+        FrameType.INTRODUCTION_REQUEST,
+        FrameType.INTRODUCTION_RESPONSE,
+        FrameType.PUNCTURE_REQUEST,
+        FrameType.SYNC_REQUEST,
+        FrameType.MESSAGES,
+        FrameType.BUSY,
+        FrameType.AUDIT_REQUEST,
+        FrameType.AUDIT,
+        FrameType.REQUEST_MISSING,
+    }
+)
+"""What this version sends and accepts; the others are skipped by their length and counted."""
+
+
+class ControlKind(IntEnum):
+    """Dispersy's own kinds; 6 to 63 are reserved."""
+
+    DEFINITION = 0
+    AUTHORIZE = 1
+    REVOKE = 2
+    UNDO = 3
+    SETTINGS = 4
+    DESTROY = 5
+
+
+COMMUNITY_KIND_MIN = 64
+"""From here to KIND_MAX the community's definition gives the numbers."""
+KIND_MAX = 255
+
+
+class MessageFlag(IntFlag):
+    """Second byte of a message."""
+
+    TWO_AUTHORS = 1
+    NO_AUTHOR = 2
+    RECIPIENT = 4
+    N_HOP = 8
+
+
+class IntroductionFlag(IntFlag):
+    """Flags of introductions; bits 3 and 4 hold the ConnectionType."""
+
+    ASKS_INTRODUCTION = 1
+    ASKS_ANNOUNCEMENTS = 2
+    SUMMARY = 4
+
+
+CONNECTION_TYPE_SHIFT = 3
+
+
+class ConnectionType(IntEnum):
+    """What a node knows of the NAT it is behind."""
+
+    UNKNOWN = 0
+    PUBLIC = 1
+    SYMMETRIC = 2
+
+
+class MessagesFlag(IntFlag):
+    """Flags of a messages frame."""
+
+    END_OF_RANGE = 1
+    LAST_OF_ANSWER = 2
+    SUMMARY = 4
+
+
+class Missing(IntEnum):
+    """What a request-missing asks for."""
+
+    MESSAGE = 0
+    SEQUENCE = 1
+    LAST = 2
+    PROOF = 3
