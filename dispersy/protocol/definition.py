@@ -1,0 +1,365 @@
+"""A community's definition: its kinds and their policies, as one canonical MessagePack map (docs/wire.md).
+
+Whoever writes one builds Kind and Definition, and gets a UsageError that says what is wrong. Whoever receives
+one calls accept_definition(), and gets a WireError with a named reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import msgspec
+
+from dispersy.errors import UsageError, WireError
+from dispersy.protocol.identifiers import GlobalTime, MessageId
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
+from dispersy.protocol.policies import (
+    GROUP_KEYS,
+    Choice,
+    choose,
+    not_enforced,
+    policy_by_number,
+)
+
+FORMAT_VERSION = 1
+BATCH_WINDOW_MS_MAX = 0xFFFF
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NUMBER_KEY, _NAME_KEY, _BATCH_WINDOW_KEY, _FROZEN_KEY = 1, 2, 9, 10
+_KIND_KEYS = [_NUMBER_KEY, _NAME_KEY, *GROUP_KEYS.values(), _BATCH_WINDOW_KEY, _FROZEN_KEY]
+
+_PolicyMap = dict[int, int | str]
+_KindMap = dict[int, int | str | _PolicyMap]
+_DefinitionMap = dict[int, int | str | list[_KindMap]]
+# Typed down to the leaves, so a decoded value is never a float, a boolean or deeper than this.
+_decoder = msgspec.msgpack.Decoder(_DefinitionMap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A named message type of a community: a number from 64 to 255, and a choice in each group of policies.
+
+    batch_window_ms  how long a message may wait for company before it is sent
+    frozen           no new messages
+    """
+
+    number: int
+    name: str
+    authentication: Choice = field(default_factory=lambda: choose("authentication", "member"))
+    resolution: Choice = field(default_factory=lambda: choose("resolution", "public"))
+    distribution: Choice = field(default_factory=lambda: choose("distribution", "full-sync"))
+    destination: Choice = field(default_factory=lambda: choose("destination", "community"))
+    pruning: Choice = field(default_factory=lambda: choose("pruning", "none"))
+    payload: Choice = field(default_factory=lambda: choose("payload", "utf-8"))
+    batch_window_ms: int = 0
+    frozen: bool = False
+
+    def choices(self) -> dict[str, Choice]:
+        """Its choices by group, in the order of their keys."""
+        return {
+            "authentication": self.authentication,
+            "resolution": self.resolution,
+            "distribution": self.distribution,
+            "destination": self.destination,
+            "pruning": self.pruning,
+            "payload": self.payload,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A community's name and kinds, ascending by number."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+
+    def kind_by_name(self, name: str) -> Kind:
+        """UsageError lists the kinds that exist."""
+        for kind in self.kinds:
+            if kind.name == name:
+                return kind
+        exist = ", ".join(kind.name for kind in self.kinds) or "none"
+        raise UsageError(
+            f"kind '{name}' does not exist in '{self.name}'; there are: {exist}", code="kind-unknown"
+        )
+
+    def kind_by_number(self, number: int) -> Kind | None:
+        for kind in self.kinds:
+            if kind.number == number:
+                return kind
+        return None
+
+
+def default_definition(name: str) -> Definition:
+    """What a community gets whose founder asks for nothing else: one kind `text`, open to all, for all."""
+    definition = Definition(name, (Kind(number=COMMUNITY_KIND_MIN, name="text"),))
+    check_definition(definition)
+    return definition
+
+
+def encode_definition(definition: Definition) -> bytes:
+    """The payload of a definition message.
+
+    raises  UsageError for what check_definition() refuses
+    """
+    check_definition(definition)
+    return _encode(definition)
+
+
+def decode_definition(payload: bytes) -> Definition:
+    """A definition from its canonical bytes, whatever policies it has.
+
+    raises  WireError, reason definition-...: malformed, not-canonical, version, key, or as check_definition()
+    """
+    try:
+        return _read_definition(payload)
+    except UsageError as error:
+        raise WireError(error.code) from error
+
+
+def accept_definition(payload: bytes, current: Definition | None = None) -> Definition:
+    """A received definition that this version enforces, and that may follow the current one.
+
+    raises  WireError as decode_definition(); also definition-not-enforced and definition-change
+    """
+    definition = decode_definition(payload)
+    try:
+        require_enforced(definition)
+        if current is not None:
+            check_change(current, definition)
+    except UsageError as error:
+        raise WireError(error.code) from error
+    return definition
+
+
+def check_definition(definition: Definition) -> None:
+    """Whether a definition makes sense.
+
+    raises  UsageError, code definition-...: name, kind-number, order, duplicate, contradiction, parameter
+    """
+    _check_name(definition.name, "the community")
+    for kind in definition.kinds:
+        _check_name(kind.name, f"kind {kind.number}")
+        if not COMMUNITY_KIND_MIN <= kind.number <= KIND_MAX:
+            raise UsageError(
+                f"kind '{kind.name}': number {kind.number} is outside {COMMUNITY_KIND_MIN} to {KIND_MAX}",
+                code="definition-kind-number",
+            )
+        if not 0 <= kind.batch_window_ms <= BATCH_WINDOW_MS_MAX:
+            raise UsageError(
+                f"kind '{kind.name}': batch_window_ms must be a number from 0 to {BATCH_WINDOW_MS_MAX}",
+                code="definition-parameter",
+            )
+        if contradiction := _contradiction(kind):
+            raise UsageError(f"kind '{kind.name}': {contradiction}", code="definition-contradiction")
+    for kind, following in pairwise(definition.kinds):
+        if kind.number == following.number:
+            raise UsageError(
+                f"kinds '{kind.name}' and '{following.name}' have the same number {kind.number}",
+                code="definition-duplicate",
+            )
+        if kind.number > following.number:
+            raise UsageError("kinds must ascend by number", code="definition-order")
+    seen: set[str] = set()
+    for kind in definition.kinds:
+        if kind.name in seen:
+            raise UsageError(f"two kinds are named '{kind.name}'", code="definition-duplicate")
+        seen.add(kind.name)
+
+
+def require_enforced(definition: Definition) -> None:
+    """UsageError definition-not-enforced names the first policy that this version does not enforce."""
+    for kind in definition.kinds:
+        faults = [fault for choice in kind.choices().values() if (fault := not_enforced(choice))]
+        if kind.batch_window_ms:
+            faults.append(f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; use 0")
+        if kind.frozen:
+            faults.append("frozen is not enforced by this version; leave it out")
+        if faults:
+            raise UsageError(f"kind '{kind.name}': {faults[0]}", code="definition-not-enforced")
+
+
+def check_change(current: Definition, newer: Definition) -> None:
+    """Whether a newer definition may follow: kinds stay what they are for messages that exist already.
+
+    It may rename the community, add kinds, freeze them, and change distribution, pruning, limits and fan-out.
+    raises  UsageError definition-change
+    """
+    for kind in current.kinds:
+        successor = newer.kind_by_number(kind.number)
+        if successor is None:
+            fault = "it cannot be removed, only frozen: numbers are never reused"
+        elif successor.name != kind.name:
+            fault = f"it cannot be renamed to '{successor.name}'"
+        elif successor.authentication != kind.authentication:
+            fault = "its authentication cannot change"
+        elif successor.resolution != kind.resolution:
+            fault = "its resolution changes by settings only"
+        elif successor.destination.policy != kind.destination.policy:
+            fault = "its destination cannot change"
+        elif successor.payload.policy != kind.payload.policy:
+            fault = "its payload format cannot change"
+        elif kind.frozen and not successor.frozen:
+            fault = "it is frozen for good"
+        else:
+            continue
+        raise UsageError(f"kind '{kind.name}': {fault}", code="definition-change")
+
+
+class Placed(Protocol):
+    """What stands somewhere in a community's order, as a Message does."""
+
+    @property
+    def global_time(self) -> GlobalTime: ...
+    @property
+    def id(self) -> MessageId: ...
+
+
+def is_newer(message: Placed, *, than: Placed) -> bool:
+    """Whether a definition message replaces another: the newest global time counts, then the lower id."""
+    if message.global_time != than.global_time:
+        return message.global_time > than.global_time
+    return message.id < than.id
+
+
+def check_payload(kind: Kind, payload: bytes) -> str | None:
+    """Why every node refuses this payload of a kind, None if none does: payload-size or payload-utf-8."""
+    return check_payloads(kind, (payload,))
+
+
+def check_payloads(kind: Kind, payloads: Sequence[bytes]) -> str | None:
+    """The same for all payloads of one message: the first reason found."""
+    if max(map(len, payloads)) > kind.payload.number("size_max"):
+        return "payload-size"
+    if kind.payload.name == "utf-8":
+        # A zero byte ends whatever a payload left open, so all are UTF-8 exactly when the whole is.
+        try:
+            b"\0".join(payloads).decode()
+        except UnicodeDecodeError:
+            return "payload-utf-8"
+    return None
+
+
+def check_payload_groups(kind: Kind, groups: Sequence[Sequence[bytes]]) -> list[str | None]:
+    """check_payloads() for many messages of one kind; the usual case, nothing wrong, is decided at once."""
+    together = [payload for payloads in groups for payload in payloads]
+    if not together or check_payloads(kind, together) is None:
+        return [None] * len(groups)
+    return [check_payloads(kind, payloads) for payloads in groups]
+
+
+def _check_name(name: str, whose: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{whose}: name '{name}' is not a small letter and at most 31 small letters, digits or hyphens",
+            code="definition-name",
+        )
+
+
+def _contradiction(kind: Kind) -> str | None:
+    distribution = kind.distribution.name
+    stored = distribution in ("full-sync", "last-sync")
+    contradictions = (
+        (
+            kind.authentication.name == "none" and stored,
+            f"authentication none needs distribution direct or relay, not {distribution}",
+        ),
+        (
+            kind.authentication.name == "none" and kind.resolution.name != "public",
+            f"authentication none needs resolution public, not {kind.resolution.name}",
+        ),
+        (
+            stored and kind.destination.name != "community",
+            f"distribution {distribution} needs destination community, not {kind.destination.name}",
+        ),
+        (
+            not stored and kind.pruning.name != "none",
+            f"distribution {distribution} stores nothing, so pruning must be none",
+        ),
+        (
+            distribution != "full-sync" and kind.distribution["in_sequence"] == 1,
+            f"in_sequence needs distribution full-sync, not {distribution}",
+        ),
+        (
+            kind.pruning.name == "global-time"
+            and kind.pruning.number("prune_threshold") <= kind.pruning.number("inactive_threshold"),
+            "prune_threshold must be above inactive_threshold",
+        ),
+    )
+    return next((text for holds, text in contradictions if holds), None)
+
+
+def _encode(definition: Definition) -> bytes:
+    kinds: list[_KindMap] = []
+    for kind in definition.kinds:
+        policies: Iterable[tuple[int, _PolicyMap]] = (
+            (GROUP_KEYS[group], _policy_map(choice)) for group, choice in kind.choices().items()
+        )
+        kinds.append(
+            {
+                _NUMBER_KEY: kind.number,
+                _NAME_KEY: kind.name,
+                **dict(policies),
+                _BATCH_WINDOW_KEY: kind.batch_window_ms,
+                _FROZEN_KEY: int(kind.frozen),
+            }
+        )
+    return msgspec.msgpack.encode({1: FORMAT_VERSION, 2: definition.name, 3: kinds})
+
+
+def _policy_map(choice: Choice) -> _PolicyMap:
+    parameters = zip(choice.policy.parameters, choice.values, strict=True)
+    values: list[tuple[int, int | str]] = [(parameter.key, value) for parameter, value in parameters]
+    return {1: choice.policy.number, **dict(sorted(values))}
+
+
+def _read_definition(payload: bytes) -> Definition:
+    try:
+        decoded = _decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise UsageError(str(error), code="definition-malformed") from error
+    _require_keys(decoded, [1, 2, 3], "the definition")
+    version, name, kinds = decoded[1], decoded[2], decoded[3]
+    if version != FORMAT_VERSION:
+        raise UsageError(f"format version {version} is unknown to this version", code="definition-version")
+    if not isinstance(name, str) or not isinstance(kinds, list):
+        raise UsageError("name or kinds is of the wrong type", code="definition-malformed")
+    definition = Definition(name, tuple(_read_kind(kind) for kind in kinds))
+    check_definition(definition)
+    # Whatever else could be written in two ways, duplicate keys and long forms among it, ends here.
+    if _encode(definition) != payload:
+        raise UsageError("not in canonical form", code="definition-not-canonical")
+    return definition
+
+
+def _read_kind(decoded: _KindMap) -> Kind:
+    _require_keys(decoded, _KIND_KEYS, "a kind")
+    number, name = decoded[_NUMBER_KEY], decoded[_NAME_KEY]
+    batch_window_ms, frozen = decoded[_BATCH_WINDOW_KEY], decoded[_FROZEN_KEY]
+    if not (
+        isinstance(number, int)
+        and isinstance(name, str)
+        and isinstance(batch_window_ms, int)
+        and frozen in (0, 1)
+    ):
+        raise UsageError("a kind's field is of the wrong type", code="definition-malformed")
+    choices = {group: _read_choice(group, decoded[key]) for group, key in GROUP_KEYS.items()}
+    return Kind(number=number, name=name, batch_window_ms=batch_window_ms, frozen=frozen == 1, **choices)
+
+
+def _read_choice(group: str, decoded: int | str | _PolicyMap) -> Choice:
+    if not isinstance(decoded, dict) or not isinstance(number := decoded.get(1), int):
+        raise UsageError(f"{group} is no map that names a policy", code="definition-malformed")
+    policy = policy_by_number(group, number)
+    _require_keys(decoded, sorted([1, *(parameter.key for parameter in policy.parameters)]), group)
+    values = {parameter.name: decoded[parameter.key] for parameter in policy.parameters}
+    return choose(group, policy.name, **values)
+
+
+def _require_keys(decoded: Mapping[int, object], keys: Sequence[int], where: str) -> None:
+    if list(decoded) != list(keys):
+        raise UsageError(f"{where} has keys {list(decoded)} instead of {list(keys)}", code="definition-key")
