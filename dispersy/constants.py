@@ -34,16 +34,74 @@ INTRODUCED_LIFETIME_S = 27.5
 DISCOVERED_LIFETIME_S = 57.5
 REVISIT_S = 27.5
 PUNCTURES_PER_REQUEST_MAX = 3
+PUNCTURE_TARGETS_MAX = 256
+"""Addresses punctured a second, per community: what a flood of puncture-requests can make us send."""
+EARLY_STEPS_MAX = 5
+EARLY_STEP_INTERVAL_S = 0.4
+"""A newcomer's first steps once it has met somebody: short sessions meet nobody at 5 s a step."""
+LONELY_INTERVALS_S = (0.2, 0.5, 1.0, 2.0, STEP_INTERVAL_S)
+"""Between steps while nobody is known; the last one repeats."""
+WALK_REQUESTS_MAX = 64
+WALK_REQUEST_LIFETIME_S = 10.0
+"""As long as the slowest mobile links take for three datagrams each way."""
+WALK_RETRIES_MAX = 3
+WALK_RETRY_S = 1.0
+"""Doubles with each retry."""
+WALK_FAILURES_MAX = 2
+"""Requests in a row without answer after which a candidate that once answered is dropped."""
+TOKENS_MAX = 2 * CANDIDATES_MAX
+"""Addresses whose token we keep; candidates' tokens leave last."""
+INTRODUCTIONS_PER_SECOND_MAX = 10
+"""Per address: 4 nudges, 4 answers to ours, and steps."""
+INTRODUCTION_SOURCES_MAX = 1_024
+"""Addresses a second whose signatures we check; only known candidates beyond it."""
+NUDGE_INTERVAL_S = 0.25
+NUDGED_MAX = 5
+
+PULL_SOURCES_MAX = 64
+"""Neighbours whose summaries wait to be pulled from, per community; the one heard longest ago leaves."""
+PULL_SOURCE_LIFETIME_S = 120.0
+PULL_BUDGET_START = 16
+PULL_BUDGET_MIN = 4
+BACKLOG_MAX = 1_500
+"""Messages on their way to the store above which no more are asked for."""
+BACKLOG_STALL_S = 1.0
+"""A backlog that does not move for so long is forgotten: its counts were lost with a role."""
+REQUEST_TIMEOUT_START_S = 1.0
+REQUEST_TIMEOUT_MIN_S = 0.2
+REQUEST_TIMEOUT_MAX_S = 10.0
+REQUEST_TIMEOUTS_MAX = 3
+"""In a row, after which another source has its turn."""
+PULL_GAPS_MAX = 1_024
+"""Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
+BACK_OFF_MAX_S = 30.0
+FILTER_ERROR_MIN = 0.001
+FILTER_ERROR_MAX = 0.3
+FILTER_ERROR_RATIO = 0.011
+"""Error rate = this times held / missing, between the two above: measured in models at 100,000 messages."""
+FILTER_SIZE_MIN = 64
+"""Bytes; the fill of a smaller filter strays too far from its mean and is refused."""
 
 AUDIT_IDS_MAX = 100_000
 AUDIT_CHANCE = 1 / 256
 AUDIT_INTERVAL_S = 3600.0
+AUDITED_MAX = 1_024
+"""Neighbours whose last audit is remembered."""
+AUDIT_TIMEOUT_S = 5.0
 
 SOCKET_PATH_MAX = 107
 """sockaddr_un.sun_path, less its terminating zero."""
 LMDB_MAP_SIZE = 1 << 40
+STORE_READERS_MAX = 254
+"""Read transactions of all processes at once; a reader's slot is 64 bytes."""
+RUN_RECORDS = 32_768
+"""Messages between two sorted runs of the store: what a start replays, and what the tail in memory holds."""
+RUNS_MERGED = 8
+"""Runs that are merged into one, once; a look-up seeks in each run there is."""
 
 assert DATAGRAM_HEADER_SIZE + FRAMES_SIZE_MAX <= DATAGRAM_SIZE_MAX
 assert MESSAGE_SIZE_MAX + 2 + 82 <= FRAMES_SIZE_MAX
 assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
+assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
+assert WALK_REQUEST_LIFETIME_S < REVISIT_S

@@ -1,0 +1,247 @@
+"""Candidates: the addresses where members of a community may be reached, and what makes each worth asking.
+
+    category    how we know of it                        for how long      lifetime
+    walked      it answered our introduction-request     since the answer  57.5 s
+    stumbled    it sent us an introduction-request       since then        57.5 s
+    introduced  somebody's answer named it               since then        27.5 s
+    discovered  found in our own network                 since then        57.5 s
+
+A candidate is in the first category that has not lapsed, and leaves the table when all have. Walked and
+stumbled ones have proven their address and their member key: they alone are introduced to others. One member is
+one candidate: where it proves itself at a second address, it moves there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from enum import Enum
+from random import Random
+
+from dispersy.constants import (
+    CANDIDATES_MAX,
+    DISCOVERED_LIFETIME_S,
+    INTRODUCED_LIFETIME_S,
+    REVISIT_S,
+    STUMBLED_LIFETIME_S,
+    WALKED_LIFETIME_S,
+)
+from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.numbers import ConnectionType
+from dispersy.protocol.summary import Summary
+
+NEVER = float("-inf")
+
+
+class Category(Enum):
+    """How a candidate is known, the best first."""
+
+    WALKED = "walked"
+    STUMBLED = "stumbled"
+    INTRODUCED = "introduced"
+    DISCOVERED = "discovered"
+
+
+LIFETIME_S = {
+    Category.WALKED: WALKED_LIFETIME_S,
+    Category.STUMBLED: STUMBLED_LIFETIME_S,
+    Category.INTRODUCED: INTRODUCED_LIFETIME_S,
+    Category.DISCOVERED: DISCOVERED_LIFETIME_S,
+}
+
+WALKED_SHARE, STUMBLED_SHARE, INTRODUCED_SHARE, BOOTSTRAP_SHARE = 0.4975, 0.24825, 0.24825, 0.005
+"""How often a step goes where. Half to those who answered before: strangers alone would let an attacker who
+introduces many take the walk over; the bootstrap last, or it would carry the community."""
+_SHARES = {
+    Category.WALKED: WALKED_SHARE,
+    Category.STUMBLED: STUMBLED_SHARE,
+    Category.INTRODUCED: INTRODUCED_SHARE,
+}
+
+
+class Candidate:
+    """An address and when it was last heard of in each way (NEVER: not at all).
+
+    member        known once it has proven itself
+    asked_at      our last introduction-request to it
+    failures      requests in a row that it left unanswered
+    vote          our own address as it sees us
+    """
+
+    __slots__ = (
+        "address",
+        "asked_at",
+        "connection",
+        "failures",
+        "heard",
+        "lan",
+        "member",
+        "round_trip_s",
+        "summary",
+        "summary_at",
+        "vote",
+        "wan",
+    )
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.member: MemberId | None = None
+        self.heard: dict[Category, float] = {}
+        self.asked_at = NEVER
+        self.failures = 0
+        self.round_trip_s: float | None = None
+        self.lan = NO_ADDRESS
+        self.wan = NO_ADDRESS
+        self.vote = NO_ADDRESS
+        self.connection = ConnectionType.UNKNOWN
+        self.summary: Summary | None = None
+        self.summary_at = NEVER
+
+    def heard_at(self, category: Category) -> float:
+        return self.heard.get(category, NEVER)
+
+    def category(self, now: float) -> Category | None:
+        """The best one that has not lapsed; None: forget this candidate."""
+        for category in Category:
+            if now < self.heard.get(category, NEVER) + LIFETIME_S[category]:
+                return category
+        return None
+
+    def proven_at(self) -> float:
+        """When it last proved that it receives at its address."""
+        return max(self.heard_at(Category.WALKED), self.heard_at(Category.STUMBLED))
+
+    def is_verified(self, now: float) -> bool:
+        return self.category(now) in (Category.WALKED, Category.STUMBLED)
+
+    def may_be_walked_to(self, now: float) -> bool:
+        return now >= self.asked_at + REVISIT_S and self.category(now) is not None
+
+    def absorb(self, other: Candidate) -> None:
+        """Take over what is known of the same member at its former address."""
+        for category, at in other.heard.items():
+            self.heard[category] = max(at, self.heard_at(category))
+        self.asked_at = max(self.asked_at, other.asked_at)
+        self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
+        if other.summary_at > self.summary_at:
+            self.summary, self.summary_at = other.summary, other.summary_at
+
+
+class Candidates:
+    """One community's candidates, at most CANDIDATES_MAX; one entry an address and a proven member."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[Address, Candidate] = {}
+        self._by_member: dict[MemberId, Candidate] = {}
+        # Whose turn it is to be introduced: the first. Verified candidates only.
+        self._rotation: OrderedDict[Address, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_address)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self._by_address.values())
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._by_address
+
+    def get(self, address: Address) -> Candidate | None:
+        return self._by_address.get(address)
+
+    def hear(self, address: Address, category: Category, now: float) -> Candidate:
+        """The candidate of this address, made if need be, heard of in this way now."""
+        candidate = self._by_address.get(address)
+        if candidate is None:
+            if len(self._by_address) >= CANDIDATES_MAX:
+                self._make_room(now)
+            candidate = self._by_address[address] = Candidate(address)
+        candidate.heard[category] = now
+        return candidate
+
+    def prove(self, address: Address, member: MemberId, category: Category, now: float) -> Candidate:
+        """`member` has signed from `address`; what it was known by elsewhere moves here.
+
+        category    WALKED or STUMBLED
+        """
+        known = self._by_address.get(address)
+        if known is not None and known.member not in (None, member):
+            self.remove(address)
+        candidate = self.hear(address, category, now)
+        former = self._by_member.get(member)
+        if former is not None and former is not candidate:
+            candidate.absorb(former)
+            self.remove(former.address)
+        candidate.member = member
+        candidate.failures = 0
+        self._by_member[member] = candidate
+        self._rotation.setdefault(address)
+        return candidate
+
+    def remove(self, address: Address) -> None:
+        candidate = self._by_address.pop(address, None)
+        self._rotation.pop(address, None)
+        if candidate is not None and candidate.member is not None:
+            self._by_member.pop(candidate.member, None)
+
+    def expire(self, now: float) -> None:
+        """Forget whoever is in no category any more."""
+        for candidate in [candidate for candidate in self if candidate.category(now) is None]:
+            self.remove(candidate.address)
+
+    def verified(self, now: float) -> list[Candidate]:
+        """Those that have proven themselves lately, the freshest first."""
+        proven = [candidate for candidate in self if candidate.is_verified(now)]
+        proven.sort(key=Candidate.proven_at, reverse=True)
+        return proven
+
+    def choose(self, *, rng: Random, now: float, bootstrap: bool) -> Candidate | None:
+        """Whom to walk to: a category by its share among those that have anybody, the oldest within it.
+
+        bootstrap   whether the bootstrap may be walked to
+        returns     None: the bootstrap, or nobody if it may not
+        """
+        oldest: dict[Category, tuple[float, Candidate]] = {}
+        for candidate in self:
+            category = candidate.category(now)
+            if category is None or not candidate.may_be_walked_to(now):
+                continue
+            at = candidate.heard_at(category)
+            # Both are addresses that have not answered yet: they share a part.
+            share = Category.INTRODUCED if category is Category.DISCOVERED else category
+            if share not in oldest or at < oldest[share][0]:
+                oldest[share] = (at, candidate)
+        choices: list[Candidate | None] = [candidate for _, candidate in oldest.values()]
+        weights = [_SHARES[share] for share in oldest]
+        if bootstrap:
+            choices.append(None)
+            weights.append(BOOTSTRAP_SHARE)
+        return rng.choices(choices, weights)[0] if choices else None
+
+    def introduction_for(self, requester: Candidate, now: float) -> Candidate | None:
+        """Who is introduced to the requester: each verified candidate in turn, never the requester itself."""
+        for address in list(self._rotation):
+            candidate = self._by_address[address]
+            if not candidate.is_verified(now):
+                del self._rotation[address]
+                continue
+            if candidate is requester or candidate.member == requester.member:
+                continue
+            # Neither could open its NAT for the other's next port.
+            if candidate.connection is requester.connection is ConnectionType.SYMMETRIC:
+                continue
+            self._rotation.move_to_end(address)
+            return candidate
+        return None
+
+    def _make_room(self, now: float) -> None:
+        # A sixteenth at once: sorting for every newcomer would let a flood of them take the processor. Those who
+        # answered us leave last: whom we walk to, a stranger cannot choose, but anybody can stumble upon us.
+        self.expire(now)
+        excess = len(self._by_address) - CANDIDATES_MAX * 15 // 16
+        for candidate in sorted(self, key=lambda candidate: _usefulness(candidate, now))[: max(0, excess)]:
+            self.remove(candidate.address)
+
+
+def _usefulness(candidate: Candidate, now: float) -> tuple[bool, bool, float]:
+    return candidate.category(now) is Category.WALKED, candidate.is_verified(now), candidate.proven_at()

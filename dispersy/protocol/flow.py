@@ -1,0 +1,118 @@
+"""Pace: limits per key and second, time-outs from measured round trips, budgets from loss, and the backlog."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    BACKLOG_MAX,
+    BACKLOG_STALL_S,
+    PULL_BUDGET_MIN,
+    PULL_BUDGET_START,
+    REQUEST_TIMEOUT_MAX_S,
+    REQUEST_TIMEOUT_MIN_S,
+    REQUEST_TIMEOUT_START_S,
+)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class PerSecond(Generic[Key]):
+    """At most `limit` a key and second, counted in whole seconds; at most keys_max keys in each."""
+
+    def __init__(self, *, limit: int, keys_max: int) -> None:
+        self._limit = limit
+        self._keys_max = keys_max
+        self._counts: dict[Key, int] = {}
+        self._second = 0
+
+    def admit(self, key: Key, now: float, *, beyond_keys_max: bool = False) -> bool:
+        """Count one more of this key; False: too many. beyond_keys_max: this key may come when the table is full."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._counts = {}
+        count = self._counts.get(key, 0)
+        if count >= self._limit or (not count and len(self._counts) >= self._keys_max and not beyond_keys_max):
+            return False
+        self._counts[key] = count + 1
+        return True
+
+
+class Pace:
+    """How much to ask of one source and how long to wait for it.
+
+    budget        datagrams a request
+    timeouts      in a row
+    """
+
+    __slots__ = ("_deviation_s", "_mean_s", "budget", "timeouts")
+
+    def __init__(self) -> None:
+        self.budget = PULL_BUDGET_START
+        self.timeouts = 0
+        self._mean_s: float | None = None
+        self._deviation_s = 0.0
+
+    def measure(self, round_trip_s: float) -> None:
+        """A request's first datagram came after this time; the estimate is TCP's (RFC 6298)."""
+        if self._mean_s is None:
+            self._mean_s, self._deviation_s = round_trip_s, round_trip_s / 2
+            return
+        self._deviation_s += (abs(round_trip_s - self._mean_s) - self._deviation_s) / 4
+        self._mean_s += (round_trip_s - self._mean_s) / 8
+
+    def timeout_s(self) -> float:
+        """How long to wait for a request's next datagram; doubles with each time-out in a row."""
+        if self._mean_s is None:
+            estimate = REQUEST_TIMEOUT_START_S
+        else:
+            estimate = max(REQUEST_TIMEOUT_MIN_S, self._mean_s + 4 * self._deviation_s)
+        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0**self.timeouts)
+
+    def answered(self, *, datagrams: int, gaps: int, whole: bool) -> None:
+        """An answer is over. gaps: intervals in it that did not come; whole: its last datagram did."""
+        self.timeouts = 0
+        if whole and gaps == 0:
+            self.budget = min(ANSWER_BUDGET_MAX, self.budget + max(PULL_BUDGET_MIN, self.budget // 2))
+        # Some loss is the link's own and does not shrink with what we ask; much of it is a queue that overflows.
+        elif gaps * 8 > datagrams or not whole:
+            self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
+
+    def timed_out(self) -> None:
+        self.timeouts += 1
+        self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
+
+
+class Backlog:
+    """Messages that arrived and are still on their way to the store, by counts that may be lost or start again."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._processed = 0
+        self._moved_at = 0.0
+
+    def announce(self, count: int, now: float) -> None:
+        if not self.count:
+            self._moved_at = now
+        self.count += count
+
+    def process(self, total: int, now: float) -> None:
+        """total    so far, of all that was announced; lower than before: counted from zero again"""
+        progress = total - self._processed if total >= self._processed else total
+        self._processed = total
+        if progress:
+            self._moved_at = now
+            self.count = max(0, self.count - progress)
+
+    def is_full(self) -> bool:
+        return self.count >= BACKLOG_MAX
+
+    def forget_stalled(self, now: float) -> None:
+        if self.count and now >= self._moved_at + BACKLOG_STALL_S:
+            self.count = 0
+
+    def next_deadline(self) -> float | None:
+        return self._moved_at + BACKLOG_STALL_S if self.count else None
