@@ -5,7 +5,7 @@ gives and takes them, so that nobody above asks which one it is.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, EINTR, ENOTSOCK, EWOULDBLOCK, errno
+from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, EINTR, ENOTSOCK, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
@@ -155,7 +155,7 @@ cdef class Receiver:
         with nogil:
             count = self._receive(fd)
         if count < 0:
-            if -count in (EAGAIN, EWOULDBLOCK, EINTR, ECONNREFUSED):
+            if -count in (EAGAIN, EINTR, ECONNREFUSED):
                 return b"", b""
             raise OSError(-count, os.strerror(-count))
         for index in range(count):
@@ -216,7 +216,7 @@ def send_many(int fd, list datagrams not None, *, bint ipv6=True):
             error = errno
         if sent > 0:
             done += sent
-        elif error == EAGAIN or error == EWOULDBLOCK:
+        elif error == EAGAIN:
             break
         elif error == EBADF or error == ENOTSOCK:
             raise OSError(error, os.strerror(error))
