@@ -10,10 +10,16 @@ two neighbours. Anything else makes the lane *irregular* for ever, and it is dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.ext.table import Heads
+from dispersy.protocol.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+
+UNLIVE = -1
+"""Instead of marks: out of the live set."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,3 +61,110 @@ def _hide_by_order(live: Sequence[tuple[LaneEntry, int]]) -> dict[bytes, int]:
         decided[entry.message_id] = marks | (HIDDEN_BY_ORDER if hidden else 0)
         least_here = entry.global_time if least_here is None else min(least_here, entry.global_time)
     return decided
+
+
+class LaneSlot(Protocol):
+    """What is read of a stored message (storage.store.SlotEntry)."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def global_time(self) -> int: ...
+    @property
+    def message_id(self) -> bytes: ...
+    @property
+    def cursor(self) -> int: ...
+
+
+class LaneStore(Protocol):
+    """What a lane asks of the writer's store."""
+
+    @property
+    def heads(self) -> Heads: ...
+    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> Sequence[LaneSlot]: ...
+    def neighbours(
+        self, community: int, author: bytes, kind: int, sequence: int
+    ) -> tuple[LaneSlot | None, LaneSlot | None]: ...
+    def lane(self, community: int, author: bytes, kind: int) -> Iterator[LaneSlot]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A stored message that a round shows, hides or (marks UNLIVE) takes out of the live set.
+
+    reason    "equivocation" or "order" when it is hidden now and was not, "restored" when it is shown again, else ""
+    """
+
+    message_id: bytes
+    cursor: int
+    marks: int
+    reason: str
+
+
+class LaneRound:
+    """One lane within one round of the intake: what is stored, and what this round adds to it."""
+
+    def __init__(self, store: LaneStore, *, community: int, author: bytes, kind: int) -> None:
+        self._store = store
+        self._key = (community, author, kind)
+        self._added: list[LaneEntry] = []
+        self._added_ids: set[bytes] = set()
+        head = store.heads.get(*self._key)
+        self._irregular = head is not None and head[2]
+
+    def enter(self, entry: LaneEntry) -> None:
+        """A message that this round has already accepted as in order."""
+        insort(self._added, entry)
+        self._added_ids.add(entry.message_id)
+
+    def receive(self, entry: LaneEntry) -> bool:
+        """A message that is not stored and did not come in order; False when this round has it already."""
+        if entry.message_id in self._added_ids:
+            return False
+        if not self._irregular and not self._fits(entry):
+            self._irregular = True
+        self.enter(entry)
+        head = self._store.heads.get(*self._key)
+        sequence, global_time = (head[0], head[1]) if head is not None else (0, 0)
+        self._store.heads.put(
+            *self._key, max(sequence, entry.sequence), max(global_time, entry.global_time), self._irregular
+        )
+        return True
+
+    def _fits(self, entry: LaneEntry) -> bool:
+        """Whether a regular lane stays regular with it."""
+        place = bisect_left(self._added, entry)
+        near: list[LaneEntry | LaneSlot] = [*self._added[max(0, place - 1) : place + 1]]
+        near.extend(self._store.slot(*self._key, entry.sequence))
+        near.extend(slot for slot in self._store.neighbours(*self._key, entry.sequence) if slot is not None)
+        return all(
+            (other.sequence < entry.sequence and other.global_time < entry.global_time)
+            or (other.sequence > entry.sequence and other.global_time > entry.global_time)
+            for other in near
+        )
+
+    def decide(self, changes: list[Change], fates: dict[bytes, int]) -> None:
+        """For an irregular lane: append what changes among the stored, and note the marks of what was added."""
+        if not self._irregular or not self._added:
+            return
+        cursors: dict[bytes, int] = {}
+        stored: list[LaneEntry] = []
+        for slot in self._store.lane(*self._key):
+            cursors[slot.message_id] = slot.cursor
+            stored.append(LaneEntry(slot.sequence, slot.message_id, slot.global_time))
+        before = decide_lane(stored)
+        after = decide_lane([*stored, *self._added])
+        for entry in self._added:
+            fates[entry.message_id] = after.get(entry.message_id, UNLIVE)
+        for message_id, cursor in cursors.items():
+            marks = after.get(message_id, UNLIVE)
+            if marks != before[message_id]:
+                changes.append(Change(message_id, cursor, marks, _reason(before[message_id], marks)))
+
+
+def _reason(before: int, after: int) -> str:
+    if after == UNLIVE or after & HIDDEN:
+        if before & HIDDEN:
+            return ""
+        return "order" if after == HIDDEN_BY_ORDER else "equivocation"
+    return "restored"

@@ -1,0 +1,278 @@
+"""The intake: accept, wait or reject, for the verified messages of one community.
+
+A *round* takes any number of batches and ends with one Round, which the writer commits as one transaction; nothing
+leaves before that. Messages that are in order (rising sequence and global time of their author and kind: nearly all)
+are decided by the Heads kernel without Python touching them one by one; the rest look closer, lane by lane.
+
+Rules 13, 14 and 16 hold from here: the outcome is a function of the set of messages, not of their order of arrival.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dispersy.errors import DispersyError, UsageError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.table import Heads
+from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
+from dispersy.protocol.definition import Definition, check_payload
+from dispersy.protocol.lane import UNLIVE, Change, LaneEntry, LaneRound, LaneStore
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.waiting import WaitingRoom
+
+KIND_OFFSET = 26
+FLAGS_OFFSET = 27
+ID_OFFSET = 32
+"""Of these fields in a message_record."""
+
+
+class LiveStore(LaneStore, Protocol):
+    """What the intake asks of the writer's store: what was committed before this round."""
+
+    @property
+    def heads(self) -> Heads: ...
+    def held(self, community: int, records: bytes) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Round:
+    """What one commit is to make durable, in the order in which it was received.
+
+    blocks        (packed message_records, arena, one byte of marks a record)
+    changes       to messages stored earlier
+    definition    (decoded, whole message) when a newer one was accepted
+    """
+
+    blocks: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    definition: tuple[Definition, bytes] | None = None
+
+    def global_times(self) -> Iterator[int]:
+        for records, _, _ in self.blocks:
+            for record in MESSAGE.iter_unpack(records):
+                yield record[2]
+
+
+class Intake:
+    """One a community, in the writer.
+
+    definition    what is held, None until it is known: then every kind but a definition is refused
+    newest        (global time, id) of the definition message held
+    counters      outcomes by name, for the caller to read
+    """
+
+    def __init__(
+        self,
+        *,
+        community: int,
+        community_id: bytes,
+        store: LiveStore,
+        definition: Definition | None,
+        newest: tuple[int, bytes] | None,
+    ) -> None:
+        self.definition = definition
+        self.counters: Counter[str] = Counter()
+        self.waiting = WaitingRoom()
+        self._community = community
+        self._community_id = community_id
+        self._store = store
+        self._newest = newest
+        self._begin()
+
+    def _begin(self) -> None:
+        self._round = Round()
+        self._control_ids: set[bytes] = set()
+        self._lanes: dict[tuple[bytes, int], LaneRound] | None = None
+
+    def receive(self, records: bytes, arena: bytes) -> None:
+        """Take a batch of verified messages: packed message_records with ids, and their arena."""
+        if min(records[KIND_OFFSET :: MESSAGE.size], default=COMMUNITY_KIND_MIN) < COMMUNITY_KIND_MIN:
+            records = self._receive_control(records, arena)
+        if not records:
+            return
+        if self.definition is None:
+            self.counters["definition-unknown"] += len(records) // MESSAGE.size
+            return
+        wanted = self._admit(records, arena)
+        in_order = self._store.heads.advance_many(records, arena, self._community, wanted)
+        if in_order == b"\x01" * len(in_order):
+            self._accept(records, arena)
+            return
+        self._accept_mixed(records, arena, wanted, in_order)
+
+    def finish(self) -> Round:
+        """End the round; the next receive() begins another. The caller commits it, or reloads the store if that fails."""
+        finished = self._round
+        fates: dict[bytes, int] = {}
+        for lane in (self._lanes or {}).values():
+            lane.decide(finished.changes, fates)
+        if fates:
+            finished.blocks = [self._decided(*block, fates) for block in finished.blocks]
+        self._begin()
+        return finished
+
+    def _decided(self, records: bytes, arena: bytes, _: bytes, fates: dict[bytes, int]) -> tuple[bytes, bytes, bytes]:
+        """A block with the marks that its irregular lanes gave it, less what rule 13 keeps out."""
+        kept: list[bytes] = []
+        marks: list[int] = []
+        for index in range(len(records) // MESSAGE.size):
+            record = _record(records, index)
+            fate = fates.get(record[ID_OFFSET : ID_OFFSET + 32], 0)
+            if fate == UNLIVE:
+                self.counters["slot-full"] += 1
+            else:
+                kept.append(record)
+                marks.append(fate)
+        return b"".join(kept), arena, bytes(marks)
+
+    # -- control messages ------------------------------------------------------------------------------------------
+
+    def _receive_control(self, records: bytes, arena: bytes) -> bytes:
+        """Definitions go before all else; returns the records of data messages."""
+        data: list[bytes] = []
+        control: list[bytes] = []
+        for index in range(len(records) // MESSAGE.size):
+            record = _record(records, index)
+            (data if record[KIND_OFFSET] >= COMMUNITY_KIND_MIN else control).append(record)
+        held = self._store.held(self._community, b"".join(control))
+        for record, known in zip(control, held, strict=True):
+            fields = MESSAGE.unpack(record)
+            message_id = fields[11]
+            if known or message_id in self._control_ids:
+                self.counters["duplicate"] += 1
+            elif fields[5] != ControlKind.DEFINITION:
+                self._wait(record, arena)
+            elif self._receive_definition(_message(record, arena), fields[2], message_id):
+                self._control_ids.add(message_id)
+                self._accept(record, arena)
+        return b"".join(data)
+
+    def _receive_definition(self, message: bytes, global_time: int, message_id: bytes) -> bool:
+        if message[1] or message[2:34] != self._community_id:
+            self.counters["definition-author"] += 1
+            return False
+        payloads = split_payloads(message)
+        try:
+            if len(payloads) != 1:
+                raise UsageError("a definition message has exactly one payload")
+            definition = Definition.decode(payloads[0])
+        except DispersyError:
+            self.counters["definition-refused"] += 1
+            return False
+        # The newest counts, then the lower id.
+        if self._newest is None or (global_time, _inverted(message_id)) > (self._newest[0], _inverted(self._newest[1])):
+            self._newest = (global_time, message_id)
+            self.definition = definition
+            self._round.definition = (definition, message)
+            self._release_waiting()
+        return True
+
+    def _release_waiting(self) -> None:
+        assert self.definition is not None
+        released = self.waiting.release({kind.number for kind in self.definition.kinds})
+        if not released:
+            return
+        area = b"".join(encode_uvarint(len(message)) + message for message in released)
+        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+        identify_many(records, area, self._community_id)
+        self.receive(bytes(records), area)
+
+    # -- data messages -----------------------------------------------------------------------------------------------
+
+    def _admit(self, records: bytes, arena: bytes) -> bytes:
+        """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or are refused."""
+        assert self.definition is not None
+        count = len(records) // MESSAGE.size
+        kinds = {kind.number: kind for kind in self.definition.kinds}
+        wanted = bytearray(b"\x01" * count)
+        flags = records[FLAGS_OFFSET :: MESSAGE.size]
+        for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
+            kind = kinds.get(number)
+            if kind is None:
+                wanted[index] = 0
+                self._wait(_record(records, index), arena)
+            elif flags[index]:
+                wanted[index] = 0
+                self.counters["policy-authentication"] += 1
+            else:
+                for payload in split_payloads(_message(_record(records, index), arena)):
+                    if check_payload(kind, payload) is not None:
+                        wanted[index] = 0
+                        self.counters["payload-refused"] += 1
+                        break
+        return bytes(wanted)
+
+    def _wait(self, record: bytes, arena: bytes) -> None:
+        fields = MESSAGE.unpack(record)
+        message = _message(record, arena)
+        if fields[6] & 2:  # without an author: direct and relay kinds, never stored
+            self.counters["policy-authentication"] += 1
+        elif self.waiting.add(fields[11], kind=fields[5], author=message[2:34], message=message):
+            self.counters["waiting"] += 1
+
+    def _accept(self, records: bytes, arena: bytes) -> None:
+        self._round.blocks.append((records, arena, bytes(len(records) // MESSAGE.size)))
+        if self._lanes is not None:
+            self._enter(records, arena)
+
+    def _accept_mixed(self, records: bytes, arena: bytes, wanted: bytes, in_order: bytes) -> None:
+        accepted = [_record(records, index) for index, ready in enumerate(in_order) if ready]
+        if accepted:
+            self._accept(b"".join(accepted), arena)
+        closer = [_record(records, index) for index, ready in enumerate(in_order) if wanted[index] and not ready]
+        held = self._store.held(self._community, b"".join(closer))
+        late = [record for record, known in zip(closer, held, strict=True) if not known]
+        if late and self._lanes is None:
+            # From here on some of this round's messages must be found again: keep them by lane.
+            self._lanes = {}
+            for block_records, block_arena, _ in self._round.blocks:
+                self._enter(block_records, block_arena)
+        taken = [record for record in late if self._receive_late(record, arena)]
+        self.counters["duplicate"] += len(closer) - len(taken)
+        if taken:
+            self._round.blocks.append((b"".join(taken), arena, bytes(len(taken))))
+
+    def _receive_late(self, record: bytes, arena: bytes) -> bool:
+        entry, author, kind = _entry(record, arena)
+        return self._lane(author, kind).receive(entry)
+
+    def _enter(self, records: bytes, arena: bytes) -> None:
+        for index in range(len(records) // MESSAGE.size):
+            record = _record(records, index)
+            if record[KIND_OFFSET] >= COMMUNITY_KIND_MIN:
+                entry, author, kind = _entry(record, arena)
+                self._lane(author, kind).enter(entry)
+
+    def _lane(self, author: bytes, kind: int) -> LaneRound:
+        assert self._lanes is not None
+        lane = self._lanes.get((author, kind))
+        if lane is None:
+            lane = LaneRound(self._store, community=self._community, author=author, kind=kind)
+            self._lanes[author, kind] = lane
+        return lane
+
+
+def _record(records: bytes, index: int) -> bytes:
+    return records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
+
+
+def _message(record: bytes, arena: bytes) -> bytes:
+    offset, length = MESSAGE.unpack(record)[:2]
+    return arena[offset : offset + length]
+
+
+def _entry(record: bytes, arena: bytes) -> tuple[LaneEntry, bytes, int]:
+    """(entry, author, kind) of a data message's record."""
+    fields = MESSAGE.unpack(record)
+    author = arena[fields[0] + 2 : fields[0] + 34]
+    return LaneEntry(sequence=fields[3], message_id=fields[11], global_time=fields[2]), author, fields[5]
+
+
+def _inverted(message_id: bytes) -> int:
+    """Greater for lower ids."""
+    return -int.from_bytes(message_id, "big")

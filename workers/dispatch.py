@@ -1,0 +1,143 @@
+"""From the network role to the workers: whole batches to the verifier with the fewest outstanding.
+
+A batch grows while every verifier has enough to do and leaves as soon as one has not: big frames when it matters,
+no delay when it does not. What can be lost is lost here and counted: a killed worker's batches come back by sync.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import zmq
+
+from dispersy.bus import frames as bus
+from dispersy.bus.sockets import receive_all, send_or_drop
+from dispersy.workers.report import Reporter
+
+BATCH_MESSAGES_MAX = 128
+"""About 8 ms of one core's signatures: large against the cost of a batch, small against a request's round trip."""
+OUTSTANDING_MAX = 2
+"""Batches a verifier may have: one in work, one at hand."""
+PENDING_MESSAGES_MAX = 8_192
+INTRODUCTIONS_MAX = 256
+"""Introductions that wait to be checked; more are dropped."""
+
+
+class _Verifier:
+    __slots__ = ("done", "incarnation", "sent")
+
+    def __init__(self, incarnation: int, done: int) -> None:
+        self.incarnation = incarnation
+        self.sent = self.done = done
+
+    @property
+    def outstanding(self) -> int:
+        return self.sent - self.done
+
+
+class Dispatch:
+    """Owns the `work` ROUTER's sending side and what waits for it."""
+
+    def __init__(self, work: zmq.Socket[bytes], reporter: Reporter, *, workers: int) -> None:
+        self._work = work
+        self._reporter = reporter
+        self._verifiers: dict[bytes, _Verifier] = {}
+        self._names = [b"worker-%d" % index for index in range(workers)]
+        self._batches: deque[tuple[int, int, list[bytes]]] = deque()
+        self._pending_messages = 0
+        self._introductions: list[bus.Introduction] = []
+        self._sync: dict[tuple[int, int], list[bus.SyncFrame]] = {}
+        self._envelopes: dict[tuple[int, int], list[bytes]] = {}
+        self._peers: dict[tuple[int, int], list[bus.PeerHeard]] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be read from the network for now."""
+        return self._pending_messages >= PENDING_MESSAGES_MAX
+
+    def messages(
+        self, community: int, responder: int, source: bytes, envelope: bytes, area: bytes, count: int
+    ) -> None:
+        """One messages frame: its envelope to the responder, its messages to the verifiers."""
+        self._envelopes.setdefault((community, responder), []).append(source + envelope)
+        if not count:
+            return
+        self._pending_messages += count
+        if self._batches:
+            last_community, last_count, areas = self._batches[-1]
+            if last_community == community and last_count + count <= BATCH_MESSAGES_MAX:
+                areas.append(area)
+                self._batches[-1] = (community, last_count + count, areas)
+                return
+        self._batches.append((community, count, [area]))
+
+    def introduction(self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes) -> None:
+        if len(self._introductions) < INTRODUCTIONS_MAX:
+            self._introductions.append(bus.Introduction(community, source, header_token, frame_type, body))
+        else:
+            self._reporter.counters["introductions-dropped-full"] += 1
+
+    def sync(self, community: int, responder: int, source: bytes, frame_type: int, body: bytes) -> None:
+        self._sync.setdefault((community, responder), []).append(bus.SyncFrame(source, frame_type, body))
+
+    def peer(self, community: int, responder: int, heard: bus.PeerHeard) -> None:
+        self._peers.setdefault((community, responder), []).append(heard)
+
+    def receive(self) -> list[bus.Introduction]:
+        """Take what workers sent: credits are noted, introductions that hold are returned."""
+        verified: list[bus.Introduction] = []
+        for name, kind, data in receive_all(self._work, count_max=64):
+            if kind == bus.CREDIT:
+                incarnation, done = bus.CREDIT_HEADER.unpack(data)
+                verifier = self._verifiers.get(name)
+                if verifier is None or verifier.incarnation != incarnation:
+                    # New, or started again: what its predecessor had is gone.
+                    self._verifiers[name] = _Verifier(incarnation, done)
+                else:
+                    verifier.done = done
+            elif kind == bus.INTRODUCTIONS:
+                verified.extend(bus.introductions_decoder.decode(data))
+        return verified
+
+    def flush(self) -> None:
+        """Send all that may go now."""
+        for (community, responder), frames in self._sync.items():
+            self._to_responder(responder, [bus.SYNC, bus.NUMBER.pack(community), bus.encode(frames)])
+        for (community, responder), envelopes in self._envelopes.items():
+            self._to_responder(responder, [bus.ENVELOPES, bus.NUMBER.pack(community), b"".join(envelopes)])
+        for (community, responder), peers in self._peers.items():
+            self._to_responder(responder, [bus.PEERS, bus.NUMBER.pack(community), bus.encode(peers)])
+        self._sync.clear()
+        self._envelopes.clear()
+        self._peers.clear()
+        if self._introductions and self._verifiers:
+            name = min(self._verifiers, key=lambda each: self._verifiers[each].outstanding)
+            if send_or_drop(self._work, [name, bus.INTRODUCTIONS, bus.encode(self._introductions)]):
+                self._introductions.clear()
+            else:
+                del self._verifiers[name]
+        while self._batches and self._send_batch():
+            pass
+
+    def _send_batch(self) -> bool:
+        if not self._verifiers:
+            return False
+        name = min(self._verifiers, key=lambda each: self._verifiers[each].outstanding)
+        verifier = self._verifiers[name]
+        if verifier.outstanding >= OUTSTANDING_MAX:
+            return False
+        community, count, areas = self._batches[0]
+        if not send_or_drop(
+            self._work, [name, bus.VERIFY, bus.VERIFY_HEADER.pack(community, count), b"".join(areas)]
+        ):
+            del self._verifiers[name]
+            return True
+        verifier.sent += 1
+        self._batches.popleft()
+        self._pending_messages -= count
+        self._reporter.counters["batches-to-verify"] += 1
+        return True
+
+    def _to_responder(self, responder: int, parts: list[bytes]) -> None:
+        if not send_or_drop(self._work, [self._names[responder], *parts]):
+            self._reporter.counters["responder-gone"] += 1

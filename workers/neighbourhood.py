@@ -1,0 +1,200 @@
+"""One community as the network role serves it: its walker, its keys, and the datagrams that the walker wants sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from dispersy.bus import frames as bus
+from dispersy.bus.sharding import responder_of
+from dispersy.errors import WireError
+from dispersy.ext.digest import tokens_many
+from dispersy.ext.verify import sign_many
+from dispersy.protocol.address import NO_ADDRESS, Address, format_address
+from dispersy.protocol.frames import (
+    IntroductionRequest,
+    IntroductionResponse,
+    PunctureRequest,
+    TokenFrame,
+    datagram,
+    frame,
+    introduction_signed_bytes,
+    token_datagram,
+)
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.walker import (
+    CandidateFound,
+    OwnAddress,
+    SameKeyElsewhere,
+    SendFrame,
+    SendIntroduction,
+    SendToken,
+    SummaryHeard,
+    Walker,
+)
+from dispersy.storage.store import CommunityRecord
+
+PEERS_REPORTED_MAX = 100
+
+
+class Neighbourhood:
+    """What the network role has of one community.
+
+    number, tag, responder    its number on this node, its tag on the wire, the worker that asks and answers for it
+    defined                   whether its definition is known here; until then our introductions carry no summary
+    """
+
+    def __init__(
+        self,
+        record: CommunityRecord,
+        *,
+        secret: bytes,
+        token_secret: bytes,
+        epoch: Callable[[float], int],
+        rng: Random,
+        peers: Sequence[Address],
+        own_address: Address,
+        workers: int,
+        now: float,
+    ) -> None:
+        self.number = record.number
+        self.tag = community_tag(CommunityId(record.community_id))
+        self.responder = responder_of(record.community_id, workers=workers)
+        self.defined = False
+        self._secret = secret
+        self._token_secret = token_secret
+        self._epoch = epoch
+        self._own_wan: Address = NO_ADDRESS
+        self._same_key_elsewhere: list[str] = []
+        self._datagrams: list[tuple[bytes, bytes]] = []
+        self._heard: list[bus.PeerHeard] = []
+        self._walker = Walker(tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now)
+        self._walker.set_own_addresses(own_address, None)
+        self._drain(now)
+
+    def define(self, summary: Summary, now: float) -> None:
+        """The definition is known: from now on our introductions carry a summary."""
+        self.defined = True
+        self._walker.set_summary(summary, now)
+        self._walker.nudge(now)
+        self._drain(now)
+
+    def summary_changed(self, summary: bytes, now: float) -> None:
+        """Our live set is another one: tell a few neighbours."""
+        if self.defined:
+            self._walker.set_summary(Summary.decode(summary), now)
+            self._walker.nudge(now)
+            self._drain(now)
+
+    def receive(
+        self, source: bytes, frame_type: int, body: bytes, header_token: bytes, token_state: int, now: float
+    ) -> bool:
+        """Take a frame of the walk; False when it goes elsewhere: an introduction to be verified, or not the walk's."""
+        address = Address(source)
+        try:
+            if frame_type == FrameType.TOKEN:
+                token = TokenFrame.decode(body).token
+                self._walker.receive_token(address, token_state, header_token, token, now)
+            elif frame_type == FrameType.PUNCTURE_REQUEST:
+                self._walker.receive_puncture_request(address, PunctureRequest.decode(body), now)
+            elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
+                return not self._walker.admit_introduction(address, now)
+            else:
+                return False
+        except WireError:
+            return True
+        self._drain(now)
+        return True
+
+    def receive_introduction(self, introduction: bus.Introduction, now: float) -> None:
+        """Take an introduction whose signature holds."""
+        address = Address(introduction.source)
+        try:
+            if introduction.type == FrameType.INTRODUCTION_REQUEST:
+                request = IntroductionRequest.decode(introduction.body)
+                self._walker.receive_introduction_request(address, request, now)
+            else:
+                response = IntroductionResponse.decode(introduction.body)
+                self._walker.receive_introduction_response(address, response, now)
+        except WireError:
+            return
+        self._drain(now)
+
+    def datagram(self, address: Address, content: bytes) -> bytes | None:
+        """Frames as a datagram to a neighbour that gave us its token; None to any other."""
+        token = self._walker.token_for(address)
+        return None if token is None else datagram(self.tag, token, (content,))
+
+    def next_deadline(self) -> float | None:
+        return self._walker.next_deadline()
+
+    def handle_timer(self, now: float) -> None:
+        self._walker.handle_timer(now)
+        self._drain(now)
+
+    def drain_datagrams(self) -> list[tuple[bytes, bytes]]:
+        """(18-byte address, datagram) pairs to send."""
+        datagrams, self._datagrams = self._datagrams, []
+        return datagrams
+
+    def drain_heard(self) -> list[bus.PeerHeard]:
+        """What the responder should know of neighbours."""
+        heard, self._heard = self._heard, []
+        return heard
+
+    def report(self, now: float) -> dict[str, Any]:
+        """What status and peers show."""
+        candidates = self._walker.candidates(now)
+        return {
+            "tag": self.tag.hex(),
+            "own_wan": "" if self._own_wan == NO_ADDRESS else format_address(self._own_wan),
+            "same_key_elsewhere": self._same_key_elsewhere,
+            "peers_count": len(candidates),
+            "peers": [
+                {
+                    "address": format_address(each.address),
+                    "member": b"" if each.member is None else bytes(each.member),
+                    "category": each.category(now).name.lower(),
+                    "heard_s": each.heard_s(now),
+                }
+                for each in candidates[:PEERS_REPORTED_MAX]
+            ],
+        }
+
+    def _drain(self, now: float) -> None:
+        for event in self._walker.drain():
+            match event:
+                case SendToken(address, header_token):
+                    given = self._token(address, now)
+                    self._datagrams.append((address, token_datagram(self.tag, header_token, given)))
+                case SendIntroduction(address, header_token, frame_type, unsigned):
+                    self._datagrams.append(
+                        (address, self._introduction(address, header_token, frame_type, unsigned, now))
+                    )
+                case SendFrame(address, frame_type, body):
+                    made = self.datagram(address, frame(frame_type, body))
+                    if made is not None:
+                        self._datagrams.append((address, made))
+                case SummaryHeard(source, _, summary):
+                    self._heard.append(bus.PeerHeard(source, summary.encode()))
+                case CandidateFound(source, _):
+                    self._heard.append(bus.PeerHeard(source, b""))
+                case OwnAddress(address):
+                    self._own_wan = address
+                case SameKeyElsewhere(source):
+                    self._same_key_elsewhere = [format_address(source)]
+
+    def _introduction(
+        self, address: Address, header_token: bytes, frame_type: FrameType, unsigned: bytes, now: float
+    ) -> bytes:
+        signed = introduction_signed_bytes(self.tag, header_token, frame_type, unsigned)
+        signature = sign_many(self._secret, [signed])
+        # The token frame lets the receiver answer, and renews what it holds as the walk goes.
+        given = frame(FrameType.TOKEN, self._token(address, now))
+        return datagram(self.tag, header_token, (given, frame(frame_type, unsigned + signature)))
+
+    def _token(self, address: Address, now: float) -> bytes:
+        return tokens_many(address, self.tag, self._epoch(now), self._token_secret)

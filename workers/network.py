@@ -1,0 +1,295 @@
+"""The network role: UDP in and out, the walk, tokens; it never blocks.
+
+Datagrams are split by the wire kernel. Tokens and the walk are answered here; messages go as packed batches to the
+verifier with the fewest outstanding, every other frame to the responder of its community. When the house is full
+the role stops reading UDP, and the kernel's socket buffer and then the network drop, where it is cheapest.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from random import SystemRandom
+from time import monotonic, perf_counter
+from typing import Any
+
+import zmq
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
+from dispersy.constants import DATAGRAM_SIZE_MAX
+from dispersy.errors import UsageError
+from dispersy.ext.udp import Receiver, send_many
+from dispersy.ext.wire import DROP_REASONS, split
+from dispersy.protocol.address import (
+    Address,
+    address_host,
+    address_port,
+    format_address,
+    is_ipv4,
+    make_address,
+    parse_address,
+    split_endpoint,
+)
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.lmdb_store import LmdbReader
+from dispersy.storage.store import CommunityRecord
+from dispersy.workers.dispatch import Dispatch
+from dispersy.workers.loop import Loop
+from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.report import Reporter
+
+RECEIVES_PER_TURN_MAX = 8
+SEND_QUEUE_MAX = 4_096
+"""Datagrams that wait for the kernel to take them; more are dropped and counted."""
+RECEIVE_BUFFER_BYTES = 8 << 20
+TOKEN_OFFSET = 10
+TOKEN_END = 18
+
+
+class NetworkRole:
+    """Owns the UDP socket and one Neighbourhood (walk and keys) a community."""
+
+    name = "network"
+
+    def __init__(self, settings: RoleSettings) -> None:
+        self._settings = settings
+        self._secret = os.urandom(16)
+        self._rng = SystemRandom()
+        self._receiver = Receiver(batch_max=64, size_max=DATAGRAM_SIZE_MAX + 1)
+        self._drops = bytearray(4 * len(DROP_REASONS))
+        self._reporter = Reporter("network", settings, self._report)
+        self._peers = [parse_address(peer) for peer in settings.peers]
+        self._neighbourhoods: list[Neighbourhood] = []
+        self._by_number: dict[int, Neighbourhood] = {}
+        self._tags = b""
+        self._communities_version = -1
+        self._out: deque[tuple[bytes, bytes]] = deque()
+        self._reading = True
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        self._udp, self._ipv6 = open_udp(self._settings.listen)
+        self._address = make_address(*self._udp.getsockname()[:2])
+        self._reader = LmdbReader(self._settings.store_path)
+        self._keyring = Keyring(self._settings.keys_path)
+        work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
+        self._dispatch = Dispatch(work, self._reporter, workers=self._settings.workers)
+        self._outbound = bound(
+            loop.context, zmq.PULL, self._settings.socket("outbound"), queued_max=BATCHES_QUEUED_MAX
+        )
+        self._notes = connected(
+            loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
+        )
+        self._reporter.open(loop)
+        self._load_communities(monotonic())
+        self._watch_udp()
+        loop.watch(work, self._receive_work)
+        loop.watch(self._outbound, self._receive_outbound)
+        loop.watch(self._notes, self._receive_notes)
+        loop.deadline(self._next_deadline, self._handle_timers)
+        loop.flush(self._flush)
+        self._reporter.send()
+
+    def close(self) -> None:
+        self._udp.close()
+        self._reader.close()
+
+    # -- UDP in ------------------------------------------------------------------------------------------------------
+
+    def _watch_udp(self) -> None:
+        self._loop.watch(self._udp.fileno(), self._receive_udp)
+        self._reading = True
+
+    def _receive_udp(self) -> None:
+        for _ in range(RECEIVES_PER_TURN_MAX):
+            began = perf_counter()
+            arena, datagrams = self._receiver.receive(self._udp.fileno())
+            if not arena:
+                return
+            count = len(datagrams) // DATAGRAM.size
+            began = self._reporter.step("network.receive", began, count)
+            self._reporter.counters["datagrams-in"] += count
+            self._reporter.counters["bytes-in"] += len(arena)
+            now = monotonic()
+            # Epochs are the same for every community: a token's tag keeps them apart.
+            frames, envelopes = split(
+                arena, datagrams, tags=self._tags, secret=self._secret, epoch=self._epoch(now), drops=self._drops
+            )
+            if frames:
+                self._receive_frames(arena, datagrams, frames, now)
+            if envelopes:
+                self._receive_envelopes(arena, datagrams, envelopes)
+            self._reporter.step("network.split", began, count)
+            if self._dispatch.full:
+                return
+
+    def _epoch(self, now: float) -> int:
+        return int(now // 600)
+
+    def _receive_frames(self, arena: bytes, datagrams: bytes, frames: bytes, now: float) -> None:
+        for datagram, offset, length, index, frame_type, token_state, _ in FRAME.iter_unpack(frames):
+            start, _, source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)
+            neighbourhood = self._neighbourhoods[index]
+            body = arena[offset : offset + length]
+            header_token = arena[start + TOKEN_OFFSET : start + TOKEN_END]
+            self._reporter.counters[f"frames-in-{FrameType(frame_type).label}"] += 1
+            if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
+                continue
+            if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
+                self._dispatch.introduction(neighbourhood.number, source, header_token, frame_type, body)
+            else:
+                self._dispatch.sync(neighbourhood.number, neighbourhood.responder, source, frame_type, body)
+
+    def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes) -> None:
+        for position in range(0, len(envelopes), ENVELOPE.size):
+            record = envelopes[position : position + ENVELOPE.size]
+            datagram, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
+            source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
+            neighbourhood = self._neighbourhoods[index]
+            self._dispatch.messages(
+                neighbourhood.number, neighbourhood.responder, source, record, arena[offset : offset + length], count
+            )
+        self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
+
+    # -- from the house ------------------------------------------------------------------------------------------------
+
+    def _receive_work(self) -> None:
+        for introduction in self._dispatch.receive():
+            neighbourhood = self._by_number.get(introduction.community)
+            if neighbourhood is not None:
+                neighbourhood.receive_introduction(introduction, monotonic())
+
+    def _receive_outbound(self) -> None:
+        for header, items in receive_all(self._outbound, count_max=16):
+            neighbourhood = self._by_number.get(bus.NUMBER.unpack(header)[0])
+            if neighbourhood is None:
+                continue
+            for address, content in bus.unpack_outbound(items):
+                datagram = neighbourhood.datagram(Address(address), content)
+                if datagram is None:
+                    self._reporter.counters["out-dropped-token-missing"] += 1
+                else:
+                    self._out.append((address, datagram))
+
+    def _receive_notes(self) -> None:
+        now = monotonic()
+        for _, data in receive_all(self._notes, count_max=64):
+            note = bus.commit_decoder.decode(data)
+            if note.communities_version != self._communities_version:
+                self._communities_version = note.communities_version
+                self._load_communities(now)
+            for number, summary in note.summaries.items():
+                if number in self._by_number:
+                    self._by_number[number].summary_changed(summary, now)
+
+    def _load_communities(self, now: float) -> None:
+        self._reader.refresh()
+        try:
+            for record in self._reader.communities():
+                neighbourhood = self._by_number.get(record.number)
+                if neighbourhood is None:
+                    self._add(record, now)
+                elif record.definition and not neighbourhood.defined:
+                    neighbourhood.define(self._reader.state(record.number).summary, now)
+        finally:
+            self._reader.release()
+
+    def _add(self, record: CommunityRecord, now: float) -> None:
+        key = self._keyring.by_public(record.member_id)
+        neighbourhood = Neighbourhood(
+            record,
+            secret=key.secret,
+            token_secret=self._secret,
+            epoch=self._epoch,
+            rng=self._rng,
+            peers=[*self._peers, *(parse_address(text) for text in record.bootstrap)],
+            own_address=self._address,
+            workers=self._settings.workers,
+            now=now,
+        )
+        if record.definition:
+            neighbourhood.define(self._reader.state(record.number).summary, now)
+        self._neighbourhoods.append(neighbourhood)
+        self._by_number[record.number] = neighbourhood
+        self._tags = b"".join(each.tag for each in self._neighbourhoods)
+
+    # -- timers and UDP out --------------------------------------------------------------------------------------------
+
+    def _next_deadline(self) -> float | None:
+        deadlines = [each.next_deadline() for each in self._neighbourhoods]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _handle_timers(self) -> None:
+        now = monotonic()
+        for neighbourhood in self._neighbourhoods:
+            neighbourhood.handle_timer(now)
+
+    def _flush(self) -> None:
+        for neighbourhood in self._neighbourhoods:
+            for heard in neighbourhood.drain_heard():
+                self._dispatch.peer(neighbourhood.number, neighbourhood.responder, heard)
+            self._out.extend(neighbourhood.drain_datagrams())
+        self._dispatch.flush()
+        self._send()
+        if self._dispatch.full and self._reading:
+            self._loop.unwatch(self._udp.fileno())
+            self._reading = False
+            self._reporter.counters["reading-paused"] += 1
+        elif not self._reading and not self._dispatch.full:
+            self._watch_udp()
+
+    def _send(self) -> None:
+        if not self._out:
+            return
+        began = perf_counter()
+        pending = list(self._out)
+        self._out.clear()
+        dealt_with, refused = send_many(self._udp.fileno(), pending, ipv6=self._ipv6)
+        counters = self._reporter.counters
+        counters["datagrams-out"] += dealt_with - refused
+        counters["out-refused"] += refused
+        counters["bytes-out"] += sum(len(datagram) for _, datagram in pending[:dealt_with])
+        left = pending[dealt_with:]
+        if left:
+            counters["out-dropped-full"] += max(0, len(left) - SEND_QUEUE_MAX)
+            self._out.extend(left[:SEND_QUEUE_MAX])
+            self._loop.again()
+        self._reporter.step("network.send", began, dealt_with)
+
+    def _report(self) -> dict[str, Any]:
+        now = monotonic()
+        drops = memoryview(self._drops).cast("I")
+        return {
+            "listen": format_address(self._address),
+            "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
+            "communities": {each.number: each.report(now) for each in self._neighbourhoods},
+        }
+
+
+def open_udp(listen: str) -> tuple[socket.socket, bool]:
+    """The bound UDP socket of HOST:PORT (port 0: any) and whether it is IPv6 (dual stack on the wildcard).
+
+    raises  UsageError when the port is taken or the address is not ours
+    """
+    host, _, port = listen.rpartition(":")
+    if port != "0":
+        host, _ = split_endpoint(listen)
+    address = make_address(host.strip("[]"), int(port))
+    ipv6 = not is_ipv4(address)
+    udp = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    if ipv6:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        # The system caps it without an error (net.core.rmem_max).
+        udp.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER_BYTES)
+    try:
+        udp.bind((address_host(address), address_port(address)))
+    except OSError as error:
+        udp.close()
+        raise UsageError(f"cannot listen on {listen}: {error.strerror}", code="listen") from error
+    return udp, ipv6

@@ -1,0 +1,137 @@
+"""The verifier: from packed packets to messages; cheap tests first, then signatures in one call without the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+from dispersy.errors import WireError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.table import Table
+from dispersy.ext.verify import verify_many, verify_messages
+from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.bus.frames import Introduction
+from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
+from dispersy.protocol.identifiers import CommunityId, community_tag
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.report import Reporter
+
+RECENT_MAX = 65_536
+"""Ids a generation of the table of recent messages holds; two generations are kept."""
+ID_OFFSET = 32
+
+
+class Verifier:
+    """Drops what is malformed, known or not signed as it says; what it returns has proven who wrote it."""
+
+    def __init__(self, reader: StoreReader, reporter: Reporter) -> None:
+        self._reader = reader
+        self._reporter = reporter
+        self._ids: dict[int, bytes] = {}
+        self._drops = bytearray(4 * len(DROP_REASONS))
+        self._recent = Table(capacity=1024)
+        self._older = Table(capacity=1024)
+
+    def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
+        self._ids = {record.number: record.community_id for record in communities}
+
+    def batch(self, community: int, area: bytes) -> bytes:
+        """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*."""
+        began = perf_counter()
+        counters = self._reporter.counters
+        community_id = self._ids.get(community)
+        if community_id is None:
+            counters["community-gone"] += 1
+            return b""
+        records = parse_messages(area, self._drops)
+        identify_many(records, area, community_id)
+        count = len(records) // MESSAGE.size
+        began = self._reporter.step("verifier.parse", began, count)
+        fresh = self._unknown(community, bytes(records))
+        began = self._reporter.step("verifier.known", began, count)
+        valid = verify_messages(fresh, area, community_id)
+        self._reporter.step("verifier.verify", began, len(valid))
+        counters["verified"] += sum(valid)
+        if 0 in valid:
+            counters["signature-wrong"] += valid.count(0)
+            fresh = _select(fresh, valid, 1)
+        self._remember(fresh)
+        for name, dropped in zip(DROP_REASONS, memoryview(self._drops).cast("I"), strict=True):
+            if dropped:
+                counters[name] += dropped
+        self._drops[:] = bytes(len(self._drops))
+        return fresh
+
+    def introductions(self, introductions: Sequence[Introduction]) -> list[Introduction]:
+        """Those whose signature holds."""
+        began = perf_counter()
+        keys: list[bytes] = []
+        signatures: list[bytes] = []
+        messages: list[bytes] = []
+        decoded: list[Introduction] = []
+        for each in introductions:
+            community_id = self._ids.get(each.community)
+            if community_id is None:
+                continue
+            tag = community_tag(CommunityId(community_id))
+            try:
+                is_request = each.type == FrameType.INTRODUCTION_REQUEST
+                introduction = (IntroductionRequest if is_request else IntroductionResponse).decode(each.body)
+            except WireError as error:
+                self._reporter.counters[error.reason] += 1
+                continue
+            keys.append(introduction.member)
+            signatures.append(introduction.signature)
+            messages.append(
+                introduction_signed_bytes(tag, each.header_token, FrameType(each.type), introduction.unsigned())
+            )
+            decoded.append(each)
+        valid = verify_many(b"".join(keys), b"".join(signatures), messages)
+        self._reporter.counters["introduction-signature-wrong"] += valid.count(0)
+        self._reporter.step("verifier.introductions", began, len(introductions))
+        return [each for each, holds in zip(decoded, valid, strict=True) if holds]
+
+    def _unknown(self, community: int, records: bytes) -> bytes:
+        """Without those handled a short while ago or held in the store: a known message costs no signature."""
+        if not records:
+            return records
+        keys = _keys(records)
+        absent = b"\xff" * 8
+        recent, older = self._recent.find_many(keys), self._older.find_many(keys)
+        known = bytearray(len(records) // MESSAGE.size)
+        for index in range(len(known)):
+            place = slice(index * 8, index * 8 + 8)
+            known[index] = recent[place] != absent or older[place] != absent
+        if any(known):
+            self._reporter.counters["known-recently"] += sum(known)
+            records = _select(records, known, 0)
+        self._reader.refresh()
+        try:
+            held = self._reader.held(community, records)
+        finally:
+            self._reader.release()
+        if any(held):
+            self._reporter.counters["known-held"] += sum(held)
+            records = _select(records, held, 0)
+        return records
+
+    def _remember(self, records: bytes) -> None:
+        if len(self._recent) >= RECENT_MAX:
+            self._recent, self._older = Table(capacity=1024), self._recent
+        self._recent.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
+
+
+def _keys(records: bytes) -> bytes:
+    return b"".join(
+        records[start + ID_OFFSET : start + ID_OFFSET + 16] for start in range(0, len(records), MESSAGE.size)
+    )
+
+
+def _select(records: bytes, flags: bytes | bytearray, wanted: int) -> bytes:
+    return b"".join(
+        records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
+        for index, flag in enumerate(flags)
+        if flag == wanted
+    )

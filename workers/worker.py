@@ -1,0 +1,132 @@
+"""A worker process: one verifier and one responder that share a loop, the batches of the first going in between.
+
+Requests and envelopes come first in every turn: they are cheap, and what a neighbour or our own asking waits for.
+Then one batch is verified; then the sockets are looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from time import monotonic, perf_counter
+
+import zmq
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import (
+    BATCHES_QUEUED_MAX,
+    NOTES_QUEUED_MAX,
+    connected,
+    receive_all,
+    send_or_drop,
+    send_when_possible,
+)
+from dispersy.ext.verify import self_test
+from dispersy.storage.lmdb_store import LmdbReader
+from dispersy.workers.loop import Loop
+from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
+from dispersy.workers.responder import Responder
+from dispersy.workers.verifier import Verifier
+
+
+class WorkerRole:
+    """Owns the sockets of a worker and hands what they bring to its verifier and responder."""
+
+    def __init__(self, settings: RoleSettings, index: int) -> None:
+        self.name = f"worker-{index}"
+        self._settings = settings
+        self._index = index
+        self._incarnation = int.from_bytes(os.urandom(8), "little")
+        self._done = 0
+        self._batches: deque[tuple[bytes, bytes]] = deque()
+        self._communities_version = -1
+        self._reporter = Reporter(self.name, settings)
+
+    def open(self, loop: Loop) -> None:
+        # Two nodes must never disagree about a signature: a library that judges otherwise must not serve.
+        self_test()
+        self._loop = loop
+        endpoint = self._settings.socket
+        self._reader = LmdbReader(self._settings.store_path)
+        self._work = connected(
+            loop.context, zmq.DEALER, endpoint("work"), queued_max=BATCHES_QUEUED_MAX, identity=self.name.encode()
+        )
+        self._intake = connected(loop.context, zmq.PUSH, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
+        self._outbound = connected(loop.context, zmq.PUSH, endpoint("outbound"), queued_max=BATCHES_QUEUED_MAX)
+        self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
+        self._verifier = Verifier(self._reader, self._reporter)
+        self._responder = Responder(
+            self._reader, self._reporter, index=self._index, workers=self._settings.workers, send=self._send_out
+        )
+        self._load_communities()
+        self._reporter.open(loop)
+        loop.watch(self._work, self._receive_work)
+        loop.watch(self._notes, self._receive_notes)
+        loop.deadline(self._responder.next_deadline, self._handle_timers)
+        loop.every(REPORT_INTERVAL_S, self._send_credit)
+        loop.flush(self._step)
+        self._send_credit()
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _receive_work(self) -> None:
+        now = monotonic()
+        for kind, *parts in receive_all(self._work, count_max=64):
+            if kind == bus.VERIFY:
+                self._batches.append((parts[0], parts[1]))
+            elif kind == bus.INTRODUCTIONS:
+                verified = self._verifier.introductions(bus.introductions_decoder.decode(parts[0]))
+                if verified:
+                    send_or_drop(self._work, [bus.INTRODUCTIONS, bus.encode(verified)])
+            else:
+                self._responder.receive(kind, bus.NUMBER.unpack(parts[0])[0], parts[1], now)
+
+    def _receive_notes(self) -> None:
+        now = monotonic()
+        for _, data in receive_all(self._notes, count_max=64):
+            note = bus.commit_decoder.decode(data)
+            if note.communities_version != self._communities_version:
+                self._communities_version = note.communities_version
+                self._load_communities()
+            self._responder.committed(note, now)
+
+    def _load_communities(self) -> None:
+        self._reader.refresh()
+        try:
+            communities = self._reader.communities()
+        finally:
+            self._reader.release()
+        self._verifier.set_communities(communities)
+        self._responder.set_communities(communities, monotonic())
+
+    def _handle_timers(self) -> None:
+        self._responder.handle_timer(monotonic())
+
+    def _step(self) -> None:
+        if self._responder.step(monotonic()):
+            self._loop.again()
+        clocks = self._responder.drain_clocks()
+        for community, clock in clocks:
+            send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(community, clock)])
+        if not self._batches:
+            return
+        header, area = self._batches.popleft()
+        community, announced = bus.VERIFY_HEADER.unpack(header)
+        records = self._verifier.batch(community, area)
+        began = perf_counter()
+        accounted = bus.MESSAGES_HEADER.pack(community, announced)
+        send_when_possible(self._intake, [bus.MESSAGES, accounted, records, area], ended=self._loop.ended)
+        self._reporter.step("verifier.send", began, announced)
+        self._done += 1
+        self._send_credit()
+        if self._batches:
+            self._loop.again()
+
+    def _send_credit(self) -> None:
+        send_or_drop(self._work, [bus.CREDIT, bus.CREDIT_HEADER.pack(self._incarnation, self._done)])
+
+    def _send_out(self, community: int, items: list[tuple[bytes, bytes]]) -> None:
+        if not send_or_drop(self._outbound, [bus.NUMBER.pack(community), bus.pack_outbound(items)]):
+            self._reporter.counters["outbound-dropped"] += len(items)
