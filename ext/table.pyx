@@ -146,7 +146,7 @@ cdef class Table:
     def insert_many(self, const uint8_t[::1] keys not None, const uint8_t[::1] values not None):
         """Packed keys and packed native u64 values; one byte a key: 1 inserted, 0 it was there (its value stays)."""
         cdef Py_ssize_t count = _count_keys(keys)
-        cdef Py_ssize_t first, index, size
+        cdef Py_ssize_t index, size, first = 0
         cdef pair[BLOCK] block
         cdef uint64_t[BLOCK] positions
         cdef uint64_t value
@@ -161,7 +161,7 @@ cdef class Table:
                 raise ValueError(f"value {index} is ABSENT (2^64 - 1), which no key may have")
         out = bytearray(count)
         cdef uint8_t[::1] inserted = out
-        for first in range(0, count, BLOCK):
+        while first < count:
             size = min(BLOCK, count - first)
             self._reserve(size)
             self._look_ahead(&keys[first * KEY_SIZE], size, block, positions)
@@ -172,24 +172,26 @@ cdef class Table:
                     slot[0] = block[index]
                     self.used += 1
                     inserted[first + index] = 1
+            first += size
         return bytes(out)
 
     def find_many(self, const uint8_t[::1] keys not None):
         """Packed native u64 values, ABSENT where a key is not there."""
         cdef Py_ssize_t count = _count_keys(keys)
-        cdef Py_ssize_t first, index, size
+        cdef Py_ssize_t index, size, first = 0
         cdef pair[BLOCK] block
         cdef uint64_t[BLOCK] positions
         if count == 0:
             return b""
         out = bytearray(count * 8)
         cdef uint8_t[::1] values = out
-        for first in range(0, count, BLOCK):
+        while first < count:
             size = min(BLOCK, count - first)
             self._look_ahead(&keys[first * KEY_SIZE], size, block, positions)
             for index in range(size):
                 # A free slot's value is ABSENT.
                 memcpy(&values[(first + index) * 8], &self._find(block[index].key, positions[index]).value, 8)
+            first += size
         return bytes(out)
 
     def replace(self, const uint8_t[::1] key not None, uint64_t value):
@@ -382,7 +384,7 @@ cdef class Heads:
     ):
         """One byte a message_record: 1 in order, and its head has been advanced to it; 0 look closer (table.pyi)."""
         cdef Py_ssize_t count = _count_records(records, arena, wanted)
-        cdef Py_ssize_t first, index, size
+        cdef Py_ssize_t index, size, first = 0
         cdef const message_record *record
         cdef head[BLOCK] block
         cdef uint64_t[BLOCK] positions
@@ -391,7 +393,7 @@ cdef class Heads:
             return b""
         out = bytearray(count)
         cdef uint8_t[::1] in_order = out
-        for first in range(0, count, BLOCK):
+        while first < count:
             size = min(BLOCK, count - first)
             self._reserve(size)
             for index in range(size):
@@ -413,6 +415,7 @@ cdef class Heads:
                 ):
                     self._set(slot, block[index].lane, record.sequence, record.global_time, False)
                     in_order[first + index] = 1
+            first += size
         return bytes(out)
 
     def get(self, uint32_t community, const uint8_t[::1] author not None, uint8_t kind):
