@@ -222,7 +222,7 @@ def create_many(
     """Whole messages of one author, one a group of payloads; global time and sequence rise by one each.
 
     secret    64 bytes, seed and public key of the author
-    previous  for kinds below 64: the author's previous control message or NO_PREVIOUS; the new ones form a chain
+    previous  for kinds below 64: the author's previous control message or NO_PREVIOUS; a chain follows it
     raises    MessageTooLong; UsageError for parts that contradict one another
     """
     author = MemberId(secret[KEY_SIZE:])
