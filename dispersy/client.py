@@ -1,0 +1,413 @@
+"""The blocking Python client of a node's gateway; the protocol beneath is described in docs/interface.md.
+
+with Client() as client:
+    client.publish("chat", [b"hello"])
+    for event in client.follow(["chat"], since="begin"):
+        print(event.payload)
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import socket as sockets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+import zmq
+
+from dispersy.address import parse_address, resolve_address
+from dispersy.errors import UsageError
+from dispersy.locations import home_path, socket_path
+
+Answer = TypeVar("Answer")
+
+TIMEOUT_S = 30.0
+PUBLISH_PORTION_MAX = 500
+"""Payloads of one publish-many request: one is stored while the next travels."""
+PUBLISH_WINDOW = 4
+"""Publish-many requests under way at once."""
+FOLLOW_CREDIT = 1_000
+_RETRY_S = 0.05
+_REPEATED_CODES = frozenset({"busy", "starting"})
+"""Answers that mean: the same again in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a follow, see docs/interface.md.
+
+    event        message, denied, restored, undone, removed or caught-up
+    cursor       of this node's log; give the last one as `since` to go on after it
+    index        which of the message's payloads this is
+    payload      of message events
+    payloads     of restored events: all of the message
+    arrival_ms   unix time in milliseconds at which this node stored it
+    """
+
+    event: str
+    cursor: int
+    community: bytes = b""
+    kind: str = ""
+    author: bytes = b""
+    global_time: int = 0
+    sequence: int = 0
+    index: int = 0
+    message_id: bytes = b""
+    payload: bytes = b""
+    payloads: tuple[bytes, ...] = ()
+    arrival_ms: int = 0
+    message_cursor: int = 0
+    reason: str = ""
+    low: int = 0
+
+
+_EVENT_FIELDS = frozenset(field.name for field in fields(Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the node answered: stored, signed, and on its way.
+
+    repeated   whether this request id had been answered before; nothing was published again
+    """
+
+    first_cursor: int
+    last_cursor: int
+    ids: tuple[bytes, ...]
+    repeated: bool
+
+
+class Client:
+    """A connection to one node. Not for use by several threads at once.
+
+    home       the node's home; default as for `dispersy run`
+    endpoint   a ZeroMQ endpoint instead of the home's own
+    timeout_s  for each answer
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        endpoint: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.home = home_path(home)
+        self.timeout_s = timeout_s
+        self._endpoint = endpoint or f"ipc://{socket_path(self.home, 'control')}"
+        self._checked = endpoint is not None
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect; iterators of this client end with an error when used again."""
+        self._context.destroy(linger=0)
+        self._socket = None
+
+    def publish(
+        self,
+        community: str,
+        payloads: Sequence[bytes],
+        *,
+        kind: str = "text",
+        request_id: bytes | None = None,
+    ) -> Published:
+        """One message with these payloads. Returns when it is durable.
+
+        community   name, id in hex, or the beginning of one
+        request_id  16 bytes from new_request_id(); repeating it gives the first answer
+        """
+        fields = _publication(community, kind, payloads, request_id)
+        return _published(self.request("publish", **fields))
+
+    def publish_many(
+        self,
+        community: str,
+        payloads: Iterable[bytes],
+        *,
+        kind: str = "text",
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """One message for each payload; how many. Returns when all are durable.
+
+        progress   called with the number that is durable so far
+        raises     UsageError for the first that is refused; earlier ones are published
+        """
+        socket = self._connect()
+        waiting: dict[int, tuple[dict[str, Any], int]] = {}
+        rest = iter(payloads)
+        done = 0
+        more = True
+        while more or waiting:
+            while more and len(waiting) < PUBLISH_WINDOW:
+                portion = [payload for _, payload in zip(range(PUBLISH_PORTION_MAX), rest, strict=False)]
+                if not portion:
+                    more = False
+                    break
+                fields = _publication(community, kind, portion, None)
+                waiting[self._send(socket, "publish-many", fields)] = fields, len(portion)
+            if not waiting:
+                break
+            reply = self._receive(socket, waiting, f"{len(waiting)} publish-many requests")
+            fields, count = waiting.pop(reply["id"])
+            if reply["ok"]:
+                done += count
+                if progress is not None:
+                    progress(done)
+            elif reply["error"]["code"] in _REPEATED_CODES:
+                time.sleep(_RETRY_S)
+                waiting[self._send(socket, "publish-many", fields)] = fields, count
+            else:
+                raise _error(reply)
+        return done
+
+    def follow(
+        self,
+        communities: Sequence[str] = (),
+        *,
+        kinds: Sequence[str] = (),
+        since: str | int = "now",
+        idle_s: float | None = None,
+    ) -> Iterator[Event]:
+        """Events in the order of the node's log: stored ones after `since`, then `caught-up`, then live.
+
+        communities  names or ids; none: all
+        since        "begin", "now", or the cursor of the last event that is known
+        idle_s       end when nothing but heartbeats came for this long; None: never
+        """
+        # Asked now and not at the first next(): "now" shall mean this moment.
+        socket = self._open()
+        fields = {
+            "communities": list(communities),
+            "kinds": list(kinds),
+            "since": since,
+            "credit": FOLLOW_CREDIT,
+        }
+        try:
+            number, _ = self._ask(socket, "follow", fields)
+        except BaseException:
+            socket.close()
+            raise
+        return self._events(socket, number, idle_s)
+
+    def count(self, community: str) -> int:
+        """How many messages of a community the node holds."""
+        count = self.request("count", community=community)["count"]
+        assert isinstance(count, int)
+        return count
+
+    def communities(self) -> list[dict[str, Any]]:
+        """What the node has joined, see docs/interface.md."""
+        return list(self.request("communities")["communities"])
+
+    def create(self, name: str, definition: bytes = b"") -> dict[str, Any]:
+        """A new community with the canonical bytes of a definition, or with one kind `text`."""
+        return self.request("create", name=name, definition=definition)
+
+    def join(self, community: bytes, *, name: str = "", peers: Sequence[str] = ()) -> dict[str, Any]:
+        """Take part in a community.
+
+        community  32 bytes
+        peers      HOST:PORT of nodes that serve it; host names are resolved here
+        """
+        numeric = [str(found) for peer in peers for found in resolve_address(parse_address(peer))]
+        return self.request("join", community=community, name=name, peers=numeric)
+
+    def status(self) -> dict[str, Any]:
+        """How the node is, see docs/interface.md."""
+        return self.request("status")
+
+    def peers(self, community: str = "") -> list[dict[str, Any]]:
+        """Neighbours, of one community or of all."""
+        return list(self.request("peers", community=community)["peers"])
+
+    def wait_for_ready(self, *, timeout_s: float) -> dict[str, Any]:
+        """Until every process of the node is at work; its status. UsageError `timeout`."""
+        return self._wait(
+            self.status, lambda status: bool(status["ready"]), timeout_s, "the node to be ready"
+        )
+
+    def wait_for_count(
+        self, community: str, count: int, *, timeout_s: float, progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Until the node holds at least `count` messages of a community; how many. UsageError `timeout`."""
+
+        def ask() -> int:
+            held = self.count(community)
+            if progress is not None:
+                progress(held)
+            return held
+
+        return self._wait(ask, lambda held: held >= count, timeout_s, f"{count} messages of {community}")
+
+    def wait_for_definition(self, community: str, *, timeout_s: float) -> dict[str, Any]:
+        """Until a community's definition is known; its entry of communities(). UsageError `timeout`."""
+        community_id = self.request("count", community=community)["community"]
+
+        def ask() -> dict[str, Any]:
+            return next(entry for entry in self.communities() if entry["community"] == community_id)
+
+        return self._wait(
+            ask, lambda entry: bool(entry["defined"]), timeout_s, f"the definition of {community}"
+        )
+
+    def request(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Any operation of docs/interface.md; its reply. UsageError as the node gave it."""
+        return self._ask(self._connect(), op, fields)[1]
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        if self._socket is None:
+            self._socket = self._open()
+        return self._socket
+
+    def _open(self) -> zmq.Socket[bytes]:
+        if not self._checked:
+            self._check_running()
+            self._checked = True
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, 2 * FOLLOW_CREDIT)
+        socket.connect(self._endpoint)
+        return socket
+
+    def _check_running(self) -> None:
+        """ZeroMQ would wait for a node for ever; whoever forgot to start one shall hear so at once."""
+        path = Path(self._endpoint.removeprefix("ipc://"))
+        limit = time.monotonic() + self.timeout_s
+        while True:
+            with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+                try:
+                    probe.connect(str(path))
+                    return
+                except OSError as error:
+                    why = error.strerror
+            # The runtime folder is there from the start of a run to its end.
+            if not path.parent.exists() or not any(path.parent.iterdir()) or time.monotonic() > limit:
+                break
+            time.sleep(_RETRY_S)
+        raise UsageError(
+            f"no node is running on {self.home} ({why})",
+            code="not-running",
+            hint=f"start it with: dispersy run --home {shlex.quote(str(self.home))}",
+        )
+
+    def _send(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> int:
+        self._number += 1
+        socket.send(msgspec.msgpack.encode({"v": 1, "id": self._number, "op": op, **fields}))
+        return self._number
+
+    def _receive(self, socket: zmq.Socket[bytes], wanted: dict[int, Any], what: str) -> dict[str, Any]:
+        """The next reply to one of the wanted ids; those to requests that were given up are passed over."""
+        limit = time.monotonic() + self.timeout_s
+        while (left := limit - time.monotonic()) > 0:
+            if socket.poll(int(left * 1000) + 1):
+                reply: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
+                if reply.get("id") in wanted:
+                    return reply
+        raise UsageError(
+            f"the node on {self.home} did not answer {what} within {self.timeout_s:g} s",
+            code="timeout",
+            hint="see whether it is running and what it says: `dispersy status`",
+        )
+
+    def _ask(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The id used, and the reply."""
+        limit = time.monotonic() + self.timeout_s
+        while True:
+            number = self._send(socket, op, fields)
+            reply = self._receive(socket, {number: None}, op)
+            if reply["ok"]:
+                return number, reply
+            if reply["error"]["code"] not in _REPEATED_CODES or time.monotonic() > limit:
+                raise _error(reply)
+            time.sleep(_RETRY_S)
+
+    def _events(self, socket: zmq.Socket[bytes], number: int, idle_s: float | None) -> Iterator[Event]:
+        """Events as they come; credit is given back by halves, so that the stream never dries up."""
+        used = 0
+        caught_up = False
+        last = time.monotonic()
+        try:
+            while True:
+                wait = None if idle_s is None else int(max(0.0, last + idle_s - time.monotonic()) * 1000) + 1
+                if not socket.poll(wait):
+                    return
+                frame = msgspec.msgpack.decode(socket.recv())
+                if frame.get("id") != number:
+                    continue
+                if "error" in frame:
+                    raise _error(frame)
+                if "event" not in frame:
+                    continue
+                if frame["event"] == "caught-up":
+                    if caught_up:
+                        continue
+                    caught_up = True
+                else:
+                    used += 1
+                    last = time.monotonic()
+                yield _event(frame)
+                if used >= FOLLOW_CREDIT // 2:
+                    grant = {"v": 1, "id": number, "op": "credit", "count": used}
+                    socket.send(msgspec.msgpack.encode(grant))
+                    used = 0
+        finally:
+            socket.close()
+
+    def _wait(
+        self, ask: Callable[[], Answer], enough: Callable[[Answer], bool], timeout_s: float, what: str
+    ) -> Answer:
+        limit = time.monotonic() + timeout_s
+        while not enough(answer := ask()):
+            if time.monotonic() > limit:
+                raise UsageError(f"waited {timeout_s:g} s for {what} in vain", code="timeout")
+            time.sleep(_RETRY_S)
+        return answer
+
+
+def new_request_id() -> bytes:
+    """16 bytes: 6 of unix milliseconds, so that a node can tell old ones, and 10 random ones."""
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big") + secrets.token_bytes(10)
+
+
+def _publication(
+    community: str, kind: str, payloads: Sequence[bytes], request_id: bytes | None
+) -> dict[str, Any]:
+    return {
+        "community": community,
+        "kind": kind,
+        "payloads": list(payloads),
+        "request_id": request_id or new_request_id(),
+    }
+
+
+def _published(reply: dict[str, Any]) -> Published:
+    return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
+
+
+def _event(frame: dict[str, Any]) -> Event:
+    values = {key: value for key, value in frame.items() if key in _EVENT_FIELDS}
+    if "payloads" in values:
+        values["payloads"] = tuple(values["payloads"])
+    return Event(**values)
+
+
+def _error(reply: dict[str, Any]) -> UsageError:
+    error = reply["error"]
+    return UsageError(error["message"], code=error["code"], hint=error.get("hint", ""))

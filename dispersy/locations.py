@@ -1,0 +1,51 @@
+"""Where a node's files and sockets are: its home, and the short runtime folder that belongs to it.
+
+Applications find a running node by its home alone, so the service and the client must agree on these names.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from dispersy.constants import SOCKET_PATH_MAX
+from dispersy.errors import UsageError
+
+SOCKET_NAMES = ("control", "events", "intake", "notes", "orders", "outbound", "reports", "work")
+
+
+def home_path(given: str | os.PathLike[str] | None = None) -> Path:
+    """The absolute path of the home: what is given, or DISPERSY_HOME, or the user's data folder."""
+    text = given or os.environ.get("DISPERSY_HOME")
+    if text:
+        return Path(text).expanduser().absolute()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return (Path(data).expanduser() / "dispersy").absolute()
+
+
+def runtime_path(home: Path) -> Path:
+    """The folder of this home's sockets; nothing is created.
+
+    raises  UsageError `path-too-long` when a socket's path would not fit the system's limit
+    """
+    name = sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:8]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = (
+        Path(runtime).absolute() / "dispersy" / name
+        if runtime
+        else Path(f"/tmp/dispersy-{os.getuid()}") / name
+    )
+    longest = max(len(os.fsencode(folder / socket)) for socket in SOCKET_NAMES)
+    if longest > SOCKET_PATH_MAX:
+        raise UsageError(
+            f"sockets in {folder} would have paths of {longest} bytes; the system allows {SOCKET_PATH_MAX}",
+            code="path-too-long",
+            hint="set XDG_RUNTIME_DIR to a folder with a shorter path",
+        )
+    return folder
+
+
+def socket_path(home: Path, name: str) -> Path:
+    """The path of one of SOCKET_NAMES."""
+    return runtime_path(home) / name

@@ -1,0 +1,92 @@
+"""The communities of this node as people name them: by name, by id, or by the beginning of an id."""
+
+from __future__ import annotations
+
+from dispersy.errors import UsageError
+from dispersy.ext.wire import split_payloads
+from dispersy.protocol.definition import Definition, decode_definition
+from dispersy.storage.store import CommunityRecord, StoreReader
+
+PREFIX_MIN = 4
+"""Shorter beginnings of an id are too likely to become ambiguous with the next community."""
+LISTED_MAX = 8
+
+
+class Directory:
+    """Communities and their definitions as of the last update()."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, CommunityRecord] = {}
+        self._definitions: dict[int, tuple[bytes, Definition]] = {}
+        self._kind_names: dict[tuple[int, int], str] = {}
+
+    def update(self, reader: StoreReader) -> None:
+        """Read what has been joined and which definitions have come."""
+        self._records = {record.number: record for record in reader.communities()}
+        for number, record in self._records.items():
+            known = self._definitions.get(number)
+            if not record.definition or (known is not None and known[0] == record.definition):
+                continue
+            definition = decode_definition(split_payloads(record.definition)[0])
+            self._definitions[number] = (record.definition, definition)
+            for kind in definition.kinds:
+                self._kind_names[number, kind.number] = kind.name
+
+    def records(self) -> list[CommunityRecord]:
+        return list(self._records.values())
+
+    def community_id(self, number: int) -> bytes:
+        """Of a number that the store gave; empty when the directory is older than the entry."""
+        record = self._records.get(number)
+        return record.community_id if record else b""
+
+    def name(self, record: CommunityRecord) -> str:
+        """What people call it: the name given here, else the definition's, else the beginning of the id."""
+        if record.name:
+            return record.name
+        known = self._definitions.get(record.number)
+        return known[1].name if known else record.community_id.hex()[:8]
+
+    def kind_name(self, number: int, kind: int) -> str:
+        """Empty for kinds that the definition does not name, Dispersy's own among them."""
+        return self._kind_names.get((number, kind), "")
+
+    def definition(self, record: CommunityRecord) -> Definition | None:
+        """None until it has come."""
+        known = self._definitions.get(record.number)
+        return known[1] if known else None
+
+    def resolve(self, text: str) -> CommunityRecord:
+        """The one community that `text` names.
+
+        raises  UsageError `community-unknown` or `community-ambiguous`, which list what there is or what fits
+        """
+        exact = [
+            r for r in self._records.values() if self.name(r) == text or r.community_id.hex() == text.lower()
+        ]
+        fitting = exact or [
+            record
+            for record in self._records.values()
+            if len(text) >= PREFIX_MIN and record.community_id.hex().startswith(text.lower())
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise UsageError(
+                f"{text!r} fits {len(fitting)} communities: {self._list(fitting)}",
+                code="community-ambiguous",
+                hint="write more digits of the id",
+            )
+        joined = self._list(self.records())
+        raise UsageError(
+            f"no community is called {text!r}" + (f"; there are {joined}" if joined else ""),
+            code="community-unknown",
+            hint="`dispersy community list` shows those that this node has joined"
+            if joined
+            else "make one with `dispersy community create NAME` or `dispersy community join INVITE`",
+        )
+
+    def _list(self, records: list[CommunityRecord]) -> str:
+        shown = [f"{self.name(record)} ({record.community_id.hex()[:8]})" for record in records[:LISTED_MAX]]
+        more = len(records) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")

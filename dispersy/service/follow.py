@@ -1,0 +1,195 @@
+"""A follow: one ordered stream of log entries to one client, stored then live, within its credit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+import msgspec
+
+from dispersy.constants import PAYLOADS_MAX
+from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
+from dispersy.protocol.records import MESSAGE
+from dispersy.service.directory import Directory
+from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
+from dispersy.storage.store import (
+    DENIED,
+    HIDDEN_BY_EQUIVOCATION,
+    HIDDEN_BY_ORDER,
+    UNDONE,
+    EntryType,
+    LogEntry,
+    StoreReader,
+)
+
+ENTRIES_PER_READ = 128
+READS_PER_TURN_MAX = 8
+"""A follow that filters nearly everything out gives way to the others after this many reads."""
+HEARTBEAT_S = 10.0
+"""An idle follow says caught-up this often: only a send shows that a client is gone."""
+_NOT_SHOWN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED
+_NO_AUTHOR = 2
+_NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
+
+_encode = msgspec.msgpack.Encoder().encode
+Send = Callable[[bytes], bool]
+"""Takes one frame for the client; False: not now, keep it."""
+
+
+@dataclass(slots=True, eq=False)
+class Follow:
+    """Where one client's stream stands.
+
+    communities  community numbers, None for all
+    kinds        kind names, empty for all
+    position     everything up to this cursor has been sent, queued or left out
+    credit       events that may still be sent
+    aligned      whether position is known to be an entry's end
+    """
+
+    id: RequestId
+    communities: frozenset[int] | None
+    kinds: frozenset[str]
+    position: int
+    credit: int
+    aligned: bool
+    pending: deque[bytes] = field(default_factory=deque)
+    caught_up: bool = False
+    said_at: float = field(default_factory=monotonic)
+
+    def grant(self, count: int) -> None:
+        self.credit = min(self.credit + count, CREDIT_MAX)
+
+    def pump(self, reader: StoreReader, directory: Directory, send: Send) -> bool:
+        """Send what credit and the log allow; True when this turn's share was used up and more is there."""
+        for _ in range(READS_PER_TURN_MAX):
+            while self.pending and self.credit:
+                if not send(self.pending[0]):
+                    return False
+                self.pending.popleft()
+                self.credit -= 1
+                self.said_at = monotonic()
+            if self.pending:
+                return False
+            if self.position >= reader.last_cursor():
+                if not self.caught_up:
+                    self._say_caught_up(send)
+                return False
+            self._read(reader, directory)
+        return True
+
+    def heartbeat(self, send: Send) -> None:
+        """Say caught-up again when nothing was said for a while."""
+        if self.caught_up and not self.pending and monotonic() - self.said_at >= HEARTBEAT_S:
+            self._say_caught_up(send)
+
+    def _say_caught_up(self, send: Send) -> None:
+        self.caught_up = send(_encode(Event(INTERFACE_VERSION, self.id, "caught-up", self.position)))
+        self.said_at = monotonic()
+
+    def _read(self, reader: StoreReader, directory: Directory) -> None:
+        # A message is kept under the cursor of its first payload, so one that began before the position may
+        # have payloads after it: only where a client resumed in its middle, as we move on by whole entries.
+        first = self.position + 1 if self.aligned else max(1, self.position + 2 - PAYLOADS_MAX)
+        entries = reader.log(first, ENTRIES_PER_READ + (0 if self.aligned else PAYLOADS_MAX))
+        self.aligned = True
+        wanted = [
+            entry for entry in entries if self.communities is None or entry.community in self.communities
+        ]
+        shown = [e for e in wanted if e.type == EntryType.MESSAGE and not e.marks & _NOT_SHOWN]
+        headers = dict(zip((e.cursor for e in shown), _parse([e.message for e in shown]), strict=True))
+        for entry in wanted:
+            if entry.cursor in headers:
+                self._queue_message(entry, headers[entry.cursor], directory)
+            elif entry.type != EntryType.MESSAGE and entry.cursor > self.position:
+                self._queue_change(entry, reader, directory)
+        self.position = max(self.position, _end(entries) if entries else reader.last_cursor())
+
+    def _queue_message(self, entry: LogEntry, header: _Header, directory: Directory) -> None:
+        kind = directory.kind_name(entry.community, header.kind)
+        if not kind or (self.kinds and kind not in self.kinds):
+            return
+        community_id = directory.community_id(entry.community)
+        for index, payload in enumerate(split_payloads(entry.message)):
+            cursor = entry.cursor + index
+            if cursor <= self.position:
+                continue
+            event = Event(
+                INTERFACE_VERSION,
+                self.id,
+                "message",
+                cursor,
+                community=community_id,
+                kind=kind,
+                author=header.author,
+                global_time=header.global_time,
+                sequence=header.sequence,
+                index=index,
+                message_id=entry.message_id,
+                payload=payload,
+                arrival_ms=entry.arrival_ms,
+            )
+            self.pending.append(_encode(event))
+
+    def _queue_change(self, entry: LogEntry, reader: StoreReader, directory: Directory) -> None:
+        if entry.type == EntryType.REMOVED:
+            removed = Event(INTERFACE_VERSION, self.id, "removed", entry.cursor, low=entry.message_cursor)
+            self.pending.append(_encode(removed))
+            return
+        name = _NAMES.get(entry.type)
+        if name is None:
+            return
+        (message,) = reader.messages([entry.message_cursor])
+        (header,) = _parse([message])
+        kind = directory.kind_name(entry.community, header.kind)
+        if not kind or (self.kinds and kind not in self.kinds):
+            return
+        event = Event(
+            INTERFACE_VERSION,
+            self.id,
+            name,
+            entry.cursor,
+            community=directory.community_id(entry.community),
+            kind=kind,
+            author=header.author,
+            global_time=header.global_time,
+            sequence=header.sequence,
+            message_id=entry.message_id,
+            message_cursor=entry.message_cursor,
+            reason=entry.reason,
+            # A follower may never have been shown it: hidden messages are left out of a replay.
+            payloads=split_payloads(message) if entry.type == EntryType.RESTORED else None,
+        )
+        self.pending.append(_encode(event))
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    kind: int
+    author: bytes
+    global_time: int
+    sequence: int
+
+
+def _end(entries: Sequence[LogEntry]) -> int:
+    """The last cursor that these entries cover."""
+    last = entries[-1]
+    if last.type != EntryType.MESSAGE:
+        return last.cursor
+    return last.cursor + len(split_payloads(last.message)) - 1
+
+
+def _parse(messages: list[bytes]) -> list[_Header]:
+    """The headers of stored messages (they are well formed: they were checked before they were stored)."""
+    if not messages:
+        return []
+    ((_, area),) = pack(messages, 1 << 24)
+    records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+    headers = []
+    for record, message in zip(MESSAGE.iter_unpack(records), messages, strict=True):
+        _, _, global_time, sequence, _, kind, flags, *_ = record
+        author = b"" if flags & _NO_AUTHOR else message[2:34]
+        headers.append(_Header(kind, author, global_time, sequence))
+    return headers

@@ -1,0 +1,112 @@
+"""A node's home on disk and its runtime folder: created privately, checked, and held by one run at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from dispersy.errors import StorageError, UsageError
+from dispersy.locations import runtime_path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The files of one node."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def runtime(self) -> Path:
+        return runtime_path(self.path)
+
+
+def create_home(path: Path) -> tuple[Home, bool]:
+    """Make the home and its folders, closed to others; whether the home is new.
+
+    raises  StorageError that names the path
+    """
+    home = Home(path)
+    try:
+        new = not path.exists()
+        for folder in (home.path, home.keys, home.store):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot create {error.filename or path}: {error.strerror}") from error
+    return home, new
+
+
+def create_runtime(folder: Path) -> None:
+    """Make the runtime folder with mode 0700, and refuse one that somebody else could have prepared.
+
+    raises  StorageError that names the folder
+    """
+    for level in (folder.parent, folder):
+        try:
+            level.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = level.lstat()
+        except OSError as error:
+            raise StorageError(f"cannot create {level}: {error.strerror}") from error
+        if not stat.S_ISDIR(found.st_mode):
+            raise StorageError(f"{level} is no folder; remove it")
+        # Below /tmp anyone can make this name first: sockets in another's folder would be theirs to replace.
+        if found.st_uid != os.getuid():
+            raise StorageError(f"{level} belongs to user {found.st_uid}, not to you; set XDG_RUNTIME_DIR")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            level.chmod(0o700)
+
+
+def take_lock(home: Home) -> int:
+    """Hold the home for this run; the descriptor keeps it, also across execv when made inheritable.
+
+    raises  UsageError `home-in-use` when another run holds it
+    """
+    try:
+        descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"cannot open {home.lock}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise StorageError(f"cannot lock {home.lock}: {error.strerror}") from error
+        raise UsageError(
+            f"a node is running on {home.path} already",
+            code="home-in-use",
+            hint="use it (`dispersy status`), stop it, or choose another folder with --home",
+        ) from None
+    return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a run holds this home now."""
+    home = Home(path)
+    if not home.lock.exists():
+        return False
+    try:
+        os.close(take_lock(home))
+    except UsageError:
+        return True
+    except StorageError:
+        return False
+    return False

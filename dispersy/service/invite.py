@@ -1,0 +1,114 @@
+"""Invites: a community's id and addresses of nodes that serve it, in one line of text.
+
+dispersy:<64 hex digits>?peer=HOST:PORT&peer=[ADDRESS]:PORT
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dispersy.address import Address, parse_address
+from dispersy.errors import UsageError
+
+SCHEME = "dispersy:"
+PEERS_MAX = 16
+"""An invite is pasted by hand; a node needs only a few addresses to begin the walk."""
+_ID = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """community_id: 32 bytes; peers: where to walk to first, maybe none."""
+
+    community_id: bytes
+    peers: tuple[Address, ...] = ()
+
+    def __str__(self) -> str:
+        query = "&".join(f"peer={peer}" for peer in self.peers)
+        return f"{SCHEME}{self.community_id.hex()}" + (f"?{query}" if query else "")
+
+
+def parse_invite(text: str) -> Invite:
+    """Read an invite, or a bare community id.
+
+    raises  UsageError `invite-malformed` (or of an address in it) that says which part is wrong
+    """
+    text = text.strip()
+    if _ID.fullmatch(text):
+        return Invite(bytes.fromhex(text))
+    if not text.startswith(SCHEME):
+        raise _malformed(
+            f"an invite begins with {SCHEME!r}; a community id has 64 hex digits (this has {len(text)} "
+            "characters)"
+        )
+    identifier, question, query = text[len(SCHEME) :].partition("?")
+    if not _ID.fullmatch(identifier):
+        raise _malformed(
+            f"the community id has 64 hex digits, not {identifier!r} ({len(identifier)} characters)"
+        )
+    peers: dict[Address, None] = {}
+    for field in query.split("&") if question else ():
+        key, equals, value = field.partition("=")
+        if key != "peer" or not equals:
+            raise _malformed(f"{field!r} is not understood; after the ? come peer=HOST:PORT, joined by &")
+        peer = parse_address(value)
+        number = peer.numeric
+        if number is not None and (number.is_unspecified or number.is_multicast):
+            raise _malformed(f"peer {peer} names no node")
+        peers[peer] = None
+    if len(peers) > PEERS_MAX:
+        raise _malformed(f"it names {len(peers)} peers; at most {PEERS_MAX} are taken")
+    return Invite(bytes.fromhex(identifier), tuple(peers))
+
+
+def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[Address]:
+    """Where others may reach a node, for invites: best first, never a wildcard.
+
+    listen   what the node's socket is bound to, with its real port
+    known    addresses that the network role knows itself by (as others see it)
+    returns  at most PEERS_MAX; loopback only when nothing else is there, or it is all that is listened on
+    """
+    bound = listen.numeric
+    assert bound is not None
+    if not bound.is_unspecified:
+        return [listen]
+    found: dict[Address, None] = {}
+    for address in known:
+        number = address.numeric
+        if number is not None and not number.is_unspecified and not number.is_loopback and address.port:
+            found[address] = None
+    for host in _interface_hosts(ipv6=bound.version == 6):
+        found[Address(host, listen.port)] = None
+    if not found:
+        found[Address("127.0.0.1", listen.port)] = None
+    return list(found)[:PEERS_MAX]
+
+
+def _interface_hosts(*, ipv6: bool) -> list[str]:
+    """The addresses from which this machine would send to the world, without sending anything."""
+    # Documentation addresses: routing is asked, no datagram leaves by connect().
+    probes = [(socket.AF_INET, "192.0.2.1")] + ([(socket.AF_INET6, "2001:db8::1")] if ipv6 else [])
+    hosts = []
+    for family, target in probes:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((target, 9))
+                host = str(probe.getsockname()[0]).partition("%")[0]
+        except OSError:
+            continue
+        number = ipaddress.ip_address(host)
+        if not (number.is_loopback or number.is_unspecified or number.is_link_local):
+            hosts.append(host)
+    return hosts
+
+
+def _malformed(why: str) -> UsageError:
+    return UsageError(
+        f"this is no invite: {why}",
+        code="invite-malformed",
+        hint="copy the whole line that `dispersy community show NAME` prints, in quotes",
+    )

@@ -1,0 +1,116 @@
+"""What the node tells of itself: status, communities with their counts, neighbours."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import zmq
+
+from dispersy.address import parse_address
+from dispersy.bus.settings import RoleSettings
+from dispersy.errors import UsageError
+from dispersy.locations import SOCKET_NAMES
+from dispersy.service.directory import Directory
+from dispersy.service.invite import reachable_addresses
+from dispersy.service.publication import PAYLOAD_SIZE_MAX
+from dispersy.service.requests import INTERFACE_VERSION
+from dispersy.service.status import Reports
+from dispersy.storage.store import CommunityRecord, StoreReader
+
+
+class Overview:
+    """Puts together what the store, the directory and the roles' reports say."""
+
+    def __init__(self, settings: RoleSettings, reports: Reports, directory: Directory) -> None:
+        self._settings = settings
+        self._reports = reports
+        self._directory = directory
+
+    def status(self, reader: StoreReader | None) -> dict[str, Any]:
+        """The whole node. `ready` is true when every kind of role has reported."""
+        network = self._reports.of("network")
+        listen = network.get("listen", "")
+        heard_as = network.get("addresses", [])
+        ready = bool(listen) and reader is not None and all(self._reports.of(role) for role in self._needed())
+        return {
+            "ready": ready,
+            "versions": {
+                "dispersy": version("dispersy"),
+                "interface": INTERFACE_VERSION,
+                "wire": 3,
+                "python": platform.python_version(),
+                "zmq": zmq.zmq_version(),
+            },
+            "home": self._settings.home,
+            "sockets": {name: self._settings.socket(name) for name in SOCKET_NAMES},
+            "listen": listen,
+            "addresses": self._addresses(listen, heard_as),
+            "last_cursor": reader.last_cursor() if reader is not None else 0,
+            "communities": self.communities(reader) if reader is not None else [],
+            "processes": self._reports.processes(),
+        }
+
+    def communities(self, reader: StoreReader) -> list[dict[str, Any]]:
+        """One map a community, in the order in which they were joined."""
+        return [self._community(reader, record) for record in self._directory.records()]
+
+    def count(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
+        """How many messages are live, and the community's clock."""
+        state = reader.state(record.number)
+        return {
+            "community": record.community_id,
+            "name": self._directory.name(record),
+            "count": state.summary.count,
+            "clock": state.clock,
+        }
+
+    def peers(self, wanted: CommunityRecord | None) -> list[dict[str, Any]]:
+        """One map a neighbour and community: what the network role reports, and the community."""
+        listed = []
+        communities = self._reports.of("network").get("communities") or {}
+        for record in self._directory.records() if wanted is None else [wanted]:
+            about = communities.get(record.number) or {}
+            for peer in about.get("peers", []):
+                named = peer if isinstance(peer, dict) else {"address": peer}
+                listed.append(
+                    {"community": record.community_id, "name": self._directory.name(record), **named}
+                )
+        return listed
+
+    def _community(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
+        definition = self._directory.definition(record)
+        kinds = [
+            {
+                "name": kind.name,
+                "number": kind.number,
+                "payload": kind.payload.name,
+                "size_max": min(kind.payload.number("size_max"), PAYLOAD_SIZE_MAX),
+            }
+            for kind in (definition.kinds if definition else ())
+        ]
+        return {
+            **self.count(reader, record),
+            "number": record.number,
+            "member": record.member_id,
+            "is_master": record.is_master,
+            "defined": definition is not None,
+            "kinds": kinds,
+            "bootstrap": list(record.bootstrap),
+        }
+
+    def _needed(self) -> list[str]:
+        return ["network", "writer", *(f"worker-{index}" for index in range(self._settings.workers))]
+
+    def _addresses(self, listen: str, heard_as: list[str]) -> list[str]:
+        """Where others may reach this node, for invites."""
+        if not listen:
+            return []
+        known = []
+        for text in heard_as:
+            try:
+                known.append(parse_address(text))
+            except UsageError:
+                continue
+        return [str(address) for address in reachable_addresses(parse_address(listen), known)]

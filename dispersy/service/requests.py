@@ -1,0 +1,174 @@
+"""What applications may ask of the gateway, as typed maps whose fields decoding checks (docs/interface.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+INTERFACE_VERSION = 1
+REQUEST_PAYLOADS_MAX = 1_000
+"""Payloads in one publish-many: at most about 1 MB of messages, one commit or two."""
+CREDIT_MAX = 1_000
+"""Events a follower may have unread: bounds what waits for it in memory."""
+FILTERS_MAX = 256
+
+RequestId = int | str | float | bool | None
+Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
+Cursor = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
+KindText = Annotated[str, msgspec.Meta(max_length=64)]
+WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+
+class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, frozen=True):
+    """What all requests share: v, the interface's version, and id, which the reply repeats."""
+
+    v: Literal[1]
+    id: RequestId
+
+
+class Publish(Request, tag="publish"):
+    """One message with one or more payloads."""
+
+    community: CommunityText
+    kind: KindText
+    payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=255)]
+    request_id: WriteId
+
+
+class PublishMany(Request, tag="publish-many"):
+    """One message for each payload."""
+
+    community: CommunityText
+    kind: KindText
+    payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=REQUEST_PAYLOADS_MAX)]
+    request_id: WriteId
+
+
+class Follow(Request, tag="follow"):
+    """Events after `since`, in order, at most `credit` of them unacknowledged."""
+
+    communities: Annotated[list[CommunityText], msgspec.Meta(max_length=FILTERS_MAX)] = []
+    kinds: Annotated[list[KindText], msgspec.Meta(max_length=FILTERS_MAX)] = []
+    since: Literal["begin", "now"] | Cursor = "now"
+    credit: Credit = 100
+
+
+class CreditGrant(Request, tag="credit"):
+    """More events for the follow whose id this carries; no reply."""
+
+    count: Credit
+
+
+class Cancel(Request, tag="cancel"):
+    """End of the follow whose id this carries."""
+
+
+class Count(Request, tag="count"):
+    """How many messages of a community this node holds."""
+
+    community: CommunityText
+
+
+class Communities(Request, tag="communities"):
+    """All that this node has joined."""
+
+
+class Create(Request, tag="create"):
+    """A new community; without a definition it gets one kind, `text`."""
+
+    name: CommunityText
+    definition: Annotated[bytes, msgspec.Meta(max_length=1_090)] = b""
+
+
+class Join(Request, tag="join"):
+    """Take part in a community by its id; peers are numeric HOST:PORT."""
+
+    community: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    name: CommunityText = ""
+    peers: Annotated[list[KindText], msgspec.Meta(max_length=64)] = []
+
+
+class Status(Request, tag="status"):
+    """How the node is."""
+
+
+class Peers(Request, tag="peers"):
+    """Neighbours, of one community or of all."""
+
+    community: CommunityText = ""
+
+
+AnyRequest = (
+    Publish
+    | PublishMany
+    | Follow
+    | CreditGrant
+    | Cancel
+    | Count
+    | Communities
+    | Create
+    | Join
+    | Status
+    | Peers
+)
+decoder = msgspec.msgpack.Decoder(AnyRequest)
+
+
+class _Header(msgspec.Struct):
+    v: object = None
+    id: RequestId = None
+    op: object = None
+
+
+_header_decoder = msgspec.msgpack.Decoder(_Header)
+
+
+def decode_header(frame: bytes) -> tuple[RequestId, object]:
+    """id and op of a request that did not decode, as far as they can be made out."""
+    try:
+        header = _header_decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return None, None
+    return header.id, header.op
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One frame of a follow's stream; which fields an event has is listed in docs/interface.md."""
+
+    v: int
+    id: RequestId
+    event: str
+    cursor: int
+    community: bytes = b""
+    kind: str = ""
+    author: bytes = b""
+    global_time: int = 0
+    sequence: int = 0
+    index: int | None = None
+    message_id: bytes = b""
+    payload: bytes | None = None
+    payloads: list[bytes] | None = None
+    arrival_ms: int = 0
+    message_cursor: int = 0
+    reason: str = ""
+    low: int = 0
+
+
+OPS = frozenset(
+    str(kind.__struct_config__.tag)
+    for kind in (
+        Publish,
+        PublishMany,
+        Follow,
+        CreditGrant,
+        Cancel,
+        Count,
+        Communities,
+        Create,
+        Join,
+        Status,
+        Peers,
+    )
+)
