@@ -57,6 +57,10 @@ INTRODUCTION_SOURCES_MAX = 1_024
 """Addresses a second whose signatures we check; only known candidates beyond it."""
 NUDGE_INTERVAL_S = 0.25
 NUDGED_MAX = 5
+NUDGES_MAX = 64
+"""Nudges whose answer is still taken."""
+BOOTSTRAP_MAX = 64
+"""Addresses that a community is first looked for at."""
 
 PULL_SOURCES_MAX = 64
 """Neighbours whose summaries wait to be pulled from, per community; the one heard longest ago leaves."""

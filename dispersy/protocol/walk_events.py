@@ -1,0 +1,88 @@
+"""What a walker asks of the network role and tells it: the events of Walker.drain()."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispersy.protocol.address import Address
+from dispersy.protocol.candidate import Category
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.numbers import ConnectionType, FrameType
+from dispersy.protocol.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class SendToken:
+    """A datagram of 28 bytes: our token for this address, under header_token (zeros where we have none)."""
+
+    address: Address
+    header_token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendIntroduction:
+    """A datagram of a token frame and an introduction, whose body is signed before it leaves."""
+
+    address: Address
+    header_token: bytes
+    frame_type: FrameType
+    unsigned_body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """A datagram of this one frame, under token_for(address)."""
+
+    address: Address
+    frame_type: FrameType
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryHeard:
+    """A neighbour's newest word; summary None: it summarises nothing yet."""
+
+    source: Address
+    member: MemberId
+    summary: Summary | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """A candidate is verified that was not before."""
+
+    source: Address
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """Neighbours now see us at this address."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SameKeyElsewhere:
+    """Another node signs with our member key: two nodes that publish as one member harm each other."""
+
+    source: Address
+
+
+WalkEvent = SendToken | SendIntroduction | SendFrame | SummaryHeard | CandidateFound | OwnAddress | SameKeyElsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """A candidate as people are shown it; ages and round trip in seconds, None: never, or not measured."""
+
+    address: Address
+    member: MemberId | None
+    category: Category
+    proven_age_s: float | None
+    round_trip_s: float | None
+    connection: ConnectionType
+    lan: Address
+    wan: Address
+    summary: Summary | None
+    summary_age_s: float | None
