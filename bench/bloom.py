@@ -1,7 +1,7 @@
-"""Bloom filter: keys added and tested per second, beside Python that calls mmh3 on the same keys and does no more.
+"""Bloom filter: keys added and tested per second, beside Python that does no more than call mmh3 on each key.
 
 Envelope: MurmurHash3 of 32 bytes takes some 8 ns and seven bits in cache about 1 ns each, so 60 M keys/s; a
-call from Python to mmh3 takes 60 to 100 ns, so a filter driven key by key from Python stays below 16 M keys/s.
+call from Python to mmh3 takes 60 to 100 ns, so a filter driven key by key from Python stays below 16 M/s.
 """
 
 from __future__ import annotations

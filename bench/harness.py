@@ -17,11 +17,11 @@
 
 Every script takes --json and --short beside the options that it adds itself with `add_options(parser)`; what
 was given is in `bench.options`. A callable handed to interleave() is timed, unless it returns a number: then
-that is the sample (seconds, or whatever the bench compares), which leaves preparation out. Runs take turns, so
-that what else the machine does strikes all alike; therefore compare with `over`, which divides neighbours.
+that is the sample (seconds, or whatever the bench compares), which leaves preparation out. Runs take turns,
+so that what else the machine does strikes all alike; therefore compare with `over`, which divides neighbours.
 
-Figures are measured here and now; quote() shows what somebody else measured, labelled, and no goal may rest on
-it. The exit status is 1 when a goal does not hold. --short (for continuous integration: small sizes, once)
+Figures are measured here and now; quote() shows what somebody else measured, labelled, and no goal may rest
+on it. The exit status is 1 when a goal does not hold. --short (for continuous integration: small sizes, once)
 judges goals that are ratios at 0.7 of a lower and 1.3 of an upper bound, and lists the others as not judged.
 """
 
@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 SHORT_AT_LEAST = 0.7
@@ -80,17 +80,6 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Quotation:
-    """What others measured, with where it was written and on what machine."""
-
-    name: str
-    value: float
-    unit: str
-    source: str
-    machine: str
-
-
-@dataclass(frozen=True, slots=True)
 class Goal:
     """A bound on a measurement; judged_at is the bound in force in this run, None when it is not judged."""
 
@@ -107,32 +96,28 @@ class Goal:
         return self.measured >= self.judged_at if self.is_lower else self.measured <= self.judged_at
 
     def as_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "at_least" if self.is_lower else "at_most": self.bound,
-            "measured": self.measured,
-            "judged_at": self.judged_at,
-            "holds": self.holds,
-        }
+        relation = "at_least" if self.is_lower else "at_most"
+        judgement = {"judged_at": self.judged_at, "holds": self.holds}
+        return {"name": self.name, relation: self.bound, "measured": self.measured, **judgement}
+
+
+def _sample(run: Callable[[], Any]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    own = run()
+    taken = time.perf_counter() - start
+    return float(own) if isinstance(own, int | float) else taken
 
 
 def number(value: float) -> str:
     """A number for people: four digits that matter, thousands apart."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def cpu_model() -> str:
     """What /proc/cpuinfo calls the processor; ARM kernels name the board instead."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        named.setdefault(name.strip(), value.strip())
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return named.get("model name") or named.get("Model") or platform.machine()
 
 
@@ -143,7 +128,6 @@ class Bench:
     description  the script's docstring: what is measured, and the bound that the back of an envelope gives
     versions     packages whose versions matter, beside dispersy
     add_options  called with the ArgumentParser before it parses
-    arguments    the command line; None takes it from the process
     """
 
     def __init__(
@@ -153,7 +137,6 @@ class Bench:
         *,
         versions: tuple[str, ...] = (),
         add_options: Callable[[argparse.ArgumentParser], object] | None = None,
-        arguments: list[str] | None = None,
     ) -> None:
         parser = argparse.ArgumentParser(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -163,54 +146,43 @@ class Bench:
         if add_options is not None:
             add_options(parser)
         self.name = name
-        self.options = parser.parse_args(arguments)
+        self.options = parser.parse_args()
         self.short: bool = self.options.short
         self.figures: list[Figure] = []
-        self.quotations: list[Quotation] = []
+        self.quotations: list[str] = []
         self.goals: list[Goal] = []
         try:
             self.versions = {package: version(package) for package in ("dispersy", *versions)}
         except PackageNotFoundError as error:
-            parser.exit(
-                2, f"{error}; benchmarks measure what is installed: python -m pip install -e '.[test]'\n"
-            )
+            parser.exit(2, f"{error}; to measure, install first: python -m pip install -e '.[test]'\n")
 
     def size(self, full: int, *, short: int) -> int:
         """How many things this run handles."""
         return short if self.short else full
 
-    def interleave(self, runs: Mapping[str, Callable[[], Any]], repetitions: int = 5) -> dict[str, Series]:
+    def interleave(
+        self, runs: Mapping[str, Callable[[], Any]], repetitions: int = 5, *, warm_up: bool = True
+    ) -> dict[str, Series]:
         """Run all in turn, `repetitions` rounds (with --short one), after a round that warms them up."""
         samples: dict[str, list[float]] = {name: [] for name in runs}
-        rounds = 1 if self.short else repetitions
+        rounds = ["warming up"] * warm_up + ["measuring"] * (1 if self.short else repetitions)
         # Painted between the runs only, so that it takes no time from them.
-        progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-            console=Console(stderr=True), transient=True, auto_refresh=False,
-        )  # fmt: skip
-        task = progress.add_task(self.name, total=(rounds + 1) * len(runs))
+        progress = Progress(console=Console(stderr=True), transient=True, auto_refresh=False)
+        task = progress.add_task(self.name, total=len(rounds) * len(runs))
         began = time.perf_counter()
         try:
-            for turn in range(rounds + 1):
+            for doing in rounds:
                 for name, run in runs.items():
-                    sample = self._sample(run)
-                    if turn:
+                    sample = _sample(run)
+                    if doing == "measuring":
                         samples[name].append(sample)
-                    progress.update(task, advance=1, description=f"{self.name}: {name}")
-                    if time.perf_counter() - began > SILENT_S and sys.stderr.isatty():
+                    progress.update(task, advance=1, description=f"{self.name}: {doing}, {name}")
+                    if sys.stderr.isatty() and time.perf_counter() - began > SILENT_S:
                         progress.start()
                         progress.refresh()
         finally:
             progress.stop()
         return {name: Series(tuple(values)) for name, values in samples.items()}
-
-    @staticmethod
-    def _sample(run: Callable[[], Any]) -> float:
-        gc.collect()
-        start = time.perf_counter()
-        own = run()
-        taken = time.perf_counter() - start
-        return float(own) if isinstance(own, int | float) else taken
 
     def figure(self, name: str, value: Series | float, *, unit: str) -> None:
         """Show a measurement; its median goes into the JSON under this name."""
@@ -218,55 +190,43 @@ class Bench:
 
     def quote(self, name: str, value: float, *, unit: str, source: str, machine: str) -> None:
         """Show what others measured, for orientation; it stays out of figures and goals."""
-        self.quotations.append(Quotation(name, value, unit, source, machine))
+        self.quotations.append(f"quoted: {name} {number(value)} {unit}; {source}; {machine}")
 
     def at_least(self, name: str, measured: Series | float, bound: float, *, ratio: bool = True) -> None:
         """Demand a lower bound; ratio=False for absolutes, which a small or shared machine cannot judge."""
-        self._judge(name, measured, bound, is_lower=True, lenience=SHORT_AT_LEAST, ratio=ratio)
+        self._add_goal(name, measured, bound, SHORT_AT_LEAST if ratio else None, is_lower=True)
 
     def at_most(self, name: str, measured: Series | float, bound: float, *, ratio: bool = True) -> None:
         """Demand an upper bound; see at_least."""
-        self._judge(name, measured, bound, is_lower=False, lenience=SHORT_AT_MOST, ratio=ratio)
+        self._add_goal(name, measured, bound, SHORT_AT_MOST if ratio else None, is_lower=False)
 
-    def _judge(
-        self,
-        name: str,
-        measured: Series | float,
-        bound: float,
-        *,
-        is_lower: bool,
-        lenience: float,
-        ratio: bool,
+    def _add_goal(
+        self, name: str, measured: Series | float, bound: float, lenience: float | None, *, is_lower: bool
     ) -> None:
         judged_at: float | None = bound
         if self.short:
-            judged_at = bound * lenience if ratio else None
+            judged_at = None if lenience is None else bound * lenience
         value = measured.median if isinstance(measured, Series) else measured
         self.goals.append(Goal(name, bound, is_lower, value, judged_at))
 
     def finish(self) -> int:
         """Print everything; the exit status: 1 when a goal does not hold."""
         console = Console()
-        machine = {
-            "cpu": cpu_model(),
-            "cores": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "system": platform.platform(terse=True),
-        }
-        packages = ", ".join(f"{package} {installed}" for package, installed in self.versions.items())
+        cores = len(os.sched_getaffinity(0))
+        machine = {"cpu": cpu_model(), "cores": cores, "python": platform.python_version()}
         place = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
-        console.print(f"{self.name}: {place}, {packages}", highlight=False)
+        packages = (f"{package} {installed}" for package, installed in self.versions.items())
+        console.print(f"{self.name}: {', '.join((place, *packages))}", highlight=False)
         console.print(self._figure_table())
-        for quoted in self.quotations:
-            text = f"quoted: {quoted.name} {number(quoted.value)} {quoted.unit}; {quoted.source}; {quoted.machine}"
-            console.print(text, style="dim", markup=False, highlight=False)
+        for quotation in self.quotations:
+            console.print(quotation, style="dim", markup=False, highlight=False)
         if self.goals:
             console.print(self._goal_table())
         if self.options.json:
-            figures = {figure.name: figure.value.median for figure in self.figures}
-            goals = [goal.as_json() for goal in self.goals]
-            result = {"bench": self.name, "machine": machine, "versions": self.versions}
-            print(json.dumps({**result, "figures": figures, "goals": goals}))
+            result: dict[str, object] = {"bench": self.name, "machine": machine, "versions": self.versions}
+            result["figures"] = {figure.name: figure.value.median for figure in self.figures}
+            result["goals"] = [goal.as_json() for goal in self.goals]
+            print(json.dumps(result))
         return int(any(goal.holds is False for goal in self.goals))
 
     def _figure_table(self) -> Table:
@@ -274,9 +234,8 @@ class Bench:
         for column in table.columns[1:4]:
             column.justify = "right"
         for figure in self.figures:
-            samples = figure.value.samples
-            spread = (number(min(samples)), number(max(samples))) if len(samples) > 1 else ("", "")
-            table.add_row(figure.name, number(figure.value.median), *spread, figure.unit)
+            values = (figure.value.median, min(figure.value.samples), max(figure.value.samples))
+            table.add_row(figure.name, *map(number, values), figure.unit)
         return table
 
     def _goal_table(self) -> Table:
