@@ -1,8 +1,12 @@
-"""What every store offers: one writer that commits whole batches, and readers that see only what was committed.
+"""What every store offers: one writer that commits whole batches, readers that see only what was committed.
 
 The LMDB store (lmdb_store.py) keeps it on disk, the memory store (memory_store.py) for tests and simulations; one
 property suite runs both. A log entry's cursor is its key; a message with n payloads takes n cursors and is kept
 under the first.
+
+Every stored message has an author, so it stands in a lane, control messages too. Look-ups (held, find_ids, slot,
+neighbours, lane) know live messages only; one that is no longer live may be committed again and then gets a new
+cursor. To commit a message that is live, or to make one unlive that is not, is our own bug: an assert.
 """
 
 from __future__ import annotations
@@ -68,7 +72,7 @@ class MessageBlock:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """A later change to a message: type is DENIED, RESTORED or UNDONE; reason is a short name ('equivocation', 'order')."""
+    """A later change to a message: DENIED, RESTORED or UNDONE; reason is a short name ('equivocation', 'order')."""
 
     type: EntryType
     community: int
@@ -79,7 +83,10 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A client's publish request that this batch answers: the first of its messages' cursors and how many messages."""
+    """A client's publish request that this batch answers: the first of its messages' cursors, and their count.
+
+    request_id is 16 bytes. The writer knows the cursors beforehand: the next one is last_cursor() + 1.
+    """
 
     request_id: bytes
     first_cursor: int
@@ -96,7 +103,7 @@ class Batch:
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(cursor of a stored message, its new marks)"""
     unlive: list[int] = field(default_factory=list)
-    """Cursors of messages that are no longer live: out of the order, the summary and the slots; still in the log."""
+    """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log."""
     events: list[EventEntry] = field(default_factory=list)
     clocks: dict[int, int] = field(default_factory=dict)
 
@@ -150,8 +157,8 @@ class StoreReader(Protocol):
         """The live messages with low <= order key < high, in order, at most limit of them.
 
         low, high  24-byte order keys (protocol.identifiers); ORDER_TOP as high includes everything
-        returns    packed 40-byte keys (u64 global time big-endian ‖ 32-byte id), packed native u64 cursors, and
-                   whether the range ends here (False: there is more)
+        returns    packed 40-byte keys (u64 global time big-endian ‖ 32-byte id), packed native u64 cursors,
+                   and whether the range ends here (False: there is more)
         """
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
@@ -172,12 +179,16 @@ class StoreWriter(StoreReader, Protocol):
     def commit(self, batch: Batch) -> tuple[int, int]:
         """Make the batch durable; (first cursor it was given, last cursor of the log now).
 
-        Cursors go to blocks in order, record by record (one a payload), then to events. The summary of every touched
-        community follows. StorageError when the disk refuses: then nothing of the batch has happened.
+        Cursors go to blocks in order, record by record (one a payload), then to events. The summary of every
+        touched community follows. StorageError when the disk refuses: then nothing of the batch has happened, and
+        reload() has to be called before the next commit.
         """
 
     def find_ids(self, ids: bytes) -> list[int | None]:
-        """Cursors of packed 32-byte message ids, None where not held."""
+        """Cursors of packed 32-byte message ids, None where not live here.
+
+        Costs a seek in every run per id: for whole batches of messages held() is some 50 times cheaper.
+        """
 
     def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
         """What is live in a slot: at most two, lowest id first."""
@@ -191,12 +202,12 @@ class StoreWriter(StoreReader, Protocol):
         """
 
     def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
-        """All live messages of a lane by rising (sequence, id)."""
+        """All live messages of a lane by rising (sequence, id). Read it to its end before the next commit."""
 
     heads: Heads
-    """Highest sequence and global time of every lane with anything live or held back by it. The intake advances and
-    puts; the store makes what changed durable with the commit that brought it, and rebuilds it at start. An irregular
-    mark (heads.put) is durable with the next commit."""
+    """Highest sequence and global time of every lane with anything live or held back by it. The intake advances
+    and puts; the store makes what changed durable with the commit that brought it, and rebuilds it at start: what
+    was put (an irregular mark) as it was put, raised to what the live messages stored since the last run tell."""
 
     def reload(self) -> None:
         """Throw away what is in memory and read it again: after a commit that failed."""

@@ -1,0 +1,173 @@
+"""Opening a home's LMDB environment: one a process, its format stamp checked, its errors named by path."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lmdb
+import msgspec
+
+from dispersy.constants import LMDB_MAP_SIZE, STORE_READERS_MAX
+from dispersy.errors import StorageError
+from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, META_FORMAT
+
+MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
+"""Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
+LOCK_NAME = "writer.lock"
+
+
+class Databases(NamedTuple):
+    """The named databases, see docs/store.md."""
+
+    # The handles' class is private to lmdb.
+    log: Any
+    order: Any
+    runs: Any
+    heads: Any
+    requests: Any
+    meta: Any
+
+
+class Environment:
+    """An open LMDB environment and how many stores of this process use it.
+
+    LMDB forbids opening a file twice in one process, and using it across fork.
+    """
+
+    def __init__(self, path: Path, lmdb_environment: lmdb.Environment, databases: Databases) -> None:
+        self.path = path
+        self.lmdb = lmdb_environment
+        self.databases = databases
+        self.users = 0
+        self.pid = os.getpid()
+
+    def begin(self, *, write: bool = False) -> lmdb.Transaction[bytes]:
+        """A transaction; StorageError when LMDB gives none."""
+        assert self.pid == os.getpid(), "a store was carried across fork: open it after spawn"
+        with errors_named(self.path):
+            return self.lmdb.begin(write=write)
+
+
+_open: dict[str, Environment] = {}
+
+
+def open_environment(path: Path, *, create: bool, map_size: int = MAP_SIZE) -> Environment:
+    """The environment in the folder `path`, made if `create` and nothing is there.
+
+    raises    StorageError naming the path: nothing there, no LMDB file, foreign, newer or older, no disk
+    """
+    name = os.path.realpath(path)
+    environment = _open.get(name)
+    if environment is None:
+        with errors_named(path):
+            if create:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            elif not (path / "data.mdb").exists():
+                raise StorageError(f"{path}: no store here; start the node once, or name its home")
+            lmdb_environment = lmdb.open(
+                name,
+                map_size=map_size,
+                max_dbs=len(Databases._fields),
+                max_readers=STORE_READERS_MAX,
+                max_spare_txns=4,
+                create=create,
+                mode=0o600,
+                meminit=False,
+            )
+            try:
+                databases = _open_databases(path, lmdb_environment, create=create)
+            except BaseException:
+                lmdb_environment.close()
+                raise
+        environment = _open[name] = Environment(path, lmdb_environment, databases)
+    environment.users += 1
+    return environment
+
+
+def close_environment(environment: Environment) -> None:
+    """Give up one use; the last one closes the file."""
+    environment.users -= 1
+    if environment.users == 0:
+        del _open[os.path.realpath(environment.path)]
+        environment.lmdb.close()
+
+
+def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: bool) -> Databases:
+    with lmdb_environment.begin() as txn:
+        is_empty = txn.stat()["entries"] == 0
+    if is_empty and create:
+        # Databases and stamp in one transaction: a crash leaves an empty file or a whole store.
+        with lmdb_environment.begin(write=True) as txn:
+            databases = Databases(
+                *(lmdb_environment.open_db(name.encode(), txn=txn) for name in Databases._fields)
+            )
+            stamp = {"name": FORMAT_NAME, "version": FORMAT_VERSION, "created": int(time.time())}
+            txn.put(META_FORMAT, msgspec.msgpack.encode(stamp), db=databases.meta)
+        return databases
+    try:
+        meta = lmdb_environment.open_db(b"meta", create=False)
+        with lmdb_environment.begin() as txn:
+            _check_stamp(path, txn.get(META_FORMAT, db=meta))
+        return Databases(
+            *(lmdb_environment.open_db(name.encode(), create=False) for name in Databases._fields)
+        )
+    except (lmdb.NotFoundError, lmdb.IncompatibleError) as error:
+        raise StorageError(f"{path}: an LMDB file, but not a store of Dispersy ({error})") from error
+
+
+def _check_stamp(path: Path, data: bytes | None) -> None:
+    try:
+        stamp = msgspec.msgpack.decode(data or b"")
+        name, version = stamp["name"], stamp["version"]
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise StorageError(f"{path}: an LMDB file, but not a store of Dispersy (no format stamp)") from error
+    if name != FORMAT_NAME:
+        raise StorageError(f"{path}: an LMDB file of {name!r}, not a store of Dispersy")
+    if version > FORMAT_VERSION:
+        raise StorageError(
+            f"{path}: written by a newer Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
+            "upgrade this one"
+        )
+    if version < FORMAT_VERSION:
+        raise StorageError(
+            f"{path}: written by an older Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
+            "start with a new home"
+        )
+
+
+class WriterLock:
+    """The right to be the one writer: an flock beside the store, which dies with its process."""
+
+    def __init__(self, path: Path) -> None:
+        with errors_named(path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(self._fd, 20).decode("ascii", "replace") or "unknown"
+                os.close(self._fd)
+                raise StorageError(f"{path}: a second writer; process {holder} writes this store") from error
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+@contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """Turn what LMDB and the system raise into a StorageError that names the path."""
+    try:
+        yield
+    except lmdb.MapFullError as error:
+        raise StorageError(f"{path}: the store's map is full ({error})") from error
+    except (lmdb.Error, OSError) as error:
+        raise StorageError(f"{path}: {error}") from error

@@ -1,0 +1,193 @@
+"""How the LMDB store's bytes are laid out, and the column work that packs blocks without a loop per message.
+
+Every integer on disk is big-endian, so that keys sort as numbers do. docs/store.md shows the databases; this file
+is the one place that encodes and decodes their keys and values. Packed message_records (ext/records.h) are taken
+apart by columns: a record is 12 words of 8 bytes; a slice of an array with a stride copies one column in C.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from struct import Struct, pack
+
+from dispersy.storage.store import EntryType, EventEntry, LogEntry
+
+FORMAT_NAME = "dispersy store"
+FORMAT_VERSION = 1
+
+CURSOR = Struct(">Q")
+COMMUNITY = Struct(">I")
+ENTRY_HEAD = Struct(">BI")
+"""type, community: what every log entry starts with."""
+MESSAGE_HEAD = Struct(">BIBHI")
+"""type, community, marks, arrival in ms (48 bits in two parts); then 32-byte id, message."""
+EVENT_BODY = Struct(">32sQ")
+"""message id, message cursor; then the reason in ASCII."""
+REMOVED_BODY = Struct(">QQ")
+STATE = Struct(">QQQH12s")
+"""clock, count, highest, horizon, sum"""
+REQUEST = Struct(">16sI")
+HEAD_KEY = Struct(">I32sB")
+HEAD = Struct(">QQB")
+"""sequence, global time, irregular"""
+SLOT = Struct(">16sQQQ")
+"""lane hash, sequence, global time, cursor: an entry of the slots table"""
+IDENTIFIER = Struct(">16sQ")
+"""id prefix, cursor: an entry of the ids table"""
+
+MARKS_OFFSET = 5
+ID_OFFSET = MESSAGE_HEAD.size
+MESSAGE_OFFSET = ID_OFFSET + 32
+UNLIVE = 64
+"""Bit of a stored marks byte that readers never see: the message is not in the order any more."""
+
+META_FORMAT = b"format"
+META_NEXT = b"next"
+META_INDEXED = b"indexed"
+META_COMMUNITY = b"community"
+META_STATE = b"state"
+
+ORDER_KEY_SIZE = 44
+RECORD_SIZE = 96
+RECORD_WORDS = RECORD_SIZE // 8
+TIME_WORD, SEQUENCE_WORD, ID_WORD = 1, 2, 4
+KIND_BYTE, COUNT_BYTE = 26, 28
+
+
+def big_endian(values: Iterable[int]) -> array[int]:
+    """u64 values as words whose bytes are big-endian (not numbers any more: only to be copied)."""
+    words = values if isinstance(values, array) else array("Q", values)
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words
+
+
+def slices(packed: bytes, size: int) -> list[bytes]:
+    """Packed rows of `size` bytes, one by one."""
+    return [packed[at : at + size] for at in range(0, len(packed), size)]
+
+
+def cursor_keys(cursors: Sequence[int]) -> list[bytes]:
+    return slices(pack(f">{len(cursors)}Q", *cursors), CURSOR.size)
+
+
+def native_cursors(packed: bytes) -> bytes:
+    """Big-endian u64 values as native ones."""
+    return big_endian(array("Q", packed)).tobytes()
+
+
+def record_ids(records: bytes) -> bytes:
+    """The packed 32-byte ids of packed message_records."""
+    words = array("Q", records)
+    ids = array("Q", bytes(len(records) // 3))
+    for word in range(4):
+        ids[word::4] = words[ID_WORD + word :: RECORD_WORDS]
+    return ids.tobytes()
+
+
+def order_keys(community: int, records: bytes) -> list[bytes]:
+    """The order's key of each message_record: u32 community ‖ u64 global time ‖ 32-byte id."""
+    count = len(records) // RECORD_SIZE
+    words = array("I", records)
+    times = array("I", big_endian(array("Q", records)[TIME_WORD::RECORD_WORDS]).tobytes())
+    rows = array("I", COMMUNITY.pack(community)) * (11 * count)
+    rows[1::11] = times[0::2]
+    rows[2::11] = times[1::2]
+    for word in range(8):
+        rows[3 + word :: 11] = words[2 * ID_WORD + word :: 2 * RECORD_WORDS]
+    return slices(rows.tobytes(), ORDER_KEY_SIZE)
+
+
+def strip_community(keys: Iterable[bytes]) -> bytes:
+    """The order's keys without their community: packed 40-byte keys, as scan() gives them."""
+    words = array("I", b"".join(keys))
+    rows = array("I", bytes(len(words) // 11 * 40))
+    for word in range(10):
+        rows[word::10] = words[1 + word :: 11]
+    return rows.tobytes()
+
+
+def id_entries(prefixes: bytes, values: bytes) -> bytes:
+    """Packed ids entries of packed 16-byte prefixes and packed native u64 cursors."""
+    words = array("Q", prefixes)
+    rows = array("Q", bytes(len(values) * 3))
+    rows[0::3] = words[0::2]
+    rows[1::3] = words[1::2]
+    rows[2::3] = big_endian(array("Q", values))
+    return rows.tobytes()
+
+
+def slot_entries(hashes: bytes, records: bytes, cursors: Sequence[int]) -> bytes:
+    """Packed slots entries of packed 16-byte lane hashes, message_records and their cursors."""
+    lanes = array("Q", hashes)
+    words = array("Q", records)
+    rows = array("Q", bytes(len(cursors) * SLOT.size))
+    rows[0::5] = lanes[0::2]
+    rows[1::5] = lanes[1::2]
+    rows[2::5] = big_endian(words[SEQUENCE_WORD::RECORD_WORDS])
+    rows[3::5] = big_endian(words[TIME_WORD::RECORD_WORDS])
+    rows[4::5] = big_endian(cursors)
+    return rows.tobytes()
+
+
+def lane_hash(community: int, author: bytes, kind: int) -> bytes:
+    """16 bytes that name a lane in the slots table."""
+    return blake2b(HEAD_KEY.pack(community, author, kind), digest_size=16).digest()
+
+
+def message_head(community: int, marks: int, arrival_ms: int) -> bytes:
+    return MESSAGE_HEAD.pack(
+        EntryType.MESSAGE, community, marks, arrival_ms >> 32 & 0xFFFF, arrival_ms & 0xFFFFFFFF
+    )
+
+
+def encode_event(event: EventEntry) -> bytes:
+    return (
+        ENTRY_HEAD.pack(event.type, event.community)
+        + EVENT_BODY.pack(event.message_id, event.message_cursor)
+        + event.reason.encode("ascii")
+    )
+
+
+def decode_entry(cursor: int, data: bytes) -> LogEntry:
+    """A log entry as readers get it; ValueError for a type that this format does not have."""
+    kind, community = ENTRY_HEAD.unpack_from(data)
+    if kind == EntryType.MESSAGE:
+        _, _, marks, arrival_high, arrival_low = MESSAGE_HEAD.unpack_from(data)
+        return LogEntry(
+            cursor,
+            EntryType.MESSAGE,
+            community,
+            data[ID_OFFSET:MESSAGE_OFFSET],
+            marks & ~UNLIVE,
+            arrival_high << 32 | arrival_low,
+            data[MESSAGE_OFFSET:],
+            cursor,
+            "",
+        )
+    if kind == EntryType.REMOVED:
+        low, high = REMOVED_BODY.unpack_from(data, ENTRY_HEAD.size)
+        return LogEntry(high, EntryType.REMOVED, community, b"", 0, 0, b"", low, "")
+    message_id, message_cursor = EVENT_BODY.unpack_from(data, ENTRY_HEAD.size)
+    reason = data[ENTRY_HEAD.size + EVENT_BODY.size :].decode("ascii")
+    return LogEntry(cursor, EntryType(kind), community, message_id, 0, 0, b"", message_cursor, reason)
+
+
+def message_place(message: bytes) -> tuple[int, bytes, int, int]:
+    """(kind, author, global time, sequence) of a stored, hence well-formed, message with an author."""
+    offset = 34 + 32 * (message[1] & 1) + 32 * (message[1] >> 2 & 1)
+    global_time, offset = _uvarint(message, offset)
+    sequence, _ = _uvarint(message, offset)
+    return message[0], message[2:34], global_time, sequence
+
+
+def _uvarint(data: bytes, offset: int) -> tuple[int, int]:
+    value = shift = 0
+    while data[offset] & 0x80:
+        value |= (data[offset] & 0x7F) << shift
+        shift += 7
+        offset += 1
+    return value | data[offset] << shift, offset + 1

@@ -1,0 +1,150 @@
+"""Reading the LMDB store: what readers of any process and the writer share."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+import msgspec
+
+from dispersy.errors import StorageError
+from dispersy.protocol.summary import Summary
+from dispersy.storage.environment import close_environment, errors_named, open_environment
+from dispersy.storage.layout import (
+    COMMUNITY,
+    CURSOR,
+    MESSAGE_OFFSET,
+    META_COMMUNITY,
+    META_NEXT,
+    META_STATE,
+    STATE,
+    cursor_keys,
+    decode_entry,
+    native_cursors,
+    order_keys,
+    strip_community,
+)
+from dispersy.storage.store import CommunityRecord, CommunityState, EntryType, LogEntry
+
+SCAN_FIRST, SCAN_GROWTH, SCAN_CHUNK_MAX = 64, 4, 16_384
+"""Keys read before the upper bound is looked at again: a narrow range costs little, a wide one few looks."""
+
+
+class LmdbReader:
+    """A reader of the store in the folder `path`, in any process, also beside the writer in its own.
+
+    A read that follows release() takes a fresh snapshot by itself. StorageError names the path.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._environment = open_environment(self._path, create=False)
+        self._databases = self._environment.databases
+        self._txn: lmdb.Transaction[bytes] | None = None
+
+    def refresh(self) -> None:
+        self.release()
+        self._snapshot()
+
+    def release(self) -> None:
+        if self._txn is not None:
+            # LMDB resets an aborted read transaction and renews it at the next begin.
+            self._txn.abort()
+            self._txn = None
+
+    def close(self) -> None:
+        self.release()
+        close_environment(self._environment)
+
+    def clear_dead_readers(self) -> int:
+        """Free the snapshots of killed processes, which pin pages; how many. Call after every death."""
+        with errors_named(self._path):
+            return self._environment.lmdb.reader_check()
+
+    def last_cursor(self) -> int:
+        return self._next_cursor(self._snapshot()) - 1
+
+    def communities(self) -> list[CommunityRecord]:
+        """All communities, by number."""
+        decoder = msgspec.msgpack.Decoder(CommunityRecord)
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.meta)
+            found = []
+            if cursor.set_range(META_COMMUNITY):
+                for key, value in cursor:
+                    if not key.startswith(META_COMMUNITY):
+                        break
+                    found.append(decoder.decode(value))
+        return found
+
+    def state(self, community: int) -> CommunityState:
+        with errors_named(self._path):
+            return self._state(self._snapshot(), community)
+
+    def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        prefix = COMMUNITY.pack(community)
+        upper = prefix + high
+        keys: list[bytes] = []
+        cursors: list[bytes] = []
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.order)
+            if not cursor.set_range(prefix + low):
+                return b"", b"", True
+            items = cursor.iternext()
+            size = SCAN_FIRST
+            # One more than asked for tells whether the range goes on.
+            while len(keys) <= limit and (chunk := list(islice(items, min(size, limit + 1 - len(keys))))):
+                chunk_keys, chunk_cursors = zip(*chunk, strict=True)
+                inside = bisect_left(chunk_keys, upper)
+                keys += chunk_keys[:inside]
+                cursors += chunk_cursors[:inside]
+                if inside < len(chunk):
+                    break
+                size = min(size * SCAN_GROWTH, SCAN_CHUNK_MAX)
+        ends_here = len(keys) <= limit
+        return strip_community(keys[:limit]), native_cursors(b"".join(cursors[:limit])), ends_here
+
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        found = []
+        with errors_named(self._path):
+            get = self._snapshot().cursor(self._databases.log).get
+            for key in cursor_keys(cursors):
+                entry = get(key)
+                if entry is None or entry[0] != EntryType.MESSAGE:
+                    raise KeyError(CURSOR.unpack(key)[0])
+                found.append(entry[MESSAGE_OFFSET:])
+        return found
+
+    def held(self, community: int, records: bytes) -> bytes:
+        with errors_named(self._path):
+            get = self._snapshot().cursor(self._databases.order).get
+            return bytes([get(key) is not None for key in order_keys(community, records)])
+
+    def log(self, first: int, limit: int) -> list[LogEntry]:
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.log)
+            if not cursor.set_range(CURSOR.pack(first)):
+                return []
+            try:
+                return [decode_entry(CURSOR.unpack(key)[0], value) for key, value in islice(cursor, limit)]
+            except ValueError as error:
+                raise StorageError(f"{self._path}: a log entry of no known type ({error})") from error
+
+    def _snapshot(self) -> lmdb.Transaction[bytes]:
+        if self._txn is None:
+            self._txn = self._environment.begin()
+        return self._txn
+
+    def _next_cursor(self, txn: lmdb.Transaction[bytes]) -> int:
+        data = txn.get(META_NEXT, db=self._databases.meta)
+        return 1 if data is None else int(CURSOR.unpack(data)[0])
+
+    def _state(self, txn: lmdb.Transaction[bytes], community: int) -> CommunityState:
+        data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)
+        if data is None:
+            return CommunityState()
+        clock, count, highest, horizon, total = STATE.unpack(data)
+        return CommunityState(clock, Summary(highest, count, horizon, int.from_bytes(total, "big")))

@@ -1,0 +1,413 @@
+"""The LMDB store's one writer: a transaction a batch, and memory that follows only what is durable.
+
+What a commit writes near the end of a tree is cheap (log, order, requests); what falls anywhere is gathered in
+memory and written in sorted runs (index.py), and with them the changed heads. Memory follows once the transaction
+has committed; only heads are ahead of it, since the intake advanced them: hence reload() after a failed commit.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+
+import lmdb
+import msgspec
+
+from dispersy.constants import REQUESTS_KEPT, RUN_RECORDS
+from dispersy.errors import StorageError
+from dispersy.ext.digest import sum_many
+from dispersy.ext.table import Heads
+from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.summary import Summary
+from dispersy.storage.environment import (
+    MAP_SIZE,
+    WriterLock,
+    close_environment,
+    errors_named,
+    open_environment,
+)
+from dispersy.storage.heads import StoredHeads
+from dispersy.storage.index import Index
+from dispersy.storage.layout import (
+    COMMUNITY,
+    COUNT_BYTE,
+    CURSOR,
+    ID_OFFSET,
+    MARKS_OFFSET,
+    MESSAGE_OFFSET,
+    META_COMMUNITY,
+    META_INDEXED,
+    META_NEXT,
+    META_STATE,
+    ORDER_KEY_SIZE,
+    RECORD_SIZE,
+    REQUEST,
+    STATE,
+    UNLIVE,
+    cursor_keys,
+    encode_event,
+    lane_hash,
+    message_head,
+    message_place,
+    order_keys,
+    record_ids,
+    slices,
+)
+from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.store import (
+    Batch,
+    CommunityState,
+    EntryType,
+    MessageBlock,
+    RequestRecord,
+    SlotEntry,
+)
+
+__all__ = ["LmdbReader", "LmdbStore"]
+
+REQUESTS_PRUNED_MAX = 64
+"""Old requests removed a commit beyond as many as it brings."""
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What memory takes over once the transaction is durable."""
+
+    next_cursor: int
+    states: dict[int, CommunityState] = field(default_factory=dict)
+    added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
+    """(packed lane hashes, message_records, cursors)"""
+    runs: list[int] | None = None
+
+
+class LmdbStore(LmdbReader):
+    """The writer of the store in the folder `path`, made if it is not there.
+
+    sum_bits     the summary's sum is taken modulo 2^sum_bits; fewer than 96 only to forge equal sums in tests
+    run_records  messages between two sorted runs
+    map_size     bytes of address space; what the file may grow to
+    raises       StorageError naming the path: a second writer, a foreign format, no disk
+    """
+
+    heads: Heads
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sum_bits: int = 96,
+        run_records: int = RUN_RECORDS,
+        map_size: int = MAP_SIZE,
+    ) -> None:
+        self._lock = WriterLock(Path(path))
+        try:
+            # The reader's own opening finds this one and shares it.
+            environment = open_environment(Path(path), create=True, map_size=map_size)
+        except StorageError:
+            self._lock.release()
+            raise
+        super().__init__(path)
+        close_environment(environment)
+        self._sum_modulus = 1 << sum_bits
+        self._run_records = run_records
+        self._index = Index(self._databases.runs)
+        self.heads = self._stored_heads = StoredHeads()
+        self.clear_dead_readers()
+        self.reload()
+
+    def close(self) -> None:
+        super().close()
+        self._lock.release()
+
+    def reload(self) -> None:
+        self.refresh()
+        txn = self._snapshot()
+        with errors_named(self._path):
+            self._next = self._next_cursor(txn)
+            self._sum_keys = {
+                record.number: sum_key(CommunityId(record.community_id)) for record in self.communities()
+            }
+            self._states = {number: self._state(txn, number) for number in self._sum_keys}
+            self._index.open(txn)
+            self._stored_heads.open(txn, self._databases.heads, self._replay(txn))
+        self._reload_needed = False
+
+    def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[tuple[int, bytes, int], tuple[int, int]]:
+        """Fill the index's tail from the log behind the last run; newest (sequence, global time) by lane."""
+        newest: dict[tuple[int, bytes, int], tuple[int, int]] = {}
+        records, cursors, hashes = [], [], []
+        cursor = txn.cursor(self._databases.log)
+        found = cursor.set_range(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))
+        for key, entry in cursor if found else ():
+            if entry[0] != EntryType.MESSAGE or entry[MARKS_OFFSET] & UNLIVE:
+                continue
+            community = COMMUNITY.unpack_from(entry, 1)[0]
+            message = entry[MESSAGE_OFFSET:]
+            kind, author, global_time, sequence = message_place(message)
+            last_sequence, last_time = newest.get((community, author, kind), (0, 0))
+            newest[community, author, kind] = (max(last_sequence, sequence), max(last_time, global_time))
+            message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
+            records.append(MESSAGE.pack(0, 0, global_time, sequence, 0, kind, 0, 1, 0, 0, 0, message_id, b""))
+            cursors.append(CURSOR.unpack(key)[0])
+            hashes.append(self._index.hashes(community, [message[:34]]))
+        if cursors:
+            self._index.add(b"".join(hashes), b"".join(records), cursors)
+        return newest
+
+    # Committing
+
+    def commit(self, batch: Batch) -> tuple[int, int]:
+        if self._reload_needed:
+            raise StorageError(f"{self._path}: the last commit failed; reload() before the next")
+        # Our own snapshot would keep the pages that this transaction could use again.
+        self.release()
+        self._reload_needed = True
+        first = self._next
+        changes = _Changes(first)
+        with errors_named(self._path), self._environment.begin(write=True) as txn:
+            self._write(txn, batch, changes)
+        self._reload_needed = False
+        self._take_over(changes)
+        return first, self._next - 1
+
+    def _take_over(self, changes: _Changes) -> None:
+        self._next = changes.next_cursor
+        self._states |= changes.states
+        self._stored_heads.written()
+        if changes.runs is not None:
+            self._index.committed_run(changes.runs)
+        for added in changes.added:
+            self._index.add(*added)
+
+    def _write(self, txn: lmdb.Transaction[bytes], batch: Batch, changes: _Changes) -> None:
+        databases = self._databases
+        for record in batch.communities:
+            data = msgspec.msgpack.encode(record)
+            txn.put(META_COMMUNITY + COMMUNITY.pack(record.number), data, db=databases.meta)
+            self._sum_keys[record.number] = sum_key(CommunityId(record.community_id))
+            changes.states[record.number] = self._state_of(record.number, changes)
+        for block in batch.blocks:
+            if block.records:
+                self._write_block(txn, block, changes)
+        self._write_requests(txn, batch.requests)
+        for cursor, marks in batch.marks:
+            self._write_marks(txn, cursor, marks)
+        if batch.unlive:
+            self._write_unlive(txn, batch.unlive, changes)
+        for event in batch.events:
+            txn.put(CURSOR.pack(changes.next_cursor), encode_event(event), append=True, db=databases.log)
+            changes.next_cursor += 1
+        for community, clock in batch.clocks.items():
+            changes.states[community] = replace(self._state_of(community, changes), clock=clock)
+        for community, state in changes.states.items():
+            summary = state.summary
+            total = summary.sum.to_bytes(12, "big")
+            data = STATE.pack(state.clock, summary.count, summary.highest, summary.horizon, total)
+            txn.put(META_STATE + COMMUNITY.pack(community), data, db=databases.meta)
+        txn.put(META_NEXT, CURSOR.pack(changes.next_cursor), db=databases.meta)
+        is_run_due = self._index.tail_count >= self._run_records
+        if is_run_due:
+            # Of what was durable before; this batch begins the next tail.
+            changes.runs = self._index.write_run(txn)
+            txn.put(META_INDEXED, CURSOR.pack(self._next), db=databases.meta)
+        self._stored_heads.write(txn, databases.heads, everything=is_run_due)
+
+    def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: _Changes) -> None:
+        records, arena = block.records, block.arena
+        counts = records[COUNT_BYTE::RECORD_SIZE]
+        assert len(records) == len(block.marks) * RECORD_SIZE
+        assert 0 not in counts, "a message without payloads takes no cursor"
+        cursors = list(accumulate(counts[:-1], initial=changes.next_cursor))
+        changes.next_cursor += sum(counts)
+        keys = cursor_keys(cursors)
+        words = array("I", records)
+        messages = [
+            arena[offset : offset + length]
+            for offset, length in zip(words[0 :: RECORD_SIZE // 4], words[1 :: RECORD_SIZE // 4], strict=True)
+        ]
+        ids = record_ids(records)
+        starts = {mark: message_head(block.community, mark, block.arrival_ms) for mark in set(block.marks)}
+        values = [
+            starts[mark] + message_id + message
+            for mark, message_id, message in zip(block.marks, slices(ids, 32), messages, strict=True)
+        ]
+        txn.cursor(self._databases.log).putmulti(zip(keys, values, strict=True), append=True)
+        times = self._write_order(txn, order_keys(block.community, records), keys)
+        state = self._state_of(block.community, changes)
+        summary = state.summary
+        total = summary.sum + sum_many(ids, self._sum_keys[block.community])
+        changes.states[block.community] = replace(
+            state,
+            summary=Summary(
+                max(summary.highest, times),
+                summary.count + len(cursors),
+                summary.horizon,
+                total % self._sum_modulus,
+            ),
+        )
+        hashes = self._index.hashes(block.community, [message[:34] for message in messages])
+        changes.added.append((hashes, records, cursors))
+
+    def _write_order(
+        self, txn: lmdb.Transaction[bytes], keys: list[bytes], cursor_values: list[bytes]
+    ) -> int:
+        """Put messages into the order; the highest global time among them."""
+        pairs = sorted(zip(keys, cursor_values, strict=True))
+        cursor = txn.cursor(self._databases.order)
+        # Appending fills pages whole; LMDB allows it only behind the last key of all.
+        is_behind = not cursor.last() or cursor.key() < pairs[0][0]
+        _, added = cursor.putmulti(pairs, overwrite=False, append=is_behind)
+        assert added == len(pairs), "a message that is live already was committed again"
+        return int(CURSOR.unpack_from(pairs[-1][0], 4)[0])
+
+    def _write_requests(self, txn: lmdb.Transaction[bytes], requests: Sequence[RequestRecord]) -> None:
+        database = self._databases.requests
+        for request in requests:
+            assert len(request.request_id) == 16
+            value = REQUEST.pack(request.request_id, request.message_count)
+            txn.put(CURSOR.pack(request.first_cursor), value, db=database)
+        if requests:
+            excess = txn.stat(database)["entries"] - REQUESTS_KEPT
+            cursor = txn.cursor(database)
+            for _ in range(min(excess, REQUESTS_PRUNED_MAX + len(requests))):
+                cursor.first()
+                cursor.delete()
+
+    def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
+        entry = self._message_entry(txn, cursor)
+        kept = entry[MARKS_OFFSET] & UNLIVE
+        txn.put(CURSOR.pack(cursor), _with_marks(entry, marks | kept), db=self._databases.log)
+
+    def _write_unlive(self, txn: lmdb.Transaction[bytes], cursors: list[int], changes: _Changes) -> None:
+        removed: dict[int, list[bytes]] = {}
+        for cursor in cursors:
+            entry = self._message_entry(txn, cursor)
+            unlive = _with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
+            txn.put(CURSOR.pack(cursor), unlive, db=self._databases.log)
+            community_bytes, message_id = entry[1:5], entry[ID_OFFSET:MESSAGE_OFFSET]
+            _, _, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
+            order_key = community_bytes + CURSOR.pack(global_time) + message_id
+            is_removed = txn.delete(order_key, db=self._databases.order)
+            assert is_removed, "a message that is not live was made so again"
+            removed.setdefault(COMMUNITY.unpack(community_bytes)[0], []).append(message_id)
+        for community, ids in removed.items():
+            state = self._state_of(community, changes)
+            summary = state.summary
+            total = summary.sum - sum_many(b"".join(ids), self._sum_keys[community])
+            changes.states[community] = replace(
+                state,
+                summary=Summary(
+                    self._highest(txn, community),
+                    summary.count - len(ids),
+                    summary.horizon,
+                    total % self._sum_modulus,
+                ),
+            )
+
+    def _message_entry(self, txn: lmdb.Transaction[bytes], cursor: int) -> bytes:
+        entry = txn.get(CURSOR.pack(cursor), db=self._databases.log)
+        assert entry is not None, "no such cursor"
+        assert entry[0] == EntryType.MESSAGE, "the cursor of an event"
+        return entry
+
+    def _highest(self, txn: lmdb.Transaction[bytes], community: int) -> int:
+        """The highest global time in a community's order, 0 when it is empty."""
+        prefix = COMMUNITY.pack(community)
+        cursor = txn.cursor(self._databases.order)
+        behind = cursor.set_range(prefix.ljust(ORDER_KEY_SIZE, b"\xff"))
+        if (cursor.prev() if behind else cursor.last()) and cursor.key().startswith(prefix):
+            return int(CURSOR.unpack_from(cursor.key(), 4)[0])
+        return 0
+
+    def _state_of(self, community: int, changes: _Changes) -> CommunityState:
+        return changes.states.get(community) or self._states.get(community) or CommunityState()
+
+    # Looking up
+
+    def find_ids(self, ids: bytes) -> list[int | None]:
+        words = array("Q", ids)
+        prefixes = array("Q", bytes(len(ids) // 2))
+        prefixes[0::2] = words[0::4]
+        prefixes[1::2] = words[1::4]
+        with errors_named(self._path):
+            txn = self._snapshot()
+            candidates = self._index.find(txn, prefixes.tobytes())
+            return [
+                next((cursor for cursor in cursors if self._live(txn, cursor, message_id)), None)
+                for message_id, cursors in zip(slices(ids, 32), candidates, strict=True)
+            ]
+
+    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
+        return sorted(
+            self._lane_from(community, author, kind, sequence, sequence),
+            key=lambda entry: entry.message_id,
+        )[:2]
+
+    def neighbours(
+        self, community: int, author: bytes, kind: int, sequence: int
+    ) -> tuple[SlotEntry | None, SlotEntry | None]:
+        probe = lane_hash(community, author, kind) + CURSOR.pack(sequence)
+        lower = None
+        with errors_named(self._path):
+            txn = self._snapshot()
+            for name, at, global_time, cursor in self._index.descend(txn, probe):
+                if name != probe[:16]:
+                    break
+                if (lower := self._entry(txn, at, global_time, cursor)) is not None:
+                    break
+            return lower, next(self._lane_from(community, author, kind, sequence + 1), None)
+
+    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
+        same: list[SlotEntry] = []
+        for entry in self._lane_from(community, author, kind, 0):
+            if same and same[0].sequence != entry.sequence:
+                yield from sorted(same, key=lambda entry: entry.message_id)
+                same.clear()
+            same.append(entry)
+        yield from sorted(same, key=lambda entry: entry.message_id)
+
+    def requests(self) -> list[RequestRecord]:
+        found: list[RequestRecord] = []
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.requests)
+            for key, value in cursor.iterprev() if cursor.last() else ():
+                if len(found) == REQUESTS_KEPT:
+                    break
+                request_id, count = REQUEST.unpack(value)
+                found.append(RequestRecord(request_id, CURSOR.unpack(key)[0], count))
+        found.reverse()
+        return found
+
+    def _lane_from(
+        self, community: int, author: bytes, kind: int, low: int, high: int | None = None
+    ) -> Iterator[SlotEntry]:
+        """Live entries of a lane with low <= sequence <= high, by rising sequence."""
+        name = lane_hash(community, author, kind)
+        txn = self._snapshot()
+        for found, sequence, global_time, cursor in self._index.ascend(txn, name + CURSOR.pack(low)):
+            if found != name or (high is not None and sequence > high):
+                break
+            entry = self._entry(txn, sequence, global_time, cursor)
+            if entry is not None:
+                yield entry
+
+    def _entry(
+        self, txn: lmdb.Transaction[bytes], sequence: int, global_time: int, cursor: int
+    ) -> SlotEntry | None:
+        """What an entry of the slots table stands for, None when its message is not live."""
+        entry = txn.get(CURSOR.pack(cursor), db=self._databases.log)
+        if entry is None or entry[0] != EntryType.MESSAGE or entry[MARKS_OFFSET] & UNLIVE:
+            return None
+        return SlotEntry(sequence, global_time, entry[ID_OFFSET:MESSAGE_OFFSET], cursor)
+
+    def _live(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes) -> bool:
+        entry = self._entry(txn, 0, 0, cursor)
+        return entry is not None and entry.message_id == message_id
+
+
+def _with_marks(entry: bytes, marks: int) -> bytes:
+    return entry[:MARKS_OFFSET] + bytes([marks]) + entry[MARKS_OFFSET + 1 :]

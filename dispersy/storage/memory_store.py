@@ -1,0 +1,273 @@
+"""The store in memory: the same semantics as the LMDB store's, for tests and simulations of many nodes."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from dispersy.constants import REQUESTS_KEPT
+from dispersy.ext.digest import sum_many
+from dispersy.ext.table import Heads
+from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.summary import Summary
+from dispersy.storage.store import (
+    Batch,
+    CommunityRecord,
+    CommunityState,
+    EntryType,
+    LogEntry,
+    MessageBlock,
+    RequestRecord,
+    SlotEntry,
+)
+
+INSERT_MAX = 64
+"""Up to this many keys are put into a sorted list one by one; more are cheaper to sort in."""
+
+
+@dataclass(slots=True)
+class _Community:
+    """What is live in one community."""
+
+    record: CommunityRecord
+    state: CommunityState = field(default_factory=CommunityState)
+    order: list[bytes] = field(default_factory=list)
+    """40-byte keys, ascending"""
+    cursors: dict[bytes, int] = field(default_factory=dict)
+    """by 40-byte key"""
+    lanes: dict[tuple[bytes, int], list[tuple[int, bytes, int, int]]] = field(default_factory=dict)
+    """(sequence, id, global time, cursor), ascending, by (author, kind)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a live message stands."""
+
+    community: int
+    key: bytes
+    lane: tuple[bytes, int]
+    sequence: int
+
+
+class MemoryStore:
+    """Reader and writer in one; commits are seen at once.
+
+    sum_bits    the summary's sum is taken modulo 2^sum_bits; fewer than 96 only to forge equal sums in tests
+    pool        stores that are given the same dict keep one copy of each message
+    """
+
+    def __init__(self, *, sum_bits: int = 96, pool: dict[bytes, bytes] | None = None) -> None:
+        self.heads = Heads()
+        self._sum_modulus = 1 << sum_bits
+        self._pool = pool
+        self._communities: dict[int, _Community] = {}
+        self._log: dict[int, LogEntry] = {}
+        self._log_cursors: list[int] = []
+        self._ids: dict[bytes, int] = {}
+        self._places: dict[int, _Place] = {}
+        self._requests: dict[int, RequestRecord] = {}
+        self._durable_heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
+        self._next = 1
+
+    def refresh(self) -> None:
+        """Nothing to do: there is one state."""
+
+    def release(self) -> None:
+        """Nothing to let go of."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def last_cursor(self) -> int:
+        return self._next - 1
+
+    def communities(self) -> list[CommunityRecord]:
+        return [self._communities[number].record for number in sorted(self._communities)]
+
+    def state(self, community: int) -> CommunityState:
+        known = self._communities.get(community)
+        return known.state if known else CommunityState()
+
+    def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        known = self._communities.get(community)
+        if known is None:
+            return b"", b"", True
+        start, end = bisect_left(known.order, low), bisect_left(known.order, high)
+        keys = known.order[start : min(end, start + limit)]
+        cursors = array("Q", [known.cursors[key] for key in keys])
+        return b"".join(keys), cursors.tobytes(), end - start <= limit
+
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        found = []
+        for cursor in cursors:
+            entry = self._log[cursor]
+            if entry.type != EntryType.MESSAGE:
+                raise KeyError(cursor)
+            found.append(entry.message)
+        return found
+
+    def held(self, community: int, records: bytes) -> bytes:
+        known = self._communities.get(community)
+        keys = [_order_key(fields) for fields in MESSAGE.iter_unpack(records)]
+        return bytes([known is not None and key in known.cursors for key in keys])
+
+    def log(self, first: int, limit: int) -> list[LogEntry]:
+        start = bisect_left(self._log_cursors, first)
+        return [self._log[cursor] for cursor in self._log_cursors[start : start + limit]]
+
+    def commit(self, batch: Batch) -> tuple[int, int]:
+        first = self._next
+        for record in batch.communities:
+            known = self._communities.setdefault(record.number, _Community(record))
+            known.record = record
+        for block in batch.blocks:
+            self._add_block(block)
+        for request in batch.requests:
+            self._requests[request.first_cursor] = request
+        for cursor, marks in batch.marks:
+            assert self._log[cursor].type == EntryType.MESSAGE, "marks are for messages"
+            self._log[cursor] = replace(self._log[cursor], marks=marks)
+        self._remove(batch.unlive)
+        for event in batch.events:
+            self._append(
+                LogEntry(
+                    self._next,
+                    event.type,
+                    event.community,
+                    event.message_id,
+                    0,
+                    0,
+                    b"",
+                    event.message_cursor,
+                    event.reason,
+                )
+            )
+            self._next += 1
+        for community, clock in batch.clocks.items():
+            known = self._communities[community]
+            known.state = replace(known.state, clock=clock)
+        for community, author, kind, *head in self.heads.changed():
+            self._durable_heads[community, author, kind] = (head[0], head[1], bool(head[2]))
+        return first, self._next - 1
+
+    def find_ids(self, ids: bytes) -> list[int | None]:
+        return [self._ids.get(ids[at : at + 32]) for at in range(0, len(ids), 32)]
+
+    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
+        lane = self._lane(community, author, kind)
+        start, end = bisect_left(lane, (sequence,)), bisect_left(lane, (sequence + 1,))
+        return [_slot_entry(entry) for entry in lane[start : min(end, start + 2)]]
+
+    def neighbours(
+        self, community: int, author: bytes, kind: int, sequence: int
+    ) -> tuple[SlotEntry | None, SlotEntry | None]:
+        lane = self._lane(community, author, kind)
+        start, end = bisect_left(lane, (sequence,)), bisect_left(lane, (sequence + 1,))
+        lower = _slot_entry(lane[start - 1]) if start else None
+        return lower, _slot_entry(lane[end]) if end < len(lane) else None
+
+    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
+        return map(_slot_entry, self._lane(community, author, kind))
+
+    def reload(self) -> None:
+        self.heads.clear()
+        for lane, head in self._durable_heads.items():
+            self.heads.put(*lane, *head)
+        self.heads.changed()
+
+    def requests(self) -> list[RequestRecord]:
+        return [self._requests[first] for first in sorted(self._requests)[-REQUESTS_KEPT:]]
+
+    def _lane(self, community: int, author: bytes, kind: int) -> list[tuple[int, bytes, int, int]]:
+        known = self._communities.get(community)
+        return known.lanes.get((author, kind), []) if known else []
+
+    def _append(self, entry: LogEntry) -> None:
+        self._log[entry.cursor] = entry
+        self._log_cursors.append(entry.cursor)
+
+    def _add_block(self, block: MessageBlock) -> None:
+        known = self._communities[block.community]
+        highest = known.state.summary.highest
+        keys = []
+        for fields, marks in zip(MESSAGE.iter_unpack(block.records), block.marks, strict=True):
+            offset, length, global_time, sequence = fields[:4]
+            kind, message_id = fields[5], fields[11]
+            message = block.arena[offset : offset + length]
+            if self._pool is not None:
+                message = self._pool.setdefault(message, message)
+            key, lane, cursor = _order_key(fields), (message[2:34], kind), self._next
+            assert key not in known.cursors, "a message that is live already was committed again"
+            self._append(
+                LogEntry(
+                    cursor,
+                    EntryType.MESSAGE,
+                    block.community,
+                    message_id,
+                    marks,
+                    block.arrival_ms,
+                    message,
+                    cursor,
+                    "",
+                )
+            )
+            self._next += fields[7]
+            self._ids[message_id] = known.cursors[key] = cursor
+            self._places[cursor] = _Place(block.community, key, lane, sequence)
+            insort(known.lanes.setdefault(lane, []), (sequence, message_id, global_time, cursor))
+            highest = max(highest, global_time)
+            keys.append(key)
+        if len(keys) <= INSERT_MAX:
+            for key in keys:
+                insort(known.order, key)
+        else:
+            known.order += sorted(keys)
+            known.order.sort()
+        self._count(known, [key[8:] for key in keys], added=1, highest=highest)
+
+    def _remove(self, cursors: list[int]) -> None:
+        removed: dict[int, list[bytes]] = {}
+        for cursor in cursors:
+            place = self._places.pop(cursor)
+            known = self._communities[place.community]
+            del known.cursors[place.key]
+            del known.order[bisect_left(known.order, place.key)]
+            lane = known.lanes[place.lane]
+            del lane[bisect_left(lane, (place.sequence, place.key[8:]))]
+            if not lane:
+                del known.lanes[place.lane]
+            del self._ids[place.key[8:]]
+            removed.setdefault(place.community, []).append(place.key[8:])
+        for community, ids in removed.items():
+            known = self._communities[community]
+            highest = int.from_bytes(known.order[-1][:8], "big") if known.order else 0
+            self._count(known, ids, added=-1, highest=highest)
+
+    def _count(self, known: _Community, ids: list[bytes], *, added: int, highest: int) -> None:
+        summary = known.state.summary
+        change = added * sum_many(b"".join(ids), sum_key(CommunityId(known.record.community_id)))
+        known.state = replace(
+            known.state,
+            summary=Summary(
+                highest,
+                summary.count + added * len(ids),
+                summary.horizon,
+                (summary.sum + change) % self._sum_modulus,
+            ),
+        )
+
+
+def _order_key(fields: tuple[int | bytes, ...]) -> bytes:
+    """40 bytes: big-endian global time ‖ id."""
+    global_time, message_id = fields[2], fields[11]
+    assert isinstance(global_time, int)
+    assert isinstance(message_id, bytes)
+    return global_time.to_bytes(8, "big") + message_id
+
+
+def _slot_entry(entry: tuple[int, bytes, int, int]) -> SlotEntry:
+    sequence, message_id, global_time, cursor = entry
+    return SlotEntry(sequence, global_time, message_id, cursor)
