@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 
 import zmq
+from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.sockets import receive_all, send_or_drop
-from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
 """About 8 ms of one core's signatures: large against the cost of a batch, small against a request's round trip."""
@@ -71,7 +71,9 @@ class Dispatch:
                 return
         self._batches.append((community, count, [area]))
 
-    def introduction(self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes) -> None:
+    def introduction(
+        self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes
+    ) -> None:
         if len(self._introductions) < INTRODUCTIONS_MAX:
             self._introductions.append(bus.Introduction(community, source, header_token, frame_type, body))
         else:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from dispersy.ext.digest import tokens_many
+from dispersy.ext.verify import sign_many
+
 from dispersy.bus import frames as bus
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
-from dispersy.ext.digest import tokens_many
-from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import NO_ADDRESS, Address, format_address
 from dispersy.protocol.frames import (
     IntroductionRequest,
@@ -71,7 +72,9 @@ class Neighbourhood:
         self._same_key_elsewhere: list[str] = []
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
-        self._walker = Walker(tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now)
+        self._walker = Walker(
+            tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now
+        )
         self._walker.set_own_addresses(own_address, None)
         self._drain(now)
 

@@ -15,14 +15,19 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import zmq
+from dispersy.ext.udp import Receiver, send_many
+from dispersy.ext.wire import DROP_REASONS, split
+from dispersy.storage.keyring import Keyring
+from dispersy.workers.dispatch import Dispatch
+from dispersy.workers.loop import Loop
+from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
 from dispersy.constants import DATAGRAM_SIZE_MAX
 from dispersy.errors import UsageError
-from dispersy.ext.udp import Receiver, send_many
-from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import (
     Address,
     address_host,
@@ -35,13 +40,8 @@ from dispersy.protocol.address import (
 )
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
-from dispersy.storage.keyring import Keyring
-from dispersy.storage.lmdb_store import LmdbReader
+from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord
-from dispersy.workers.dispatch import Dispatch
-from dispersy.workers.loop import Loop
-from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.report import Reporter
 
 RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
@@ -118,7 +118,12 @@ class NetworkRole:
             now = monotonic()
             # Epochs are the same for every community: a token's tag keeps them apart.
             frames, envelopes = split(
-                arena, datagrams, tags=self._tags, secret=self._secret, epoch=self._epoch(now), drops=self._drops
+                arena,
+                datagrams,
+                tags=self._tags,
+                secret=self._secret,
+                epoch=self._epoch(now),
+                drops=self._drops,
             )
             if frames:
                 self._receive_frames(arena, datagrams, frames, now)
@@ -152,7 +157,12 @@ class NetworkRole:
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
             neighbourhood = self._neighbourhoods[index]
             self._dispatch.messages(
-                neighbourhood.number, neighbourhood.responder, source, record, arena[offset : offset + length], count
+                neighbourhood.number,
+                neighbourhood.responder,
+                source,
+                record,
+                arena[offset : offset + length],
+                count,
             )
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
 

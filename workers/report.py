@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import zmq
+from dispersy.workers.loop import Loop
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
-from dispersy.workers.loop import Loop
 
 REPORT_INTERVAL_S = 1.0
 
@@ -25,7 +25,9 @@ class Reporter:
     counters   name -> count, since the start
     """
 
-    def __init__(self, role: str, settings: RoleSettings, extra: Callable[[], dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, role: str, settings: RoleSettings, extra: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
         self.role = role
         self.steps: dict[str, list[float]] = {}
         self.counters: Counter[str] = Counter()

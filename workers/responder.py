@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from random import SystemRandom
 from time import perf_counter
 
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.sync import Puller
+from dispersy.workers.report import Reporter
+
 from dispersy.bus import frames as bus
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, frame
-from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
 from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.report import Reporter
 
 ANSWERS_MAX = 64
 """Requests that are worked off at once; to more the answer is busy."""
@@ -59,3 +59,188 @@ class _Served:
         self.holdings = holdings
         self.puller = puller
         self.clock_voices: dict[bytes, int] = {}
+
+
+class Responder:
+    """Owns a Puller (the asking side) for every community of its shard, and the answers in work."""
+
+    def __init__(
+        self, reader: StoreReader, reporter: Reporter, *, index: int, workers: int, send: SendOut
+    ) -> None:
+        self._reader = reader
+        self._reporter = reporter
+        self._index = index
+        self._workers = workers
+        self._send = send
+        self._rng = SystemRandom()
+        self._served: dict[int, _Served] = {}
+        self._answers: deque[tuple[int, bytes, Answer]] = deque()
+        self._clocks: list[tuple[int, int]] = []
+
+    def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
+        """Serve those of our shard; tell a puller when its definition has come."""
+        for record in communities:
+            if responder_of(record.community_id, workers=self._workers) != self._index:
+                continue
+            served = self._served.get(record.number)
+            if served is None:
+                holdings = _Holdings(self._reader, record.number)
+                served = _Served(record, holdings, Puller(rng=self._rng, holdings=holdings, now=now))
+                self._served[record.number] = served
+                if record.definition:
+                    served.puller.set_definition_known(now)
+            elif record.definition and not served.record.definition:
+                served.puller.set_definition_known(now)
+            served.record = record
+            self._drain(served)
+
+    def receive(self, kind: bytes, community: int, data: bytes, now: float) -> None:
+        """Take what the network role hands over for one community."""
+        served = self._served.get(community)
+        if served is None:
+            return
+        began = perf_counter()
+        self._reader.refresh()
+        try:
+            if kind == bus.ENVELOPES:
+                self._receive_envelopes(served, data, now)
+            elif kind == bus.PEERS:
+                self._receive_peers(served, data, now)
+            elif kind == bus.SYNC:
+                for each in bus.sync_decoder.decode(data):
+                    self._receive_frame(served, each, now)
+        finally:
+            self._reader.release()
+        self._reporter.step("responder.receive", began, 1)
+
+    def committed(self, note: bus.CommitNote, now: float) -> None:
+        """The store has changed."""
+        began = perf_counter()
+        self._reader.refresh()
+        try:
+            for number, total in note.processed.items():
+                served = self._served.get(number)
+                if served is not None:
+                    served.puller.set_processed(total, now)
+                    if number in note.summaries:
+                        served.puller.receive_committed(now)
+                    self._drain(served)
+        finally:
+            self._reader.release()
+        self._reporter.step("responder.committed", began, 1)
+
+    def next_deadline(self) -> float | None:
+        deadlines = [served.puller.next_deadline() for served in self._served.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        self._reader.refresh()
+        try:
+            for served in self._served.values():
+                served.puller.handle_timer(now)
+                self._drain(served)
+        finally:
+            self._reader.release()
+
+    def step(self, _: float) -> bool:
+        """Work off a few datagrams of the oldest answer; True when there is more to do."""
+        if not self._answers:
+            return False
+        began = perf_counter()
+        community, source, answer = self._answers.popleft()
+        self._reader.refresh()
+        try:
+            bodies = answer.step(STEP_DATAGRAMS)
+        finally:
+            self._reader.release()
+        if bodies:
+            self._send(community, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
+        if not answer.finished:
+            self._answers.append((community, source, answer))
+        self._reporter.step("responder.answer", began, len(bodies))
+        return bool(self._answers)
+
+    def drain_clocks(self) -> list[tuple[int, int]]:
+        """(community, global time) at which a newcomer's clock should start."""
+        clocks, self._clocks = self._clocks, []
+        return clocks
+
+    # -- what comes in -------------------------------------------------------------------------------------------------
+
+    def _receive_envelopes(self, served: _Served, data: bytes, now: float) -> None:
+        for position in range(0, len(data), bus.ENVELOPE_ITEM_SIZE):
+            source = Address(data[position : position + 18])
+            fields = ENVELOPE.unpack_from(data, position + 18)
+            _, number, _, length, _, count, flags, _, low, high, summary, _ = fields
+            served.puller.receive_envelope(
+                source,
+                number,
+                flags,
+                low,
+                high,
+                Summary.decode(summary) if flags & HAS_SUMMARY else None,
+                count,
+                length,
+                now,
+            )
+            self._drain(served)
+
+    def _receive_peers(self, served: _Served, data: bytes, now: float) -> None:
+        for heard in bus.peers_decoder.decode(data):
+            source = Address(heard.source)
+            if heard.summary:
+                summary = Summary.decode(heard.summary)
+                self._hear_clock(served, heard.source, summary)
+                served.puller.receive_summary(source, summary, now)
+            else:
+                served.puller.receive_peer(source, now)
+            self._drain(served)
+
+    def _hear_clock(self, served: _Served, source: bytes, summary: Summary) -> None:
+        """A newcomer starts from the median of the neighbours it has heard, up to five."""
+        if len(served.clock_voices) >= CLOCK_VOICES or source in served.clock_voices:
+            return
+        served.clock_voices[source] = summary.highest
+        if self._reader.state(served.record.number).clock == 0:
+            voices = sorted(served.clock_voices.values())
+            self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
+
+    def _receive_frame(self, served: _Served, each: bus.SyncFrame, now: float) -> None:
+        source = Address(each.source)
+        try:
+            if each.type == FrameType.SYNC_REQUEST:
+                self._receive_request(served, source, SyncRequest.decode(each.body))
+            elif each.type == FrameType.AUDIT_REQUEST:
+                audit = answer_audit(AuditRequest.decode(each.body), served.holdings)
+                self._send(served.record.number, [(source, frame(FrameType.AUDIT, audit.encode()))])
+            elif each.type == FrameType.AUDIT:
+                served.puller.receive_audit(source, Audit.decode(each.body), now)
+            elif each.type == FrameType.BUSY:
+                served.puller.receive_busy(source, Busy.decode(each.body), now)
+            elif each.type == FrameType.REQUEST_MISSING:
+                request = RequestMissing.decode(each.body)
+                bodies = answer_missing(request, definition=served.record.definition)
+                self._send(
+                    served.record.number, [(source, frame(FrameType.MESSAGES, body)) for body in bodies]
+                )
+        except WireError as error:
+            self._reporter.counters[error.reason] += 1
+        self._drain(served)
+
+    def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
+        if not served.record.definition:
+            return
+        if len(self._answers) >= ANSWERS_MAX:
+            busy = Busy(request.number, BUSY_MS)
+            self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
+            self._reporter.counters["busy"] += 1
+            return
+        answer = Answer(request, served.holdings, served.holdings.summary())
+        self._answers.append((served.record.number, source, answer))
+
+    def _drain(self, served: _Served) -> None:
+        items: list[tuple[bytes, bytes]] = []
+        for event in served.puller.drain():
+            items.append((event.address, frame(event.frame_type, event.body)))
+        if items:
+            self._send(served.record.number, items)

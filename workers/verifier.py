@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
-from dispersy.errors import WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Table
 from dispersy.ext.verify import verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.workers.report import Reporter
+
 from dispersy.bus.frames import Introduction
+from dispersy.errors import WireError
 from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, community_tag
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.report import Reporter
 
 RECENT_MAX = 65_536
 """Ids a generation of the table of recent messages holds; two generations are kept."""
@@ -85,7 +86,9 @@ class Verifier:
             keys.append(introduction.member)
             signatures.append(introduction.signature)
             messages.append(
-                introduction_signed_bytes(tag, each.header_token, FrameType(each.type), introduction.unsigned())
+                introduction_signed_bytes(
+                    tag, each.header_token, FrameType(each.type), introduction.unsigned()
+                )
             )
             decoded.append(each)
         valid = verify_many(b"".join(keys), b"".join(signatures), messages)

@@ -11,6 +11,11 @@ from collections import deque
 from time import monotonic, perf_counter
 
 import zmq
+from dispersy.ext.verify import self_test
+from dispersy.workers.loop import Loop
+from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
+from dispersy.workers.responder import Responder
+from dispersy.workers.verifier import Verifier
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
@@ -22,12 +27,7 @@ from dispersy.bus.sockets import (
     send_or_drop,
     send_when_possible,
 )
-from dispersy.ext.verify import self_test
-from dispersy.storage.lmdb_store import LmdbReader
-from dispersy.workers.loop import Loop
-from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
-from dispersy.workers.responder import Responder
-from dispersy.workers.verifier import Verifier
+from dispersy.storage.lmdb_reader import LmdbReader
 
 
 class WorkerRole:
@@ -50,14 +50,24 @@ class WorkerRole:
         endpoint = self._settings.socket
         self._reader = LmdbReader(self._settings.store_path)
         self._work = connected(
-            loop.context, zmq.DEALER, endpoint("work"), queued_max=BATCHES_QUEUED_MAX, identity=self.name.encode()
+            loop.context,
+            zmq.DEALER,
+            endpoint("work"),
+            queued_max=BATCHES_QUEUED_MAX,
+            identity=self.name.encode(),
         )
         self._intake = connected(loop.context, zmq.PUSH, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
-        self._outbound = connected(loop.context, zmq.PUSH, endpoint("outbound"), queued_max=BATCHES_QUEUED_MAX)
+        self._outbound = connected(
+            loop.context, zmq.PUSH, endpoint("outbound"), queued_max=BATCHES_QUEUED_MAX
+        )
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
         self._verifier = Verifier(self._reader, self._reporter)
         self._responder = Responder(
-            self._reader, self._reporter, index=self._index, workers=self._settings.workers, send=self._send_out
+            self._reader,
+            self._reporter,
+            index=self._index,
+            workers=self._settings.workers,
+            send=self._send_out,
         )
         self._load_communities()
         self._reporter.open(loop)

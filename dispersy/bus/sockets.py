@@ -12,7 +12,9 @@ NOTES_QUEUED_MAX = 1_000
 SEND_RETRY_MS = 50
 
 
-def bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int) -> zmq.Socket[bytes]:
+def bound(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int
+) -> zmq.Socket[bytes]:
     """A socket that waits at `endpoint` for those that connect."""
     socket = _socket(context, kind, queued_max=queued_max)
     if kind == zmq.ROUTER:
@@ -25,7 +27,12 @@ def bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, 
 
 
 def connected(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int, identity: bytes = b""
+    context: zmq.Context[zmq.Socket[bytes]],
+    kind: int,
+    endpoint: str,
+    *,
+    queued_max: int,
+    identity: bytes = b"",
 ) -> zmq.Socket[bytes]:
     """A socket that connects to `endpoint` as soon as somebody is bound there, and again after every break."""
     socket = _socket(context, kind, queued_max=queued_max)

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dispersy.errors import DispersyError, UsageError
+from dispersy.errors import WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Heads
 from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
-from dispersy.protocol.definition import Definition, check_payload
+from dispersy.protocol.definition import Definition, Kind, accept_definition, check_payload_groups
 from dispersy.protocol.lane import UNLIVE, Change, LaneEntry, LaneRound, LaneStore
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.packing import encode_uvarint
@@ -116,7 +116,9 @@ class Intake:
         self._begin()
         return finished
 
-    def _decided(self, records: bytes, arena: bytes, _: bytes, fates: dict[bytes, int]) -> tuple[bytes, bytes, bytes]:
+    def _decided(
+        self, records: bytes, arena: bytes, _: bytes, fates: dict[bytes, int]
+    ) -> tuple[bytes, bytes, bytes]:
         """A block with the marks that its irregular lanes gave it, less what rule 13 keeps out."""
         kept: list[bytes] = []
         marks: list[int] = []
@@ -159,13 +161,17 @@ class Intake:
         payloads = split_payloads(message)
         try:
             if len(payloads) != 1:
-                raise UsageError("a definition message has exactly one payload")
-            definition = Definition.decode(payloads[0])
-        except DispersyError:
-            self.counters["definition-refused"] += 1
+                raise WireError("definition-malformed")
+            # Judged by itself, not by what is held now: the outcome must not depend on the order of arrival.
+            definition = accept_definition(payloads[0])
+        except WireError as error:
+            self.counters[error.reason] += 1
             return False
         # The newest counts, then the lower id.
-        if self._newest is None or (global_time, _inverted(message_id)) > (self._newest[0], _inverted(self._newest[1])):
+        if self._newest is None or (global_time, _inverted(message_id)) > (
+            self._newest[0],
+            _inverted(self._newest[1]),
+        ):
             self._newest = (global_time, message_id)
             self.definition = definition
             self._round.definition = (definition, message)
@@ -187,25 +193,30 @@ class Intake:
     def _admit(self, records: bytes, arena: bytes) -> bytes:
         """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or are refused."""
         assert self.definition is not None
-        count = len(records) // MESSAGE.size
-        kinds = {kind.number: kind for kind in self.definition.kinds}
-        wanted = bytearray(b"\x01" * count)
+        wanted = bytearray(len(records) // MESSAGE.size)
         flags = records[FLAGS_OFFSET :: MESSAGE.size]
+        by_kind: dict[int, list[int]] = {}
         for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
-            kind = kinds.get(number)
+            by_kind.setdefault(number, []).append(index)
+        for number, indices in by_kind.items():
+            kind = self.definition.kind_by_number(number)
             if kind is None:
-                wanted[index] = 0
-                self._wait(_record(records, index), arena)
-            elif flags[index]:
-                wanted[index] = 0
-                self.counters["policy-authentication"] += 1
-            else:
-                for payload in split_payloads(_message(_record(records, index), arena)):
-                    if check_payload(kind, payload) is not None:
-                        wanted[index] = 0
-                        self.counters["payload-refused"] += 1
-                        break
+                for index in indices:
+                    self._wait(_record(records, index), arena)
+                continue
+            plain = [index for index in indices if not flags[index]]
+            self.counters["policy-authentication"] += len(indices) - len(plain)
+            for index, reason in zip(plain, self._check(kind, records, arena, plain), strict=True):
+                if reason is None:
+                    wanted[index] = 1
+                else:
+                    self.counters[reason] += 1
         return bytes(wanted)
+
+    def _check(self, kind: Kind, records: bytes, arena: bytes, indices: list[int]) -> list[str | None]:
+        return check_payload_groups(
+            kind, [split_payloads(_message(_record(records, index), arena)) for index in indices]
+        )
 
     def _wait(self, record: bytes, arena: bytes) -> None:
         fields = MESSAGE.unpack(record)
@@ -224,7 +235,9 @@ class Intake:
         accepted = [_record(records, index) for index, ready in enumerate(in_order) if ready]
         if accepted:
             self._accept(b"".join(accepted), arena)
-        closer = [_record(records, index) for index, ready in enumerate(in_order) if wanted[index] and not ready]
+        closer = [
+            _record(records, index) for index, ready in enumerate(in_order) if wanted[index] and not ready
+        ]
         held = self._store.held(self._community, b"".join(closer))
         late = [record for record, known in zip(closer, held, strict=True) if not known]
         if late and self._lanes is None:

@@ -1,0 +1,140 @@
+"""The publisher: follows the log by its own cursor and publishes what applications have subscribed to.
+
+A publication is a hint: XPUB drops at its high-water mark, so every header says the cursor of the one before on its
+topic, and who needs all follows by the control socket.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import zmq
+from dispersy.ext.wire import split_payloads
+from dispersy.workers.loop import Loop
+from dispersy.workers.report import Reporter
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, receive_all
+from dispersy.protocol.definition import Definition, accept_definition
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.marks import HIDDEN
+from dispersy.protocol.message import read_message
+from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.store import EntryType, LogEntry
+
+ENTRIES_PER_TURN_MAX = 2_048
+EVENTS_QUEUED_MAX = 100_000
+"""Events that may wait for one slow subscriber before its further ones are dropped."""
+
+
+class PublisherRole:
+    """Owns the `events` socket."""
+
+    name = "publisher"
+
+    def __init__(self, settings: RoleSettings) -> None:
+        self._settings = settings
+        self._reporter = Reporter("publisher", settings)
+        self._topics: set[bytes] = set()
+        self._previous: dict[bytes, int] = {}
+        self._names: dict[int, tuple[bytes, Definition]] = {}
+        self._communities_version = -1
+        self._end = 0
+        self._next = 0
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        self._reader = LmdbReader(self._settings.store_path)
+        self._end = self._reader.last_cursor()
+        self._next = self._end + 1
+        self._load_communities()
+        self._events = bound(
+            loop.context, zmq.XPUB, self._settings.socket("events"), queued_max=EVENTS_QUEUED_MAX
+        )
+        self._notes = connected(
+            loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
+        )
+        self._reporter.open(loop)
+        loop.watch(self._events, self._receive_subscriptions)
+        loop.watch(self._notes, self._receive_notes)
+        loop.flush(self._publish)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _receive_subscriptions(self) -> None:
+        for (change,) in receive_all(self._events, count_max=64):
+            if change.startswith(b"\x01"):
+                self._topics.add(change[1:])
+            elif change.startswith(b"\x00"):
+                self._topics.discard(change[1:])
+
+    def _receive_notes(self) -> None:
+        for _, data in receive_all(self._notes, count_max=64):
+            note = bus.commit_decoder.decode(data)
+            self._end = max(self._end, note.last_cursor)
+            if note.communities_version != self._communities_version:
+                self._communities_version = note.communities_version
+                self._load_communities()
+
+    def _load_communities(self) -> None:
+        self._reader.refresh()
+        try:
+            for record in self._reader.communities():
+                if record.definition:
+                    view = read_message(CommunityId(record.community_id), record.definition)
+                    hex_id = record.community_id.hex().encode()
+                    self._names[record.number] = (hex_id, accept_definition(view.payloads[0]))
+        finally:
+            self._reader.release()
+
+    def _publish(self) -> None:
+        if self._next > self._end:
+            return
+        if not self._topics:
+            # Nobody listens: what is in the log needs no reading.
+            self._next = self._end + 1
+            return
+        began = perf_counter()
+        self._reader.refresh()
+        try:
+            entries = self._reader.log(self._next, ENTRIES_PER_TURN_MAX)
+        finally:
+            self._reader.release()
+        for entry in entries:
+            self._publish_entry(entry)
+        if len(entries) < ENTRIES_PER_TURN_MAX:
+            self._next = self._end + 1
+        else:
+            self._next = entries[-1].cursor + 1
+            self._loop.again()
+        self._reporter.step("publisher.publish", began, len(entries))
+
+    def _publish_entry(self, entry: LogEntry) -> None:
+        known = self._names.get(entry.community)
+        if known is None or entry.type != EntryType.MESSAGE or entry.marks & HIDDEN:
+            return
+        hex_id, definition = known
+        kind = definition.kind_by_number(entry.message[0])
+        if kind is None:
+            return
+        topic = hex_id + b"/" + kind.name.encode() + b"/"
+        if not any(topic.startswith(prefix) for prefix in self._topics):
+            return
+        view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), entry.message)
+        header: dict[str, Any] = {
+            "event": "message",
+            "author": view.author,
+            "global_time": view.global_time,
+            "sequence": view.sequence,
+            "message_id": entry.message_id,
+            "arrival_ms": entry.arrival_ms,
+        }
+        for index, payload in enumerate(split_payloads(entry.message)):
+            cursor = entry.cursor + index
+            header |= {"cursor": cursor, "previous": self._previous.get(topic, 0), "index": index}
+            self._previous[topic] = cursor
+            self._events.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)

@@ -1,0 +1,144 @@
+"""The writer: the one role that changes the store. It decides, commits, and only then lets anything leave.
+
+All that waits is taken as one batch and becomes one transaction; a batch gathers company only while another is being
+committed. Verified messages come from the workers, orders (publish, create, join) from the gateway.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, time
+from typing import Any
+
+import msgspec
+import zmq
+from dispersy.storage.keyring import Keyring
+from dispersy.workers.ledger import Ledger
+from dispersy.workers.loop import Loop
+from dispersy.workers.report import Reporter
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, receive_all, send_or_drop
+from dispersy.errors import StorageError, UsageError, WireError
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.lmdb_store import LmdbStore
+
+BATCHES_PER_TURN_MAX = 64
+NOTE_INTERVAL_S = 1.0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the gateway asks for; the fields that an op does not need stay empty."""
+
+    op: str
+    id: int
+    community: int = 0
+    kind: int = 0
+    groups: list[list[bytes]] = []
+    request_id: bytes = b""
+    name: str = ""
+    definition: bytes = b""
+    community_id: bytes = b""
+    peers: list[str] = []
+
+
+class WriterRole:
+    """Owns the store through its Ledger, and the sockets around it."""
+
+    name = "writer"
+
+    def __init__(self, settings: RoleSettings) -> None:
+        self._settings = settings
+        self._reporter = Reporter("writer", settings, self._report)
+        self._order_decoder = msgspec.msgpack.Decoder(Order)
+        self._last_cursor = 0
+
+    def open(self, loop: Loop) -> None:
+        endpoint = self._settings.socket
+        self._store = LmdbStore(self._settings.store_path)
+        self._ledger = Ledger(self._store, Keyring(self._settings.keys_path), now_ms=_now_ms())
+        self._intake = bound(loop.context, zmq.PULL, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
+        self._orders = bound(loop.context, zmq.ROUTER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
+        self._notes = bound(loop.context, zmq.PUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
+        self._reporter.open(loop)
+        loop.watch(self._intake, self._receive_intake)
+        loop.watch(self._orders, self._receive_orders)
+        # Again each second, for whoever subscribed after the last commit.
+        loop.every(NOTE_INTERVAL_S, self._send_note_of_all)
+        loop.flush(self._commit)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _receive_intake(self) -> None:
+        for kind, header, *parts in receive_all(self._intake, count_max=BATCHES_PER_TURN_MAX):
+            if kind == bus.CLOCK:
+                self._ledger.start_clock(*bus.CLOCK_HEADER.unpack(header))
+                continue
+            began = perf_counter()
+            number, announced = bus.MESSAGES_HEADER.unpack(header)
+            self._ledger.receive(number, announced, parts[0], parts[1])
+            self._reporter.step("writer.intake", began, len(parts[0]) // MESSAGE.size)
+
+    def _receive_orders(self) -> None:
+        for asker, data in receive_all(self._orders, count_max=BATCHES_PER_TURN_MAX):
+            order = self._order_decoder.decode(data)
+            ticket = (asker, order.id)
+            began = perf_counter()
+            try:
+                self._take(ticket, order)
+            except WireError as error:
+                self._reply(
+                    ticket, UsageError(f"the definition is refused: {error.reason}", code=error.reason)
+                )
+            except (StorageError, UsageError) as error:
+                self._reply(ticket, error)
+            self._reporter.step(f"writer.{order.op}", began, max(1, len(order.groups)))
+
+    def _take(self, ticket: tuple[bytes, int], order: Order) -> None:
+        match order.op:
+            case "publish":
+                self._ledger.publish(
+                    ticket,
+                    number=order.community,
+                    kind=order.kind,
+                    groups=order.groups,
+                    request_id=order.request_id,
+                    now_ms=_now_ms(),
+                )
+            case "create":
+                self._ledger.create(ticket, name=order.name, definition=order.definition)
+            case "join":
+                self._ledger.join(ticket, community_id=order.community_id, name=order.name, peers=order.peers)
+            case _:
+                raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
+
+    def _commit(self) -> None:
+        began = perf_counter()
+        note, outcomes = self._ledger.commit(now_ms=_now_ms())
+        if note is not None:
+            send_or_drop(self._notes, [bus.COMMIT, bus.encode(note)])
+            self._reporter.step("writer.commit", began, max(0, note.last_cursor - self._last_cursor))
+            self._reporter.counters["commits"] += 1
+            self._last_cursor = note.last_cursor
+        for ticket, outcome in outcomes:
+            self._reply(ticket, outcome)
+
+    def _reply(self, ticket: tuple[bytes, int], outcome: dict[str, Any] | StorageError | UsageError) -> None:
+        asker, order_id = ticket
+        if isinstance(outcome, dict):
+            reply = {"id": order_id, "ok": True, **outcome}
+        else:
+            code, hint = (outcome.code, outcome.hint) if isinstance(outcome, UsageError) else ("storage", "")
+            reply = {"id": order_id, "ok": False, "code": code, "message": str(outcome), "hint": hint}
+        send_or_drop(self._orders, [asker, bus.encode(reply)])
+
+    def _send_note_of_all(self) -> None:
+        send_or_drop(self._notes, [bus.COMMIT, bus.encode(self._ledger.note())])
+
+    def _report(self) -> dict[str, Any]:
+        return {"outcomes": dict(self._ledger.counters), "last_cursor": self._last_cursor}
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)
