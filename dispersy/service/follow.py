@@ -11,25 +11,17 @@ import msgspec
 
 from dispersy.constants import PAYLOADS_MAX
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
+from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.records import MESSAGE
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
-from dispersy.storage.store import (
-    DENIED,
-    HIDDEN_BY_EQUIVOCATION,
-    HIDDEN_BY_ORDER,
-    UNDONE,
-    EntryType,
-    LogEntry,
-    StoreReader,
-)
+from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 ENTRIES_PER_READ = 128
 READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
 HEARTBEAT_S = 10.0
 """An idle follow says caught-up this often: only a send shows that a client is gone."""
-_NOT_SHOWN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED
 _NO_AUTHOR = 2
 _NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
@@ -98,7 +90,7 @@ class Follow:
         wanted = [
             entry for entry in entries if self.communities is None or entry.community in self.communities
         ]
-        shown = [e for e in wanted if e.type == EntryType.MESSAGE and not e.marks & _NOT_SHOWN]
+        shown = [e for e in wanted if e.type == EntryType.MESSAGE and not e.marks & HIDDEN]
         headers = dict(zip((e.cursor for e in shown), _parse([e.message for e in shown]), strict=True))
         for entry in wanted:
             if entry.cursor in headers:

@@ -2,7 +2,7 @@
 
 One request is one frame, a MessagePack map (requests.py, docs/interface.md); whatever comes that is none is
 answered with an error, never with an exception. Nothing that a client does makes this role wait: an event
-that cannot be sent now stays in its follow, within its credit; a reply to a client that reads nothing is dropped.
+that cannot be sent now stays in its follow, within its credit; a reply that cannot be sent is dropped.
 """
 
 from __future__ import annotations

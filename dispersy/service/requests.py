@@ -1,4 +1,4 @@
-"""What applications may ask of the gateway, as typed maps whose fields decoding checks (docs/interface.md)."""
+"""What applications may ask of the gateway: typed maps; decoding checks every field (docs/interface.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KindText = Annotated[str, msgspec.Meta(max_length=64)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
-class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, frozen=True):
+class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
     """What all requests share: v, the interface's version, and id, which the reply repeats."""
 
     v: Literal[1]

@@ -1,8 +1,8 @@
 """The supervisor: starts the processes of a node, restarts one that dies, and ends them all together.
 
 It holds the write end of a pipe that every child reads: however the supervisor ends, the children see it and
-end too. `dispersy run` checks everything first and then becomes this module by execv, so that the command line's
-libraries do not stay in memory.
+end too. `dispersy run` checks everything first and then becomes this module by execv, so that the command
+line's libraries do not stay in memory.
 """
 
 from __future__ import annotations

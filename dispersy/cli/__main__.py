@@ -1,0 +1,10 @@
+"""`python -m dispersy.cli`: the command line without its script."""
+
+from __future__ import annotations
+
+import sys
+
+from dispersy.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

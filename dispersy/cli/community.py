@@ -1,0 +1,160 @@
+"""`dispersy community create | join | list | show`."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dispersy.address import parse_address
+from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, table, waiting
+from dispersy.client import Client
+from dispersy.errors import StorageError, UsageError
+from dispersy.protocol import definition_toml
+from dispersy.protocol.definition import encode_definition
+from dispersy.service.invite import Invite, parse_invite
+
+app = typer.Typer(
+    help="Create, join and list communities.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=examples(
+        "dispersy community create chat", "dispersy community show chat", "dispersy community list"
+    ),
+)
+_POLL_S = 0.2
+
+NameArgument = Annotated[str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)]
+
+
+@app.command(
+    epilog=examples("dispersy community create chat", "dispersy community create news --definition news.toml")
+)
+def create(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and hyphens.", show_default=False)],
+    definition: Annotated[
+        Path | None, typer.Option(help="TOML file with kinds and policies; without one: one kind, text.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a new community; this node becomes its master."""
+    payload = _read_definition(definition) if definition is not None else b""
+    with Client(home) as client:
+        made = client.create(name, payload)
+        invite = _invite(made["community_id"], client.status())
+    if json:
+        show_json({**_without_frame(made), "invite": str(invite)})
+        return
+    out.print(f"created [bold]{escape(name)}[/bold]  {made['community_id'].hex()}")
+    out.print(f"  you are member {made['member_id'].hex()}")
+    for key in made.get("keys_made", []):
+        out.print(f"  made key {escape(str(key))}")
+    out.print("  others join with:")
+    out.print(f"    dispersy community join '{invite}'", markup=False)
+    out.print(f'  publish with:\n    dispersy publish {name} "hello"', markup=False)
+
+
+@app.command(epilog=examples("dispersy community join 'dispersy:<id>?peer=192.0.2.1:6421' --name chat"))
+def join(
+    invite: Annotated[str, typer.Argument(help="An invite, or a community's id.", show_default=False)],
+    name: Annotated[str, typer.Option(help="What this node calls it; default: as it is defined.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait until its definition has come.")] = True,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take part in a community. Ctrl-C while it waits leaves it joined."""
+    wanted = parse_invite(invite)
+    with Client(home) as client:
+        made = client.join(wanted.community_id, name=name, peers=[str(peer) for peer in wanted.peers])
+        if not json:
+            already = " already" if made["already"] else ""
+            out.print(f"joined{already} {wanted.community_id.hex()}")
+            out.print(f"  you are member {made['member_id'].hex()}")
+        try:
+            entry = _await_definition(client, wanted) if wait else None
+        except KeyboardInterrupt:
+            err.print("not waiting any longer; the community stays joined")
+            raise typer.Exit from None
+    if json:
+        show_json({**_without_frame(made), "defined": entry is not None})
+    elif entry is not None:
+        kinds = ", ".join(kind["name"] for kind in entry["kinds"])
+        out.print(f"  it is called [bold]{escape(entry['name'])}[/bold]; kinds: {escape(kinds)}")
+        out.print(f"  read it with:\n    dispersy subscribe {shlex.quote(entry['name'])}", markup=False)
+
+
+@app.command("list", epilog=examples("dispersy community list", "dispersy community list --json"))
+def list_(home: HomeOption = None, json: JsonOption = False) -> None:
+    """Show the communities that this node has joined."""
+    with Client(home) as client:
+        entries = client.communities()
+    if json:
+        show_json(entries)
+        return
+    if not entries:
+        out.print("no communities yet: dispersy community create NAME, or dispersy community join INVITE")
+        return
+    shown = table("name", "#messages", "kinds", "id")
+    for entry in entries:
+        kinds = (
+            ", ".join(kind["name"] for kind in entry["kinds"]) if entry["defined"] else "definition awaited"
+        )
+        shown.add_row(escape(entry["name"]), str(entry["count"]), escape(kinds), entry["community"].hex())
+    out.print(shown)
+
+
+@app.command(epilog=examples("dispersy community show chat"))
+def show(community: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Show one community, with an invite for others."""
+    with Client(home) as client:
+        found = client.request("count", community=community)["community"]
+        entry = next(each for each in client.communities() if each["community"] == found)
+        invite = _invite(found, client.status())
+    if json:
+        show_json({**entry, "invite": str(invite)})
+        return
+    out.print(f"[bold]{escape(entry['name'])}[/bold]  {found.hex()}")
+    out.print(f"  {entry['count']} messages, global time {entry['clock']}")
+    out.print(f"  you are member {entry['member'].hex()}{' and the master' if entry['is_master'] else ''}")
+    if not entry["defined"]:
+        out.print("  its definition has not come yet")
+    for kind in entry["kinds"]:
+        out.print(f"  kind {kind['name']}: {kind['payload']}, at most {kind['size_max']} bytes")
+    out.print(f"  invite:\n    {invite}", markup=False)
+
+
+def _read_definition(file: Path) -> bytes:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text") from None
+    try:
+        return encode_definition(definition_toml.parse(text))
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}", code=error.code, hint=error.hint) from None
+
+
+def _invite(community_id: bytes, status: dict[str, Any]) -> Invite:
+    """An invite with the addresses at which this node may be reached."""
+    return Invite(community_id, tuple(parse_address(text) for text in status["addresses"]))
+
+
+def _await_definition(client: Client, wanted: Invite) -> dict[str, Any]:
+    """Wait with a line that says what is known; as long as it takes."""
+    with waiting("waiting for the community's definition (Ctrl-C: it stays joined)"):
+        while True:
+            for entry in client.communities():
+                if entry["community"] == wanted.community_id and entry["defined"]:
+                    return entry
+            time.sleep(_POLL_S)
+
+
+def _without_frame(reply: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}

@@ -1,0 +1,187 @@
+"""`dispersy publish`, `subscribe` and `count`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, progress_bar, show_json
+from dispersy.client import Client, Event
+from dispersy.errors import StorageError, UsageError
+
+PUBLISH_EXAMPLES = examples(
+    'dispersy publish chat "hello"',
+    "dispersy publish chat --file lines.txt",
+    "seq 1000 | dispersy publish chat --file -",
+)
+SUBSCRIBE_EXAMPLES = examples(
+    "dispersy subscribe chat",
+    "dispersy subscribe chat --since now --json",
+    "dispersy subscribe chat > log.txt",
+)
+COUNT_EXAMPLES = examples("dispersy count chat", "dispersy count chat --json")
+
+CommunityArgument = Annotated[
+    str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)
+]
+
+
+class Since(StrEnum):
+    """Where a subscription begins."""
+
+    BEGIN = "begin"
+    NOW = "now"
+
+
+def publish(
+    community: CommunityArgument,
+    text: Annotated[str | None, typer.Argument(help="The message.", show_default=False)] = None,
+    kind: Annotated[str, typer.Option(help="Kind of message, as the definition names it.")] = "text",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="One message a line; - reads standard input.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Publish a message, or a file with one message a line. Ends when they are stored."""
+    if (text is None) == (file is None):
+        raise UsageError("give either TEXT or --file", hint='dispersy publish chat "hello"')
+    with Client(home) as client:
+        if text is not None:
+            done = client.publish(community, [text.encode("utf-8", "surrogateescape")], kind=kind)
+            if json:
+                show_json({"cursor": done.first_cursor, "id": done.ids[0]})
+            else:
+                out.print(f"published, message {done.ids[0].hex()[:16]}")
+            return
+        assert file is not None
+        lines = _read_lines(file)
+        _check_lines(client, community, kind, lines, str(file))
+        with progress_bar() as bar:
+            task = bar.add_task("publishing", total=len(lines))
+            count = client.publish_many(
+                community, lines, kind=kind, progress=lambda sent: bar.update(task, completed=sent)
+            )
+    if json:
+        show_json({"published": count})
+    else:
+        out.print(f"published {count} messages")
+
+
+def subscribe(
+    community: CommunityArgument,
+    since: Annotated[
+        Since, typer.Option(help="begin: what is stored, then live; now: live only.")
+    ] = Since.BEGIN,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; may be repeated.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a community's messages as they come, until Ctrl-C."""
+    try:
+        with Client(home) as client:
+            for event in client.follow([community], kinds=kind or (), since=since.value):
+                if json:
+                    _show_event_json(event)
+                else:
+                    _show_event(event)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def count(community: CommunityArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Print how many messages of a community this node holds."""
+    with Client(home) as client:
+        held = client.count(community)
+    if json:
+        show_json({"community": community, "count": held})
+    else:
+        out.print(str(held))
+
+
+def _read_lines(file: Path) -> list[bytes]:
+    """The lines without their ends; empty ones are messages too."""
+    if str(file) == "-":
+        return list(_lines(sys.stdin.buffer))
+    try:
+        with open(file, "rb") as source:
+            return list(_lines(source))
+    except OSError as error:
+        raise StorageError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    for line in source:
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _check_lines(client: Client, community: str, kind: str, lines: list[bytes], file: str) -> None:
+    """Name the first line that would be refused, before anything is published."""
+    found = client.request("count", community=community)["community"]
+    entry = next(each for each in client.communities() if each["community"] == found)
+    rule = next((each for each in entry["kinds"] if each["name"] == kind), None)
+    if rule is None:
+        # The node's own words say what kinds there are, or that the definition is still to come.
+        return
+    for number, line in enumerate(lines, start=1):
+        if len(line) > rule["size_max"]:
+            raise UsageError(
+                f"{file}: line {number} has {len(line)} bytes; {kind} allows {rule['size_max']}",
+                hint="nothing was published; shorten the line",
+            )
+        if rule["payload"] == "utf-8":
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                raise UsageError(
+                    f"{file}: line {number} is not UTF-8 text, which {kind} in {community} takes",
+                    hint="nothing was published; convert the file, for example with iconv",
+                ) from None
+
+
+def _show_event(event: Event) -> None:
+    if event.event == "caught-up":
+        if err.is_terminal:
+            err.print("[dim]that is all so far; waiting for more (Ctrl-C ends)[/dim]")
+        return
+    for payload in event.payloads or (event.payload,):
+        text = printable(payload)
+        # Not through the console: it takes ten times as long, and a replay may have a million lines.
+        if event.event == "message":
+            sys.stdout.write(f"{event.author.hex()[:8]} {text}\n")
+        else:
+            sys.stdout.write(f"{event.event} {event.message_id.hex()[:16]} {text}".rstrip() + "\n")
+
+
+def printable(payload: bytes) -> str:
+    """A payload as one safe line: a peer's bytes must not move the cursor or set the title of a terminal."""
+    text = payload.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _show_event_json(event: Event) -> None:
+    shown = {name: getattr(event, name) for name in _EVENT_JSON[event.event]}
+    shown["event"] = event.event
+    if "payload" in shown:
+        try:
+            shown["text"] = event.payload.decode()
+        except UnicodeDecodeError:
+            shown["text"] = None
+    show_json(shown)
+
+
+_ALWAYS = ("cursor", "community", "kind", "author", "global_time", "sequence", "message_id")
+_EVENT_JSON = {
+    "message": (*_ALWAYS, "index", "payload", "arrival_ms"),
+    "denied": (*_ALWAYS, "message_cursor", "reason"),
+    "undone": (*_ALWAYS, "message_cursor", "reason"),
+    "restored": (*_ALWAYS, "message_cursor", "reason", "payloads"),
+    "removed": ("cursor", "low"),
+    "caught-up": ("cursor",),
+}

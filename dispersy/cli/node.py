@@ -1,0 +1,88 @@
+"""`dispersy status` and `peers`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dispersy.cli.output import HomeOption, JsonOption, examples, out, readable, show_json, size_text, table
+from dispersy.client import Client
+
+STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
+PEERS_EXAMPLES = examples("dispersy peers", "dispersy peers chat --json")
+
+
+def print_version() -> None:
+    """The version of this installation."""
+    out.print(f"dispersy {version('dispersy')}")
+
+
+def status(home: HomeOption = None, json: JsonOption = False) -> None:
+    """Show how the node is: addresses, communities, processes."""
+    with Client(home) as client:
+        told = client.status()
+    told = {key: value for key, value in told.items() if key not in ("v", "id", "ok")}
+    if json:
+        show_json(told)
+        return
+    state = "[green]ready[/green]" if told["ready"] else "[yellow]starting[/yellow]"
+    out.print(
+        f"[bold]Dispersy {escape(told['versions']['dispersy'])}[/bold] in {escape(told['home'])}: {state}"
+    )
+    out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
+    out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
+    out.print(f"  control socket {escape(told['sockets']['control'])}, last cursor {told['last_cursor']}\n")
+    communities = table("community", "#messages", "#global time", "id")
+    for entry in told["communities"]:
+        communities.add_row(
+            escape(entry["name"]), str(entry["count"]), str(entry["clock"]), entry["community"].hex()[:16]
+        )
+    out.print(communities if told["communities"] else "no communities yet")
+    out.print()
+    processes = table("process", "state", "#pid", "#restarts", "#cpu s", "#anonymous", "#file-backed")
+    for process in told["processes"]:
+        processes.add_row(*_process_row(process))
+    out.print(processes)
+
+
+def peers(
+    community: Annotated[str, typer.Argument(help="Name, id, or the beginning of an id; default: all.")] = "",
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the neighbours this node walks among."""
+    with Client(home) as client:
+        found = client.peers(community)
+    if json:
+        show_json(found)
+        return
+    if not found:
+        out.print("no neighbours yet; an invite with a peer's address is the way to the first one")
+        return
+    columns = [key for key in dict.fromkeys(key for peer in found for key in peer) if key != "community"]
+    shown = table(*columns)
+    for peer in found:
+        shown.add_row(*(_cell(peer.get(column, "")) for column in columns))
+    out.print(shown)
+
+
+def _process_row(process: dict[str, Any]) -> list[str]:
+    return [
+        process["role"],
+        escape(process.get("state", "")),
+        str(process.get("pid") or "-"),
+        str(process.get("restarts", 0)),
+        f"{process.get('cpu_seconds', 0.0):.1f}",
+        size_text(process["anonymous_bytes"]) if "anonymous_bytes" in process else "-",
+        size_text(process["file_bytes"]) if "file_bytes" in process else "-",
+    ]
+
+
+def _cell(value: object) -> str:
+    shown = readable(value)
+    if isinstance(shown, float):
+        return f"{shown:.1f}"
+    return escape(str(shown)[:40])

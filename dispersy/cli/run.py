@@ -1,0 +1,166 @@
+"""`dispersy run`: everything is checked here, with words; then this process becomes the supervisor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from dispersy.address import Address, resolve_address
+from dispersy.bus.settings import RoleSettings
+from dispersy.cli.output import HomeOption, err, examples, out
+from dispersy.errors import UsageError
+from dispersy.ext.wire import split_payloads
+from dispersy.locations import home_path
+from dispersy.protocol.definition import decode_definition
+from dispersy.service.config import (
+    Config,
+    check_listen,
+    check_peers,
+    check_workers,
+    create_config,
+    override,
+    read_config,
+)
+from dispersy.service.home import Home, create_home, create_runtime, take_lock
+from dispersy.service.supervisor import supervisor_command
+from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.store import CommunityRecord
+
+EXAMPLES = examples(
+    "dispersy run",
+    "dispersy run --listen 0.0.0.0:7000 --workers 2",
+    "dispersy run --home /tmp/second --listen [::1]:0 --peer 192.0.2.1:6421",
+)
+PORTS_TRIED_MAX = 100
+
+
+def run(
+    home: HomeOption = None,
+    listen: Annotated[str | None, typer.Option(help="UDP address HOST:PORT; port 0: any free one.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="A node to walk to first; may be repeated.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; 0: one for each core, at most 8.")
+    ] = None,
+) -> None:
+    """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
+    place, new = create_home(home_path(home))
+    lock = take_lock(place)
+    create_config(place.config)
+    config = _overridden(read_config(place.config), listen, peer, workers)
+    check_port_free(config.listen)
+    create_runtime(place.runtime)
+    settings = RoleSettings(
+        home=str(place.path),
+        runtime=str(place.runtime),
+        listen=str(config.listen),
+        workers=config.worker_count,
+        peers=_numeric_peers(config),
+    )
+    _introduce(place, settings, new=new)
+    os.set_inheritable(lock, True)
+    command = supervisor_command(settings, lock)
+    os.execv(command[0], command)
+
+
+def _overridden(config: Config, listen: str | None, peers: list[str] | None, workers: int | None) -> Config:
+    fields: dict[str, object] = {}
+    if listen is not None:
+        fields["listen"] = check_listen(listen)
+    if peers:
+        fields["peers"] = check_peers(peers)
+    if workers is not None:
+        fields["workers"] = check_workers(workers)
+    return override(config, fields)
+
+
+def check_port_free(listen: Address) -> None:
+    """Raise UsageError `port-taken` that names the next free port, when somebody listens there already."""
+    problem = _bind_problem(listen)
+    if problem is None:
+        return
+    if problem.errno != errno.EADDRINUSE:
+        raise UsageError(
+            f"cannot listen on {listen}: {problem.strerror}",
+            code="listen",
+            hint="use an address of this machine, [::] or 0.0.0.0; ports below 1024 need rights",
+        )
+    last = min(listen.port + PORTS_TRIED_MAX, 65535)
+    candidates = (Address(listen.host, port) for port in range(listen.port + 1, last + 1))
+    free = next((candidate for candidate in candidates if _bind_problem(candidate) is None), None)
+    raise UsageError(
+        f"UDP port {listen.port} is taken by another program (maybe another node)",
+        code="port-taken",
+        hint=f"the next free one: dispersy run --listen {shlex.quote(str(free))}"
+        if free
+        else "choose another port",
+    )
+
+
+def _bind_problem(address: Address) -> OSError | None:
+    number = address.numeric
+    assert number is not None
+    family = socket.AF_INET6 if number.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            probe.bind((address.host, address.port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _numeric_peers(config: Config) -> tuple[str, ...]:
+    """The peers as numbers; one whose name is unknown now is said and left out."""
+    numeric: list[str] = []
+    for peer in config.peers:
+        try:
+            numeric += [str(found) for found in resolve_address(peer)]
+        except UsageError as error:
+            err.print(f"[yellow]left out:[/yellow] peer {escape(str(peer))}: {escape(str(error))}")
+    return tuple(numeric)
+
+
+def _introduce(place: Home, settings: RoleSettings, *, new: bool) -> None:
+    """Say what will run, with what, and what to type next."""
+    communities = _joined(place)
+    option = "" if home_path() == place.path else f" --home {shlex.quote(str(place.path))}"
+    out.print(f"[bold]Dispersy[/bold] node in {escape(str(place.path))}" + (" (new)" if new else ""))
+    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
+    out.print(f"  listens on UDP {escape(settings.listen)}, {workers}")
+    for record in communities:
+        name = record.name or _defined_name(record) or record.community_id.hex()[:8]
+        out.print(f"  community {escape(name)}  {record.community_id.hex()}")
+        out.print(f"    as member {record.member_id.hex()}")
+    if not communities:
+        out.print("  no communities yet; in another terminal:")
+        out.print(f"    dispersy community create chat{escape(option)}")
+        out.print(f"    dispersy community join INVITE{escape(option)}")
+    else:
+        name = communities[0].name or communities[0].community_id.hex()[:8]
+        out.print("  in another terminal:")
+        out.print(f"    dispersy subscribe {escape(name + option)}")
+        out.print(f'    dispersy publish {escape(name)} "hello"{escape(option)}')
+    # The console's own buffer would be lost with this program when the supervisor takes its place.
+    out.file.flush()
+
+
+def _joined(place: Home) -> list[CommunityRecord]:
+    if not Path(place.store, "data.mdb").exists():
+        return []
+    reader = LmdbReader(place.store)
+    try:
+        return reader.communities()
+    finally:
+        reader.close()
+
+
+def _defined_name(record: CommunityRecord) -> str:
+    return decode_definition(split_payloads(record.definition)[0]).name if record.definition else ""
