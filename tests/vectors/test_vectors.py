@@ -1,0 +1,264 @@
+"""Goal: the product, and calculations that share nothing with it, agree with the published bytes."""
+
+from __future__ import annotations
+
+import tomllib
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+import mmh3
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dispersy.ext.bloom import BloomFilter
+from dispersy.ext.digest import identify_many, sum_many, tokens_many
+from dispersy.ext.verify import public_key, sign_many, verify_messages
+from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
+
+from dispersy.protocol import definition_toml, frames
+from dispersy.protocol.address import parse_address
+from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
+from dispersy.protocol.identifiers import CommunityId, community_tag, sum_key
+from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
+from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType
+from dispersy.protocol.summary import Summary
+from tests.oracle import wire as oracle
+
+ADDRESSES = {"receiver", "lan", "wan", "introduced_lan", "introduced_wan", "walker_lan", "walker_wan"}
+WANTED = {
+    "ids": frames.MissingMessages,
+    "low": frames.MissingSequences,
+    "count": frames.MissingLast,
+    "message_id": frames.MissingProof,
+}
+
+
+def read(name: str) -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def joined(parts: list[list[str]]) -> bytes:
+    return b"".join(bytes.fromhex(part) for part, _ in parts)
+
+
+def unhex(value: Any) -> Any:
+    return [bytes.fromhex(part) for part in value] if isinstance(value, list) else bytes.fromhex(value)
+
+
+FRAMES = read("frames")
+MESSAGES = read("messages")
+DIGESTS = read("digests")
+COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))
+
+every_frame = pytest.mark.parametrize("vector", FRAMES["frame"], ids=lambda vector: vector["name"])
+every_message = pytest.mark.parametrize("vector", MESSAGES["message"], ids=lambda vector: vector["name"])
+
+
+def field(name: str, value: Any) -> Any:
+    """A vector's value as the product holds it."""
+    if name in ADDRESSES:
+        return parse_address(value)
+    if name == "summary":
+        return Summary(**{**value, "sum": int(value["sum"], 16)})
+    if name == "connection":
+        return ConnectionType(value)
+    if name == "ids":
+        return tuple(map(bytes.fromhex, value))
+    if name == "wanted":
+        wanted = next(WANTED[key] for key in WANTED if key in value)
+        return wanted(**{key: field(key, part) for key, part in value.items()})
+    if isinstance(value, str):
+        return int(value, 16) if name == "sum" else bytes.fromhex(value)
+    return value
+
+
+def pairs(area: bytes) -> list[tuple[int, int]]:
+    """(start, size) of each message of an area, by plain arithmetic for lengths of one or two bytes."""
+    found, at = [], 0
+    while at < len(area):
+        size = area[at] & 0x7F
+        at += 1
+        if area[at - 1] & 0x80:
+            size += area[at] << 7
+            at += 1
+        found.append((at, size))
+        at += size
+    return found
+
+
+def test_every_spoken_frame_has_a_vector() -> None:
+    assert {vector["type"] for vector in FRAMES["frame"]} == FRAMES_SPOKEN
+
+
+@every_frame
+def test_frame(vector: dict[str, Any]) -> None:
+    body = joined(vector["body"])
+    value = {name: field(name, part) for name, part in vector["value"].items()}
+    if vector["type"] == FrameType.MESSAGES:
+        area = bytes.fromhex(vector["messages"])
+        header = frames.MessagesHeader(**value)
+        assert header.encode() == body
+        assert frames.MessagesHeader.decode(body + area) == (header, area)
+        messages = [area[start : start + size] for start, size in pairs(area)]
+        assert pack(messages, len(area)) == [(len(messages), area)]
+        body += area
+    else:
+        built = frames.FRAME_CLASSES[FrameType(vector["type"])](**value)
+        assert built.encode() == body
+        assert frames.decode_frame(vector["type"], body) == built
+    whole = bytes.fromhex(vector["header"]) + body
+    assert frames.frame(FrameType(vector["type"]), body) == whole
+    assert whole == bytes((vector["type"],)) + oracle.uvarint(len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "vector", [vector for vector in FRAMES["frame"] if "signed" in vector], ids=lambda vector: vector["name"]
+)
+def test_introduction_signature(vector: dict[str, Any]) -> None:
+    tag, token = bytes.fromhex(FRAMES["community_tag"]), bytes.fromhex(FRAMES["token"])
+    body, seed = joined(vector["body"]), bytes.fromhex(FRAMES["seed"])
+    unsigned, signature, frame_type = body[:-64], body[-64:], FrameType(vector["type"])
+    signed = bytes.fromhex(vector["signed"])
+    assert signed == b"dispersy/3 introduction" + tag + token + bytes((frame_type,)) + unsigned
+    assert Ed25519PrivateKey.from_private_bytes(seed).sign(signed) == signature
+
+    introduction = frames.decode_frame(frame_type, body)
+    assert isinstance(introduction, frames.IntroductionRequest | frames.IntroductionResponse)
+    assert frames.introduction_signed_bytes(tag, token, frame_type, introduction.unsigned()) == signed
+    assert introduction.member == public_key(seed)
+    assert sign_many(seed + introduction.member, [signed]) == introduction.signature == signature
+
+
+def test_community_tag() -> None:
+    community_id = CommunityId(bytes.fromhex(FRAMES["community_id"]))
+    tag = bytes.fromhex(FRAMES["community_tag"])
+    assert sha256(b"dispersy/3 community" + community_id).digest()[:8] == tag
+    assert community_tag(community_id) == tag
+
+
+def test_token_datagram() -> None:
+    datagram = joined(FRAMES["datagram"]["parts"])
+    tag, token = bytes.fromhex(FRAMES["community_tag"]), bytes.fromhex(FRAMES["token"])
+    assert len(datagram) == 28
+    assert frames.token_datagram(tag, token, datagram[-8:]) == datagram
+
+
+@every_message
+def test_message_by_independent_calculation(vector: dict[str, Any]) -> None:
+    header, payload_part = joined(vector["header"]), joined(vector["payload_part"])
+    digest = sha256(payload_part).digest()
+    signed = b"dispersy/3 message" + COMMUNITY + header + digest
+    authors = [Ed25519PrivateKey.from_private_bytes(seed) for seed in unhex(vector["seeds"])]
+    assert digest.hex() == vector["digest"]
+    assert signed.hex() == vector["signed"]
+    assert sha256(b"dispersy/3 id" + COMMUNITY + header + digest).hexdigest() == vector["id"]
+    assert b"".join(author.sign(signed) for author in authors) == joined(vector["signatures"])
+
+
+@every_message
+def test_message_is_built(vector: dict[str, Any]) -> None:
+    header, payload_part = joined(vector["header"]), joined(vector["payload_part"])
+    value = {name: part if isinstance(part, int) else unhex(part) for name, part in vector["value"].items()}
+    draft = draft_message(COMMUNITY, **value)
+    assert draft.unsigned == header + payload_part
+    assert draft.signed.hex() == vector["signed"]
+    assert draft.id.hex() == vector["id"]
+    digest = bytes.fromhex(vector["digest"])
+    assert signed_bytes(COMMUNITY, header, digest) == draft.signed
+    assert message_id(COMMUNITY, header, digest) == draft.id
+    secrets = [seed + public_key(seed) for seed in map(bytes.fromhex, vector["seeds"])]
+    signatures = [sign_many(secret, [draft.signed]) for secret in secrets]
+    assert draft.complete(signatures) == header + payload_part + joined(vector["signatures"])
+
+
+@every_message
+def test_message_is_read(vector: dict[str, Any]) -> None:
+    raw = joined(vector["header"]) + joined(vector["payload_part"]) + joined(vector["signatures"])
+    view, value = read_message(COMMUNITY, raw), vector["value"]
+    for name in ("kind", "global_time", "sequence"):
+        assert getattr(view, name) == value[name]
+    authors = [key for key in (view.author, view.second_author) if key is not None]
+    assert authors == unhex(value["authors"])
+    assert list(view.payloads) == unhex(value["payloads"])
+    for name in ("recipient", "previous", "n_hop"):
+        assert getattr(view, name) == (bytes.fromhex(value[name]) if name in value else None)
+    assert b"".join(view.signatures) == joined(vector["signatures"])
+    assert (view.id.hex(), view.digest.hex(), view.raw) == (vector["id"], vector["digest"], raw)
+
+
+def test_all_messages_as_one_batch() -> None:
+    raws = [
+        joined(vector["header"]) + joined(vector["payload_part"]) + joined(vector["signatures"])
+        for vector in MESSAGES["message"]
+    ]
+    area = b"".join(oracle.uvarint(len(raw)) + raw for raw in raws)
+    drops = bytearray(4 * len(DROP_REASONS))
+    records = parse_messages(area, drops)
+    assert not any(drops)
+    identify_many(records, area, COMMUNITY)
+    # Without an author nothing is proven.
+    signed = bytes(bool(vector["seeds"]) for vector in MESSAGES["message"])
+    assert verify_messages(records, area, COMMUNITY) == signed
+
+
+def test_definition() -> None:
+    vector = read("definition")
+    payload = joined(vector["payload"])
+    kind = {
+        1: 64,
+        2: "text",
+        3: {1: 1},
+        4: {1: 0},
+        5: {1: 0, 3: 0, 4: 128, 5: 0},
+        6: {1: 0, 2: 0},
+        7: {1: 0},
+        8: {1: 1, 2: 1024, 3: 0},
+        9: 0,
+        10: 0,
+    }
+    assert msgspec.msgpack.decode(payload) == {1: 1, 2: "demo", 3: [kind]}
+    assert encode_definition(default_definition("demo")) == payload
+    assert decode_definition(payload) == default_definition("demo")
+    assert definition_toml.parse(vector["toml"]) == default_definition("demo")
+    assert definition_toml.format(default_definition("demo")) == vector["toml"]
+
+
+@pytest.mark.parametrize("vector", DIGESTS["token"], ids=lambda vector: vector["token"])
+def test_token(vector: dict[str, Any]) -> None:
+    secret, tag = bytes.fromhex(vector["secret"]), bytes.fromhex(vector["community_tag"])
+    epoch = vector["epoch"]
+    address = parse_address(vector["address"])
+    assert joined(vector["hashed"]) == address + tag + epoch.to_bytes(8, "big")
+    assert oracle.siphash(secret, joined(vector["hashed"])).hex() == vector["siphash"]
+    assert oracle.token(secret, address, tag, epoch).hex() == vector["token"]
+    assert tokens_many(address, tag, epoch, secret).hex() == vector["token"]
+
+
+def test_sum() -> None:
+    vector = DIGESTS["sum"]
+    community_id = CommunityId(bytes.fromhex(vector["community_id"]))
+    key, ids = bytes.fromhex(vector["key"]), [bytes.fromhex(part) for part in vector["ids"]]
+    terms = [blake2b(message_id, digest_size=16, key=key).digest()[:12] for message_id in ids]
+    total = sum(int.from_bytes(term, "big") for term in terms) % (1 << 96)
+    assert sha256(b"dispersy/3 sum" + community_id).digest()[:16] == key == sum_key(community_id)
+    assert [term.hex() for term in terms] == vector["terms"]
+    assert total == int(vector["sum"], 16) == sum_many(b"".join(ids), key)
+
+
+def test_filter() -> None:
+    vector = DIGESTS["filter"]
+    salt, hash_count, size_bits = vector["salt"], vector["hash_count"], vector["size_bits"]
+    added, absent = unhex(vector["added"]), bytes.fromhex(vector["absent"])
+    bits = bytearray(size_bits // 8)
+    for key, stated in zip(added, vector["positions"], strict=True):
+        first, second = mmh3.hash64(key, seed=salt, x64arch=True, signed=False)
+        positions = [(first + j * (second | 1)) % (1 << 64) % size_bits for j in range(hash_count)]
+        assert positions == stated
+        for position in positions:
+            bits[position // 8] |= 1 << position % 8
+    assert bits.hex() == vector["bits"]
+    product = BloomFilter(size_bits=size_bits, hash_count=hash_count, salt=salt)
+    product.add_many(b"".join(added), 32)
+    assert product.to_bytes() == bits
+    assert product.missing_many(b"".join([*added, absent]), 32) == b"\0\0\1"
