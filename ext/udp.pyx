@@ -1,7 +1,7 @@
 """Many datagrams a system call: recvmmsg and sendmmsg over one arena.
 
-Addresses are 18 bytes everywhere: an IPv6 or IPv4-mapped address and a port, big-endian. A socket of either family
-gives and takes them, so that nobody above asks which one it is.
+Addresses are 18 bytes everywhere: an IPv6 or IPv4-mapped address and a port, big-endian. A socket of either
+family gives and takes them, so that nobody above asks which one it is.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -11,6 +11,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 import os
+
+cimport cython
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -101,6 +103,7 @@ cdef uint32_t _write_address(const uint8_t *address, bint ipv6, socket_address *
     return sizeof(sockaddr_in)
 
 
+@cython.auto_pickle(False)
 cdef class Receiver:
     cdef unsigned int batch_max
     cdef size_t slot_size

@@ -1,9 +1,8 @@
 """Ed25519 by libsodium's rule over packed batches, without the GIL.
 
-The rule, which every node must share: S below the group's order L; the public key canonical, on the curve and not of
-small order; R not of small order; and R byte for byte the encoding of S*B - H(R, A, message)*A, without cofactor. A
-batch takes 50 to 80 us a signature, so all a batch costs besides is small; there is no batch equation, since it
-would accept other signatures than the single one does.
+The rule, which every node must share: S below the group's order L; the public key canonical, on the curve and
+not of small order; R not of small order; and R byte for byte the encoding of S*B - H(R, A, message)*A, without
+cofactor. There is no batch equation, since it would accept other signatures than the single one does.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -49,7 +48,7 @@ cdef bint _is_inside(const message_record *record, Py_ssize_t arena_size) noexce
 
 
 cdef bint _verify(const message_record *record, const uint8_t *arena, uint8_t *signed_message) noexcept nogil:
-    """Whether every signature of one message holds; signed_message begins with room for one and the prefix."""
+    """Whether every signature of one message holds; signed_message has room, and the prefix in its place."""
     cdef const uint8_t *message = arena + record.offset
     cdef const uint8_t *signature = message + record.length - record.signature_count * SIGNATURE_SIZE
     cdef uint8_t *header = signed_message + SIGNATURE_SIZE + PREFIX_SIZE
@@ -66,7 +65,9 @@ cdef bint _verify(const message_record *record, const uint8_t *arena, uint8_t *s
     return record.signature_count > 0
 
 
-def verify_messages(const uint8_t[::1] records not None, const uint8_t[::1] arena not None, bytes community_id not None):
+def verify_messages(
+    const uint8_t[::1] records not None, const uint8_t[::1] arena not None, bytes community_id not None
+):
     if records.shape[0] % sizeof(message_record):
         raise ValueError("records is not a whole number of message_records")
     if len(community_id) != KEY_SIZE:
@@ -91,7 +92,7 @@ def verify_messages(const uint8_t[::1] records not None, const uint8_t[::1] aren
 
 
 cdef tuple _signed_area(list messages, const uint8_t *signatures):
-    """(bytearray, bytearray): each message behind 64 bytes of signature (or room for it), and packed Py_ssize_t sizes."""
+    """Two bytearrays: the messages, each behind its signature or room for it, and their Py_ssize_t sizes."""
     cdef Py_ssize_t index, offset = 0, size = 0
     cdef bytes message
     for message in messages:
@@ -173,12 +174,13 @@ def public_key(bytes seed not None):
     return key[:KEY_SIZE]
 
 
-# (what, whether it holds, public key, signature, message), computed with plain integer arithmetic over the curve: A is
-# the key of the seed 00 01 .. 1f, R = r*B with r as RFC 8032 has it for "dispersy", T a point of order 8
-# (c7176a70..7a), S such that the equation without cofactor holds where the torsion cancels, which for T is a matter
-# of the message. Points of small order and what implementations make of them: Chalkias, Garillot and Nikolaenko,
-# "Taming the many EdDSAs", 2020, table 6.
-EDGE_CASES = (
+# (what, whether it holds, public key, signature, message), computed with plain integer arithmetic on the curve: A
+# is the key of the seed 00 01 .. 1f; R = r*B with r as RFC 8032 has it for "dispersy"; the points of mixed order
+# are A and R plus the point T of order 8 that is encoded c7176a70..7a. Each S fits, so that an implementation
+# accepts unless it has a rule against the case; whether T cancels in H(R, A + T, message)*(A + T) is a matter of
+# the message. What implementations make of such points: Chalkias, Garillot and Nikolaenko, "Taming the many
+# EdDSAs", 2020.
+_EDGE_CASES = (
     (
         "good signature", 1,
         "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
@@ -295,8 +297,8 @@ EDGE_CASES = (
 
 
 def self_test():
-    for what, holds, key, signature, message in EDGE_CASES:
+    for what, holds, key, signature, message in _EDGE_CASES:
         if verify_many(bytes.fromhex(key), bytes.fromhex(signature), [message]) != bytes([holds]):
             raise RuntimeError(f"libsodium judges {what!r} otherwise than every other node does")
-    if public_key(bytes(range(KEY_SIZE))).hex() != EDGE_CASES[0][2]:
+    if public_key(bytes(range(KEY_SIZE))).hex() != _EDGE_CASES[0][2]:
         raise RuntimeError("libsodium derives another public key from a seed than every other node does")

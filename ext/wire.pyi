@@ -1,7 +1,10 @@
-"""Splitting datagrams into frames and messages, and packing them, in C over whole batches; format: docs/wire.md."""
+"""Datagrams into frames and messages, messages into lists, in C over whole batches; format: docs/wire.md."""
 
 DROP_REASONS: tuple[str, ...]
 """Names of the drop counters, in the order in which the `drops` arrays count them (native u32 each)."""
+
+RECORD_SIZES: dict[str, int]
+"""Bytes of the C records datagram, frame, envelope and message, for comparing them with what Python reads."""
 
 def split(
     arena: bytes | memoryview,
@@ -18,15 +21,17 @@ def split(
     tags       8 bytes a community that this node serves; records carry the index
     secret     16 bytes, for tokens; epoch is the current one
     drops      len(DROP_REASONS) * 4 bytes; counters are added to
+    raises     ValueError for sizes that do not fit, a datagram_record outside the arena, over 65,535 tags
 
-    Unknown types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are returned
-    as envelopes only when the datagram's token is valid (else `token-missing`), their lists checked to be whole
-    lengths (a list that is not keeps its whole part; `messages-truncated`). Of other frames a datagram without a
-    valid token yields token frames only; a datagram of such kind that has none is counted as `token-missing`.
+    Unknown types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are
+    returned as envelopes, their lists checked to be whole pairs of length and bytes (a list that is not keeps
+    its whole part; `messages-truncated`); what the pairs hold is for parse_messages() to judge. A datagram
+    without a valid token yields its token frames only, and is counted once as `token-missing` when it has none
+    or holds any other frame that is spoken.
     """
 
 def parse_messages(area: bytes | memoryview, drops: bytearray) -> bytearray:
-    """Packed message_records of an area of (uvarint length ‖ message)*; malformed ones are counted and left out."""
+    """Packed message_records of an area of (uvarint length ‖ message)*; others are counted and left out."""
 
 def encode_message(
     kind: int,
@@ -39,14 +44,21 @@ def encode_message(
     n_hop: bytes,
     payloads: list[bytes],
 ) -> bytes:
-    """A message without its signatures; parts that the flags leave out are b"". ValueError when they contradict."""
+    """A message without its signatures; parts that the flags or the kind leave out are b"".
+
+    authors   none, one or two 32-byte keys, as the flags say; without author the sequence is 0
+    previous  32 bytes exactly when kind < 64
+    n_hop     17 bytes with flag 8
+    raises    ValueError when parts contradict the flags, a number is out of its range, or the message would
+              be longer than a datagram takes with its signatures
+    """
 
 def split_payloads(message: bytes | memoryview) -> list[bytes]:
-    """The payloads of one well-formed message (ValueError otherwise)."""
+    """The payloads of one well-formed message, signatures included (ValueError otherwise)."""
 
 def pack(messages: list[bytes], size_max: int) -> list[tuple[int, bytes]]:
     """Greedy, in order: [(how many messages, their (uvarint length ‖ message)* of at most size_max bytes)].
 
-    A message that alone does not fit raises ValueError.
+    An empty message, and one that alone does not fit, raise ValueError.
     """
 

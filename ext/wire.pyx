@@ -1,8 +1,9 @@
-"""Splitting datagrams into frames and messages, and packing them, in C over whole batches; format: docs/wire.md.
+"""Datagrams into frames and messages, messages into lists, in C over whole batches; format: docs/wire.md.
 
-Decoding is strict: what is not the one canonical encoding is dropped and counted under a name, and nothing beside it
-is lost. Nothing that a peer sends raises. Every read is checked against the end of the part that is being read,
-never against more: a datagram, in it a frame, in it a list, in it a message, in it the part before the signatures.
+Decoding is strict: what is not the one canonical encoding is dropped and counted under a name, and nothing
+beside it is lost. Nothing that a peer sends raises. Every read is checked against the end of the part that is
+being read, never against more: a datagram, in it a frame, in it a list, in it a message, in it what comes before
+the signatures.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -53,7 +54,9 @@ RECORD_SIZES = {
     "message": sizeof(message_record),
 }
 
-cdef crypto_shorthash_siphash24_t siphash = <crypto_shorthash_siphash24_t>sodium_function("crypto_shorthash_siphash24")
+cdef crypto_shorthash_siphash24_t siphash = (
+    <crypto_shorthash_siphash24_t>sodium_function("crypto_shorthash_siphash24")
+)
 
 cdef enum:
     MARK = 0xD3

@@ -9,7 +9,7 @@ cdef inline bint _is_zero(const uint8_t *key) noexcept nogil:
 
 
 cdef int _parse_header(const uint8_t *message, Py_ssize_t end, message_record *record) noexcept nogil:
-    """Everything before the payload count, of which `end` keeps out the signatures; the drop reason or WELL_FORMED."""
+    """All before the payload count; the signatures begin at `end`. The drop reason or WELL_FORMED."""
     cdef int author_count = record.signature_count
     cdef Py_ssize_t position = 2 + KEY_SIZE * author_count
     cdef int index, form
@@ -163,7 +163,10 @@ cdef inline Py_ssize_t _write_uvarint(uint8_t *out, uint64_t value) noexcept nog
     return size + 1
 
 
-cdef int _check_parts(int kind, int flags, bytes authors, bytes recipient, bytes previous, bytes n_hop) except -1:
+cdef int _check_parts(
+    int kind, int flags, bytes authors, bytes recipient, bytes previous, bytes n_hop
+) except -1:
+    """How many authors the parts have; ValueError when they contradict each other."""
     cdef int author_count = 0 if flags & NO_AUTHOR else 2 if flags & TWO_AUTHORS else 1
     if not 0 <= kind <= 255:
         raise ValueError(f"kind {kind} is not 0 to 255")

@@ -54,7 +54,7 @@ ctypedef struct tag_table:
     uint64_t mask
 
 cdef inline uint32_t *_find_slot(const tag_table *table, const uint8_t *tag) noexcept nogil:
-    """The slot of this tag, or the empty one where it would be. A tag is a piece of a digest: its bytes are spread."""
+    """The slot of this tag, or the empty one where it would be. Tags are pieces of digests, spread already."""
     cdef uint64_t at
     cdef uint32_t *slot
     memcpy(&at, tag, TAG_SIZE)
@@ -120,7 +120,9 @@ cdef uint8_t _judge_token(
     return TOKEN_PREVIOUS if previous else TOKEN_CURRENT
 
 
-cdef bint _read_bound(const uint8_t *data, Py_ssize_t end, Py_ssize_t *position, uint8_t *bound) noexcept nogil:
+cdef bint _read_bound(
+    const uint8_t *data, Py_ssize_t end, Py_ssize_t *position, uint8_t *bound
+) noexcept nogil:
     """One end of a range into 24 bytes that are zeros; False unless it is the canonical form."""
     cdef Py_ssize_t size, index
     if position[0] >= end:
@@ -156,7 +158,9 @@ cdef bint _split_messages(
         work.drops[MESSAGES_MALFORMED] += 1
         return True
     envelope.flags = body[4]
-    if not _read_bound(body, size, &position, envelope.low) or not _read_bound(body, size, &position, envelope.high):
+    if not (
+        _read_bound(body, size, &position, envelope.low) and _read_bound(body, size, &position, envelope.high)
+    ):
         work.drops[MESSAGES_MALFORMED] += 1
         return True
     if envelope.flags & HAS_SUMMARY:
@@ -275,7 +279,11 @@ cdef bint _split_datagram(splitting *work, uint32_t index, const datagram_record
 
 
 cdef bint _split_all(
-    splitting *work, const datagram_record *datagrams, Py_ssize_t count, const uint8_t *tags, Py_ssize_t tag_count
+    splitting *work,
+    const datagram_record *datagrams,
+    Py_ssize_t count,
+    const uint8_t *tags,
+    Py_ssize_t tag_count,
 ) noexcept nogil:
     """False when memory is short."""
     cdef Py_ssize_t index
