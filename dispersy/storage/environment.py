@@ -21,6 +21,7 @@ from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, META_FORMAT
 MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
 """Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
 LOCK_NAME = "writer.lock"
+NOTHING_HERE = "no store here; start the node once, or name its home"
 
 
 class Databases(NamedTuple):
@@ -70,7 +71,7 @@ def open_environment(path: Path, *, create: bool, map_size: int = MAP_SIZE) -> E
             if create:
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
             elif not (path / "data.mdb").exists():
-                raise StorageError(f"{path}: no store here; start the node once, or name its home")
+                raise StorageError(f"{path}: {NOTHING_HERE}")
             lmdb_environment = lmdb.open(
                 name,
                 map_size=map_size,
@@ -102,7 +103,9 @@ def close_environment(environment: Environment) -> None:
 def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: bool) -> Databases:
     with lmdb_environment.begin() as txn:
         is_empty = txn.stat()["entries"] == 0
-    if is_empty and create:
+    if is_empty and not create:
+        raise StorageError(f"{path}: {NOTHING_HERE}")
+    if is_empty:
         # Databases and stamp in one transaction: a crash leaves an empty file or a whole store.
         with lmdb_environment.begin(write=True) as txn:
             databases = Databases(

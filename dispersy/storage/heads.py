@@ -1,7 +1,7 @@
 """The newest of every lane, kept on disk without a write per message.
 
-Heads that follow from the messages in the log are written with a run, and after it the log tells them. What was
-put by hand (an irregular mark, or what the log does not tell) is written with the next commit.
+Heads that follow from the messages in the log are written with a run, and after it the log tells them. What
+was put by hand (an irregular mark, or what the log does not tell) is written with the next commit.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Look-ups by message id and by (lane, sequence) without writing random keys message by message.
 
-Such keys fall all over a B-tree: each would dirty a page of its own, and a store would slow down as it grows. So
-new entries gather in memory (the tail), and every RUN_RECORDS messages are written as one *sorted run*: a
+Such keys fall all over a B-tree: each would dirty a page of its own, and a store would slow down as it grows.
+So new entries gather in memory (the tail), and every RUN_RECORDS messages are written as one *sorted run*: a
 contiguous piece of the `runs` database, page by page, under u8 table ‖ u32 run ‖ first entry of the page.
-RUNS_MERGED runs are merged once, into a run numbered from MERGED on. At start the log behind the last run fills
-the tail again.
+RUNS_MERGED runs are merged once, into a run numbered from MERGED on. At start the log behind the last run
+fills the tail again.
 
-A look-up asks the tail and seeks in each run. An entry may name a message that is no longer live or was stored
-anew: whoever looks up checks the record that the cursor names.
+A look-up asks the tail and seeks in each run. An entry may name a message that is no longer live or was
+stored anew: whoever looks up checks the record that the cursor names.
 """
 
 from __future__ import annotations

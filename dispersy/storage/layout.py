@@ -1,8 +1,9 @@
 """How the LMDB store's bytes are laid out, and the column work that packs blocks without a loop per message.
 
-Every integer on disk is big-endian, so that keys sort as numbers do. docs/store.md shows the databases; this file
-is the one place that encodes and decodes their keys and values. Packed message_records (ext/records.h) are taken
-apart by columns: a record is 12 words of 8 bytes; a slice of an array with a stride copies one column in C.
+Every integer on disk is big-endian, so that keys sort as numbers do. docs/store.md shows the databases; this
+file is the one place that encodes and decodes their keys and values. Packed message_records (ext/records.h)
+are taken apart by columns: a record is 12 words of 8 bytes; a slice of an array with a stride copies one
+column in C.
 """
 
 from __future__ import annotations

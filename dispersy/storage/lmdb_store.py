@@ -1,8 +1,9 @@
 """The LMDB store's one writer: a transaction a batch, and memory that follows only what is durable.
 
-What a commit writes near the end of a tree is cheap (log, order, requests); what falls anywhere is gathered in
-memory and written in sorted runs (index.py), and with them the changed heads. Memory follows once the transaction
-has committed; only heads are ahead of it, since the intake advanced them: hence reload() after a failed commit.
+What a commit writes near the end of a tree is cheap (log, order, requests); what falls anywhere is gathered
+in memory and written in sorted runs (index.py), and with them the changed heads. Memory follows once the
+transaction has committed; only heads are ahead of it, since the intake advanced them: hence reload() after a
+failed commit.
 """
 
 from __future__ import annotations

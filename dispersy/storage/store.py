@@ -1,12 +1,13 @@
 """What every store offers: one writer that commits whole batches, readers that see only what was committed.
 
-The LMDB store (lmdb_store.py) keeps it on disk, the memory store (memory_store.py) for tests and simulations; one
-property suite runs both. A log entry's cursor is its key; a message with n payloads takes n cursors and is kept
-under the first.
+The LMDB store (lmdb_store.py) keeps it on disk, the memory store (memory_store.py) for tests and simulations;
+one property suite runs both. A log entry's cursor is its key; a message with n payloads takes n cursors and
+is kept under the first.
 
-Every stored message has an author, so it stands in a lane, control messages too. Look-ups (held, find_ids, slot,
-neighbours, lane) know live messages only; one that is no longer live may be committed again and then gets a new
-cursor. To commit a message that is live, or to make one unlive that is not, is our own bug: an assert.
+Every stored message has an author, so it stands in a lane, control messages too. Look-ups (held, find_ids,
+slot, neighbours, lane) know live messages only; one that is no longer live may be committed again and then
+gets a new cursor. To commit a message that is live, or to make one unlive that is not, is our own bug: an
+assert.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class MessageBlock:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """A later change to a message: DENIED, RESTORED or UNDONE; reason is a short name ('equivocation', 'order')."""
+    """A later change to a message: DENIED, RESTORED or UNDONE; reason: a short name ('order')."""
 
     type: EntryType
     community: int
@@ -83,7 +84,7 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A client's publish request that this batch answers: the first of its messages' cursors, and their count.
+    """A client's publish request that this batch answers: its messages' first cursor, and how many they are.
 
     request_id is 16 bytes. The writer knows the cursors beforehand: the next one is last_cursor() + 1.
     """
@@ -180,8 +181,8 @@ class StoreWriter(StoreReader, Protocol):
         """Make the batch durable; (first cursor it was given, last cursor of the log now).
 
         Cursors go to blocks in order, record by record (one a payload), then to events. The summary of every
-        touched community follows. StorageError when the disk refuses: then nothing of the batch has happened, and
-        reload() has to be called before the next commit.
+        touched community follows. StorageError when the disk refuses: then nothing of the batch has happened,
+        and reload() has to be called before the next commit.
         """
 
     def find_ids(self, ids: bytes) -> list[int | None]:
@@ -205,9 +206,12 @@ class StoreWriter(StoreReader, Protocol):
         """All live messages of a lane by rising (sequence, id). Read it to its end before the next commit."""
 
     heads: Heads
-    """Highest sequence and global time of every lane with anything live or held back by it. The intake advances
-    and puts; the store makes what changed durable with the commit that brought it, and rebuilds it at start: what
-    was put (an irregular mark) as it was put, raised to what the live messages stored since the last run tell."""
+    """Highest sequence and global time of every lane with anything live or held back by it.
+
+    The intake advances and puts; the store makes what changed durable with the commit that brought it, and
+    rebuilds it at start: what was put (an irregular mark) as it was put, raised to what the live messages
+    stored since the last run tell.
+    """
 
     def reload(self) -> None:
         """Throw away what is in memory and read it again: after a commit that failed."""
