@@ -1,0 +1,233 @@
+"""Goal: decode(encode(x)) == x for every frame, and any bytes are one canonical value or one named fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dispersy.errors import WireError
+from dispersy.protocol import frames
+from dispersy.protocol.address import Address
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, MessageId, OrderKey
+from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType
+from dispersy.protocol.packing import (
+    UVARINT_MAX,
+    decode_bound,
+    decode_uvarint,
+    encode_bound,
+    encode_uvarint,
+)
+from dispersy.protocol.summary import Summary
+
+u32 = st.integers(0, 0xFFFFFFFF)
+byte = st.integers(0, 255)
+positive_byte = st.integers(1, 255)
+positive = st.integers(1, UVARINT_MAX)
+members = st.binary(min_size=32, max_size=32).map(MemberId)
+message_ids = st.binary(min_size=32, max_size=32).map(MessageId)
+signatures = st.binary(min_size=64, max_size=64)
+addresses = st.one_of(
+    st.just(bytes(18)),
+    st.binary(min_size=18, max_size=18),
+    st.binary(min_size=6, max_size=6).map(lambda tail: bytes(10) + b"\xff\xff" + tail),
+).map(Address)
+order_keys = st.one_of(
+    st.sampled_from([ORDER_LOW, ORDER_TOP]),
+    st.binary(min_size=24, max_size=24).map(OrderKey),
+    st.binary(max_size=23).map(lambda data: OrderKey(data.ljust(24, b"\0"))),
+)
+ranges = st.tuples(order_keys, order_keys).map(lambda pair: (min(pair), max(pair)))
+some_ranges = ranges.filter(lambda pair: pair[0] < pair[1])
+summaries = st.builds(
+    Summary,
+    highest=st.integers(0, (1 << 48) - 1),
+    count=u32,
+    horizon=st.integers(0, 0xFFFF),
+    sum=st.integers(0, (1 << 96) - 1),
+)
+# Half of every byte, so that no filter is refused for being full.
+filters = st.binary(min_size=1, max_size=1000).map(lambda data: bytes(value & 0x55 for value in data))
+
+tokens = st.binary(min_size=8, max_size=8).filter(any).map(frames.TokenFrame)
+requests = st.builds(
+    frames.IntroductionRequest,
+    number=u32,
+    member=members,
+    receiver=addresses,
+    lan=addresses,
+    wan=addresses,
+    summary=st.none() | summaries,
+    connection=st.sampled_from(ConnectionType),
+    asks_introduction=st.booleans(),
+    asks_announcements=st.booleans(),
+    signature=signatures,
+)
+responses = st.builds(
+    frames.IntroductionResponse,
+    number=u32,
+    member=members,
+    receiver=addresses,
+    lan=addresses,
+    wan=addresses,
+    introduced_lan=addresses,
+    introduced_wan=addresses,
+    summary=st.none() | summaries,
+    connection=st.sampled_from(ConnectionType),
+    asks_announcements=st.booleans(),
+    signature=signatures,
+)
+punctures = st.builds(frames.PunctureRequest, u32, addresses, addresses)
+
+
+@st.composite
+def sync_requests(draw: st.DrawFn) -> frames.SyncRequest:
+    low, high = draw(some_ranges)
+    bits = draw(st.just(b"") | filters)
+    hash_count = draw(st.integers(1, 32)) if bits else 0
+    return frames.SyncRequest(
+        number=draw(u32),
+        budget=draw(positive_byte),
+        low=low,
+        high=high,
+        salt=draw(u32),
+        hash_count=hash_count,
+        filter=bits,
+    )
+
+
+headers = st.builds(
+    lambda pair, **fields: frames.MessagesHeader(low=pair[0], high=pair[1], **fields),
+    ranges,
+    number=u32,
+    end_of_range=st.booleans(),
+    last=st.booleans(),
+    summary=st.none() | summaries,
+)
+busies = st.builds(frames.Busy, u32, st.integers(0, 0xFFFF))
+audit_requests = st.builds(
+    lambda number, key, pair: frames.AuditRequest(number, key, *pair),
+    u32,
+    st.binary(min_size=16, max_size=16),
+    some_ranges,
+)
+audits = st.builds(frames.Audit, u32, u32, st.integers(0, (1 << 96) - 1))
+wanted = st.one_of(
+    st.lists(message_ids, min_size=1, max_size=40).map(lambda ids: frames.MissingMessages(tuple(ids))),
+    st.builds(
+        lambda author, kind, pair: frames.MissingSequences(author, kind, min(pair), max(pair)),
+        members,
+        byte,
+        st.tuples(positive, positive),
+    ),
+    st.builds(frames.MissingLast, byte, positive_byte, st.none() | members),
+    st.builds(frames.MissingProof, message_ids),
+)
+missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
+every_frame = st.one_of(
+    tokens, requests, responses, punctures, sync_requests(), busies, audit_requests, audits, missing
+)
+every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
+
+REASONS = {
+    "address-malformed",
+    "bound-malformed",
+    "count-zero",
+    "filter-full",
+    "filter-malformed",
+    "flags-unknown",
+    "frame-trailing",
+    "frame-truncated",
+    "missing-unknown",
+    "range-empty",
+    "token-malformed",
+    "uvarint-malformed",
+}
+
+
+@given(every_frame)
+def test_a_frame_is_read_as_it_was_written(frame: frames.Frame) -> None:
+    assert frames.decode_frame(frame.type, frame.encode()) == frame
+
+
+@given(headers, st.binary(max_size=100))
+def test_a_messages_header_is_read_as_it_was_written(header: frames.MessagesHeader, area: bytes) -> None:
+    assert frames.MessagesHeader.decode(header.encode() + area) == (header, area)
+
+
+def recode(frame_type: FrameType, body: bytes) -> bytes:
+    """The body read and written again."""
+    if frame_type == FrameType.MESSAGES:
+        header, area = frames.MessagesHeader.decode(body)
+        return header.encode() + area
+    return frames.decode_frame(frame_type, body).encode()
+
+
+def attempt(recoded: Callable[[], bytes]) -> bytes | str:
+    """What was read, written again, or the reason why it was refused."""
+    try:
+        return recoded()
+    except WireError as error:
+        return error.reason
+
+
+def beginnings(data: bytes) -> set[bytes]:
+    return {data[:size] for size in range(1, len(data) + 1)}
+
+
+@given(st.sampled_from(sorted(FRAMES_SPOKEN)), st.binary(max_size=300))
+def test_any_bytes_are_one_frame_or_a_named_fault(frame_type: FrameType, body: bytes) -> None:
+    assert attempt(lambda: recode(frame_type, body)) in {body, *REASONS}
+
+
+@given(every_frame, st.data())
+def test_a_damaged_frame_is_one_frame_or_a_named_fault(frame: frames.Frame, data: st.DataObject) -> None:
+    body = bytearray(frame.encode())
+    at = data.draw(st.integers(0, len(body) - 1))
+    body[at] ^= data.draw(st.integers(1, 255))
+    damaged = bytes(body)
+    assert attempt(lambda: recode(frame.type, damaged)) in {damaged, *REASONS}
+
+
+@given(every_frame, st.data())
+def test_no_frame_is_the_beginning_of_another(frame: frames.Frame, data: st.DataObject) -> None:
+    """But for those that end in a list or may leave out what stands last."""
+    body = frame.encode()
+    shorter = body[: data.draw(st.integers(0, len(body) - 1))]
+    assert attempt(lambda: recode(frame.type, shorter)) in {shorter, *REASONS}
+    if frame.type not in (FrameType.SYNC_REQUEST, FrameType.REQUEST_MISSING):
+        with pytest.raises(WireError, match="frame-truncated"):
+            frames.decode_frame(frame.type, shorter)
+        with pytest.raises(WireError, match="frame-trailing"):
+            frames.decode_frame(frame.type, body + b"\0")
+
+
+@given(st.integers(0, UVARINT_MAX), st.binary(max_size=3))
+@example(UVARINT_MAX, b"")
+def test_uvarints_are_read_as_they_were_written(value: int, behind: bytes) -> None:
+    encoded = encode_uvarint(value)
+    assert len(encoded) <= 9
+    assert decode_uvarint(encoded + behind, 0) == (value, len(encoded))
+
+
+@given(st.binary(max_size=12))
+def test_a_uvarint_has_one_form(data: bytes) -> None:
+    encoded = attempt(lambda: encode_uvarint(decode_uvarint(data, 0)[0]))
+    assert encoded in {*beginnings(data), "uvarint-malformed", "frame-truncated"}
+
+
+@given(order_keys)
+def test_bounds_are_read_as_they_were_written(key: OrderKey) -> None:
+    encoded = encode_bound(key)
+    assert decode_bound(encoded, 0) == (key, len(encoded))
+
+
+@given(st.binary(max_size=30))
+@example(b"\x18" + b"\xff" * 24)
+@example(b"\x01\x00")
+@example(b"\x19" + b"\x01" * 25)
+def test_a_bound_has_one_form(data: bytes) -> None:
+    encoded = attempt(lambda: encode_bound(decode_bound(data, 0)[0]))
+    assert encoded in {*beginnings(data), "bound-malformed", "frame-truncated"}
