@@ -13,7 +13,6 @@ from typing import Any
 
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.storage.keyring import Keyring
 from dispersy.workers.requests import Requests
 
 from dispersy.bus.frames import CommitNote
@@ -27,6 +26,7 @@ from dispersy.protocol.message import NO_PREVIOUS, create_many, create_message, 
 from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
+from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import (
     Batch,
     CommunityRecord,

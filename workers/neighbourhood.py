@@ -26,7 +26,7 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.summary import Summary
-from dispersy.protocol.walker import (
+from dispersy.protocol.walk_events import (
     CandidateFound,
     OwnAddress,
     SameKeyElsewhere,
@@ -34,8 +34,8 @@ from dispersy.protocol.walker import (
     SendIntroduction,
     SendToken,
     SummaryHeard,
-    Walker,
 )
+from dispersy.protocol.walker import Walker
 from dispersy.storage.store import CommunityRecord
 
 PEERS_REPORTED_MAX = 100
@@ -75,7 +75,7 @@ class Neighbourhood:
         self._walker = Walker(
             tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now
         )
-        self._walker.set_own_addresses(own_address, None)
+        self._walker.set_own_addresses(lan=own_address, wan=None)
         self._drain(now)
 
     def define(self, summary: Summary, now: float) -> None:
@@ -160,8 +160,9 @@ class Neighbourhood:
                 {
                     "address": format_address(each.address),
                     "member": b"" if each.member is None else bytes(each.member),
-                    "category": each.category(now).name.lower(),
-                    "heard_s": each.heard_s(now),
+                    "category": each.category.name.lower(),
+                    "proven_age_s": each.proven_age_s,
+                    "round_trip_s": each.round_trip_s,
                 }
                 for each in candidates[:PEERS_REPORTED_MAX]
             ],
@@ -182,7 +183,7 @@ class Neighbourhood:
                     if made is not None:
                         self._datagrams.append((address, made))
                 case SummaryHeard(source, _, summary):
-                    self._heard.append(bus.PeerHeard(source, summary.encode()))
+                    self._heard.append(bus.PeerHeard(source, b"" if summary is None else summary.encode()))
                 case CandidateFound(source, _):
                     self._heard.append(bus.PeerHeard(source, b""))
                 case OwnAddress(address):

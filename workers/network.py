@@ -17,10 +17,10 @@ from typing import Any
 import zmq
 from dispersy.ext.udp import Receiver, send_many
 from dispersy.ext.wire import DROP_REASONS, split
-from dispersy.storage.keyring import Keyring
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
 from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
@@ -40,7 +40,7 @@ from dispersy.protocol.address import (
 )
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
-from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
 
 RECEIVES_PER_TURN_MAX = 8
@@ -75,7 +75,7 @@ class NetworkRole:
         self._loop = loop
         self._udp, self._ipv6 = open_udp(self._settings.listen)
         self._address = make_address(*self._udp.getsockname()[:2])
-        self._reader = LmdbReader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path)
         self._keyring = Keyring(self._settings.keys_path)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
         self._dispatch = Dispatch(work, self._reporter, workers=self._settings.workers)

@@ -13,6 +13,7 @@ import msgspec
 import zmq
 from dispersy.ext.wire import split_payloads
 from dispersy.workers.loop import Loop
+from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
@@ -22,7 +23,6 @@ from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.message import read_message
-from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import EntryType, LogEntry
 
 ENTRIES_PER_TURN_MAX = 2_048
@@ -47,7 +47,7 @@ class PublisherRole:
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
-        self._reader = LmdbReader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path)
         self._end = self._reader.last_cursor()
         self._next = self._end + 1
         self._load_communities()

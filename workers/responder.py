@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from random import SystemRandom
 from time import perf_counter
 
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing
 from dispersy.protocol.sync import Puller
 from dispersy.workers.report import Reporter
 
@@ -19,6 +18,7 @@ from dispersy.bus import frames as bus
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, frame
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY

@@ -13,6 +13,7 @@ from time import monotonic, perf_counter
 import zmq
 from dispersy.ext.verify import self_test
 from dispersy.workers.loop import Loop
+from dispersy.workers.opening import open_reader
 from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
 from dispersy.workers.responder import Responder
 from dispersy.workers.verifier import Verifier
@@ -27,7 +28,6 @@ from dispersy.bus.sockets import (
     send_or_drop,
     send_when_possible,
 )
-from dispersy.storage.lmdb_reader import LmdbReader
 
 
 class WorkerRole:
@@ -48,7 +48,7 @@ class WorkerRole:
         self_test()
         self._loop = loop
         endpoint = self._settings.socket
-        self._reader = LmdbReader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path)
         self._work = connected(
             loop.context,
             zmq.DEALER,

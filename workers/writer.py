@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import zmq
-from dispersy.storage.keyring import Keyring
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.report import Reporter
@@ -21,6 +20,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, receive_all, send_or_drop
 from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.protocol.records import MESSAGE
+from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 
 BATCHES_PER_TURN_MAX = 64

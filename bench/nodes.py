@@ -1,0 +1,153 @@
+"""Real services for benchmarks: `dispersy run` as a user starts it, homes filled beforehand, clocks on commits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from dispersy.bus.frames import commit_decoder
+from dispersy.client import Client
+from dispersy.errors import UsageError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.verify import public_key
+from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.locations import socket_path
+from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.message import create_message
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.summary import Summary
+from dispersy.service.home import create_home
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers.ledger import Ledger
+
+START_LIMIT_S = 30.0
+REPORTED_S = 1.2
+"""Roles report once a second: after this what they say includes what was done before."""
+COMMUNITY = "bench"
+PORTION = 1_000
+
+
+def fill_home(path: Path, *, messages: int, authors: int, payload_size: int = 100) -> bytes:
+    """Make a home whose community holds messages of 100-byte payloads by so many authors in turn; the community's id."""
+    home, _ = create_home(path)
+    store = LmdbStore(home.store)
+    try:
+        ledger = Ledger(store, Keyring(home.keys), now_ms=int(time.time() * 1000))
+        ledger.create(None, name=COMMUNITY, definition=encode_definition(default_definition(COMMUNITY)))
+        (_, made), *_ = ledger.commit(now_ms=0)[1]
+        assert isinstance(made, dict)
+        community_id = bytes(made["community_id"])
+        seeds = [(index + 1).to_bytes(32, "big") for index in range(authors)]
+        secrets = [seed + public_key(seed) for seed in seeds]
+        for first in range(0, messages, PORTION):
+            area = b"".join(
+                encode_uvarint(len(message)) + message
+                for message in (
+                    create_message(
+                        CommunityId(community_id),
+                        secrets[index % authors],
+                        kind=64,
+                        global_time=2 + index,
+                        sequence=1 + index // authors,
+                        payloads=[index.to_bytes(8, "big").hex().encode().ljust(payload_size, b".")],
+                    )
+                    for index in range(first, min(first + PORTION, messages))
+                )
+            )
+            records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+            identify_many(records, area, community_id)
+            ledger.receive(made["number"], 0, bytes(records), area)
+            ledger.commit(now_ms=0)
+        assert store.state(made["number"]).summary.count == messages + 1
+    finally:
+        store.close()
+    return community_id
+
+
+class Node:
+    """A running service; stop() ends it."""
+
+    def __init__(self, home: Path, *, workers: int) -> None:
+        self.home = home
+        self._log = open(home.with_suffix(".log"), "wb")  # noqa: SIM115 the process writes to it for as long as it runs
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "dispersy.cli",
+                "run",
+                f"--home={home}",
+                "--listen=127.0.0.1:0",
+                f"--workers={workers}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.client = Client(home)
+        self.address = str(self._await_ready()["listen"])
+
+    def _await_ready(self) -> dict[str, Any]:
+        limit = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                status = self.client.status()
+            except UsageError:
+                status = {}
+            if status.get("ready"):
+                return status
+            if self._process.poll() is not None or time.monotonic() > limit:
+                self.stop()
+                raise RuntimeError(f"the service did not start; see {self._log.name}")
+            time.sleep(0.05)
+
+    def join_and_fill(self, community_id: bytes, *, peer: str, messages: int, limit_s: float) -> float:
+        """Join, and wait for the commit after which so many messages are held; seconds between the two."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        notes = context.socket(zmq.SUB)
+        notes.subscribe(b"")
+        notes.connect(f"ipc://{socket_path(self.home, 'notes')}")
+        try:
+            # A note each second says that the subscription stands.
+            assert notes.poll(5_000), "the writer says nothing"
+            began = time.perf_counter()
+            self.client.join(community_id, peers=[peer])
+            while True:
+                left_s = began + limit_s - time.perf_counter()
+                if left_s <= 0 or not notes.poll(int(left_s * 1000)):
+                    raise RuntimeError(f"not filled within {limit_s:.0f} s; see {self._log.name}")
+                note = commit_decoder.decode(notes.recv_multipart()[1])
+                counts = [Summary.decode(summary).count for summary in note.summaries.values()]
+                if max(counts, default=0) >= messages:
+                    return time.perf_counter() - began
+        finally:
+            context.destroy(linger=0)
+
+    def steps(self) -> dict[str, float]:
+        """Seconds by step, and the CPU seconds of each role, since its start."""
+        time.sleep(REPORTED_S)
+        found: dict[str, float] = {}
+        for role in self.client.status()["roles"].values():
+            for step, (seconds, _) in role.get("steps", {}).items():
+                found[step] = found.get(step, 0.0) + seconds
+            group = "cpu " + str(role["role"]).split("-")[0]
+            found[group] = found.get(group, 0.0) + role.get("cpu_seconds", 0.0)
+        return found
+
+    def stop(self) -> None:
+        self.client.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
