@@ -61,6 +61,8 @@ DATAGRAM_MARK = 0xD3
 AUDIT_KEY_SIZE = 16
 SUM_SIZE = 12
 HASH_COUNT_MAX = 32
+# An int: the complement of an IntFlag leaves out the very bits that mean nothing.
+_MESSAGES_FLAGS = sum(MessagesFlag)
 NO_TOKEN = bytes(TOKEN_SIZE)
 
 
@@ -227,7 +229,7 @@ class MessagesHeader:
         """The header and the packed messages behind it (ext.wire.parse_messages reads them)."""
         reader = FieldReader(body)
         number, flags = reader.integer(4), reader.integer(1)
-        if flags & ~(MessagesFlag.END_OF_RANGE | MessagesFlag.LAST_OF_ANSWER | MessagesFlag.SUMMARY):
+        if flags & ~_MESSAGES_FLAGS:
             raise WireError("flags-unknown")
         low, high = reader.part(decode_bound), reader.part(decode_bound)
         if low > high:

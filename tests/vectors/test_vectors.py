@@ -11,11 +11,11 @@ import mmh3
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from dispersy.ext.bloom import BloomFilter
 from dispersy.ext.digest import identify_many, sum_many, tokens_many
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
-
 from dispersy.protocol import definition_toml, frames
 from dispersy.protocol.address import parse_address
 from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
