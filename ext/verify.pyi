@@ -1,9 +1,14 @@
 """Ed25519 by libsodium's rule over packed batches, without the GIL."""
 
+EDGE_CASES: tuple[tuple[str, int, str, str, bytes], ...]
+"""(what, 1 if it holds, public key in hex, signature in hex, message): what self_test() checks."""
+
 def self_test() -> None:
     """Check the edge cases on which implementations differ; RuntimeError names the first that is wrong."""
 
-def verify_messages(records: bytes | memoryview, arena: bytes | memoryview, community_id: bytes) -> bytes:
+def verify_messages(
+    records: bytes | bytearray | memoryview, arena: bytes | bytearray | memoryview, community_id: bytes
+) -> bytes:
     """One byte a message_record: 1 every signature holds, 0 not, or there is no signature.
 
     records       identify_many() has filled `digest`

@@ -1,8 +1,8 @@
 """Ed25519 by libsodium's rule over packed batches, without the GIL.
 
 The rule, which every node must share: S below the group's order L; the public key canonical, on the curve and
-not of small order; R not of small order; and R byte for byte the encoding of S*B - H(R, A, message)*A, without
-cofactor. There is no batch equation, since it would accept other signatures than the single one does.
+not of small order; R not of small order; and R byte for byte the encoding of S*B - H(R, A, message)*A,
+without cofactor. There is no batch equation, since it would accept signatures that one by one do not hold.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -174,13 +174,12 @@ def public_key(bytes seed not None):
     return key[:KEY_SIZE]
 
 
-# (what, whether it holds, public key, signature, message), computed with plain integer arithmetic on the curve: A
-# is the key of the seed 00 01 .. 1f; R = r*B with r as RFC 8032 has it for "dispersy"; the points of mixed order
-# are A and R plus the point T of order 8 that is encoded c7176a70..7a. Each S fits, so that an implementation
-# accepts unless it has a rule against the case; whether T cancels in H(R, A + T, message)*(A + T) is a matter of
-# the message. What implementations make of such points: Chalkias, Garillot and Nikolaenko, "Taming the many
-# EdDSAs", 2020.
-_EDGE_CASES = (
+# (what, whether it holds, public key, signature, message), computed with plain integers on the curve. A is the
+# key of the seed 00 01 .. 1f; R = r*B with r as RFC 8032 has it for "dispersy"; the points of mixed order are
+# A and R plus the point T of order 8 that is encoded c7176a70..7a. Each S fits, so that whoever has no rule
+# against the case accepts; whether T cancels in H(R, A + T, message)*(A + T) is a matter of the message. What is
+# made of such points: Chalkias, Garillot and Nikolaenko, "Taming the many EdDSAs", 2020.
+EDGE_CASES = (
     (
         "good signature", 1,
         "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
@@ -297,8 +296,8 @@ _EDGE_CASES = (
 
 
 def self_test():
-    for what, holds, key, signature, message in _EDGE_CASES:
+    for what, holds, key, signature, message in EDGE_CASES:
         if verify_many(bytes.fromhex(key), bytes.fromhex(signature), [message]) != bytes([holds]):
             raise RuntimeError(f"libsodium judges {what!r} otherwise than every other node does")
-    if public_key(bytes(range(KEY_SIZE))).hex() != _EDGE_CASES[0][2]:
+    if public_key(bytes(range(KEY_SIZE))).hex() != EDGE_CASES[0][2]:
         raise RuntimeError("libsodium derives another public key from a seed than every other node does")

@@ -7,8 +7,8 @@ RECORD_SIZES: dict[str, int]
 """Bytes of the C records datagram, frame, envelope and message, for comparing them with what Python reads."""
 
 def split(
-    arena: bytes | memoryview,
-    datagrams: bytes | memoryview,
+    arena: bytes | bytearray | memoryview,
+    datagrams: bytes | bytearray | memoryview,
     *,
     tags: bytes,
     secret: bytes,
@@ -26,11 +26,11 @@ def split(
     Unknown types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are
     returned as envelopes, their lists checked to be whole pairs of length and bytes (a list that is not keeps
     its whole part; `messages-truncated`); what the pairs hold is for parse_messages() to judge. A datagram
-    without a valid token yields its token frames only, and is counted once as `token-missing` when it has none
-    or holds any other frame that is spoken.
+    without a valid token yields its token frames only, and is counted once as `token-missing` when it has
+    none or holds any other frame that is spoken.
     """
 
-def parse_messages(area: bytes | memoryview, drops: bytearray) -> bytearray:
+def parse_messages(area: bytes | bytearray | memoryview, drops: bytearray) -> bytearray:
     """Packed message_records of an area of (uvarint length ‖ message)*; others are counted and left out."""
 
 def encode_message(
@@ -53,7 +53,7 @@ def encode_message(
               be longer than a datagram takes with its signatures
     """
 
-def split_payloads(message: bytes | memoryview) -> list[bytes]:
+def split_payloads(message: bytes | bytearray | memoryview) -> list[bytes]:
     """The payloads of one well-formed message, signatures included (ValueError otherwise)."""
 
 def pack(messages: list[bytes], size_max: int) -> list[tuple[int, bytes]]:

@@ -2,8 +2,8 @@
 
 Decoding is strict: what is not the one canonical encoding is dropped and counted under a name, and nothing
 beside it is lost. Nothing that a peer sends raises. Every read is checked against the end of the part that is
-being read, never against more: a datagram, in it a frame, in it a list, in it a message, in it what comes before
-the signatures.
+being read, never against more: a datagram, in it a frame, in it a list, in it a message, in it what comes
+before the signatures.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -54,7 +54,7 @@ ctypedef struct tag_table:
     uint64_t mask
 
 cdef inline uint32_t *_find_slot(const tag_table *table, const uint8_t *tag) noexcept nogil:
-    """The slot of this tag, or the empty one where it would be. Tags are pieces of digests, spread already."""
+    """The slot of this tag, or the empty one where it would be. Tags are of digests, spread already."""
     cdef uint64_t at
     cdef uint32_t *slot
     memcpy(&at, tag, TAG_SIZE)
