@@ -6,7 +6,6 @@ import errno
 import os
 import shlex
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +29,7 @@ from dispersy.service.config import (
 )
 from dispersy.service.home import Home, create_home, create_runtime, take_lock
 from dispersy.service.supervisor import supervisor_command
+from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord
 
@@ -153,13 +153,16 @@ def _introduce(place: Home, settings: RoleSettings, *, new: bool) -> None:
 
 
 def _joined(place: Home) -> list[CommunityRecord]:
-    if not Path(place.store, "data.mdb").exists():
-        return []
-    reader = LmdbReader(place.store)
+    """What the store says; it is made here when there is none, so that every process finds it."""
+    environment = open_environment(place.store, create=True)
     try:
-        return reader.communities()
+        reader = LmdbReader(place.store)
+        try:
+            return reader.communities()
+        finally:
+            reader.close()
     finally:
-        reader.close()
+        close_environment(environment)
 
 
 def _defined_name(record: CommunityRecord) -> str:
