@@ -320,8 +320,8 @@ def _policy_map(choice: Choice) -> _PolicyMap:
 def _read_definition(payload: bytes) -> Definition:
     try:
         decoded = _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
-        raise UsageError(str(error), code="definition-malformed") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"not MessagePack of a definition: {error}", code="definition-malformed") from error
     _require_keys(decoded, [1, 2, 3], "the definition")
     version, name, kinds = decoded[1], decoded[2], decoded[3]
     if version != FORMAT_VERSION:

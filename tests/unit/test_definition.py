@@ -1,0 +1,406 @@
+"""Goal: a definition has one form on the wire and one for people, and each fault says what is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispersy.errors import UsageError, WireError
+from dispersy.protocol import definition_toml
+from dispersy.protocol.definition import (
+    Definition,
+    Kind,
+    accept_definition,
+    check_change,
+    check_definition,
+    check_payload,
+    check_payload_groups,
+    check_payloads,
+    decode_definition,
+    default_definition,
+    encode_definition,
+    is_newer,
+    require_enforced,
+)
+from dispersy.protocol.identifiers import GlobalTime, MessageId
+from dispersy.protocol.policies import GROUP_KEYS, POLICIES, Choice, Parameter, choose
+
+names = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
+DEFAULT = default_definition("demo")
+TEXT = DEFAULT.kinds[0]
+
+
+def values_of(parameter: Parameter) -> st.SearchStrategy[int | str]:
+    if parameter.is_text:
+        return st.text(max_size=20)
+    return st.integers(parameter.low, parameter.high)
+
+
+@st.composite
+def choices(draw: st.DrawFn, group: str) -> Choice:
+    policy = draw(st.sampled_from([policy for policy in POLICIES if policy.group == group]))
+    return Choice(policy, tuple(draw(values_of(parameter)) for parameter in policy.parameters))
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> Definition:
+    """Any definition with policies that do not contradict one another."""
+    kinds = []
+    numbers = draw(st.lists(st.integers(64, 255), unique=True, max_size=4).map(sorted))
+    for number, name in zip(numbers, draw(st.permutations(["text", "photo", "a", "z-9"])), strict=False):
+        kind = Kind(
+            number=number,
+            name=name,
+            batch_window_ms=draw(st.integers(0, 0xFFFF)),
+            frozen=draw(st.booleans()),
+            **{group: draw(choices(group)) for group in GROUP_KEYS},
+        )
+        try:
+            check_definition(Definition("demo", (kind,)))
+        except UsageError:
+            kind = Kind(number=number, name=name)
+        kinds.append(kind)
+    return Definition(draw(names), tuple(kinds))
+
+
+@given(definitions())
+def test_a_definition_is_read_as_it_was_written(definition: Definition) -> None:
+    assert decode_definition(encode_definition(definition)) == definition
+
+
+@given(definitions())
+def test_people_get_back_what_they_wrote(definition: Definition) -> None:
+    assert definition_toml.parse(definition_toml.format(definition)) == definition
+
+
+def recode(payload: bytes) -> bytes | str:
+    try:
+        return encode_definition(decode_definition(payload))
+    except WireError as error:
+        return error.reason
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_a_definition_or_a_named_fault(payload: bytes) -> None:
+    outcome = recode(payload)
+    assert outcome == payload or str(outcome).startswith("definition-")
+
+
+@given(definitions(), st.data())
+def test_a_damaged_definition_is_one_or_a_named_fault(definition: Definition, data: st.DataObject) -> None:
+    payload = bytearray(encode_definition(definition))
+    payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
+    outcome = recode(bytes(payload))
+    assert outcome == bytes(payload) or str(outcome).startswith("definition-")
+
+
+def plain() -> dict[int, Any]:
+    decoded = msgspec.msgpack.decode(encode_definition(DEFAULT))
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def changed(path: tuple[int, ...], value: object) -> bytes:
+    """The default definition's bytes with one value replaced, keys left in their order."""
+    decoded = plain()
+    place = decoded
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return msgspec.msgpack.encode(decoded)
+
+
+CANONICAL = encode_definition(DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "definition-malformed"),
+        (CANONICAL + b"\0", "definition-malformed"),
+        (b"\x91" * 100_000, "definition-malformed"),
+        # A list that claims 2^32 - 1 kinds, and a name that is not UTF-8.
+        (b"\x83\x01\x01\x02\xa1a\x03\xdd\xff\xff\xff\xff", "definition-malformed"),
+        (b"\x83\x01\x01\x02\xa1\xff\x03\x90", "definition-malformed"),
+        (changed((1,), 2), "definition-version"),
+        (changed((1,), 1.0), "definition-malformed"),
+        (changed((1,), True), "definition-malformed"),
+        (changed((2,), b"demo"), "definition-malformed"),
+        (changed((2,), 7), "definition-malformed"),
+        (changed((2,), "Demo"), "definition-name"),
+        (changed((2,), "a" * 33), "definition-name"),
+        (changed((4,), 0), "definition-key"),
+        (changed((3, 0, 1), 63), "definition-kind-number"),
+        (changed((3, 0, 1), 256), "definition-kind-number"),
+        (changed((3, 0, 2), ""), "definition-name"),
+        (changed((3, 0, 2), "text\n"), "definition-name"),
+        (changed((3, 0, 3), 1), "definition-malformed"),
+        (changed((3, 0, 3), {}), "definition-malformed"),
+        (changed((3, 0, 3, 1), 9), "definition-policy"),
+        (changed((3, 0, 4, 2), 0), "definition-key"),
+        (changed((3, 0, 5, 4), 256), "definition-parameter"),
+        (changed((3, 0, 5, 4), "high"), "definition-parameter"),
+        (changed((3, 0, 8, 2), 0), "definition-parameter"),
+        (changed((3, 0, 9), -1), "definition-parameter"),
+        (changed((3, 0, 9), 0x10000), "definition-parameter"),
+        (changed((3, 0, 10), 2), "definition-malformed"),
+        (changed((3, 0, 11), 0), "definition-key"),
+        (changed((3,), [*plain()[3], *plain()[3]]), "definition-duplicate"),
+        (msgspec.msgpack.encode(dict(reversed(plain().items()))), "definition-key"),
+        # 1 in two bytes, and the key 1 twice.
+        (CANONICAL.replace(b"\x83\x01\x01", b"\x83\x01\xcc\x01"), "definition-not-canonical"),
+        (CANONICAL.replace(b"\x83\x01\x01", b"\x84\x01\x01\x01\x01"), "definition-not-canonical"),
+    ],
+)
+def test_other_than_canonical_is_refused_by_name(payload: bytes, reason: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode_definition(payload)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("choice", "right"),
+    [
+        (choose("authentication", "double-member"), "authentication double-member .* use member"),
+        (choose("resolution", "linear"), "use public"),
+        (choose("resolution", "dynamic", initial=0), "use public"),
+        (choose("distribution", "last-sync", newest=1), "distribution last-sync .* use full-sync"),
+        (choose("distribution", "full-sync", in_sequence=1), "in_sequence true .* use false"),
+        (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
+        (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
+        (choose("destination", "community", fan_out=1), "fan_out 1 .* use 0"),
+        (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
+        (choose("payload", "bytes", rate=1), "rate 1 .* use 0"),
+        (choose("payload", "messagepack", schema=""), "use bytes or utf-8"),
+    ],
+)
+def test_a_policy_that_is_not_enforced_is_refused_by_name(choice: Choice, right: str) -> None:
+    photo = Kind(number=65, name="photo", **{choice.policy.group: choice})
+    definition = Definition("demo", (TEXT, photo))
+    with pytest.raises(UsageError, match=f"kind 'photo': .*{right}"):
+        require_enforced(definition)
+    with pytest.raises(WireError, match="definition-not-enforced"):
+        accept_definition(encode_definition(definition))
+
+
+@pytest.mark.parametrize("field", [{"batch_window_ms": 20}, {"frozen": True}])
+def test_what_else_is_not_enforced_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="not enforced by this version"):
+        require_enforced(Definition("demo", (replace(TEXT, **field),)))
+
+
+@pytest.mark.parametrize("payload", [choose("payload", "bytes", size_max=7), choose("payload", "utf-8")])
+def test_what_is_enforced_is_accepted(payload: Choice) -> None:
+    definition = Definition("demo", (replace(TEXT, payload=payload),))
+    assert accept_definition(encode_definition(definition)) == definition
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ({"authentication": choose("authentication", "none")}, "needs distribution direct or relay"),
+        (
+            {
+                "authentication": choose("authentication", "none"),
+                "distribution": choose("distribution", "direct"),
+                "resolution": choose("resolution", "linear"),
+            },
+            "needs resolution public",
+        ),
+        ({"destination": choose("destination", "n-hop", hops=1)}, "needs destination community"),
+        (
+            {
+                "distribution": choose("distribution", "relay"),
+                "pruning": choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2),
+            },
+            "pruning must be none",
+        ),
+        ({"distribution": choose("distribution", "direct", in_sequence=1)}, "needs distribution full-sync"),
+        (
+            {"pruning": choose("pruning", "global-time", inactive_threshold=2, prune_threshold=2)},
+            "above inactive_threshold",
+        ),
+    ],
+)
+def test_contradicting_policies_are_refused(kind: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(UsageError, match=f"kind 'text': .*{wrong}"):
+        check_definition(Definition("demo", (replace(TEXT, **kind),)))
+
+
+def test_kinds_ascend_and_names_are_unique() -> None:
+    other = Kind(number=65, name="photo")
+    with pytest.raises(UsageError, match="ascend"):
+        check_definition(Definition("demo", (other, TEXT)))
+    with pytest.raises(UsageError, match="same number 64"):
+        check_definition(Definition("demo", (TEXT, Kind(number=64, name="photo"))))
+    with pytest.raises(UsageError, match="two kinds are named 'text'"):
+        check_definition(Definition("demo", (TEXT, other, Kind(number=66, name="text"))))
+
+
+def test_a_kind_is_found_or_the_others_are_listed() -> None:
+    definition = Definition("demo", (TEXT, Kind(number=65, name="photo")))
+    assert definition.kind_by_name("photo").number == 65
+    assert definition.kind_by_number(64) == TEXT
+    assert definition.kind_by_number(66) is None
+    with pytest.raises(UsageError, match="'texts' does not exist in 'demo'; there are: text, photo"):
+        definition.kind_by_name("texts")
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        Definition("demo", (TEXT, Kind(number=65, name="photo"))),
+        Definition("renamed", (TEXT,)),
+        Definition("demo", (replace(TEXT, frozen=True),)),
+        Definition("demo", (replace(TEXT, batch_window_ms=20),)),
+        Definition("demo", (replace(TEXT, payload=choose("payload", "utf-8", size_max=1, rate=5)),)),
+        Definition("demo", (replace(TEXT, distribution=choose("distribution", "last-sync", newest=1)),)),
+        Definition("demo", (replace(TEXT, destination=choose("destination", "community", fan_out=3)),)),
+    ],
+)
+def test_a_newer_definition_may_change(newer: Definition) -> None:
+    check_change(DEFAULT, newer)
+
+
+@pytest.mark.parametrize(
+    ("newer", "why"),
+    [
+        (Definition("demo", ()), "never reused"),
+        (Definition("demo", (replace(TEXT, name="prose"),)), "renamed"),
+        (
+            Definition("demo", (replace(TEXT, authentication=choose("authentication", "double-member")),)),
+            "authentication",
+        ),
+        (Definition("demo", (replace(TEXT, resolution=choose("resolution", "linear")),)), "settings only"),
+        (Definition("demo", (replace(TEXT, destination=choose("destination", "candidate")),)), "destination"),
+        (Definition("demo", (replace(TEXT, payload=choose("payload", "bytes")),)), "payload format"),
+    ],
+)
+def test_a_newer_definition_may_not_change(newer: Definition, why: str) -> None:
+    with pytest.raises(UsageError, match=f"kind 'text': .*{why}") as caught:
+        check_change(DEFAULT, newer)
+    assert caught.value.code == "definition-change"
+
+
+def test_frozen_is_for_good_and_a_forbidden_change_is_not_accepted() -> None:
+    frozen = Definition("demo", (replace(TEXT, frozen=True),))
+    with pytest.raises(UsageError, match="for good"):
+        check_change(frozen, DEFAULT)
+    with pytest.raises(WireError, match="definition-change"):
+        accept_definition(encode_definition(DEFAULT), frozen)
+
+
+@dataclass(frozen=True)
+class At:
+    global_time: GlobalTime
+    id: MessageId
+
+
+def test_the_newest_counts_then_the_lower_id() -> None:
+    early = At(GlobalTime(1), MessageId(b"b" * 32))
+    late = At(GlobalTime(2), MessageId(b"c" * 32))
+    lower = At(GlobalTime(2), MessageId(b"a" * 32))
+    assert is_newer(late, than=early)
+    assert not is_newer(early, than=late)
+    assert is_newer(lower, than=late)
+    assert not is_newer(late, than=lower)
+    assert not is_newer(late, than=late)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", None),
+        ("größer".encode(), None),
+        (b"x" * 1024, None),
+        (b"x" * 1025, "payload-size"),
+        (b"\xff", "payload-utf-8"),
+        ("ß".encode()[:1], "payload-utf-8"),
+        (b"\xed\xa0\x80", "payload-utf-8"),
+        (b"\xc0\x80", "payload-utf-8"),
+    ],
+)
+def test_payloads_are_checked(payload: bytes, reason: str | None) -> None:
+    assert check_payload(TEXT, payload) == reason
+    assert check_payloads(TEXT, [b"good", payload]) == reason
+    assert check_payload_groups(TEXT, [[b"good"], [payload, b"good"], [b"good"]]) == [None, reason, None]
+
+
+def test_bytes_are_bytes() -> None:
+    assert check_payload(replace(TEXT, payload=choose("payload", "bytes")), b"\xff") is None
+
+
+def test_a_character_may_not_begin_in_one_payload_and_end_in_the_next() -> None:
+    first, second = "ß".encode()[:1], "ß".encode()[1:]
+    assert check_payloads(TEXT, [first, second]) == "payload-utf-8"
+    assert check_payload_groups(TEXT, []) == []
+
+
+def test_everything_but_the_number_has_a_default() -> None:
+    assert definition_toml.parse('name = "demo"\n[kinds.text]\nnumber = 64') == DEFAULT
+
+
+def test_kinds_may_come_in_any_order() -> None:
+    text = 'name = "demo"\n[kinds.photo]\nnumber = 65\n[kinds.text]\nnumber = 64'
+    assert [kind.number for kind in definition_toml.parse(text).kinds] == [64, 65]
+
+
+@pytest.mark.parametrize(
+    ("lines", "right"),
+    [
+        ("number = 1", "kind 'text': number 1 is outside 64 to 255"),
+        ("", "kind 'text' needs a number from 64 to 255"),
+        ('number = "64"', "kind 'text': number is a whole number"),
+        ("number = true", "kind 'text': number is a whole number"),
+        ("number = 64\ncolour = 1", "kind 'text': 'colour' is unknown; there are number, .*payload"),
+        ('number = 64\nresolution = "open"', "kind 'text': resolution 'open' is unknown; there are public"),
+        ("number = 64\nresolution = 1", "kind 'text': resolution is a name or a table"),
+        ('number = 64\ndistribution = "last-sync"', "kind 'text': distribution last-sync needs 'newest'"),
+        (
+            'number = 64\ndistribution = { type = "last-sync", newest = 0 }',
+            "kind 'text': .*newest must be a number from 1",
+        ),
+        (
+            'number = 64\ndistribution = { type = "full-sync", order = "up" }',
+            'kind \'text\': order is "ascending" or "descending"',
+        ),
+        (
+            'number = 64\ndistribution = { type = "full-sync", in_sequence = 1 }',
+            "kind 'text': in_sequence is true or false",
+        ),
+        ('number = 64\npayload = { type = "utf-8" }', "kind 'text': payload is a name or a table: .*format"),
+        (
+            'number = 64\npayload = { format = "utf-8", length = 9 }',
+            "has no parameter 'length'; it has rate, size_max",
+        ),
+        ('number = 64\npayload = { format = "messagepack", schema = 1 }', "schema is a text"),
+        ("number = 64\nfrozen = 1", "kind 'text': frozen is true or false"),
+        ("number = 64\nbatch_window_ms = 70000", "kind 'text': batch_window_ms must be .* 65535"),
+        ("number = ", "not TOML"),
+    ],
+)
+def test_people_are_told_which_kind_and_what_is_right(lines: str, right: str) -> None:
+    with pytest.raises(UsageError, match=right):
+        definition_toml.parse(f'name = "demo"\n[kinds.text]\n{lines}')
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("", "needs a name"),
+        ('name = "Demo"', "small letter"),
+        ('name = "demo"\nkinds = 1', "kinds are tables"),
+        ('name = "demo"\nkinds = { text = 64 }', r"write \[kinds.text\]"),
+        ('name = "demo"\nkind = 1', "'kind' is unknown; there are name, kinds"),
+        ('name = "demo"\n[kinds.Text]\nnumber = 64', "kind 64: name 'Text'"),
+        ('name = "demo"\n[kinds.a]\nnumber = 64\n[kinds.b]\nnumber = 64', "'a' and 'b' have the same number"),
+    ],
+)
+def test_people_are_told_what_a_definition_is(text: str, right: str) -> None:
+    with pytest.raises(UsageError, match=right):
+        definition_toml.parse(text)
