@@ -78,7 +78,16 @@ REQUEST_TIMEOUTS_MAX = 3
 """In a row, after which another source has its turn."""
 PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
+BACK_OFF_START_S = 0.25
 BACK_OFF_MAX_S = 30.0
+TRANSFER_INTERVAL_S = 0.05
+"""Between two transfers from one source: a neighbour that has something new all the time is still not alone."""
+SETTLE_S = 0.1
+"""How long we wait for a commit that shows what arrived, when all of it is said to be dealt with."""
+TIP_SIZE = 64
+"""Of our newest messages: nearly every difference is above them."""
+REPAIRS_MAX = 16
+DEFINITION_PEERS_MAX = 64
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.011

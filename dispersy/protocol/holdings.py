@@ -1,0 +1,80 @@
+"""What a community's store holds, as the machines of synchronisation see it, and how its packed keys are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Protocol
+
+from dispersy.protocol.identifiers import ORDER_TOP, GlobalTime, OrderKey
+from dispersy.protocol.packing import ORDER_KEY_SIZE
+from dispersy.protocol.summary import Summary
+
+KEY_SIZE = 40
+"""A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
+ID_SIZE = 32
+_KEY = Struct("8x32s")
+
+
+class Holdings(Protocol):
+    """The live messages of one community, as last committed."""
+
+    def summary(self) -> Summary: ...
+
+    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        """As StoreReader.scan: (packed keys, packed native u64 cursors, whether the range ends here)."""
+
+
+class MessageHoldings(Holdings, Protocol):
+    """Holdings whose messages can be read too."""
+
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        """Whole messages by cursor."""
+
+
+def ids_of(keys: bytes) -> bytes:
+    """The packed 32-byte ids of packed keys."""
+    return b"".join([message_id for (message_id,) in _KEY.iter_unpack(keys)])
+
+
+def order_key_at(keys: bytes, index: int) -> OrderKey:
+    """The order key of one of several packed keys; a negative index counts from the end."""
+    start = index * KEY_SIZE if index >= 0 else len(keys) + index * KEY_SIZE
+    return OrderKey(keys[start : start + ORDER_KEY_SIZE])
+
+
+def first_key_of(global_time: int) -> OrderKey:
+    """The lowest order key of a global time."""
+    return OrderKey(GlobalTime(global_time).to_bytes(8, "big") + bytes(16))
+
+
+def key_after(key: OrderKey) -> OrderKey:
+    """The next order key; two messages that share theirs would take 2^64 attempts to make."""
+    return key if key == ORDER_TOP else OrderKey((int.from_bytes(key, "big") + 1).to_bytes(ORDER_KEY_SIZE, "big"))
+
+
+def newest_low(holdings: Holdings, wanted: int) -> OrderKey:
+    """A global time's first key from which on about `wanted` messages are held, half to double.
+
+    wanted    at least 2
+    returns   ORDER_LOW where fewer are held in all; a key with more than that above it where they share a time
+    """
+    summary = holdings.summary()
+    if summary.count <= wanted:
+        return first_key_of(0)
+    # The store reads upwards only, so look from ever further below the top: what finds little costs little.
+    too_few, span = summary.highest + 1, max(1, wanted // 2)
+    too_many = -1
+    while too_few - too_many > 1:
+        below = summary.highest - span
+        time = max(0, below) if too_many < 0 else (too_few + too_many) // 2
+        keys, _, _ = holdings.scan(first_key_of(time), ORDER_TOP, 2 * wanted + 1)
+        count = len(keys) // KEY_SIZE
+        if count > 2 * wanted:
+            too_many = time
+        elif count < wanted // 2 and time > 0:
+            too_few = time
+        else:
+            return first_key_of(time)
+        span *= 2
+    return first_key_of(max(0, too_many))

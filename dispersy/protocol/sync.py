@@ -1,0 +1,437 @@
+"""The asking side of synchronisation: whom to pull from, and how far back.
+
+A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back: the tip,
+where nearly every difference is, then about as many of our newest messages as one filter describes, then
+everything. After each stage, when all that came is in the store, the summaries are compared again, and where they
+are equal that is the end. A transfer that brought nothing makes the neighbour wait, longer each time, for what it
+has and we lack is nothing, or a filter's wrong positive, which a new salt finds.
+
+One transfer runs at a time in a community; the other neighbours queue by their newest summary.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+from dispersy.constants import (
+    AUDIT_CHANCE,
+    AUDIT_IDS_MAX,
+    AUDIT_INTERVAL_S,
+    BACK_OFF_MAX_S,
+    BACK_OFF_START_S,
+    PULL_SOURCE_LIFETIME_S,
+    PULL_SOURCES_MAX,
+    REPAIRS_MAX,
+    REQUEST_TIMEOUTS_MAX,
+    SETTLE_S,
+    TIP_SIZE,
+    TRANSFER_INTERVAL_S,
+)
+from dispersy.protocol.address import Address
+from dispersy.protocol.audit import Auditor
+from dispersy.protocol.definition_request import DefinitionRequest
+from dispersy.protocol.flow import Backlog, Pace
+from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest
+from dispersy.protocol.holdings import Holdings, newest_low
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.transfer import Range, Transfer, error_rate_for, filter_capacity
+
+TIP, NEWEST, EVERYTHING = 1, 2, 3
+"""The stages of a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A datagram of this one frame to a neighbour."""
+
+    address: Address
+    frame_type: FrameType
+    body: bytes
+
+
+class _Source:
+    """A neighbour that may be pulled from.
+
+    summary      its newest word
+    not_before   when the next transfer may begin, and everything_at when one may reach back to the beginning
+    fruitless    transfers in a row that brought nothing; fruitless_all: those of them that reached back all the way
+    seen         (its summary, ours) when the last fruitless one ended
+    """
+
+    __slots__ = (
+        "began_at",
+        "everything_at",
+        "fruitless",
+        "fruitless_all",
+        "heard_at",
+        "not_before",
+        "pace",
+        "seen",
+        "summary",
+    )
+
+    def __init__(self, summary: Summary, now: float) -> None:
+        self.summary = summary
+        self.heard_at = now
+        self.pace = Pace()
+        self.began_at = now - TRANSFER_INTERVAL_S
+        self.not_before = now
+        self.everything_at = now
+        self.fruitless = 0
+        self.fruitless_all = 0
+        self.seen: tuple[Summary, Summary] | None = None
+
+
+class _Pull:
+    """The transfer under way, its source, and how far back it has come.
+
+    floor       everything from here upwards has been asked for
+    began_with  our summary then
+    repairs     this is an audit's repair, which ends with its range
+    """
+
+    def __init__(self, address: Address, source: _Source, began_with: Summary) -> None:
+        self.address = address
+        self.source = source
+        self.transfer = Transfer()
+        self.stage = 0
+        self.stage_received = 0
+        self.floor = ORDER_TOP
+        self.began_with = began_with
+        self.repairs = False
+        self.asked_at = 0.0
+        self.due_at = 0.0
+        self.settled_at: float | None = None
+
+
+class Puller:
+    """The asking side of one community.
+
+    holdings   as last committed; read during calls only
+    audits     whether equal summaries are ever doubted
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: Random,
+        holdings: Holdings,
+        now: float,  # noqa: ARG002 every machine is told when it begins
+        audits: bool = True,
+        audit_chance: float = AUDIT_CHANCE,
+        audit_ids_max: int = AUDIT_IDS_MAX,
+        audit_interval_s: float = AUDIT_INTERVAL_S,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        """filters, requests, timeouts, audits, repairs: since the start."""
+        self._rng = rng
+        self._holdings = holdings
+        self._auditor = Auditor(
+            rng=rng,
+            holdings=holdings,
+            chance=audit_chance if audits else 0.0,
+            ids_max=audit_ids_max,
+            interval_s=audit_interval_s,
+        )
+        self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
+        self._sources: dict[Address, _Source] = {}
+        self._repairs: list[tuple[Address, Range]] = []
+        self._backlog = Backlog()
+        self._pull: _Pull | None = None
+        self._events: list[Send] = []
+
+    # What others sent.
+
+    def receive_summary(self, source: Address, summary: Summary | None, now: float) -> None:
+        """A neighbour's newest word; None: it summarises nothing, and so has nothing for us yet."""
+        if self._definition is not None:
+            self._definition.hear(source, knows=summary is not None, now=now)
+        if summary is not None:
+            self._hear(source, summary, now)
+            if self._definition is None and summary.same_set(self._holdings.summary()):
+                self._auditor.consider(source, now)
+        self._proceed(now)
+
+    def receive_peer(self, source: Address, now: float) -> None:
+        """A neighbour has been met of which no more is known."""
+        self.receive_summary(source, None, now)
+
+    def receive_envelope(
+        self,
+        source: Address,
+        number: int,
+        flags: int,
+        low: bytes,
+        high: bytes,
+        summary: Summary | None,
+        count: int,
+        size_bytes: int,  # noqa: ARG002 budgets are in datagrams
+        now: float,
+    ) -> None:
+        """A messages datagram has arrived; its `count` messages are on their way to the store."""
+        if count:
+            self._backlog.announce(count, now)
+        pull = self._pull
+        if pull is None or source != pull.address:
+            return
+        transfer = pull.transfer
+        over = transfer.receive(number=number, flags=flags, low=OrderKey(low), high=OrderKey(high), count=count)
+        if not number or number != transfer.number:
+            return
+        if transfer.datagrams == 1:
+            pull.source.pace.measure(now - pull.asked_at)
+        pull.due_at = now + pull.source.pace.timeout_s()
+        if over:
+            if summary is not None:
+                pull.source.summary = summary
+                pull.source.heard_at = now
+            self._end_answer(pull, now, whole=True)
+            self._proceed(now)
+
+    def receive_audit(self, source: Address, audit: Audit, now: float) -> None:
+        """A neighbour's count and sum of the part that we asked for."""
+        differs = self._auditor.receive(source, audit, now)
+        if differs is not None and len(self._repairs) < REPAIRS_MAX:
+            self._repairs.append((source, differs))
+        self._proceed(now)
+
+    def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
+        """A neighbour has too much to do: leave it alone for as long as it says."""
+        pull = self._pull
+        if pull is None or source != pull.address or busy.number != pull.transfer.number:
+            return
+        pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
+        self._pull = None
+        self._proceed(now)
+
+    # What the house says.
+
+    def receive_committed(self, now: float) -> None:
+        """Our store has changed, and `holdings` shows it."""
+        if self._pull is not None and self._pull.settled_at is not None:
+            self._pull.settled_at = now
+        self._proceed(now)
+
+    def set_processed(self, total: int, now: float) -> None:
+        """Messages out of those announced that have been committed or dropped, so far; may start again at zero."""
+        self._backlog.process(total, now)
+        self._proceed(now)
+
+    def set_definition_known(self, now: float) -> None:
+        """From now on messages can be taken: pull."""
+        self._definition = None
+        self._proceed(now)
+
+    # Time.
+
+    def handle_timer(self, now: float) -> None:
+        self._backlog.forget_stalled(now)
+        lapsed = [
+            address
+            for address, source in self._sources.items()
+            if now >= source.heard_at + PULL_SOURCE_LIFETIME_S
+            and (self._pull is None or self._pull.address != address)
+        ]
+        for address in lapsed:
+            del self._sources[address]
+        pull = self._pull
+        if pull is not None and pull.transfer.is_under_way() and now >= pull.due_at:
+            self._time_out(pull, now)
+        self._proceed(now)
+
+    def next_deadline(self) -> float | None:
+        if self._definition is not None:
+            return self._definition.next_deadline()
+        deadlines = [self._auditor.next_deadline(), self._backlog.next_deadline()]
+        pull = self._pull
+        if pull is None:
+            ours = self._holdings.summary()
+            deadlines += [self._begins_at(source, ours) for source in self._sources.values()]
+        elif pull.transfer.is_under_way():
+            deadlines.append(pull.due_at)
+        else:
+            deadlines.append(pull.settled_at)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def drain(self) -> list[Send]:
+        events, self._events = self._events, []
+        return events
+
+    # Whom to pull from.
+
+    def _hear(self, address: Address, summary: Summary, now: float) -> None:
+        source = self._sources.get(address)
+        if source is None:
+            if len(self._sources) >= PULL_SOURCES_MAX:
+                others = (known for known in self._sources if self._pull is None or known != self._pull.address)
+                del self._sources[min(others, key=lambda known: self._sources[known].heard_at)]
+            self._sources[address] = _Source(summary, now)
+            return
+        source.heard_at = now
+        if not source.summary.same_set(summary) and summary.count > self._holdings.summary().count:
+            # It surely has something for us, so it need not wait for having had nothing before; four times a second.
+            source.not_before = min(source.not_before, max(now, source.began_at + BACK_OFF_START_S))
+        source.summary = summary
+
+    def _begins_at(self, source: _Source, ours: Summary) -> float | None:
+        """When a transfer from there may begin; None: it has nothing for us as far as we know."""
+        theirs = source.summary
+        if theirs.count == 0 or theirs.same_set(ours):
+            return None
+        if source.seen is not None and source.seen[0].same_set(theirs) and source.seen[1].same_set(ours):
+            return source.began_at + BACK_OFF_MAX_S
+        return max(source.not_before, source.began_at + TRANSFER_INTERVAL_S)
+
+    def _begin(self, now: float) -> _Pull | None:
+        ours = self._holdings.summary()
+        if self._repairs:
+            address, part = self._repairs.pop()
+            source = self._sources.get(address)
+            if source is not None:
+                pull = _Pull(address, source, ours)
+                pull.repairs = True
+                pull.transfer.add(part)
+                self.counts["repairs"] += 1
+                return pull
+        ready = [
+            (source.summary.count, source.heard_at, address)
+            for address, source in self._sources.items()
+            if (begins_at := self._begins_at(source, ours)) is not None and now >= begins_at
+        ]
+        if not ready:
+            return None
+        _, _, address = max(ready)
+        source = self._sources[address]
+        source.began_at = now
+        pull = _Pull(address, source, ours)
+        self._reach_back(pull)
+        return pull
+
+    # One transfer.
+
+    def _proceed(self, now: float) -> None:
+        if self._definition is not None:
+            self._send(self._definition.step(now))
+            return
+        self._send(self._auditor.step(now))
+        while True:
+            if self._pull is None:
+                self._pull = self._begin(now)
+            pull = self._pull
+            if pull is None or pull.transfer.is_under_way() or self._backlog.is_full():
+                return
+            if not pull.repairs and pull.source.summary.same_set(self._holdings.summary()):
+                self._end_stage(pull, now)
+                continue
+            if pull.transfer.is_complete():
+                if not self._is_settled(pull, now):
+                    return
+                self._end_stage(pull, now)
+                continue
+            if pull.transfer.must_repair() and not self._is_settled(pull, now):
+                return
+            self._request(pull, now)
+            return
+
+    def _request(self, pull: _Pull, now: float) -> None:
+        request = pull.transfer.next_request(
+            holdings=self._holdings,
+            number=self._rng.randrange(1, 1 << 32),
+            budget=pull.source.pace.budget,
+            error_rate=self._error_rate(pull.source),
+            rng=self._rng,
+        )
+        pull.asked_at = now
+        pull.due_at = now + pull.source.pace.timeout_s()
+        pull.settled_at = None
+        self.counts["requests"] += 1
+        self.counts["filters"] += bool(request.hash_count)
+        self._send((pull.address, request))
+
+    def _end_answer(self, pull: _Pull, now: float, *, whole: bool) -> None:
+        gaps, progress = pull.transfer.end_answer()
+        pull.source.pace.answered(datagrams=pull.transfer.datagrams, gaps=gaps, whole=whole)
+        if not progress:
+            self._give_up(pull, now)
+
+    def _time_out(self, pull: _Pull, now: float) -> None:
+        self.counts["timeouts"] += 1
+        if pull.transfer.datagrams:
+            self._end_answer(pull, now, whole=False)
+            return
+        pull.transfer.end_answer()
+        pull.source.pace.timed_out()
+        if pull.source.pace.timeouts >= REQUEST_TIMEOUTS_MAX:
+            pull.source.pace.timeouts = 0
+            self._give_up(pull, now)
+
+    def _is_settled(self, pull: _Pull, now: float) -> bool:
+        """Whether what arrived is in the store, or has had time enough to get there."""
+        if self._backlog.count:
+            pull.settled_at = None
+            return False
+        if pull.settled_at is None:
+            changed = pull.transfer.received == 0 or not self._holdings.summary().same_set(pull.began_with)
+            pull.settled_at = now if changed else now + SETTLE_S
+        return now >= pull.settled_at
+
+    def _end_stage(self, pull: _Pull, now: float) -> None:
+        ours = self._holdings.summary()
+        pull.settled_at = None
+        if pull.repairs or pull.source.summary.same_set(ours):
+            pull.source.fruitless = pull.source.fruitless_all = 0
+            self._pull = None
+        elif pull.floor != ORDER_LOW and (pull.stage < NEWEST or now >= pull.source.everything_at):
+            self._reach_back(pull)
+        else:
+            self._end_fruit(pull, ours, now)
+
+    def _end_fruit(self, pull: _Pull, ours: Summary, now: float) -> None:
+        """The summaries still differ, and this transfer has done what it may: how soon comes the next?"""
+        source = pull.source
+        if pull.stage == EVERYTHING:
+            # Neighbours that gain from others meanwhile always differ, and going through all we hold is dear.
+            source.fruitless_all = 0 if pull.transfer.received > pull.stage_received else source.fruitless_all + 1
+            source.everything_at = now + _back_off(source.fruitless_all)
+        if pull.transfer.received and not ours.same_set(pull.began_with):
+            source.fruitless = 0
+            self._pull = None
+            return
+        if pull.floor == ORDER_LOW:
+            source.seen = (source.summary, ours)
+        self._give_up(pull, now)
+
+    def _reach_back(self, pull: _Pull) -> None:
+        """Add the next stage's range: what lies below everything that has been asked for so far."""
+        low = ORDER_LOW
+        if pull.stage < TIP:
+            low = newest_low(self._holdings, TIP_SIZE)
+        elif pull.stage < NEWEST:
+            low = newest_low(self._holdings, filter_capacity(self._error_rate(pull.source)))
+        pull.stage += 1
+        pull.stage_received = pull.transfer.received
+        if low < pull.floor:
+            pull.transfer.add((low, pull.floor))
+            pull.floor = low
+
+    def _give_up(self, pull: _Pull, now: float) -> None:
+        pull.source.fruitless += 1
+        pull.source.not_before = now + _back_off(pull.source.fruitless)
+        self._pull = None
+
+    def _error_rate(self, source: _Source) -> float:
+        held = self._holdings.summary().count
+        return error_rate_for(held=held, missing=source.summary.count - held)
+
+    def _send(self, asked: tuple[Address, SyncRequest | AuditRequest | RequestMissing] | None) -> None:
+        if asked is not None:
+            address, frame = asked
+            self._events.append(Send(address, frame.type, frame.encode()))
+
+
+def _back_off(times: int) -> float:
+    return float(min(BACK_OFF_MAX_S, BACK_OFF_START_S * 2.0 ** min(times, 16)))
