@@ -4,6 +4,7 @@ DISPERSY_CYTHON_DEBUG=1 builds the same kernels with bounds checks, for the seco
 """
 
 import os
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -25,11 +26,15 @@ extensions = [
         f"dispersy.ext.{name}",
         [f"ext/{name}.pyx"],
         include_dirs=["ext"],
-        depends=["ext/records.h", "ext/murmur3.h", "ext/sodium.pxi"],
-        extra_compile_args=["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"],
+        depends=glob("ext/*.h") + glob("ext/*.pxi"),
+        extra_compile_args=["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"],
     )
     for name in KERNELS
-    if os.path.exists(f"ext/{name}.pyx")
 ]
 
-setup(ext_modules=cythonize(extensions, compiler_directives=directives, force=DEBUG, build_dir="build/cython"))
+# The two builds share no file, and neither takes an older one for its own: a compiler's flags have no date.
+build = "build/debug" if DEBUG else "build"
+setup(
+    ext_modules=cythonize(extensions, compiler_directives=directives, build_dir=f"{build}/cython"),
+    options={"build": {"build_base": build}, "build_ext": {"force": True}},
+)
