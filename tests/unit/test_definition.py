@@ -180,7 +180,8 @@ def test_other_than_canonical_is_refused_by_name(payload: bytes, reason: str) ->
     ],
 )
 def test_a_policy_that_is_not_enforced_is_refused_by_name(choice: Choice, right: str) -> None:
-    photo = Kind(number=65, name="photo", **{choice.policy.group: choice})
+    stated: dict[str, Any] = {choice.policy.group: choice}
+    photo = Kind(number=65, name="photo", **stated)
     definition = Definition("demo", (TEXT, photo))
     with pytest.raises(UsageError, match=f"kind 'photo': .*{right}"):
         require_enforced(definition)

@@ -136,7 +136,7 @@ def test_the_longest_introduction_fits_with_a_token() -> None:
         introduced_wan=address,
         summary=Summary(),
     )
-    parts = [frames.TokenFrame(TOKEN), response]
+    parts: list[frames.Frame] = [frames.TokenFrame(TOKEN), response]
     datagram = frames.datagram(TAG, TOKEN, [frames.frame(part.type, part.encode()) for part in parts])
     assert len(datagram) <= DATAGRAM_HEADER_SIZE + FRAMES_SIZE_MAX
 

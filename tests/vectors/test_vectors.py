@@ -159,7 +159,9 @@ def test_message_by_independent_calculation(vector: dict[str, Any]) -> None:
 @every_message
 def test_message_is_built(vector: dict[str, Any]) -> None:
     header, payload_part = joined(vector["header"]), joined(vector["payload_part"])
-    value = {name: part if isinstance(part, int) else unhex(part) for name, part in vector["value"].items()}
+    value: dict[str, Any] = {
+        name: part if isinstance(part, int) else unhex(part) for name, part in vector["value"].items()
+    }
     draft = draft_message(COMMUNITY, **value)
     assert draft.unsigned == header + payload_part
     assert draft.signed.hex() == vector["signed"]
