@@ -5,6 +5,5 @@ from importlib.util import find_spec
 for _name in ("bloom", "digest", "table", "udp", "verify", "wire"):
     if find_spec(f"{__name__}.{_name}") is None:
         raise ImportError(
-            f"the kernel {__name__}.{_name} has not been built; in the source tree type: "
-            "python -m pip install -e .   (and to use an installed package, run Python from another folder)"
+            f"the kernel {__name__}.{_name} has not been built; in the source tree type: python -m pip install -e ."
         )

@@ -12,8 +12,9 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# With import mode importlib nothing is put on sys.path, and the repository root must not be: it would shadow the
-# installed package. So `tests` alone is made importable.
+# The repository root must not be importable, where `python -m pytest` puts it: it would shadow the installed package.
+# So `tests` alone is made importable.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 if "tests" not in sys.modules:
     _spec = importlib.util.spec_from_file_location(
         "tests", TESTS / "__init__.py", submodule_search_locations=[str(TESTS)]
