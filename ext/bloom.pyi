@@ -1,14 +1,20 @@
 """Bloom filters over packed keys, MurmurHash3 x64 128 double hashing, salted; the GIL is released while hashing."""
 
+from typing import Self, final
+
 from typing_extensions import Buffer
 
+@final
 class BloomFilter:
     """A filter of `size_bits` (a multiple of 8) with `hash_count` bits a key; `salt` (u32) is the hash's seed."""
 
-    size_bits: int
-    hash_count: int
-    salt: int
-    def __init__(self, *, size_bits: int, hash_count: int, salt: int) -> None: ...
+    @property
+    def size_bits(self) -> int: ...
+    @property
+    def hash_count(self) -> int: ...
+    @property
+    def salt(self) -> int: ...
+    def __new__(cls, *, size_bits: int, hash_count: int, salt: int) -> Self: ...
     @classmethod
     def from_capacity(cls, *, capacity: int, error_rate: float, salt: int) -> BloomFilter:
         """The smallest filter that holds `capacity` keys at `error_rate`, size rounded up to whole bytes."""

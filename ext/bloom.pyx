@@ -7,11 +7,11 @@ bit is a cache miss, and BLOCK keys are hashed and their bits fetched before the
 The GIL is released while hashing: one filter belongs to one thread at a time, or additions get lost.
 """
 
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import math
 import operator
@@ -57,7 +57,7 @@ cdef enum:
     # Filters up to this stay in a core's cache, where fetching ahead costs more than it saves.
     CACHED_BITS_MAX = 1 << 22
 
-SIZE_BITS_MAX = 1 << 40
+cdef object SIZE_BITS_MAX = 1 << 40
 
 cdef struct filter_shape:
     uint8_t *bits
@@ -150,6 +150,7 @@ cdef uint64_t _count_set(const uint8_t *bits, Py_ssize_t size_bytes) noexcept no
     return total
 
 
+@cython.final
 cdef class BloomFilter:
     """A filter of `size_bits` (a multiple of 8) with `hash_count` bits a key; `salt` (u32) is the hash's seed."""
 
@@ -249,8 +250,8 @@ def _checked(name, value, low, high):
 
 
 def _check_rate(error_rate):
-    if not 0.0 < error_rate < 1.0:
-        raise ValueError(f"error_rate is {error_rate} and must be above 0 and below 1")
+    if not 0.0 < error_rate <= 0.999:
+        raise ValueError(f"error_rate is {error_rate} and must be above 0 and at most 0.999")
 
 
 def _keys_per_bit(hash_count, error_rate):

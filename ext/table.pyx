@@ -6,6 +6,7 @@ A random position is a cache miss, dearer than all the rest; therefore batches h
 their slots. The GIL is held throughout: it is the tables' lock.
 """
 
+cimport cython
 from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
@@ -88,6 +89,7 @@ cdef int _compare_pairs(const void *one, const void *other) noexcept nogil:
     return memcmp(one, other, KEY_SIZE)
 
 
+@cython.final
 cdef class Table:
     """Open addressing, 16-byte key -> u64; grows by doubling; positions are mixed with a secret so that nobody can aim."""
 

@@ -1,0 +1,52 @@
+"""The writer's tables as dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Table:
+    values: dict[bytes, int] = field(default_factory=dict)
+
+    def insert(self, key: bytes, value: int) -> bool:
+        if key in self.values:
+            return False
+        self.values[key] = value
+        return True
+
+    def sorted_items(self) -> list[tuple[bytes, int]]:
+        return sorted(self.values.items())
+
+
+Lane = tuple[int, bytes, int]
+"""(community, author, kind)"""
+Head = tuple[int, int, bool]
+"""(sequence, global time, irregular)"""
+
+
+@dataclass
+class Heads:
+    heads: dict[Lane, Head] = field(default_factory=dict)
+    changes: set[Lane] = field(default_factory=set)
+
+    def advance(self, lane: Lane, sequence: int, global_time: int) -> bool:
+        if lane in self.heads:
+            head_sequence, head_time, irregular = self.heads[lane]
+            if irregular or sequence <= head_sequence or global_time <= head_time:
+                return False
+        self.put(lane, (sequence, global_time, False))
+        return True
+
+    def put(self, lane: Lane, head: Head) -> None:
+        self.heads[lane] = head
+        self.changes.add(lane)
+
+    def forget(self, community: int) -> None:
+        self.heads = {lane: head for lane, head in self.heads.items() if lane[0] != community}
+        self.changes &= self.heads.keys()
+
+    def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
+        changed = sorted((*lane, *self.heads[lane]) for lane in self.changes)
+        self.changes.clear()
+        return changed
