@@ -76,6 +76,8 @@ REQUEST_TIMEOUT_MIN_S = 0.2
 REQUEST_TIMEOUT_MAX_S = 10.0
 REQUEST_TIMEOUTS_MAX = 3
 """In a row, after which another source has its turn."""
+LONE_TIMEOUTS_MAX = 8
+"""In a row, after which a source is left alone although there is no other."""
 PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
 BACK_OFF_START_S = 0.25

@@ -65,25 +65,30 @@ class Pace:
         self._mean_s += (round_trip_s - self._mean_s) / 8
 
     def timeout_s(self) -> float:
-        """How long to wait for a request's next datagram; doubles with each time-out in a row."""
+        """How long to wait for a request's next datagram; doubles from the second time-out in a row on."""
         if self._mean_s is None:
             estimate = REQUEST_TIMEOUT_START_S
         else:
             estimate = max(REQUEST_TIMEOUT_MIN_S, self._mean_s + 4 * self._deviation_s)
-        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0**self.timeouts)
+        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0 ** max(0, self.timeouts - 1))
 
-    def answered(self, *, datagrams: int, gaps: int, whole: bool) -> None:
-        """An answer is over. gaps: intervals in it that did not come; whole: its last datagram did."""
+    def answered(self, *, datagrams: int, lost: int) -> None:
+        """An answer is over, of which so many datagrams came and so many did not."""
         self.timeouts = 0
-        if whole and gaps == 0:
+        share = lost / max(1, datagrams + lost)
+        if share < 0.1:
             self.budget = min(ANSWER_BUDGET_MAX, self.budget + max(PULL_BUDGET_MIN, self.budget // 2))
-        # Some loss is the link's own and does not shrink with what we ask; much of it is a queue that overflows.
-        elif gaps * 8 > datagrams or not whole:
+        elif share > 0.5:
             self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
+        # Some loss is the link's own and does not shrink with what we ask, so it may cost the growth only.
+        elif share > 0.2 and self.budget > PULL_BUDGET_START:
+            self.budget = max(PULL_BUDGET_START, self.budget * 3 // 4)
 
     def timed_out(self) -> None:
         self.timeouts += 1
-        self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
+        # One silence is as likely a request that was lost as an answer that was too much.
+        if self.timeouts > 1:
+            self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
 
 
 class Backlog:

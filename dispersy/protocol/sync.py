@@ -21,6 +21,7 @@ from dispersy.constants import (
     AUDIT_INTERVAL_S,
     BACK_OFF_MAX_S,
     BACK_OFF_START_S,
+    LONE_TIMEOUTS_MAX,
     PULL_SOURCE_LIFETIME_S,
     PULL_SOURCES_MAX,
     REPAIRS_MAX,
@@ -42,6 +43,8 @@ from dispersy.protocol.transfer import Range, Transfer, error_rate_for, filter_c
 
 TIP, NEWEST, EVERYTHING = 1, 2, 3
 """The stages of a transfer."""
+FRUITLESS_MAX = 3
+"""Transfers without fruit after which equal conditions are taken to give none again, for BACK_OFF_MAX_S."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,7 @@ class Puller:
             if summary is not None:
                 pull.source.summary = summary
                 pull.source.heard_at = now
-            self._end_answer(pull, now, whole=True)
+            self._end_answer(pull, now)
             self._proceed(now)
 
     def receive_audit(self, source: Address, audit: Audit, now: float) -> None:
@@ -297,19 +300,23 @@ class Puller:
                 pull.transfer.add(part)
                 self.counts["repairs"] += 1
                 return pull
-        ready = [
-            (source.summary.count, source.heard_at, address)
-            for address, source in self._sources.items()
-            if (begins_at := self._begins_at(source, ours)) is not None and now >= begins_at
-        ]
+        ready = self._ready(now)
         if not ready:
             return None
-        _, _, address = max(ready)
-        source = self._sources[address]
+        _, _, address, source = max(ready, key=lambda each: each[:2])
         source.began_at = now
         pull = _Pull(address, source, ours)
         self._reach_back(pull)
         return pull
+
+    def _ready(self, now: float) -> list[tuple[int, float, Address, _Source]]:
+        """Who may be pulled from now: (messages it has, when it was heard, address, source)."""
+        ours = self._holdings.summary()
+        return [
+            (source.summary.count, source.heard_at, address, source)
+            for address, source in self._sources.items()
+            if (begins_at := self._begins_at(source, ours)) is not None and now >= begins_at
+        ]
 
     # One transfer.
 
@@ -352,21 +359,23 @@ class Puller:
         self.counts["filters"] += bool(request.hash_count)
         self._send((pull.address, request))
 
-    def _end_answer(self, pull: _Pull, now: float, *, whole: bool) -> None:
-        gaps, progress = pull.transfer.end_answer()
-        pull.source.pace.answered(datagrams=pull.transfer.datagrams, gaps=gaps, whole=whole)
+    def _end_answer(self, pull: _Pull, now: float) -> None:
+        lost, progress = pull.transfer.end_answer()
+        pull.source.pace.answered(datagrams=pull.transfer.datagrams, lost=lost)
         if not progress:
             self._give_up(pull, now)
 
     def _time_out(self, pull: _Pull, now: float) -> None:
         self.counts["timeouts"] += 1
         if pull.transfer.datagrams:
-            self._end_answer(pull, now, whole=False)
+            self._end_answer(pull, now)
             return
         pull.transfer.end_answer()
-        pull.source.pace.timed_out()
-        if pull.source.pace.timeouts >= REQUEST_TIMEOUTS_MAX:
-            pull.source.pace.timeouts = 0
+        pace = pull.source.pace
+        pace.timed_out()
+        others_wait = any(source is not pull.source for _, _, _, source in self._ready(now))
+        if pace.timeouts >= (REQUEST_TIMEOUTS_MAX if others_wait else LONE_TIMEOUTS_MAX):
+            pace.timeouts = 0
             self._give_up(pull, now)
 
     def _is_settled(self, pull: _Pull, now: float) -> bool:
@@ -401,7 +410,8 @@ class Puller:
             source.fruitless = 0
             self._pull = None
             return
-        if pull.floor == ORDER_LOW:
+        # Once may be a filter's wrong positive.
+        if pull.floor == ORDER_LOW and source.fruitless >= FRUITLESS_MAX:
             source.seen = (source.summary, ours)
         self._give_up(pull, now)
 
@@ -425,7 +435,9 @@ class Puller:
 
     def _error_rate(self, source: _Source) -> float:
         held = self._holdings.summary().count
-        return error_rate_for(held=held, missing=source.summary.count - held)
+        missing = source.summary.count - held
+        # Where it holds no more than we do, nothing says how much of it we lack.
+        return error_rate_for(held=held, missing=missing if missing > 0 else 1 + held // 4)
 
     def _send(self, asked: tuple[Address, SyncRequest | AuditRequest | RequestMissing] | None) -> None:
         if asked is not None:

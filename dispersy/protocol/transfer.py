@@ -117,6 +117,7 @@ class Transfer:
         self._covered: list[Range] = []
         self._stop: OrderKey | None = None
         self._count = 0
+        self._budget = 0
         self._empty_answers = 0
         self._late: OrderedDict[int, Range] = OrderedDict()
 
@@ -170,6 +171,7 @@ class Transfer:
         self._covered = []
         self._stop = None
         self._count = 0
+        self._budget = budget
         return request
 
     def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> bool:
@@ -199,14 +201,15 @@ class Transfer:
     def end_answer(self) -> tuple[int, bool]:
         """The answer is over, because its last datagram is here or nothing came for too long.
 
-        returns   how many gaps it has, and whether it got us anywhere (else all of it is asked again)
+        returns   how many datagrams seem lost, and whether it got us anywhere (else all of it is asked again)
         """
         assert self._asked is not None
         low, high = self._asked
         stop = max((end for _, end in self._covered), default=low) if self._stop is None else self._stop
         stop = max(low, stop)
         gaps = gaps_between(low, stop, self._covered) if stop > low else []
-        gap_count = len(gaps)
+        # Several in a row make one gap; but an answer that did not reach the end has used its budget up.
+        lost = len(gaps) if stop == high else max(len(gaps), self._budget - self.datagrams)
         self._late[self.number] = self._asked
         if len(self._late) > LATE_REQUESTS_MAX:
             self._late.popitem(last=False)
@@ -219,7 +222,7 @@ class Transfer:
             else:
                 self._todo.appendleft((stop, high))
         self._gaps = sorted(self._gaps + gaps)[:PULL_GAPS_MAX]
-        return gap_count, stop > low and self._empty_answers < EMPTY_ANSWERS_MAX
+        return lost, stop > low and self._empty_answers < EMPTY_ANSWERS_MAX
 
 
 def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:
