@@ -1,11 +1,13 @@
 """The newest of every lane, kept on disk without a write per message.
 
-Heads that follow from the messages in the log are written with a run, and after it the log tells them. What
-was put by hand (an irregular mark, or what the log does not tell) is written with the next commit.
+Heads that rose with the messages in the log are written with a run, and behind it the log tells them. What
+the log does not tell is written with the commit that brought it: irregular marks, their end, and heads that
+were lowered because messages of theirs are no longer live.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import lmdb
@@ -13,49 +15,54 @@ import lmdb
 from dispersy.ext.table import Heads
 from dispersy.storage.layout import HEAD, HEAD_KEY
 
+Lane = tuple[int, bytes, int]
+"""community number, author, kind"""
 
-class StoredHeads(Heads):
-    """Heads that remember which lanes were put by hand since they were last written."""
+
+class StoredHeads:
+    """The writer's heads and which of them the disk does not know yet."""
 
     def __init__(self) -> None:
-        self._put_by_hand: set[tuple[int, bytes, int]] = set()
+        self.heads = Heads()
+        self._unwritten: dict[Lane, tuple[int, int, bool]] = {}
+        self._irregular: set[Lane] = set()
 
-    def put(
-        self, community: int, author: bytes, kind: int, sequence: int, global_time: int, irregular: bool
-    ) -> None:
-        super().put(community, author, kind, sequence, global_time, irregular)
-        self._put_by_hand.add((community, author, kind))
-
-    def write(self, txn: lmdb.Transaction[bytes], database: Any, *, everything: bool) -> None:
-        """Write what was put by hand, and with `everything` all that changed."""
-        lanes = sorted(self._put_by_hand)
-        rows = [(*lane, *head) for lane in lanes if (head := self.get(*lane)) is not None]
-        if everything:
-            rows = self.changed()
-        cursor = txn.cursor(database)
-        cursor.putmulti(
-            (HEAD_KEY.pack(community, author, kind), HEAD.pack(sequence, global_time, irregular))
-            for community, author, kind, sequence, global_time, irregular in rows
-        )
-
-    def written(self) -> None:
-        """The transaction of write() is durable."""
-        self._put_by_hand.clear()
-
-    def open(
+    def write(
         self,
         txn: lmdb.Transaction[bytes],
         database: Any,
-        replayed: dict[tuple[int, bytes, int], tuple[int, int]],
+        *,
+        lowered: AbstractSet[Lane],
+        everything: bool,
+    ) -> None:
+        """Write what the log does not tell, with `everything` all that changed. If `txn` fails: open() again."""
+        changed = {row[:3]: row[3:] for row in self.heads.changed()}
+        chosen = [
+            lane for lane, head in changed.items() if head[2] or lane in self._irregular or lane in lowered
+        ]
+        self._irregular.update(lane for lane in chosen if changed[lane][2])
+        self._unwritten |= changed
+        if everything:
+            chosen = sorted(self._unwritten)
+        rows = ((HEAD_KEY.pack(*lane), HEAD.pack(*self._unwritten[lane])) for lane in chosen)
+        txn.cursor(database).putmulti(rows)
+        if everything:
+            self._unwritten.clear()
+
+    def open(
+        self, txn: lmdb.Transaction[bytes], database: Any, replayed: dict[Lane, tuple[int, int]]
     ) -> None:
         """Read them, raised to what the log behind the last run tells: (sequence, global time) by lane."""
-        self.clear()
-        self._put_by_hand.clear()
+        self.heads.clear()
+        self._unwritten.clear()
+        self._irregular.clear()
         for key, value in txn.cursor(database):
             community, author, kind = HEAD_KEY.unpack(key)
             sequence, global_time, irregular = HEAD.unpack(value)
-            super().put(community, author, kind, sequence, global_time, bool(irregular))
+            self.heads.put(community, author, kind, sequence, global_time, bool(irregular))
+            if irregular:
+                self._irregular.add((community, author, kind))
+        self.heads.changed()
         for lane, (sequence, global_time) in replayed.items():
-            stored = self.get(*lane) or (0, 0, False)
-            super().put(*lane, max(stored[0], sequence), max(stored[1], global_time), stored[2])
-        self.changed()
+            stored = self.heads.get(*lane) or (0, 0, False)
+            self.heads.put(*lane, max(stored[0], sequence), max(stored[1], global_time), stored[2])

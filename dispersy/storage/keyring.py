@@ -46,7 +46,8 @@ class Keyring:
     """The keys in `folder` (made with mode 0700 when it is not there).
 
     passphrase    encrypts the keys that are made, and opens those that are encrypted
-    raises        UsageError for what the owner can put right, StorageError for what cannot be read, naming the file
+    raises        UsageError for what the owner can put right, StorageError for what cannot be read
+                  (both name the file)
     """
 
     def __init__(self, folder: str | Path, *, passphrase: bytes | None = None) -> None:
@@ -104,7 +105,7 @@ class Keyring:
             raise UsageError(
                 f"{name!r} is no key name",
                 code="key-name",
-                hint=f"printable characters without '/', not starting with '.', at most {NAME_BYTES_MAX} bytes",
+                hint=f"at most {NAME_BYTES_MAX} bytes, printable, without '/', not starting with '.'",
             )
         return self._folder / (name + SUFFIX)
 

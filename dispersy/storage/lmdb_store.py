@@ -31,7 +31,7 @@ from dispersy.storage.environment import (
     errors_named,
     open_environment,
 )
-from dispersy.storage.heads import StoredHeads
+from dispersy.storage.heads import Lane, StoredHeads
 from dispersy.storage.index import Index
 from dispersy.storage.layout import (
     COMMUNITY,
@@ -83,6 +83,8 @@ class _Changes:
     added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
     """(packed lane hashes, message_records, cursors)"""
     runs: list[int] | None = None
+    lowered: set[Lane] = field(default_factory=set)
+    """Lanes that lost live messages."""
 
 
 class LmdbStore(LmdbReader):
@@ -116,7 +118,8 @@ class LmdbStore(LmdbReader):
         self._sum_modulus = 1 << sum_bits
         self._run_records = run_records
         self._index = Index(self._databases.runs)
-        self.heads = self._stored_heads = StoredHeads()
+        self._stored_heads = StoredHeads()
+        self.heads = self._stored_heads.heads
         self.clear_dead_readers()
         self.reload()
 
@@ -137,9 +140,9 @@ class LmdbStore(LmdbReader):
             self._stored_heads.open(txn, self._databases.heads, self._replay(txn))
         self._reload_needed = False
 
-    def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[tuple[int, bytes, int], tuple[int, int]]:
+    def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[Lane, tuple[int, int]]:
         """Fill the index's tail from the log behind the last run; newest (sequence, global time) by lane."""
-        newest: dict[tuple[int, bytes, int], tuple[int, int]] = {}
+        newest: dict[Lane, tuple[int, int]] = {}
         records, cursors, hashes = [], [], []
         cursor = txn.cursor(self._databases.log)
         found = cursor.set_range(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))
@@ -178,7 +181,6 @@ class LmdbStore(LmdbReader):
     def _take_over(self, changes: _Changes) -> None:
         self._next = changes.next_cursor
         self._states |= changes.states
-        self._stored_heads.written()
         if changes.runs is not None:
             self._index.committed_run(changes.runs)
         for added in changes.added:
@@ -215,7 +217,7 @@ class LmdbStore(LmdbReader):
             # Of what was durable before; this batch begins the next tail.
             changes.runs = self._index.write_run(txn)
             txn.put(META_INDEXED, CURSOR.pack(self._next), db=databases.meta)
-        self._stored_heads.write(txn, databases.heads, everything=is_run_due)
+        self._stored_heads.write(txn, databases.heads, lowered=changes.lowered, everything=is_run_due)
 
     def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: _Changes) -> None:
         records, arena = block.records, block.arena
@@ -290,11 +292,13 @@ class LmdbStore(LmdbReader):
             unlive = _with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
             txn.put(CURSOR.pack(cursor), unlive, db=self._databases.log)
             community_bytes, message_id = entry[1:5], entry[ID_OFFSET:MESSAGE_OFFSET]
-            _, _, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
+            kind, author, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
             order_key = community_bytes + CURSOR.pack(global_time) + message_id
             is_removed = txn.delete(order_key, db=self._databases.order)
             assert is_removed, "a message that is not live was made so again"
-            removed.setdefault(COMMUNITY.unpack(community_bytes)[0], []).append(message_id)
+            community = COMMUNITY.unpack(community_bytes)[0]
+            removed.setdefault(community, []).append(message_id)
+            changes.lowered.add((community, author, kind))
         for community, ids in removed.items():
             state = self._state_of(community, changes)
             summary = state.summary

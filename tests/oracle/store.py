@@ -1,0 +1,200 @@
+"""The store as plain lists and dicts that are searched from end to end, and messages to fill stores with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+
+from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.summary import Summary
+from dispersy.storage.store import (
+    Batch,
+    CommunityRecord,
+    CommunityState,
+    EntryType,
+    LogEntry,
+    MessageBlock,
+    RequestRecord,
+    SlotEntry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A well-formed message, unsigned: no store looks at signatures."""
+
+    author: bytes
+    kind: int
+    global_time: int
+    sequence: int
+    payload_count: int = 1
+    salt: int = 0
+    size: int = 0
+    """at least this many bytes"""
+
+    @property
+    def message(self) -> bytes:
+        previous = bytes(32) if self.kind < 64 else b""
+        header = bytes([self.kind, 0]) + self.author + _uvarint(self.global_time) + _uvarint(self.sequence)
+        message = header + previous + bytes([self.payload_count]) + self.salt.to_bytes(8, "big")
+        return message.ljust(self.size, b"\0")
+
+    @property
+    def message_id(self) -> bytes:
+        return sha256(self.message).digest()
+
+
+def block(
+    community: int, samples: Sequence[Sample], *, marks: bytes = b"", arrival_ms: int = 1_700_000_000_000
+) -> MessageBlock:
+    """Samples as verified messages come to the writer; marks default to none."""
+    records, arena = bytearray(), bytearray(b"before")
+    for sample in samples:
+        message = sample.message
+        records += MESSAGE.pack(
+            len(arena),
+            len(message),
+            sample.global_time,
+            sample.sequence,
+            0,
+            sample.kind,
+            0,
+            sample.payload_count,
+            1,
+            0,
+            0,
+            sample.message_id,
+            bytes(32),
+        )
+        arena += message
+    return MessageBlock(community, bytes(records), bytes(arena), marks or bytes(len(samples)), arrival_ms)
+
+
+@dataclass(slots=True)
+class Stored:
+    """A message of the model."""
+
+    community: int
+    sample: Sample
+    cursor: int
+    is_live: bool = True
+
+    @property
+    def key(self) -> bytes:
+        return self.sample.global_time.to_bytes(8, "big") + self.sample.message_id
+
+    @property
+    def slot_entry(self) -> SlotEntry:
+        return SlotEntry(self.sample.sequence, self.sample.global_time, self.sample.message_id, self.cursor)
+
+
+class Model:
+    """What a store has to answer. `add` must be given the samples of the batch's blocks, block by block."""
+
+    def __init__(self, *, sum_bits: int) -> None:
+        self.sum_bits = sum_bits
+        self.records: dict[int, CommunityRecord] = {}
+        self.clocks: dict[int, int] = {}
+        self.stored: list[Stored] = []
+        self.entries: list[LogEntry] = []
+        self.requests: list[RequestRecord] = []
+        self.next_cursor = 1
+
+    def commit(self, batch: Batch, samples: Sequence[Sequence[Sample]]) -> tuple[int, int]:
+        first = self.next_cursor
+        for record in batch.communities:
+            self.records[record.number] = record
+        for messages, group in zip(batch.blocks, samples, strict=True):
+            for sample, marks in zip(group, messages.marks, strict=True):
+                self._add(messages, sample, marks)
+        self.requests += batch.requests
+        for cursor, marks in batch.marks:
+            self._mark(cursor, marks)
+        for stored in self.stored:
+            if stored.cursor in batch.unlive:
+                stored.is_live = False
+        for event in batch.events:
+            self.entries.append(
+                LogEntry(
+                    self.next_cursor,
+                    event.type,
+                    event.community,
+                    event.message_id,
+                    0,
+                    0,
+                    b"",
+                    event.message_cursor,
+                    event.reason,
+                )
+            )
+            self.next_cursor += 1
+        self.clocks |= batch.clocks
+        return first, self.next_cursor - 1
+
+    def _add(self, messages: MessageBlock, sample: Sample, marks: int) -> None:
+        cursor = self.next_cursor
+        self.stored.append(Stored(messages.community, sample, cursor))
+        self.entries.append(
+            LogEntry(
+                cursor,
+                EntryType.MESSAGE,
+                messages.community,
+                sample.message_id,
+                marks,
+                messages.arrival_ms,
+                sample.message,
+                cursor,
+                "",
+            )
+        )
+        self.next_cursor += sample.payload_count
+
+    def _mark(self, cursor: int, marks: int) -> None:
+        for index, entry in enumerate(self.entries):
+            if entry.cursor == cursor:
+                fields = {name: getattr(entry, name) for name in LogEntry.__slots__}
+                self.entries[index] = LogEntry(**{**fields, "marks": marks})
+
+    def live(self, community: int) -> list[Stored]:
+        """In order."""
+        found = [stored for stored in self.stored if stored.is_live and stored.community == community]
+        return sorted(found, key=lambda stored: stored.key)
+
+    def lane(self, community: int, author: bytes, kind: int) -> list[SlotEntry]:
+        found = [
+            stored.slot_entry
+            for stored in self.live(community)
+            if (stored.sample.author, stored.sample.kind) == (author, kind)
+        ]
+        return sorted(found, key=lambda entry: (entry.sequence, entry.message_id))
+
+    def state(self, community: int) -> CommunityState:
+        live = self.live(community)
+        key = sum_key(CommunityId(self.records[community].community_id))
+        total = sum(
+            int.from_bytes(blake2b(stored.sample.message_id, digest_size=16, key=key).digest()[:12], "big")
+            for stored in live
+        )
+        summary = Summary(
+            highest=max((stored.sample.global_time for stored in live), default=0),
+            count=len(live),
+            sum=total % (1 << self.sum_bits),
+        )
+        return CommunityState(self.clocks.get(community, 0), summary)
+
+    def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, list[int], bool]:
+        # No global time reaches 2^63, so the top is above every key without a case of its own.
+        inside = [stored for stored in self.live(community) if low <= stored.key[:24] < high]
+        keys = b"".join(stored.key for stored in inside[:limit])
+        return keys, [stored.cursor for stored in inside[:limit]], len(inside) <= limit
+
+
+def _uvarint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
