@@ -174,11 +174,11 @@ def public_key(bytes seed not None):
     return key[:KEY_SIZE]
 
 
-# (what, whether it holds, public key, signature, message), computed with plain integers on the curve. A is the
-# key of the seed 00 01 .. 1f; R = r*B with r as RFC 8032 has it for "dispersy"; the points of mixed order are
-# A and R plus the point T of order 8 that is encoded c7176a70..7a. Each S fits, so that whoever has no rule
-# against the case accepts; whether T cancels in H(R, A + T, message)*(A + T) is a matter of the message. What is
-# made of such points: Chalkias, Garillot and Nikolaenko, "Taming the many EdDSAs", 2020.
+# (what, whether it holds, public key, signature, message), computed with plain integers on the curve. A is
+# the key of the seed 00 01 .. 1f; R = r*B with r as RFC 8032 has it for "dispersy"; the points of mixed order
+# are A and R plus the point T of order 8 that is encoded c7176a70..7a. Each S fits: whoever has no rule
+# against the case accepts; whether T cancels in H(R, A + T, message)*(A + T) is a matter of the message. What
+# is made of such points: Chalkias, Garillot and Nikolaenko, "Taming the many EdDSAs", 2020.
 EDGE_CASES = (
     (
         "good signature", 1,

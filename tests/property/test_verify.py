@@ -1,4 +1,4 @@
-"""The verify kernel against plain integers, on signatures good, damaged and made to divide implementations."""
+"""The verify kernel against plain integers, on signatures good, damaged and made to divide libraries."""
 
 from __future__ import annotations
 
