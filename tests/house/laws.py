@@ -1,0 +1,197 @@
+"""The laws of the house, each a function from one source file to what breaks it: (line, what is wrong)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+
+from tests.house.sources import Source
+
+Violations = Iterator[tuple[int, str]]
+Law = Callable[[Source], Violations]
+
+FILE_LINES_MAX = 450
+KERNEL_LINES_MAX = 550
+FUNCTION_LINES_MAX = 80
+
+_OPEN = {"constants", "errors"}
+_LEAVES = _OPEN | {"address", "locations"}
+_FLOOR_1 = _OPEN | {"protocol", "ext"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "constants": set(),
+    "errors": set(),
+    "address": _OPEN,
+    "locations": _OPEN,
+    "ext": set(),
+    "protocol": _OPEN | {"ext"},
+    "storage": _FLOOR_1,
+    "bus": _FLOOR_1,
+    "client": _FLOOR_1 | _LEAVES | {"bus"},
+    "workers": _FLOOR_1 | {"storage", "bus"},
+    "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
+    "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},
+}
+"""What each room may import of ours, beside itself: downwards only, and storage and bus do not know each other."""
+
+CLOCK_AND_WORLD = {
+    "asyncio", "datetime", "lmdb", "logging", "multiprocessing", "os", "pathlib", "secrets", "select", "signal",
+    "socket", "subprocess", "threading", "time", "zmq",
+}  # fmt: skip
+"""Closed to protocol/: it does no I/O, has no clock, and is given its randomness."""
+
+
+def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import; `from a import b` gives a.b, since b may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node.lineno, "." * node.level + (f"{node.module}.{alias.name}" if node.module else alias.name)
+
+
+def imports_run_downwards(source: Source) -> Violations:
+    """cli -> service -> workers -> {storage, bus} -> protocol -> ext; errors and constants are open to all."""
+    if not source.is_product:
+        return
+    if source.room not in MAY_IMPORT:
+        yield 1, f"dispersy.{source.room} has no floor yet: give it one in tests/house/laws.py"
+        return
+    for line, name in imports_of(source.tree):
+        if name.startswith("."):
+            yield line, f"{name}: relative imports hide which floor they reach"
+        if name.split(".")[0] != "dispersy":
+            continue
+        room = (name.split(".") + ["__init__"])[1]
+        if room != source.room and room not in MAY_IMPORT[source.room]:
+            yield line, f"{source.room} may not import {name}"
+
+
+def protocol_is_pure(source: Source) -> Violations:
+    """protocol/ takes `now` and `rng` as arguments: no clock, no I/O, no randomness of its own."""
+    if source.room != "protocol":
+        return
+    for line, name in imports_of(source.tree):
+        root, _, rest = name.partition(".")
+        if root in CLOCK_AND_WORLD or (root == "random" and rest != "Random"):
+            yield line, f"protocol/ may not import {name}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Random", "open"}:
+            yield node.lineno, f"protocol/ may not call {node.func.id}()"
+
+
+def only_the_command_line_imports_its_libraries(source: Source) -> Violations:
+    """Roles and the client stay light: typer and rich belong to cli/."""
+    if source.is_product and source.room != "cli":
+        for line, name in imports_of(source.tree):
+            if name.split(".")[0] in {"typer", "rich"}:
+                yield line, f"{name} outside dispersy.cli"
+
+
+def no_bare_folders(source: Source) -> Violations:
+    """From the repository's root `import workers.x` would make a second module object."""
+    for line, name in imports_of(source.tree):
+        if name.split(".")[0] in {"ext", "workers"}:
+            yield line, f"{name}: say dispersy.{name}"
+
+
+def imports_stand_at_the_top(source: Source) -> Violations:
+    """service/process.py alone imports what its role needs, since each process pays for what it imports."""
+    if not source.is_product or str(source.path) == "dispersy/service/process.py":
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and node not in source.tree.body:
+            yield node.lineno, "an import below the top of the file"
+
+
+def no_catch_all(source: Source) -> Violations:
+    """Errors are named; our own bugs end the role, which is then restarted."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        for kind in caught:
+            if kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"}):
+                yield node.lineno, "catches everything"
+
+
+def interpreters_start_safely(source: Source) -> Violations:
+    """`python -m` would import from the folder it is started in, whatever lies there; -P keeps that folder out."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.List | ast.Tuple):
+            continue
+        words = [ast.unparse(item) for item in node.elts]
+        if "sys.executable" in words[:1] and "'-m'" in words and "'-P'" not in words[: words.index("'-m'")]:
+            yield node.lineno, "sys.executable with -m but without -P"
+
+
+def rooms_are_small(source: Source) -> Violations:
+    """A file and a function can be held in the head."""
+    lines = source.text.count("\n")
+    limit = KERNEL_LINES_MAX if source.path.suffix in {".pyx", ".pxi"} else FILE_LINES_MAX
+    if lines > limit:
+        yield limit, f"{lines} lines, at most {limit}"
+
+
+def functions_are_small(source: Source) -> Violations:
+    """As rooms_are_small(), for functions."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                yield node.lineno, f"{node.name}() has {lines} lines, at most {FUNCTION_LINES_MAX}"
+
+
+def modules_are_documented(source: Source) -> Violations:
+    """A module says what it is for, a module of tests its goal; an empty file only marks a package."""
+    if source.text.strip() and not ast.get_docstring(source.tree):
+        yield 1, "no module docstring"
+
+
+def public_things_are_documented(source: Source) -> Violations:
+    """Whoever may be called from elsewhere has a docstring."""
+    if not source.is_product:
+        return
+    for node in source.tree.body:
+        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if is_definition and not node.name.startswith("_") and not ast.get_docstring(node):
+            yield node.lineno, f"{node.name} has no docstring"
+
+
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+OF_A_MACHINE = re.compile(r"(?<![\w./-])/(work|root|home/\w+)/")
+
+
+def nothing_is_left_over(source: Source) -> Violations:
+    """No marks of unfinished work, no paths of one machine."""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        for found in (UNFINISHED.search(line), OF_A_MACHINE.search(line)):
+            if found:
+                yield number, found[0]
+
+
+def limits_of(source: Source) -> Iterator[str]:
+    """The public limits that a module defines at its top level."""
+    for node in source.tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name.endswith("_MAX") and not name.startswith("_"):
+                yield name
+
+
+PYTHON_LAWS: tuple[Law, ...] = (
+    imports_run_downwards,
+    protocol_is_pure,
+    only_the_command_line_imports_its_libraries,
+    no_bare_folders,
+    imports_stand_at_the_top,
+    no_catch_all,
+    interpreters_start_safely,
+    functions_are_small,
+    modules_are_documented,
+    public_things_are_documented,
+)
+TEXT_LAWS: tuple[Law, ...] = (rooms_are_small, nothing_is_left_over)
