@@ -229,19 +229,21 @@ class Client:
         numeric = [str(found) for peer in peers for found in resolve_address(parse_address(peer))]
         return self.request("join", community=community, name=name, peers=numeric)
 
-    def status(self) -> dict[str, Any]:
-        """How the node is, see docs/interface.md."""
-        return self.request("status")
+    def status(self, *, brief: bool = False) -> dict[str, Any]:
+        """How the node is, see docs/interface.md; brief: without its processes."""
+        return self.request("status", brief=brief)
 
     def peers(self, community: str = "") -> list[dict[str, Any]]:
         """Neighbours, of one community or of all."""
         return list(self.request("peers", community=community)["peers"])
 
     def wait_for_ready(self, *, timeout_s: float) -> dict[str, Any]:
-        """Until every process of the node is at work; its status. UsageError `timeout`."""
-        return self._wait(
-            self.status, lambda status: bool(status["ready"]), timeout_s, "the node to be ready"
-        )
+        """Until every process of the node is at work; its brief status. UsageError `timeout`."""
+
+        def ask() -> dict[str, Any]:
+            return self.status(brief=True)
+
+        return self._wait(ask, lambda status: bool(status["ready"]), timeout_s, "the node to be ready")
 
     def wait_for_count(
         self, community: str, count: int, *, timeout_s: float, progress: Callable[[int], None] | None = None

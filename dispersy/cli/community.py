@@ -46,7 +46,7 @@ def create(
     payload = _read_definition(definition) if definition is not None else b""
     with Client(home) as client:
         made = client.create(name, payload)
-        invite = _invite(made["community_id"], client.status())
+        invite = _invite(made["community_id"], client.status(brief=True))
     if json:
         show_json({**_without_frame(made), "invite": str(invite)})
         return
@@ -114,7 +114,7 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
     with Client(home) as client:
         found = client.request("count", community=community)["community"]
         entry = next(each for each in client.communities() if each["community"] == found)
-        invite = _invite(found, client.status())
+        invite = _invite(found, client.status(brief=True))
     if json:
         show_json({**entry, "invite": str(invite)})
         return

@@ -120,7 +120,7 @@ def _await_start(nodes: list[Node]) -> None:
                 if time.monotonic() > limit:
                     raise _failed(node, f"node {node.number} was not ready within {START_LIMIT_S:.0f} s")
                 try:
-                    node.status = node.client.status()
+                    node.status = node.client.status(brief=True)
                 except UsageError as error:
                     if error.code != "not-running":
                         raise

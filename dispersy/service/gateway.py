@@ -127,7 +127,7 @@ class GatewayRole:
                 self._follows.pop((client, request.id), None)
                 self._answer(client, request.id, {})
             case requests.Status():
-                self._answer(client, request.id, self._overview.status(self._reader))
+                self._answer(client, request.id, self._overview.status(self._reader, brief=request.brief))
             case requests.Follow():
                 self._follow(client, request)
             case requests.Publish() | requests.PublishMany():

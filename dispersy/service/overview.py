@@ -19,6 +19,8 @@ from dispersy.service.requests import INTERFACE_VERSION
 from dispersy.service.status import Reports
 from dispersy.storage.store import CommunityRecord, StoreReader
 
+_VERSION = version("dispersy")
+
 
 class Overview:
     """Puts together what the store, the directory and the roles' reports say."""
@@ -28,7 +30,7 @@ class Overview:
         self._reports = reports
         self._directory = directory
 
-    def status(self, reader: StoreReader | None) -> dict[str, Any]:
+    def status(self, reader: StoreReader | None, *, brief: bool) -> dict[str, Any]:
         """The whole node. `ready` is true when every kind of role has reported."""
         network = self._reports.of("network")
         listen = network.get("listen", "")
@@ -37,7 +39,7 @@ class Overview:
         return {
             "ready": ready,
             "versions": {
-                "dispersy": version("dispersy"),
+                "dispersy": _VERSION,
                 "interface": INTERFACE_VERSION,
                 "wire": 3,
                 "python": platform.python_version(),
@@ -49,7 +51,7 @@ class Overview:
             "addresses": self._addresses(listen, heard_as),
             "last_cursor": reader.last_cursor() if reader is not None else 0,
             "communities": self.communities(reader) if reader is not None else [],
-            "processes": self._reports.processes(),
+            "processes": [] if brief else self._reports.processes(),
         }
 
     def communities(self, reader: StoreReader) -> list[dict[str, Any]]:
@@ -57,12 +59,18 @@ class Overview:
         return [self._community(reader, record) for record in self._directory.records()]
 
     def count(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
-        """How many messages are live, and the community's clock."""
+        """How many messages are live, and the community's clock.
+
+        live counts Dispersy's own too, as summaries do; count is what applications have published.
+        """
         state = reader.state(record.number)
+        # The definition is the one message of Dispersy's own that this version publishes, once.
+        own = 1 if record.definition else 0
         return {
             "community": record.community_id,
             "name": self._directory.name(record),
-            "count": state.summary.count,
+            "count": max(0, state.summary.count - own),
+            "live": state.summary.count,
             "clock": state.clock,
         }
 

@@ -91,7 +91,9 @@ class Join(Request, tag="join"):
 
 
 class Status(Request, tag="status"):
-    """How the node is."""
+    """How the node is; brief leaves out the processes, whose memory is dear to ask for."""
+
+    brief: bool = False
 
 
 class Peers(Request, tag="peers"):

@@ -169,7 +169,9 @@ class Supervisor:
             self._question.close()
             self._question = None
         else:
-            send_or_drop(self._question, [msgspec.msgpack.encode({"v": 1, "id": 0, "op": "status"})])
+            send_or_drop(
+                self._question, [msgspec.msgpack.encode({"v": 1, "id": 0, "op": "status", "brief": True})]
+            )
 
     def _end_all(self) -> None:
         """SIGTERM to all, SIGKILL to those that are not gone in time."""

@@ -67,7 +67,7 @@ def test_what_is_wrong_is_named(text: str, parts: list[str]) -> None:
 
 def test_an_unreadable_config_names_the_file(tmp_path: Path) -> None:
     """A disk's fault is no usage error."""
-    with pytest.raises(StorageError, match="missing.toml"):
+    with pytest.raises(StorageError, match=r"missing\.toml"):
         read_config(tmp_path / "missing.toml")
 
 

@@ -1,4 +1,4 @@
-"""Goal: every request gets its answer and every follow its stream, whatever clients send; the writer is a fake."""
+"""Goal: every request gets its answer, every follow its stream, whatever clients send; the writer is a fake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dispersy.bus.frames import COMMIT, CommitNote, encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client, Event, new_request_id
-from dispersy.errors import UsageError
+from dispersy.errors import DispersyError, UsageError
 from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.marks import HIDDEN_BY_ORDER
 from dispersy.service.gateway import GatewayRole
@@ -60,7 +60,8 @@ class House:
             payload = encode_definition(default_definition(name))
             definition = encode_message(0, 0, AUTHOR, b"", 1, 1, bytes(32), b"", [payload]) + bytes(64)
         record = CommunityRecord(number, community_id, name, AUTHOR, definition)
-        self.commit(Batch(communities=[record]))
+        blocks = [self._block(number, community_id, [definition])] if defined else []
+        self.commit(Batch(communities=[record], blocks=blocks))
 
     def publish(self, number: int, *groups: list[bytes], marks: int = 0) -> int:
         """Store messages as the writer would; the first cursor."""
@@ -69,11 +70,13 @@ class House:
             self.sequence += 1
             unsigned = encode_message(64, 0, AUTHOR, b"", self.sequence, self.sequence, b"", b"", payloads)
             messages.append(unsigned + bytes(64))
+        return self.commit(Batch(blocks=[self._block(number, CHAT, messages, marks)]))
+
+    def _block(self, number: int, community_id: bytes, messages: list[bytes], marks: int = 0) -> MessageBlock:
         ((_, area),) = pack(messages, 1 << 20)
         records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
-        identify_many(records, area, CHAT)
-        block = MessageBlock(number, bytes(records), area, bytes([marks]) * len(messages), 1_000)
-        return self.commit(Batch(blocks=[block]))
+        identify_many(records, area, community_id)
+        return MessageBlock(number, bytes(records), area, bytes([marks]) * len(messages), 1_000)
 
     def commit(self, batch: Batch) -> int:
         first, last = self.store.commit(batch)
@@ -90,13 +93,13 @@ class House:
 
     def play(self, scene: Callable[[], None]) -> None:
         """Run the gateway here and the scene beside it, until the scene ends."""
-        failures: list[BaseException] = []
+        failures: list[Exception] = []
         loop = Loop()
 
         def act() -> None:
             try:
                 scene()
-            except BaseException as failure:
+            except (AssertionError, DispersyError, zmq.ZMQError, LookupError, TypeError) as failure:
                 failures.append(failure)
             finally:
                 loop.stop()

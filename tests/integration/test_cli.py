@@ -1,0 +1,111 @@
+"""Goal: a person gets from nothing to a conversation with the commands that `dispersy --help` shows."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.integration.node import Node, run_command
+
+MakeNode = Callable[..., Node]
+
+
+def test_from_create_to_a_conversation(make_node: MakeNode) -> None:
+    """create, show, join by the printed invite, publish a text and a file, subscribe, count."""
+    first, second = make_node("a"), make_node("b")
+    first.start().close()
+    second.start().close()
+    made = first.command("community", "create", "chat")
+    assert made.returncode == 0, made.stderr
+    assert "dispersy community join 'dispersy:" in made.stdout
+    invite = json.loads(first.command("community", "show", "chat", "--json").stdout)["invite"]
+    assert invite in made.stdout
+    joined = second.command("community", "join", invite)
+    assert joined.returncode == 0, joined.stderr
+    assert "kinds: text" in joined.stdout
+    assert first.command("publish", "chat", "hello\x1b[2J").returncode == 0
+    lines = "".join(f"line {number}\n" for number in range(1500))
+    told = first.command("publish", "chat", "--file", "-", input_text=lines)
+    assert (told.returncode, told.stdout) == (0, "published 1500 messages\n")
+    with second.client() as client:
+        client.wait_for_count("chat", 1501, timeout_s=60.0)
+    assert second.command("count", "chat").stdout == "1501\n"
+    assert json.loads(second.command("count", "chat", "--json").stdout)["count"] == 1501
+    seen = _subscribe(second, "--json", until=1501)
+    assert [json.loads(line)["text"] for line in seen][1:] == [f"line {number}" for number in range(1500)]
+    # A peer's bytes must not reach the terminal as commands.
+    assert _subscribe(second, until=1)[0].endswith("hello\\x1b[2J")
+    assert json.loads(first.command("peers", "chat", "--json").stdout)
+    assert json.loads(first.command("status", "--json").stdout)["ready"]
+    assert "worker-0" in first.command("status").stdout
+    assert "chat" in first.command("community", "list").stdout
+
+
+def _subscribe(node: Node, *options: str, until: int) -> list[str]:
+    """The first lines of a subscription, ended as Ctrl-C does, which must be no error."""
+    command = [sys.executable, "-m", "dispersy.cli", "subscribe", "chat", "--home", str(node.home), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=node.environment)
+    assert process.stdout is not None
+    lines = [process.stdout.readline().rstrip("\n") for _ in range(until)]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    return lines
+
+
+def test_a_long_line_is_named_and_nothing_is_published(make_node: MakeNode, tmp_path: Path) -> None:
+    """The number of the line, its size and the limit, before anything is sent."""
+    node = make_node("a")
+    node.start().close()
+    assert node.command("community", "create", "chat").returncode == 0
+    file = tmp_path / "lines.txt"
+    file.write_bytes(b"fine\n" * 40 + b"x" * 1000 + b"\n")
+    refused = node.command("publish", "chat", "--file", str(file))
+    assert refused.returncode == 1 or refused.returncode == 2
+    for part in ("line 41", "1000", "970"):
+        assert part in refused.stderr
+    file.write_bytes(b"fine\n\xff\n")
+    refused = node.command("publish", "chat", "--file", str(file))
+    assert "line 2" in refused.stderr
+    assert "UTF-8" in refused.stderr
+    assert node.command("count", "chat").stdout == "0\n"
+
+
+def test_a_second_run_and_a_taken_port_are_explained(make_node: MakeNode, short_folder: Path) -> None:
+    """One or two lines that say what to do, no traceback."""
+    node = make_node("a")
+    with node.start() as client:
+        listen = client.status()["listen"]
+    again = node.command("run")
+    assert again.returncode == 1
+    assert "is running on" in again.stderr
+    other = run_command(["run", "--home", str(short_folder / "b"), "--listen", listen], node.environment)
+    assert other.returncode == 1
+    assert "taken" in other.stderr
+    assert "dispersy run --listen" in other.stderr
+    assert len(again.stderr.splitlines()) <= 2
+    assert len(other.stderr.splitlines()) <= 2
+
+
+def test_a_wrong_config_is_explained(make_node: MakeNode, short_folder: Path) -> None:
+    """File, line and key are in the message; the status is that of a wrong request."""
+    (short_folder / "a").mkdir()
+    (short_folder / "a" / "config.toml").write_text("workers = 1\nport = 6421\n")
+    refused = make_node("a").command("run")
+    assert refused.returncode == 2
+    assert "config.toml:2: port" in refused.stderr
+
+
+def test_the_demonstration_counts_every_message(short_folder: Path) -> None:
+    """It ends with 0 only when each node holds everything, and leaves nothing behind."""
+    done = run_command(["demo", "--nodes", "2", "--messages", "1000"], limit_s=120.0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line[:1] in ("1", "2")]
+    assert [row[0] for row in rows] == ["1", "2"]
+    assert all("1000" in row for row in rows)
+    assert "$ dispersy run --home" in done.stdout
+    assert not [path for path in Path(short_folder, "dispersy").glob("*/*") if path.is_socket()]
