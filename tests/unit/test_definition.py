@@ -342,6 +342,18 @@ def test_a_character_may_not_begin_in_one_payload_and_end_in_the_next() -> None:
     assert check_payload_groups(TEXT, []) == []
 
 
+def test_a_flag_is_a_number_on_the_wire() -> None:
+    with pytest.raises(UsageError, match="in_sequence must be a number from 0 to 1"):
+        choose("distribution", "full-sync", in_sequence=True)
+
+
+def test_texts_are_quoted_whatever_they_hold() -> None:
+    schema = "".join(map(chr, range(0x80))) + "größer"
+    kind = replace(TEXT, payload=choose("payload", "messagepack", schema=schema))
+    definition = Definition("demo", (kind,))
+    assert definition_toml.parse(definition_toml.format(definition)) == definition
+
+
 def test_everything_but_the_number_has_a_default() -> None:
     assert definition_toml.parse('name = "demo"\n[kinds.text]\nnumber = 64') == DEFAULT
 
