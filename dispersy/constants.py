@@ -1,4 +1,4 @@
-"""The limits of every queue, table, loop and retry, in one place, each with why; asserted against each other."""
+"""The limits of every queue, table, loop and retry in one place, each with why; asserted against each other."""
 
 DATAGRAM_SIZE_MAX = 1232
 """Fits IPv6's smallest MTU of 1,280 bytes with its headers."""
@@ -83,7 +83,7 @@ PULL_GAPS_MAX = 1_024
 BACK_OFF_START_S = 0.25
 BACK_OFF_MAX_S = 30.0
 TRANSFER_INTERVAL_S = 0.05
-"""Between two transfers from one source: a neighbour that has something new all the time is still not alone."""
+"""Between two transfers from one source: one that has something new all the time is still not alone."""
 SETTLE_S = 0.1
 """How long we wait for a commit that shows what arrived, when all of it is said to be dealt with."""
 TIP_SIZE = 64

@@ -1,8 +1,10 @@
-"""The answering side of synchronisation: everything it needs is in the request, nothing is kept between requests.
+"""The answering side of synchronisation: everything it needs is in the request, nothing is kept between
+requests.
 
-An answer is a run of messages datagrams, each of which states the interval of order keys that it covers: what we
-hold in it and the filter lacks is in that datagram. The intervals follow one another without a gap from the
-request's low to where the answer stopped, so the asker sees from them alone what was lost on the way.
+An answer is a run of messages datagrams, each of which states the interval of order keys that it covers:
+what we hold in it and the filter lacks is in that datagram. The intervals follow one another without a gap
+from the request's low to where the answer stopped, so the asker sees from them alone what was lost on the
+way.
 """
 
 from __future__ import annotations
@@ -13,7 +15,14 @@ from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, FRAMES_SIZE_M
 from dispersy.errors import WireError
 from dispersy.ext import digest, wire
 from dispersy.ext.bloom import BloomFilter
-from dispersy.protocol.frames import Audit, AuditRequest, MessagesHeader, MissingLast, RequestMissing, SyncRequest
+from dispersy.protocol.frames import (
+    Audit,
+    AuditRequest,
+    MessagesHeader,
+    MissingLast,
+    RequestMissing,
+    SyncRequest,
+)
 from dispersy.protocol.holdings import (
     ID_SIZE,
     KEY_SIZE,
@@ -60,7 +69,8 @@ class Answer:
                 raise WireError("filter-full")
         self._low = request.low
         self._budget = request.budget
-        # Scanned up to _scanned_to; _wanted are still to be read, _read still to be packed, _packed to be sent.
+        # Scanned up to _scanned_to; _wanted are still to be read, _read still to be packed, _packed to be
+        # sent.
         self._scanned_to = request.low
         self._scan_count = 0
         self._scan_over = False
@@ -95,7 +105,7 @@ class Answer:
         return header.encode() + area
 
     def _pack_more(self) -> None:
-        """Read on until a datagram is full or nothing is left; its interval ends where the next one begins."""
+        """Read on until a datagram is full or nothing is left; an interval ends where the next begins."""
         while not self._wanted and not self._scan_over:
             self._scan_more()
         batch = [self._wanted.popleft() for _ in range(min(READ_CHUNK, len(self._wanted)))]
@@ -133,7 +143,7 @@ class Answer:
 
 
 def answer_audit(request: AuditRequest, holdings: Holdings) -> Audit:
-    """Count and sum of what we hold in the range; a range of more than SCAN_MAX counts one more than was summed."""
+    """Count and sum of what we hold in the range; beyond SCAN_MAX one more is counted than was summed."""
     keys, _, complete = holdings.scan(request.low, request.high, SCAN_MAX)
     count = len(keys) // KEY_SIZE
     total = digest.sum_many(ids_of(keys), request.key) if count else 0
@@ -143,7 +153,7 @@ def answer_audit(request: AuditRequest, holdings: Holdings) -> Audit:
 def answer_missing(request: RequestMissing, definition: bytes) -> list[bytes]:
     """Bodies of the messages frames that answer; none where we know of nothing to give.
 
-    definition   the newest definition message held, b"" while unknown: the only thing asked for by name so far
+    definition   the newest definition message held, b"" while unknown; nothing else is asked for by name
     """
     wanted = request.wanted
     if not definition or not isinstance(wanted, MissingLast) or wanted.kind != ControlKind.DEFINITION:

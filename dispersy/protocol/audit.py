@@ -1,9 +1,9 @@
 """The audit: what makes sure that equal summaries mean equal sets in the end.
 
-The key of the summary's sum is public, so anybody can make sets of messages whose count and sum are equal. An audit
-therefore compares count and sum of each part of the live set under a key that the asker draws at that moment, and
-nobody can have aimed at. A part that differs is pulled as any difference is, although the summaries are equal.
-Forged sums so delay convergence; they never stop it.
+The key of the summary's sum is public, so anybody can make sets of messages whose count and sum are equal.
+An audit therefore compares count and sum of each part of the live set under a key that the asker draws at
+that moment, and nobody can have aimed at. A part that differs is pulled as any difference is, although the
+summaries are equal. Forged sums so delay convergence; they never stop it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ class Auditor:
             return None
         asked, course.asked = course.asked, None
         self._due_at = now
-        if (audit.count, audit.sum) == course.expected or not self._holdings.summary().same_set(course.summary):
+        if (audit.count, audit.sum) == course.expected or not self._holdings.summary().same_set(
+            course.summary
+        ):
             return None
         return asked
 

@@ -7,8 +7,8 @@
     discovered  found in our own network                 since then        57.5 s
 
 A candidate is in the first category that has not lapsed, and leaves the table when all have. Walked and
-stumbled ones have proven their address and their member key: they alone are introduced to others. One member is
-one candidate: where it proves itself at a second address, it moves there.
+stumbled ones have proven their address and their member key: they alone are introduced to others. One
+member is one candidate: where it proves itself at a second address, it moves there.
 """
 
 from __future__ import annotations
@@ -235,8 +235,9 @@ class Candidates:
         return None
 
     def _make_room(self, now: float) -> None:
-        # A sixteenth at once: sorting for every newcomer would let a flood of them take the processor. Those who
-        # answered us leave last: whom we walk to, a stranger cannot choose, but anybody can stumble upon us.
+        # A sixteenth at once: sorting for every newcomer would let a flood of them take the processor.
+        # Those who answered us leave last: whom we walk to, a stranger cannot choose, but anybody can
+        # stumble upon us.
         self.expire(now)
         excess = len(self._by_address) - CANDIDATES_MAX * 15 // 16
         for candidate in sorted(self, key=lambda candidate: _usefulness(candidate, now))[: max(0, excess)]:

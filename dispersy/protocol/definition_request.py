@@ -44,7 +44,8 @@ class DefinitionRequest:
         source = next((peer for peer, knows in self._peers.items() if knows), next(iter(self._peers)))
         self._peers.move_to_end(source)
         self._asked = source
-        # Each neighbour once at the shortest wait: the datagram may be lost, the neighbour may know no more than we.
+        # Each neighbour once at the shortest wait: the datagram may be lost, the neighbour may know no more
+        # than we.
         rounds = self._attempts // len(self._peers)
         self._attempts += 1
         self._due_at = now + min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))

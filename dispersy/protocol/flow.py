@@ -1,4 +1,4 @@
-"""Pace: limits per key and second, time-outs from measured round trips, budgets from loss, and the backlog."""
+"""Pace: limits per key and second, time-outs from round trips, budgets from loss, and the backlog."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ class PerSecond(Generic[Key]):
         self._second = 0
 
     def admit(self, key: Key, now: float, *, beyond_keys_max: bool = False) -> bool:
-        """Count one more of this key; False: too many. beyond_keys_max: this key may come when the table is full."""
+        """Count one more of this key; False: too many.
+
+        beyond_keys_max    this key may come when the table is full
+        """
         second = int(now)
         if second != self._second:
             self._second = second
             self._counts = {}
         count = self._counts.get(key, 0)
-        if count >= self._limit or (not count and len(self._counts) >= self._keys_max and not beyond_keys_max):
+        if count >= self._limit or (
+            not count and len(self._counts) >= self._keys_max and not beyond_keys_max
+        ):
             return False
         self._counts[key] = count + 1
         return True
@@ -92,7 +97,7 @@ class Pace:
 
 
 class Backlog:
-    """Messages that arrived and are still on their way to the store, by counts that may be lost or start again."""
+    """Messages on their way to the store, by counts that may be lost or start again."""
 
     def __init__(self) -> None:
         self.count = 0

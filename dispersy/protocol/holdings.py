@@ -1,4 +1,5 @@
-"""What a community's store holds, as the machines of synchronisation see it, and how its packed keys are read."""
+"""What a community's store holds, as the machines of synchronisation see it, and how its packed keys are
+read."""
 
 from __future__ import annotations
 
@@ -50,14 +51,18 @@ def first_key_of(global_time: int) -> OrderKey:
 
 def key_after(key: OrderKey) -> OrderKey:
     """The next order key; two messages that share theirs would take 2^64 attempts to make."""
-    return key if key == ORDER_TOP else OrderKey((int.from_bytes(key, "big") + 1).to_bytes(ORDER_KEY_SIZE, "big"))
+    return (
+        key
+        if key == ORDER_TOP
+        else OrderKey((int.from_bytes(key, "big") + 1).to_bytes(ORDER_KEY_SIZE, "big"))
+    )
 
 
 def newest_low(holdings: Holdings, wanted: int) -> OrderKey:
     """A global time's first key from which on about `wanted` messages are held, half to double.
 
     wanted    at least 2
-    returns   ORDER_LOW where fewer are held in all; a key with more than that above it where they share a time
+    returns   ORDER_LOW where fewer are held in all; with more than that above it where they share a time
     """
     summary = holdings.summary()
     if summary.count <= wanted:

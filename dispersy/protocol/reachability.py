@@ -1,4 +1,5 @@
-"""Our own addresses, as neighbours see us: the vote of those outside our LAN, and what the votes say of our NAT."""
+"""Our own addresses by the vote of neighbours outside our LAN, what the votes say of our NAT, and who is
+near."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class OwnAddresses:
         return self.voted if self._wan is None else self._wan
 
     def set(self, *, lan: Address | None, wan: Address | None) -> None:
-        self.lan = lan or NO_ADDRESS
+        # A socket that listens everywhere names no address at which anybody could reach it.
+        self.lan = lan if lan is not None and usable_as_peer(lan) else NO_ADDRESS
         self._wan = wan
 
     def are(self, address: Address) -> bool:
@@ -47,8 +49,29 @@ class OwnAddresses:
         return address[:size] == self.lan[:size]
 
     def behind_our_router(self, wan: Address) -> bool:
-        """Whether this WAN address is our own but for the port: two strangers behind one NAT meet in the LAN."""
+        """Whether this is our WAN address but for the port: strangers behind one NAT meet in the LAN."""
         return self.wan != NO_ADDRESS and wan[:16] == self.wan[:16]
+
+    def nearest(self, *, lan: Address, wan: Address) -> Address:
+        """Of a peer's two addresses the one at which we reach it; NO_ADDRESS: neither."""
+        # In the LAN only private addresses are believed, or anybody could have us walk to whom it likes.
+        is_near = lan != NO_ADDRESS and (is_private(lan) or self.in_our_lan(lan))
+        return lan if is_near and (wan == NO_ADDRESS or self.behind_our_router(wan)) else wan
+
+    def may_meet(self, address: Address, *, told_by: Address) -> bool:
+        """Whether to believe a neighbour that a peer is there; nobody outside knows our own machine."""
+        return (
+            usable_as_peer(address)
+            and address != told_by
+            and not self.are(address)
+            and (is_loopback(told_by) or not is_loopback(address))
+        )
+
+    def addresses_of(self, candidate: Candidate) -> tuple[Address, Address]:
+        """The (LAN, WAN) address to introduce a candidate by: what we see goes before what it claims."""
+        if self.in_our_lan(candidate.address):
+            return candidate.address, candidate.wan
+        return candidate.lan, candidate.address
 
     def count_votes(self, voters: Iterable[Candidate]) -> bool:
         """Take the votes of neighbours outside our LAN, one a host; True: our voted address has changed."""

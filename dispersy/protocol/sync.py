@@ -1,10 +1,11 @@
 """The asking side of synchronisation: whom to pull from, and how far back.
 
-A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back: the tip,
-where nearly every difference is, then about as many of our newest messages as one filter describes, then
-everything. After each stage, when all that came is in the store, the summaries are compared again, and where they
-are equal that is the end. A transfer that brought nothing makes the neighbour wait, longer each time, for what it
-has and we lack is nothing, or a filter's wrong positive, which a new salt finds.
+A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back:
+the tip, where nearly every difference is, then about as many of our newest messages as one filter
+describes, then everything. After each stage, when all that came is in the store, the summaries are compared
+again, and where they are equal that is the end. A transfer that brought nothing makes the neighbour wait,
+longer each time, for what it has and we lack is nothing, or a filter's wrong positive, which a new salt
+finds.
 
 One transfer runs at a time in a community; the other neighbours queue by their newest summary.
 """
@@ -20,31 +21,26 @@ from dispersy.constants import (
     AUDIT_IDS_MAX,
     AUDIT_INTERVAL_S,
     BACK_OFF_MAX_S,
-    BACK_OFF_START_S,
     LONE_TIMEOUTS_MAX,
-    PULL_SOURCE_LIFETIME_S,
-    PULL_SOURCES_MAX,
     REPAIRS_MAX,
     REQUEST_TIMEOUTS_MAX,
     SETTLE_S,
     TIP_SIZE,
-    TRANSFER_INTERVAL_S,
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
 from dispersy.protocol.definition_request import DefinitionRequest
-from dispersy.protocol.flow import Backlog, Pace
+from dispersy.protocol.flow import Backlog
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest
 from dispersy.protocol.holdings import Holdings, newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.pull_sources import PullSources, Source
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.transfer import Range, Transfer, error_rate_for, filter_capacity
 
 TIP, NEWEST, EVERYTHING = 1, 2, 3
 """The stages of a transfer."""
-FRUITLESS_MAX = 3
-"""Transfers without fruit after which equal conditions are taken to give none again, for BACK_OFF_MAX_S."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +52,6 @@ class Send:
     body: bytes
 
 
-class _Source:
-    """A neighbour that may be pulled from.
-
-    summary      its newest word
-    not_before   when the next transfer may begin, and everything_at when one may reach back to the beginning
-    fruitless    transfers in a row that brought nothing; fruitless_all: those of them that reached back all the way
-    seen         (its summary, ours) when the last fruitless one ended
-    """
-
-    __slots__ = (
-        "began_at",
-        "everything_at",
-        "fruitless",
-        "fruitless_all",
-        "heard_at",
-        "not_before",
-        "pace",
-        "seen",
-        "summary",
-    )
-
-    def __init__(self, summary: Summary, now: float) -> None:
-        self.summary = summary
-        self.heard_at = now
-        self.pace = Pace()
-        self.began_at = now - TRANSFER_INTERVAL_S
-        self.not_before = now
-        self.everything_at = now
-        self.fruitless = 0
-        self.fruitless_all = 0
-        self.seen: tuple[Summary, Summary] | None = None
-
-
 class _Pull:
     """The transfer under way, its source, and how far back it has come.
 
@@ -97,7 +60,7 @@ class _Pull:
     repairs     this is an audit's repair, which ends with its range
     """
 
-    def __init__(self, address: Address, source: _Source, began_with: Summary) -> None:
+    def __init__(self, address: Address, source: Source, began_with: Summary) -> None:
         self.address = address
         self.source = source
         self.transfer = Transfer()
@@ -141,7 +104,7 @@ class Puller:
             interval_s=audit_interval_s,
         )
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
-        self._sources: dict[Address, _Source] = {}
+        self._sources = PullSources()
         self._repairs: list[tuple[Address, Range]] = []
         self._backlog = Backlog()
         self._pull: _Pull | None = None
@@ -154,7 +117,7 @@ class Puller:
         if self._definition is not None:
             self._definition.hear(source, knows=summary is not None, now=now)
         if summary is not None:
-            self._hear(source, summary, now)
+            self._sources.hear(source, summary, ours=self._holdings.summary(), now=now)
             if self._definition is None and summary.same_set(self._holdings.summary()):
                 self._auditor.consider(source, now)
         self._proceed(now)
@@ -182,7 +145,9 @@ class Puller:
         if pull is None or source != pull.address:
             return
         transfer = pull.transfer
-        over = transfer.receive(number=number, flags=flags, low=OrderKey(low), high=OrderKey(high), count=count)
+        over = transfer.receive(
+            number=number, flags=flags, low=OrderKey(low), high=OrderKey(high), count=count
+        )
         if not number or number != transfer.number:
             return
         if transfer.datagrams == 1:
@@ -220,7 +185,7 @@ class Puller:
         self._proceed(now)
 
     def set_processed(self, total: int, now: float) -> None:
-        """Messages out of those announced that have been committed or dropped, so far; may start again at zero."""
+        """Messages of those announced that were committed or dropped so far; may start again at zero."""
         self._backlog.process(total, now)
         self._proceed(now)
 
@@ -233,14 +198,7 @@ class Puller:
 
     def handle_timer(self, now: float) -> None:
         self._backlog.forget_stalled(now)
-        lapsed = [
-            address
-            for address, source in self._sources.items()
-            if now >= source.heard_at + PULL_SOURCE_LIFETIME_S
-            and (self._pull is None or self._pull.address != address)
-        ]
-        for address in lapsed:
-            del self._sources[address]
+        self._sources.expire(now)
         pull = self._pull
         if pull is not None and pull.transfer.is_under_way() and now >= pull.due_at:
             self._time_out(pull, now)
@@ -253,7 +211,7 @@ class Puller:
         pull = self._pull
         if pull is None:
             ours = self._holdings.summary()
-            deadlines += [self._begins_at(source, ours) for source in self._sources.values()]
+            deadlines += [source.begins_at(ours) for source in self._sources]
         elif pull.transfer.is_under_way():
             deadlines.append(pull.due_at)
         else:
@@ -266,29 +224,6 @@ class Puller:
 
     # Whom to pull from.
 
-    def _hear(self, address: Address, summary: Summary, now: float) -> None:
-        source = self._sources.get(address)
-        if source is None:
-            if len(self._sources) >= PULL_SOURCES_MAX:
-                others = (known for known in self._sources if self._pull is None or known != self._pull.address)
-                del self._sources[min(others, key=lambda known: self._sources[known].heard_at)]
-            self._sources[address] = _Source(summary, now)
-            return
-        source.heard_at = now
-        if not source.summary.same_set(summary) and summary.count > self._holdings.summary().count:
-            # It surely has something for us, so it need not wait for having had nothing before; four times a second.
-            source.not_before = min(source.not_before, max(now, source.began_at + BACK_OFF_START_S))
-        source.summary = summary
-
-    def _begins_at(self, source: _Source, ours: Summary) -> float | None:
-        """When a transfer from there may begin; None: it has nothing for us as far as we know."""
-        theirs = source.summary
-        if theirs.count == 0 or theirs.same_set(ours):
-            return None
-        if source.seen is not None and source.seen[0].same_set(theirs) and source.seen[1].same_set(ours):
-            return source.began_at + BACK_OFF_MAX_S
-        return max(source.not_before, source.began_at + TRANSFER_INTERVAL_S)
-
     def _begin(self, now: float) -> _Pull | None:
         ours = self._holdings.summary()
         if self._repairs:
@@ -300,7 +235,7 @@ class Puller:
                 pull.transfer.add(part)
                 self.counts["repairs"] += 1
                 return pull
-        ready = self._ready(now)
+        ready = self._sources.ready(self._holdings.summary(), now)
         if not ready:
             return None
         _, _, address, source = max(ready, key=lambda each: each[:2])
@@ -308,15 +243,6 @@ class Puller:
         pull = _Pull(address, source, ours)
         self._reach_back(pull)
         return pull
-
-    def _ready(self, now: float) -> list[tuple[int, float, Address, _Source]]:
-        """Who may be pulled from now: (messages it has, when it was heard, address, source)."""
-        ours = self._holdings.summary()
-        return [
-            (source.summary.count, source.heard_at, address, source)
-            for address, source in self._sources.items()
-            if (begins_at := self._begins_at(source, ours)) is not None and now >= begins_at
-        ]
 
     # One transfer.
 
@@ -373,7 +299,10 @@ class Puller:
         pull.transfer.end_answer()
         pace = pull.source.pace
         pace.timed_out()
-        others_wait = any(source is not pull.source for _, _, _, source in self._ready(now))
+        others_wait = any(
+            source is not pull.source
+            for _, _, _, source in self._sources.ready(self._holdings.summary(), now)
+        )
         if pace.timeouts >= (REQUEST_TIMEOUTS_MAX if others_wait else LONE_TIMEOUTS_MAX):
             pace.timeouts = 0
             self._give_up(pull, now)
@@ -392,28 +321,24 @@ class Puller:
         ours = self._holdings.summary()
         pull.settled_at = None
         if pull.repairs or pull.source.summary.same_set(ours):
-            pull.source.fruitless = pull.source.fruitless_all = 0
+            pull.source.bear_fruit()
             self._pull = None
         elif pull.floor != ORDER_LOW and (pull.stage < NEWEST or now >= pull.source.everything_at):
             self._reach_back(pull)
         else:
-            self._end_fruit(pull, ours, now)
+            self._end_differing(pull, ours, now)
 
-    def _end_fruit(self, pull: _Pull, ours: Summary, now: float) -> None:
-        """The summaries still differ, and this transfer has done what it may: how soon comes the next?"""
-        source = pull.source
+    def _end_differing(self, pull: _Pull, ours: Summary, now: float) -> None:
+        """The summaries still differ, and this transfer has done what it may."""
         if pull.stage == EVERYTHING:
-            # Neighbours that gain from others meanwhile always differ, and going through all we hold is dear.
-            source.fruitless_all = 0 if pull.transfer.received > pull.stage_received else source.fruitless_all + 1
-            source.everything_at = now + _back_off(source.fruitless_all)
+            pull.source.end_everything(now, fruit=pull.transfer.received > pull.stage_received)
         if pull.transfer.received and not ours.same_set(pull.began_with):
-            source.fruitless = 0
-            self._pull = None
-            return
-        # Once may be a filter's wrong positive.
-        if pull.floor == ORDER_LOW and source.fruitless >= FRUITLESS_MAX:
-            source.seen = (source.summary, ours)
-        self._give_up(pull, now)
+            pull.source.fruitless = 0
+        elif pull.floor == ORDER_LOW:
+            pull.source.end_fruitless(ours, now)
+        else:
+            pull.source.bear_none(now)
+        self._pull = None
 
     def _reach_back(self, pull: _Pull) -> None:
         """Add the next stage's range: what lies below everything that has been asked for so far."""
@@ -429,11 +354,10 @@ class Puller:
             pull.floor = low
 
     def _give_up(self, pull: _Pull, now: float) -> None:
-        pull.source.fruitless += 1
-        pull.source.not_before = now + _back_off(pull.source.fruitless)
+        pull.source.bear_none(now)
         self._pull = None
 
-    def _error_rate(self, source: _Source) -> float:
+    def _error_rate(self, source: Source) -> float:
         held = self._holdings.summary().count
         missing = source.summary.count - held
         # Where it holds no more than we do, nothing says how much of it we lack.
@@ -443,7 +367,3 @@ class Puller:
         if asked is not None:
             address, frame = asked
             self._events.append(Send(address, frame.type, frame.encode()))
-
-
-def _back_off(times: int) -> float:
-    return float(min(BACK_OFF_MAX_S, BACK_OFF_START_S * 2.0 ** min(times, 16)))

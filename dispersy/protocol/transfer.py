@@ -1,9 +1,10 @@
-"""One pull from one source: the ranges still to ask for, the request under way, and what its answer covered.
+"""One pull from one source: the ranges still to ask for, the request under way, and what its answer
+covered.
 
-Ranges are asked from the bottom upwards. The next request goes out when the last datagram of an answer is here,
-and begins where that answer stopped; what arrived is not yet in our filters then, and need not be, for it lies
-below. Intervals that no datagram covered are gaps. They are asked for again later, when all that has arrived is in
-the store and so in the filter: one request then repairs many gaps.
+Ranges are asked from the bottom upwards. The next request goes out when the last datagram of an answer is
+here, and begins where that answer stopped; what arrived is not yet in our filters then, and need not be,
+for it lies below. Intervals that no datagram covered are gaps. They are asked for again later, when all
+that has arrived is in the store and so in the filter: one request then repairs many gaps.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def make_request(
     if count > capacity:
         high, count = order_key_at(keys, capacity), capacity
         keys = keys[: capacity * KEY_SIZE]
-    # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than that.
+    # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than
+    # that.
     while error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= FILTER_SIZE_MAX * 4:
         error_rate /= 2
     size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))

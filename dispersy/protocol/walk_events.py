@@ -69,7 +69,9 @@ class SameKeyElsewhere:
     source: Address
 
 
-WalkEvent = SendToken | SendIntroduction | SendFrame | SummaryHeard | CandidateFound | OwnAddress | SameKeyElsewhere
+WalkEvent = (
+    SendToken | SendIntroduction | SendFrame | SummaryHeard | CandidateFound | OwnAddress | SameKeyElsewhere
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """The walk: every few seconds one introduction-request to one candidate, whose answer introduces another.
 
-A request goes through two states. It first waits for the receiver's token (a token frame goes out under a header
-token of zeros, and the answer, under ours, brings theirs); then it is sent under that token and waits for its
-response. So whoever answers has proven its address to us, and we ours to it. An address that has proven nothing
-is never sent more than a token frame, 28 bytes, for each datagram that it sent.
+A request goes through two states. It first waits for the receiver's token (a token frame goes out under a
+header token of zeros; the answer, under ours, brings theirs); then it is sent under that token and waits
+for its response. So whoever answers has proven its address to us, and we ours to it. An address that has
+proven nothing is never sent more than a token frame, 28 bytes, for each datagram that it sent.
 
-Beside the walk stands the nudge: when our live set has changed, a few neighbours hear our new summary at once, in
-an introduction-request that asks for no introduction.
+Beside the walk stands the nudge: when our live set has changed, a few neighbours hear our new summary at
+once, in an introduction-request that asks for no introduction.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ from dispersy.constants import (
     PUNCTURES_PER_REQUEST_MAX,
     REVISIT_S,
     STEP_INTERVAL_S,
-    TOKEN_EPOCH_S,
-    TOKENS_MAX,
     WALK_FAILURES_MAX,
     WALK_REQUEST_LIFETIME_S,
     WALK_REQUESTS_MAX,
     WALK_RETRIES_MAX,
     WALK_RETRY_S,
 )
-from dispersy.protocol.address import NO_ADDRESS, Address, is_loopback, usable_as_peer
+from dispersy.protocol.address import NO_ADDRESS, Address, usable_as_peer
 from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
@@ -45,6 +43,7 @@ from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_PREVIOUS
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.token import TokensHeld
 from dispersy.protocol.walk_events import (
     CandidateFound,
     CandidateView,
@@ -59,7 +58,6 @@ from dispersy.protocol.walk_events import (
 
 SOON_S = 0.1
 """After which a request is repeated where something has changed, unless its answer is here by then."""
-TOKEN_LIFETIME_S = 2 * TOKEN_EPOCH_S
 
 
 class _Request:
@@ -96,7 +94,7 @@ class Walker:
         self._bootstrap: OrderedDict[Address, float] = OrderedDict(
             (address, NEVER) for address in bootstrap[:BOOTSTRAP_MAX] if usable_as_peer(address)
         )
-        self._tokens: OrderedDict[Address, tuple[bytes, float]] = OrderedDict()
+        self._tokens = TokensHeld(keep=self._candidates)
         self._requests: dict[Address, _Request] = {}
         self._introductions: PerSecond[Address] = PerSecond(
             limit=INTRODUCTIONS_PER_SECOND_MAX, keys_max=INTRODUCTION_SOURCES_MAX
@@ -125,10 +123,11 @@ class Walker:
         if token_state not in (TOKEN_CURRENT, TOKEN_PREVIOUS):
             self._events.append(SendToken(source, token))
             if request is not None and request.sent_under is None:
-                # Perhaps the puncture that we were promised: the way is open now, so ask again for their token.
+                # Perhaps the puncture that we were promised: the way is open now, so ask again for their
+                # token.
                 request.retry_at = min(request.retry_at, now + SOON_S)
             return
-        self._remember_token(source, token, now)
+        self._tokens.put(source, token, now)
         if request is None:
             return
         if request.sent_under is None:
@@ -154,8 +153,8 @@ class Walker:
         introduced = self._candidates.introduction_for(candidate, now) if frame.asks_introduction else None
         lan = wan = NO_ADDRESS
         if introduced is not None and self.token_for(introduced.address) is not None:
-            lan, wan = self._introducible(introduced)
-            walker_lan, walker_wan = self._introducible(candidate)
+            lan, wan = self._own.addresses_of(introduced)
+            walker_lan, walker_wan = self._own.addresses_of(candidate)
             puncture = PunctureRequest(self._new_number(), walker_lan, walker_wan)
             self._events.append(SendFrame(introduced.address, puncture.type, puncture.encode()))
         response = IntroductionResponse(
@@ -172,7 +171,7 @@ class Walker:
         self._events.append(SendIntroduction(source, token, response.type, response.unsigned()))
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
-        """A response has come whose token was valid and whose signature holds; unasked ones count for nothing."""
+        """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
         request = self._requests.get(source)
         if request is not None and request.number == frame.number and request.sent_under is not None:
             del self._requests[source]
@@ -181,7 +180,9 @@ class Walker:
                 return
             if request.retries == 0:
                 candidate.round_trip_s = now - request.sent_at
-            self._hear_of(source, frame, now)
+            introduced = self._own.nearest(lan=frame.introduced_lan, wan=frame.introduced_wan)
+            if self._own.may_meet(introduced, told_by=source):
+                self._candidates.hear(introduced, Category.INTRODUCED, now)
             if self._early_steps < EARLY_STEPS_MAX:
                 self._step_at = min(self._step_at, now + EARLY_STEP_INTERVAL_S)
         elif self._nudges.get(source) == frame.number:
@@ -192,11 +193,9 @@ class Walker:
         """Somebody whom we know has introduced us to a walker: open our NAT towards it."""
         while self._punctured and now >= next(iter(self._punctured.values())) + 1.0:
             self._punctured.popitem(last=False)
-        targets = [frame.walker_wan]
-        if frame.walker_wan == NO_ADDRESS or self._own.behind_our_router(frame.walker_wan):
-            targets.append(frame.walker_lan)
-        for target in targets[:PUNCTURES_PER_REQUEST_MAX]:
-            if not self._may_hear_of(source, target) or target in self._punctured:
+        targets = {frame.walker_wan, self._own.nearest(lan=frame.walker_lan, wan=frame.walker_wan)}
+        for target in sorted(targets)[:PUNCTURES_PER_REQUEST_MAX]:
+            if not self._own.may_meet(target, told_by=source) or target in self._punctured:
                 continue
             if len(self._punctured) >= PUNCTURE_TARGETS_MAX:
                 return
@@ -215,11 +214,11 @@ class Walker:
         self._summary = summary
 
     def set_own_addresses(self, *, lan: Address | None, wan: Address | None) -> None:
-        """Where we are reached, as far as the socket or the configuration tells; wan None: as neighbours vote."""
+        """Where we are reached, as socket and configuration tell; wan None: as neighbours vote."""
         self._own.set(lan=lan, wan=wan)
 
     def nudge(self, now: float) -> None:
-        """Our live set has changed: tell a few neighbours, at once or NUDGE_INTERVAL_S after the last time."""
+        """Our live set has changed: tell a few neighbours, at most every NUDGE_INTERVAL_S."""
         due = self._nudged_at + NUDGE_INTERVAL_S
         if now >= due:
             self._send_nudges(now)
@@ -230,8 +229,7 @@ class Walker:
 
     def token_for(self, address: Address) -> bytes | None:
         """The header token for datagrams to this address; None: it has not proven itself lately."""
-        known = self._tokens.get(address)
-        return None if known is None else known[0]
+        return self._tokens.get(address)
 
     def candidates(self, now: float) -> list[CandidateView]:
         """Everybody in the table, verified ones first and these the freshest first."""
@@ -251,11 +249,11 @@ class Walker:
             for candidate in sorted(self._candidates, key=Candidate.proven_at, reverse=True)
             if (category := candidate.category(now)) is not None
         ]
+
     # Time.
 
     def handle_timer(self, now: float) -> None:
-        while self._tokens and now >= next(iter(self._tokens.values()))[1] + TOKEN_LIFETIME_S:
-            self._tokens.popitem(last=False)
+        self._tokens.expire(now)
         self._repeat_requests(now)
         if now >= self._step_at:
             self._step(now)
@@ -333,7 +331,9 @@ class Walker:
             return
         request.sent_under = token
         request.sent_at = now
-        self._events.append(self._introduction_request(address, token, request.number, asks_introduction=True))
+        self._events.append(
+            self._introduction_request(address, token, request.number, asks_introduction=True)
+        )
 
     def _repeat_requests(self, now: float) -> None:
         for address, request in list(self._requests.items()):
@@ -360,21 +360,22 @@ class Walker:
         if self._summary is None:
             return
         self._nudged_at = now
-        nudged = 0
-        for candidate in self._candidates.verified(now):
-            token = self.token_for(candidate.address)
-            if token is None or (candidate.summary is not None and candidate.summary.same_set(self._summary)):
-                continue
-            number = self._nudges[candidate.address] = self._new_number()
-            self._nudges.move_to_end(candidate.address)
-            self._events.append(
-                self._introduction_request(candidate.address, token, number, asks_introduction=False)
-            )
-            nudged += 1
-            if nudged == NUDGED_MAX:
-                break
+        for address, token in self._nudged(now):
+            number = self._nudges[address] = self._new_number()
+            self._nudges.move_to_end(address)
+            self._events.append(self._introduction_request(address, token, number, asks_introduction=False))
         while len(self._nudges) > NUDGES_MAX:
             self._nudges.popitem(last=False)
+
+    def _nudged(self, now: float) -> list[tuple[Address, bytes]]:
+        """The freshest neighbours that have not said our summary themselves, with their tokens."""
+        assert self._summary is not None
+        return [
+            (candidate.address, token)
+            for candidate in self._candidates.verified(now)
+            if (token := self.token_for(candidate.address)) is not None
+            and not (candidate.summary is not None and candidate.summary.same_set(self._summary))
+        ][:NUDGED_MAX]
 
     def _introduction_request(
         self, address: Address, token: bytes, number: int, *, asks_introduction: bool
@@ -394,7 +395,11 @@ class Walker:
     # What is known of others.
 
     def _prove(
-        self, source: Address, frame: IntroductionRequest | IntroductionResponse, category: Category, now: float
+        self,
+        source: Address,
+        frame: IntroductionRequest | IntroductionResponse,
+        category: Category,
+        now: float,
     ) -> Candidate | None:
         """Take what a signed introduction says; None: it is signed with our own key."""
         if frame.member == self.member:
@@ -419,41 +424,8 @@ class Walker:
                 self._events.append(OwnAddress(self._own.voted))
         return candidate
 
-    def _hear_of(self, source: Address, frame: IntroductionResponse, now: float) -> None:
-        """Keep whom a response introduces, at the address where we may reach it."""
-        wan, lan = frame.introduced_wan, frame.introduced_lan
-        within = lan != NO_ADDRESS and (wan == NO_ADDRESS or self._own.behind_our_router(wan))
-        address = lan if within else wan
-        if self._may_hear_of(source, address):
-            self._candidates.hear(address, Category.INTRODUCED, now)
-
-    def _may_hear_of(self, source: Address, address: Address) -> bool:
-        """Whether to believe `source` that a member is at this address; nobody outside knows our own machine."""
-        return (
-            usable_as_peer(address)
-            and not self._own.are(address)
-            and address != source
-            and (is_loopback(source) or not is_loopback(address))
-        )
-
-    def _introducible(self, candidate: Candidate) -> tuple[Address, Address]:
-        """(LAN, WAN) address under which others may reach it: what we see goes before what it claims."""
-        if self._own.in_our_lan(candidate.address):
-            return candidate.address, candidate.wan
-        return candidate.lan, candidate.address
-
     def _has_verified(self, now: float) -> bool:
         return any(candidate.is_verified(now) for candidate in self._candidates)
-
-    def _remember_token(self, address: Address, token: bytes, now: float) -> None:
-        self._tokens[address] = (token, now)
-        self._tokens.move_to_end(address)
-        if len(self._tokens) > TOKENS_MAX:
-            stranger = next((known for known in self._tokens if known not in self._candidates), None)
-            if stranger is None or stranger == address:
-                self._tokens.popitem(last=False)
-            else:
-                del self._tokens[stranger]
 
     def _new_number(self) -> int:
         """A request's number; 0 means unasked."""
