@@ -15,6 +15,8 @@ import socket as sockets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -34,6 +36,8 @@ PUBLISH_PORTION_MAX = 500
 PUBLISH_WINDOW = 4
 """Publish-many requests under way at once."""
 FOLLOW_CREDIT = 1_000
+REPEAT_S = 5.0
+"""A request without an answer for this long is sent again, where that is safe."""
 _RETRY_S = 0.05
 _REPEATED_CODES = frozenset({"busy", "starting"})
 """Answers that mean: the same again in a moment."""
@@ -149,33 +153,9 @@ class Client:
         progress   called with the number that is durable so far
         raises     UsageError for the first that is refused; earlier ones are published
         """
-        socket = self._connect()
-        waiting: dict[int, tuple[dict[str, Any], int]] = {}
-        rest = iter(payloads)
-        done = 0
-        more = True
-        while more or waiting:
-            while more and len(waiting) < PUBLISH_WINDOW:
-                portion = [payload for _, payload in zip(range(PUBLISH_PORTION_MAX), rest, strict=False)]
-                if not portion:
-                    more = False
-                    break
-                fields = _publication(community, kind, portion, None)
-                waiting[self._send(socket, "publish-many", fields)] = fields, len(portion)
-            if not waiting:
-                break
-            reply = self._receive(socket, waiting, f"{len(waiting)} publish-many requests")
-            fields, count = waiting.pop(reply["id"])
-            if reply["ok"]:
-                done += count
-                if progress is not None:
-                    progress(done)
-            elif reply["error"]["code"] in _REPEATED_CODES:
-                time.sleep(_RETRY_S)
-                waiting[self._send(socket, "publish-many", fields)] = fields, count
-            else:
-                raise _error(reply)
-        return done
+        # A connection of its own: `progress` may ask this client for something else meanwhile.
+        with self._open() as socket:
+            return self._publish_portions(socket, community, iter(payloads), kind, progress)
 
     def follow(
         self,
@@ -273,6 +253,39 @@ class Client:
         """Any operation of docs/interface.md; its reply. UsageError as the node gave it."""
         return self._ask(self._connect(), op, fields)[1]
 
+    def _publish_portions(
+        self,
+        socket: zmq.Socket[bytes],
+        community: str,
+        rest: Iterator[bytes],
+        kind: str,
+        progress: Callable[[int], None] | None,
+    ) -> int:
+        waiting: dict[int, dict[str, Any]] = {}
+        done = 0
+
+        def repeat() -> None:
+            for number, publication in waiting.items():
+                _send(socket, number, "publish-many", publication)
+
+        while True:
+            while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
+                number = self._next_number()
+                waiting[number] = _publication(community, kind, portion, None)
+                _send(socket, number, "publish-many", waiting[number])
+            if not waiting:
+                return done
+            reply = self._receive(socket, waiting, "publish-many", repeat)
+            if reply["ok"]:
+                done += len(waiting.pop(reply["id"])["payloads"])
+                if progress is not None:
+                    progress(done)
+            elif reply["error"]["code"] in _REPEATED_CODES:
+                time.sleep(_RETRY_S)
+                _send(socket, reply["id"], "publish-many", waiting[reply["id"]])
+            else:
+                raise _error(reply)
+
     def _connect(self) -> zmq.Socket[bytes]:
         if self._socket is None:
             self._socket = self._open()
@@ -309,16 +322,45 @@ class Client:
             hint=f"start it with: dispersy run --home {shlex.quote(str(self.home))}",
         )
 
-    def _send(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> int:
+    def _next_number(self) -> int:
         self._number += 1
-        socket.send(msgspec.msgpack.encode({"v": 1, "id": self._number, "op": op, **fields}))
         return self._number
 
-    def _receive(self, socket: zmq.Socket[bytes], wanted: dict[int, Any], what: str) -> dict[str, Any]:
-        """The next reply to one of the wanted ids; those to requests that were given up are passed over."""
+    def _ask(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The id used, and the reply."""
         limit = time.monotonic() + self.timeout_s
-        while (left := limit - time.monotonic()) > 0:
-            if socket.poll(int(left * 1000) + 1):
+        while True:
+            number = self._next_number()
+            send = partial(_send, socket, number, op, fields)
+            send()
+            # A request that was with a gateway that crashed is lost. Asking twice changes nothing but here.
+            repeat = None if op in ("create", "follow") else send
+            reply = self._receive(socket, {number: None}, op, repeat)
+            if reply["ok"]:
+                return number, reply
+            if reply["error"]["code"] not in _REPEATED_CODES or time.monotonic() > limit:
+                raise _error(reply)
+            time.sleep(_RETRY_S)
+
+    def _receive(
+        self,
+        socket: zmq.Socket[bytes],
+        wanted: dict[int, Any],
+        what: str,
+        repeat: Callable[[], None] | None,
+    ) -> dict[str, Any]:
+        """The next reply to one of the wanted ids; those to requests that were given up are passed over.
+
+        repeat  called every few seconds of silence: sends again what is waiting
+        """
+        limit = time.monotonic() + self.timeout_s
+        repeat_at = time.monotonic() + REPEAT_S
+        while (now := time.monotonic()) < limit:
+            if repeat is not None and now >= repeat_at:
+                repeat()
+                repeat_at = now + REPEAT_S
+            until = limit if repeat is None else min(limit, repeat_at)
+            if socket.poll(int(max(0.0, until - now) * 1000) + 1):
                 reply: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
                 if reply.get("id") in wanted:
                     return reply
@@ -327,18 +369,6 @@ class Client:
             code="timeout",
             hint="see whether it is running and what it says: `dispersy status`",
         )
-
-    def _ask(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The id used, and the reply."""
-        limit = time.monotonic() + self.timeout_s
-        while True:
-            number = self._send(socket, op, fields)
-            reply = self._receive(socket, {number: None}, op)
-            if reply["ok"]:
-                return number, reply
-            if reply["error"]["code"] not in _REPEATED_CODES or time.monotonic() > limit:
-                raise _error(reply)
-            time.sleep(_RETRY_S)
 
     def _events(self, socket: zmq.Socket[bytes], number: int, idle_s: float | None) -> Iterator[Event]:
         """Events as they come; credit is given back by halves, so that the stream never dries up."""
@@ -386,6 +416,10 @@ class Client:
 def new_request_id() -> bytes:
     """16 bytes: 6 of unix milliseconds, so that a node can tell old ones, and 10 random ones."""
     return (time.time_ns() // 1_000_000).to_bytes(6, "big") + secrets.token_bytes(10)
+
+
+def _send(socket: zmq.Socket[bytes], number: int, op: str, fields: dict[str, Any]) -> None:
+    socket.send(msgspec.msgpack.encode({"v": 1, "id": number, "op": op, **fields}))
 
 
 def _publication(

@@ -192,24 +192,25 @@ def _bytes_out(status: dict[str, Any]) -> int:
 def _show_result(nodes: list[Node], messages: int, base: int, seconds: float) -> None:
     # Counters are reported once a second: those of the last moments shall be in.
     time.sleep(1.1)
-    shown = table("node", "#messages", "#seconds", "#messages/s", "#bytes sent", "anonymous memory")
+    shown = table("node", "#messages", "#seconds", "#messages/s", "#bytes sent")
+    roles = [process["role"] for process in nodes[0].client.status()["processes"]]
+    memory = table("anonymous memory of", *(f"#{role}" for role in roles))
     for node in nodes:
         status = node.client.status()
-        memory = ", ".join(
-            f"{process['role']} {size_text(process['anonymous_bytes'])}"
-            for process in status["processes"]
-            if "anonymous_bytes" in process
-        )
         took = node.done_after_s
+        name = f"{node.number}" + (" (publisher)" if node is nodes[0] else "")
         shown.add_row(
-            f"{node.number}" + (" (publisher)" if node is nodes[0] else ""),
-            str(max(0, node.client.count(COMMUNITY) - base)),
+            name,
+            str(node.client.count(COMMUNITY) - base),
             f"{took:.2f}" if took is not None else f"not in {seconds:.0f}",
             f"{messages / took:.0f}" if took else "-",
             size_text(_bytes_out(status) - node.bytes_before),
-            memory,
         )
+        sizes = {each["role"]: each.get("anonymous_bytes") for each in status["processes"]}
+        memory.add_row(f"node {node.number}", *(size_text(sizes.get(role) or 0) for role in roles))
     out.print(shown)
+    out.print()
+    out.print(memory)
 
 
 def _show_kept(nodes: list[Node], folder: Path, invite: Invite) -> None:

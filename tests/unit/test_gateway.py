@@ -1,4 +1,4 @@
-"""Goal: every request gets its answer, every follow its stream, whatever clients send; the writer is a fake."""
+"""Goal: every request gets its answer, every follow its stream; the writer is a fake."""
 
 from __future__ import annotations
 
