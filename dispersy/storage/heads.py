@@ -35,7 +35,7 @@ class StoredHeads:
         lowered: AbstractSet[Lane],
         everything: bool,
     ) -> None:
-        """Write what the log does not tell, with `everything` all that changed. If `txn` fails: open() again."""
+        """Write what the log does not tell, with `everything` what changed. If `txn` fails: open() again."""
         changed = {row[:3]: row[3:] for row in self.heads.changed()}
         chosen = [
             lane for lane, head in changed.items() if head[2] or lane in self._irregular or lane in lowered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key
@@ -43,7 +44,7 @@ class Sample:
 
     @property
     def message_id(self) -> bytes:
-        return sha256(self.message).digest()
+        return _message_id(self)
 
 
 def block(
@@ -189,6 +190,11 @@ class Model:
         inside = [stored for stored in self.live(community) if low <= stored.key[:24] < high]
         keys = b"".join(stored.key for stored in inside[:limit])
         return keys, [stored.cursor for stored in inside[:limit]], len(inside) <= limit
+
+
+@cache
+def _message_id(sample: Sample) -> bytes:
+    return sha256(sample.message).digest()
 
 
 def _uvarint(value: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What only a store on disk has to stand: crashes, full disks, foreign files, second writers, dead readers."""
+"""What only a store on disk has to stand: crashes, full disks, foreign files, two writers, dead readers."""
 
 from __future__ import annotations
 

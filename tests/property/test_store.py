@@ -1,0 +1,264 @@
+"""The LMDB store and the memory store answer every read as a plain model does, whatever is committed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from array import array
+from pathlib import Path
+
+from dispersy.ext.table import Heads
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.marks import DENIED, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import (
+    Batch,
+    CommunityRecord,
+    EntryType,
+    EventEntry,
+    RequestRecord,
+    StoreReader,
+    StoreWriter,
+)
+from tests.oracle.store import Model, Sample, Stored, block
+
+SUM_BITS = 24
+RUN_RECORDS = 4
+"""So small that a run is written with nearly every commit, and eight of them are merged."""
+COMMUNITIES = [1, 2, 0xFFFFFFFF]
+AUTHORS = [bytes([number]) * 32 for number in (1, 2, 255)]
+KINDS = [1, 64, 255]
+
+samples = st.builds(
+    Sample,
+    author=st.sampled_from(AUTHORS),
+    kind=st.sampled_from(KINDS),
+    global_time=st.one_of(st.integers(1, 40), st.integers(1, (1 << 63) - 1)),
+    sequence=st.one_of(st.integers(1, 12), st.integers(1, (1 << 63) - 1)),
+    payload_count=st.sampled_from([1, 1, 1, 2, 255]),
+    salt=st.integers(0, 3),
+)
+marks = st.sampled_from([0, HIDDEN_BY_ORDER, UNDONE, UNDONE | DENIED])
+groups = st.lists(samples, max_size=12, unique_by=lambda sample: sample.message_id)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Random batches, as an intake would make them, on both stores and on the model."""
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="dispersy-store-"))
+        self.lmdb = self._open_lmdb()
+        self.memory = MemoryStore(sum_bits=SUM_BITS)
+        self.model = Model(sum_bits=SUM_BITS)
+        self.heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
+        records = [
+            CommunityRecord(
+                number, bytes([number & 255]) * 32, f"name {number}", b"m" * 32, b"", ("a:1", "b:2")
+            )
+            for number in COMMUNITIES
+        ]
+        self._commit(Batch(communities=records), [])
+        self.reader = LmdbReader(self.folder / "store")
+
+    def _open_lmdb(self) -> LmdbStore:
+        return LmdbStore(self.folder / "store", sum_bits=SUM_BITS, run_records=RUN_RECORDS)
+
+    def teardown(self) -> None:
+        if hasattr(self, "lmdb"):
+            self.reader.close()
+            self.lmdb.close()
+            shutil.rmtree(self.folder)
+
+    def writers(self) -> list[StoreWriter]:
+        return [self.lmdb, self.memory]
+
+    def _commit(self, batch: Batch, groups: list[list[Sample]]) -> None:
+        expected = self.model.commit(batch, groups)
+        for store in self.writers():
+            assert store.commit(batch) == expected
+
+    def _live(self) -> list[Stored]:
+        return [stored for stored in self.model.stored if stored.is_live]
+
+    def _advance(self, community: int, fresh: list[Sample]) -> None:
+        """Heads as an intake keeps them: in order by the kernel, else by hand, irregular from then on."""
+        for sample in fresh:
+            lane = (community, sample.author, sample.kind)
+            packed = block(community, [sample])
+            last = self.heads.get(lane, (0, 0, False))
+            in_order = not last[2] and sample.sequence > last[0] and sample.global_time > last[1]
+            if in_order:
+                self.heads[lane] = (sample.sequence, sample.global_time, False)
+            else:
+                self.heads[lane] = (max(last[0], sample.sequence), max(last[1], sample.global_time), True)
+            for store in self.writers():
+                advanced = store.heads.advance_many(packed.records, packed.arena, community, b"\1")
+                assert advanced == bytes([in_order])
+                if not in_order:
+                    store.heads.put(*lane, *self.heads[lane])
+
+    @rule(
+        chosen=st.lists(st.tuples(st.sampled_from(COMMUNITIES), groups, marks), max_size=3),
+        clock=st.integers(0, 1 << 62),
+        is_asked=st.booleans(),
+    )
+    def commit_messages(
+        self, chosen: list[tuple[int, list[Sample], int]], clock: int, is_asked: bool
+    ) -> None:
+        taken = {(stored.community, stored.sample.message_id) for stored in self._live()}
+        batch = Batch()
+        fresh_groups = []
+        for community, group, mark in chosen:
+            fresh = [sample for sample in group if (community, sample.message_id) not in taken]
+            taken |= {(community, sample.message_id) for sample in fresh}
+            self._advance(community, fresh)
+            batch.blocks.append(block(community, fresh, marks=bytes([mark]) * len(fresh)))
+            fresh_groups.append(fresh)
+            batch.clocks[community] = clock
+        if any(fresh_groups) and is_asked:
+            number = self.model.next_cursor
+            batch.requests.append(RequestRecord(number.to_bytes(16, "big"), number, 1))
+        self._commit(batch, fresh_groups)
+
+    @precondition(lambda self: self._live())
+    @rule(data=st.data())
+    def end_lives(self, data: st.DataObject) -> None:
+        """Messages stop counting; the intake lowers the heads of their lanes."""
+        chosen = data.draw(st.lists(st.sampled_from(self._live()), max_size=6, unique_by=lambda s: s.cursor))
+        batch = Batch()
+        for stored in chosen:
+            batch.unlive.append(stored.cursor)
+            batch.events.append(_event(EntryType.DENIED, stored))
+        gone = set(batch.unlive)
+        for stored in chosen:
+            lane = (stored.community, stored.sample.author, stored.sample.kind)
+            rest = [entry for entry in self.model.lane(*lane) if entry.cursor not in gone]
+            self.heads[lane] = (
+                max((entry.sequence for entry in rest), default=0),
+                max((entry.global_time for entry in rest), default=0),
+                self.heads[lane][2],
+            )
+            for store in self.writers():
+                store.heads.put(*lane, *self.heads[lane])
+        self._commit(batch, [])
+
+    @precondition(lambda self: self.model.stored)
+    @rule(data=st.data(), mark=marks)
+    def change_marks(self, data: st.DataObject, mark: int) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(self.model.stored), max_size=3))
+        batch = Batch(marks=[(stored.cursor, mark) for stored in chosen])
+        batch.events = [_event(EntryType.RESTORED, stored) for stored in chosen]
+        self._commit(batch, [])
+
+    @rule()
+    def reopen(self) -> None:
+        """Only what is on disk counts."""
+        self.reader.close()
+        self.lmdb.close()
+        self.lmdb = self._open_lmdb()
+        self.reader = LmdbReader(self.folder / "store")
+
+    @rule()
+    def reload(self) -> None:
+        for store in self.writers():
+            store.reload()
+
+    @rule(
+        community=st.sampled_from(COMMUNITIES),
+        low=st.one_of(st.just(0), st.integers(0, 45)),
+        width=st.integers(0, 45),
+        limit=st.integers(1, 100),
+        prefix=st.binary(max_size=16),
+    )
+    def scan(self, community: int, low: int, width: int, limit: int, prefix: bytes) -> None:
+        bounds = [
+            low.to_bytes(8, "big") + prefix.ljust(16, b"\0"),
+            (low + width).to_bytes(8, "big") + bytes(16),
+        ]
+        for high in (max(bounds), ORDER_TOP):
+            keys, cursors, ended = self.model.scan(community, min(bounds), high, limit)
+            expected = (keys, array("Q", cursors).tobytes(), ended)
+            for store in self.readers():
+                assert store.scan(community, min(bounds), high, limit) == expected
+
+    @rule(
+        community=st.sampled_from(COMMUNITIES),
+        author=st.sampled_from(AUTHORS),
+        kind=st.sampled_from(KINDS),
+        sequence=st.integers(0, 14),
+    )
+    def look_up(self, community: int, author: bytes, kind: int, sequence: int) -> None:
+        lane = self.model.lane(community, author, kind)
+        slot = [entry for entry in lane if entry.sequence == sequence]
+        lower = [entry for entry in lane if entry.sequence < sequence]
+        higher = [entry for entry in lane if entry.sequence > sequence]
+        for store in self.writers():
+            assert list(store.lane(community, author, kind)) == lane
+            assert store.slot(community, author, kind, sequence) == slot[:2]
+            below, above = store.neighbours(community, author, kind, sequence)
+            # Of several in a slot any may be given.
+            assert (below is None) == (not lower)
+            assert below is None or below in [e for e in lower if e.sequence == lower[-1].sequence]
+            assert (above is None) == (not higher)
+            assert above is None or above in [e for e in higher if e.sequence == higher[0].sequence]
+
+    def readers(self) -> list[StoreReader]:
+        self.reader.refresh()
+        return [self.lmdb, self.memory, self.reader]
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        if not hasattr(self, "lmdb"):
+            return
+        messages = [entry for entry in self.model.entries if entry.type == EntryType.MESSAGE]
+        for store in self.readers():
+            assert store.last_cursor() == self.model.next_cursor - 1
+            assert store.log(1, 1 << 20) == self.model.entries
+            assert store.communities() == [self.model.records[number] for number in COMMUNITIES]
+            assert store.messages([entry.cursor for entry in messages]) == [
+                entry.message for entry in messages
+            ]
+            for number in COMMUNITIES:
+                assert store.state(number) == self.model.state(number)
+                keys, cursors, ended = store.scan(number, ORDER_LOW, ORDER_TOP, 1 << 20)
+                assert (keys, list(array("Q", cursors)), ended) == self.model.scan(
+                    number, ORDER_LOW, ORDER_TOP, 1 << 20
+                )
+                self._check_held(store, number)
+        cursors_by_id = {stored.sample.message_id: set[int]() for stored in self.model.stored}
+        for stored in self._live():
+            cursors_by_id[stored.sample.message_id].add(stored.cursor)
+        for writer in self.writers():
+            assert writer.requests() == self.model.requests
+            found = writer.find_ids(b"".join(cursors_by_id) + b"\7" * 32)
+            for cursor, cursors in zip(found, [*cursors_by_id.values(), set[int]()], strict=True):
+                assert cursor in cursors or (cursor is None and not cursors)
+            self._check_heads(writer.heads)
+
+    def _check_held(self, store: StoreReader, community: int) -> None:
+        known = [stored for stored in self.model.stored if stored.community == community]
+        records = block(community, [stored.sample for stored in known]).records
+        live = {stored.sample.message_id for stored in known if stored.is_live}
+        assert store.held(community, records) == bytes(
+            [fields[11] in live for fields in MESSAGE.iter_unpack(records)]
+        )
+
+    def _check_heads(self, heads: Heads) -> None:
+        assert len(heads) == len(self.heads)
+        for lane, head in self.heads.items():
+            assert heads.get(*lane) == head
+
+
+def _event(kind: EntryType, stored: Stored) -> EventEntry:
+    return EventEntry(kind, stored.community, stored.sample.message_id, stored.cursor, "order")
+
+
+StoreMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestStores = StoreMachine.TestCase
