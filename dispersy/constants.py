@@ -1,4 +1,4 @@
-"""The limits of every queue, table, loop and retry in one place, each with why; asserted against each other."""
+"""The limits of queues, tables, loops and retries, each with why, and asserted against each other."""
 
 DATAGRAM_SIZE_MAX = 1232
 """Fits IPv6's smallest MTU of 1,280 bytes with its headers."""
@@ -59,7 +59,7 @@ NUDGE_INTERVAL_S = 0.25
 NUDGED_MAX = 5
 NUDGES_MAX = 64
 """Nudges whose answer is still taken."""
-BOOTSTRAP_MAX = 64
+BOOTSTRAP_ADDRESSES_MAX = 64
 """Addresses that a community is first looked for at."""
 
 PULL_SOURCES_MAX = 64

@@ -128,4 +128,5 @@ class PullSources:
 
 
 def back_off_s(times: int) -> float:
+    """How long to wait after so many failures in a row; doubles with each."""
     return float(min(BACK_OFF_MAX_S, BACK_OFF_START_S * 2.0 ** min(times, 16)))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from random import Random
 
 from dispersy.constants import (
-    BOOTSTRAP_MAX,
+    BOOTSTRAP_ADDRESSES_MAX,
     EARLY_STEP_INTERVAL_S,
     EARLY_STEPS_MAX,
     INTRODUCTION_SOURCES_MAX,
@@ -92,7 +92,7 @@ class Walker:
         self._own = OwnAddresses()
         self._summary: Summary | None = None
         self._bootstrap: OrderedDict[Address, float] = OrderedDict(
-            (address, NEVER) for address in bootstrap[:BOOTSTRAP_MAX] if usable_as_peer(address)
+            (address, NEVER) for address in bootstrap[:BOOTSTRAP_ADDRESSES_MAX] if usable_as_peer(address)
         )
         self._tokens = TokensHeld(keep=self._candidates)
         self._requests: dict[Address, _Request] = {}
