@@ -1,4 +1,8 @@
-"""Bloom filters over packed keys, MurmurHash3 x64 128 double hashing, salted; the GIL is released while hashing."""
+"""Bloom filters over packed keys, by salted double hashing with MurmurHash3 x64 128.
+
+The GIL is released while hashing: one filter belongs to one thread at a time, or additions get lost.
+Arguments that do not fit raise ValueError.
+"""
 
 from typing import Self, final
 
@@ -6,7 +10,7 @@ from typing_extensions import Buffer
 
 @final
 class BloomFilter:
-    """A filter of `size_bits` (a multiple of 8) with `hash_count` bits a key; `salt` (u32) is the hash's seed."""
+    """`size_bits` (a multiple of 8) with `hash_count` bits a key (1 to 32); `salt` (u32) seeds the hash."""
 
     @property
     def size_bits(self) -> int: ...
@@ -20,7 +24,7 @@ class BloomFilter:
         """The smallest filter that holds `capacity` keys at `error_rate`, size rounded up to whole bytes."""
     @classmethod
     def from_size(cls, *, size_bits: int, error_rate: float, salt: int) -> BloomFilter:
-        """A filter of this size with the hash count that suits `error_rate` (the closest of 1 to 32)."""
+        """A filter of this size with the hash count (1 to 32) that holds the most keys at `error_rate`."""
     @classmethod
     def from_bytes(cls, bits: Buffer, *, hash_count: int, salt: int) -> BloomFilter: ...
     def capacity(self, *, error_rate: float) -> int:

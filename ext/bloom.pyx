@@ -1,8 +1,8 @@
-"""Bloom filters over packed keys, MurmurHash3 x64 128 double hashing, salted (see bloom.pyi and docs/wire.md).
+"""Bloom filters over packed keys, by salted double hashing with MurmurHash3 (see bloom.pyi, docs/wire.md).
 
-Key i's bits are (h1 + j * (h2 | 1)) mod 2^64 mod size. A 64-bit division takes longer than the hash, therefore the
-remainder is taken by multiplication with the size's reciprocal, exactly. In filters that outgrow the cache each
-bit is a cache miss, and BLOCK keys are hashed and their bits fetched before the first is looked at.
+A key's bits are (h1 + j * (h2 | 1)) mod 2^64 mod size. Seven 64-bit divisions take longer than the hash,
+therefore remainders are taken by multiplication with the size's reciprocal, exactly. In filters that outgrow
+the cache a bit is a cache miss, and BLOCK keys are hashed and their bits fetched before the first is read.
 
 The GIL is released while hashing: one filter belongs to one thread at a time, or additions get lost.
 """
@@ -39,8 +39,8 @@ cdef extern from *:
     #endif
     }
 
-    /* value mod size, where reciprocal = floor((2^64 - 1) / size): 2^64 / size exceeds the reciprocal by at most
-     * one, so the quotient estimated with it is right or one too small. */
+    /* value mod size, where reciprocal = floor((2^64 - 1) / size): 2^64 / size exceeds the reciprocal by at
+     * most one, so the quotient estimated with it is right or one too small. */
     static inline uint64_t dispersy_remainder(uint64_t value, uint64_t size, uint64_t reciprocal) {
         uint64_t remainder = value - dispersy_multiply_high(value, reciprocal) * size;
         return remainder >= size ? remainder - size : remainder;
@@ -99,21 +99,25 @@ cdef inline uint8_t _lacks_bits(const filter_shape *shape, murmur3_hash hashed) 
 
 
 cdef inline void _hash_block(
-    const filter_shape *shape, const uint8_t *keys, Py_ssize_t count, Py_ssize_t key_size, int fetched, murmur3_hash *block,
+    const filter_shape *shape, const uint8_t *keys, Py_ssize_t count, Py_ssize_t key_size, int fetched,
+    murmur3_hash *block,
 ) noexcept nogil:
     """Hash up to BLOCK keys and fetch the first `fetched` bits of each into the cache."""
     cdef Py_ssize_t index
-    cdef uint64_t value
+    cdef uint64_t value, position
     cdef int turn
     for index in range(count):
         block[index] = _hash(keys + index * key_size, key_size, shape.salt)
         value = block[index].first
         for turn in range(fetched):
-            dispersy_prefetch(shape.bits + (dispersy_remainder(value, shape.size_bits, shape.reciprocal) >> 3))
+            position = dispersy_remainder(value, shape.size_bits, shape.reciprocal)
+            dispersy_prefetch(shape.bits + (position >> 3))
             value += block[index].second
 
 
-cdef void _add(const filter_shape *shape, const uint8_t *keys, Py_ssize_t count, Py_ssize_t key_size) noexcept nogil:
+cdef void _add(
+    const filter_shape *shape, const uint8_t *keys, Py_ssize_t count, Py_ssize_t key_size,
+) noexcept nogil:
     cdef murmur3_hash[BLOCK] block
     cdef Py_ssize_t index, size, first = 0
     cdef int fetched = shape.hash_count if shape.size_bits > CACHED_BITS_MAX else 0
@@ -152,7 +156,7 @@ cdef uint64_t _count_set(const uint8_t *bits, Py_ssize_t size_bytes) noexcept no
 
 @cython.final
 cdef class BloomFilter:
-    """A filter of `size_bits` (a multiple of 8) with `hash_count` bits a key; `salt` (u32) is the hash's seed."""
+    """A filter of `size_bits` (a multiple of 8), `hash_count` bits a key; `salt` (u32) is the hash's seed."""
 
     cdef filter_shape shape
 

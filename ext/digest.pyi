@@ -10,7 +10,11 @@ def identify_many(records: bytearray, arena: bytes | memoryview, community_id: b
     """
 
 def sum_many(ids: bytes | memoryview, key: bytes) -> int:
-    """Sum modulo 2^96 of the first 12 bytes (big-endian) of BLAKE2b-128(key, id) over packed 32-byte ids; key 16 bytes."""
+    """Sum modulo 2^96 of the first 12 bytes (big-endian) of BLAKE2b-128(key, id) over packed 32-byte ids.
+
+    key     16 bytes
+    raises  ValueError for sizes that do not fit
+    """
 
 def tokens_many(addresses: bytes, tag: bytes, epoch: int, secret: bytes) -> bytes:
     """8 bytes a token for packed 18-byte addresses, see docs/wire.md; tag 8 bytes, secret 16 bytes."""

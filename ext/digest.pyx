@@ -1,4 +1,4 @@
-"""Digests over packed arrays by libsodium, without the GIL: message ids, summary sums, tokens (see digest.pyi)."""
+"""Message ids, summary sums and tokens over packed arrays, by libsodium without the GIL (see digest.pyi)."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -15,9 +15,12 @@ cdef extern from "records.h":
         uint8_t digest[32]
 
 cdef crypto_hash_sha256_t sha256 = <crypto_hash_sha256_t>sodium_function("crypto_hash_sha256")
-cdef crypto_generichash_blake2b_salt_personal_t blake2b = <crypto_generichash_blake2b_salt_personal_t>sodium_function(
-    "crypto_generichash_blake2b_salt_personal")
-cdef crypto_shorthash_siphash24_t siphash = <crypto_shorthash_siphash24_t>sodium_function("crypto_shorthash_siphash24")
+cdef crypto_generichash_blake2b_salt_personal_t blake2b = (
+    <crypto_generichash_blake2b_salt_personal_t>sodium_function("crypto_generichash_blake2b_salt_personal")
+)
+cdef crypto_shorthash_siphash24_t siphash = (
+    <crypto_shorthash_siphash24_t>sodium_function("crypto_shorthash_siphash24")
+)
 
 cdef enum:
     RECORD_SIZE = 96
@@ -37,12 +40,14 @@ cdef enum:
     SECRET_SIZE = 16
 
 if sizeof(message_record) != RECORD_SIZE:
-    raise ImportError(f"message_record is {sizeof(message_record)} bytes and must be {RECORD_SIZE}: build the kernels again")
+    raise ImportError(f"message_record has {sizeof(message_record)} bytes, not {RECORD_SIZE}: build again")
 
 cdef const uint8_t *ID_CONTEXT = b"dispersy/3 id"
 
 
-cdef Py_ssize_t _first_outside(const message_record *records, Py_ssize_t count, Py_ssize_t arena_size) noexcept nogil:
+cdef Py_ssize_t _first_outside(
+    const message_record *records, Py_ssize_t count, Py_ssize_t arena_size,
+) noexcept nogil:
     """Index of the first record that its arena or its own sizes do not hold, or -1."""
     cdef Py_ssize_t index
     cdef const message_record *record
@@ -57,14 +62,17 @@ cdef Py_ssize_t _first_outside(const message_record *records, Py_ssize_t count, 
     return -1
 
 
-cdef void _identify(message_record *records, Py_ssize_t count, const uint8_t *arena, const uint8_t *community_id) noexcept nogil:
-    cdef uint8_t signed_part[CONTEXT_SIZE + COMMUNITY_ID_SIZE + HEADER_SIZE_MAX + DIGEST_SIZE]
-    cdef uint8_t *header = signed_part + CONTEXT_SIZE + COMMUNITY_ID_SIZE
+cdef void _identify(
+    message_record *records, Py_ssize_t count, const uint8_t *arena, const uint8_t *community_id,
+) noexcept nogil:
+    # What an id is the hash of: context, community id, header, digest.
+    cdef uint8_t[CONTEXT_SIZE + COMMUNITY_ID_SIZE + HEADER_SIZE_MAX + DIGEST_SIZE] named
+    cdef uint8_t *header = named + CONTEXT_SIZE + COMMUNITY_ID_SIZE
     cdef const uint8_t *message
     cdef message_record *record
     cdef Py_ssize_t index, header_size, payload_size
-    memcpy(signed_part, ID_CONTEXT, CONTEXT_SIZE)
-    memcpy(signed_part + CONTEXT_SIZE, community_id, COMMUNITY_ID_SIZE)
+    memcpy(named, ID_CONTEXT, CONTEXT_SIZE)
+    memcpy(named + CONTEXT_SIZE, community_id, COMMUNITY_ID_SIZE)
     for index in range(count):
         record = &records[index]
         message = arena + record.offset
@@ -73,13 +81,17 @@ cdef void _identify(message_record *records, Py_ssize_t count, const uint8_t *ar
         sha256(record.digest, message + header_size, payload_size)
         memcpy(header, message, header_size)
         memcpy(header + header_size, record.digest, DIGEST_SIZE)
-        sha256(record.id, signed_part, CONTEXT_SIZE + COMMUNITY_ID_SIZE + header_size + DIGEST_SIZE)
+        sha256(record.id, named, CONTEXT_SIZE + COMMUNITY_ID_SIZE + header_size + DIGEST_SIZE)
 
 
-def identify_many(uint8_t[::1] records not None, const uint8_t[::1] arena not None, const uint8_t[::1] community_id not None):
+def identify_many(
+    uint8_t[::1] records not None,
+    const uint8_t[::1] arena not None,
+    const uint8_t[::1] community_id not None,
+):
     """Fill `id` and `digest` of packed message_records in place; nothing is written when one does not fit."""
     if records.shape[0] % RECORD_SIZE:
-        raise ValueError(f"records is {records.shape[0]} bytes, not a whole number of {RECORD_SIZE}-byte message_records")
+        raise ValueError(f"records is {records.shape[0]} bytes, not whole {RECORD_SIZE}-byte message_records")
     if community_id.shape[0] != COMMUNITY_ID_SIZE:
         raise ValueError(f"community_id is {community_id.shape[0]} bytes and must be {COMMUNITY_ID_SIZE}")
     cdef Py_ssize_t count = records.shape[0] // RECORD_SIZE
@@ -89,15 +101,18 @@ def identify_many(uint8_t[::1] records not None, const uint8_t[::1] arena not No
     cdef Py_ssize_t outside = _first_outside(first, count, arena.shape[0])
     if outside >= 0:
         raise ValueError(
-            f"record {outside} does not fit: it must lie inside the arena of {arena.shape[0]} bytes, and its header "
-            f"(at most {HEADER_SIZE_MAX} bytes), payload count and signatures (at most {SIGNATURES_MAX}) inside its length"
+            f"record {outside} does not fit: it must lie inside the arena of {arena.shape[0]} bytes, and its "
+            f"header (at most {HEADER_SIZE_MAX} bytes), payload count and signatures (at most "
+            f"{SIGNATURES_MAX}) inside its length"
         )
     # Every record that passed has at least a payload count, so the arena is not empty.
     with nogil:
         _identify(first, count, &arena[0], &community_id[0])
 
 
-cdef void _sum(const uint8_t *ids, Py_ssize_t count, const uint8_t *key, uint64_t *high, uint64_t *low) noexcept nogil:
+cdef void _sum(
+    const uint8_t *ids, Py_ssize_t count, const uint8_t *key, uint64_t *high, uint64_t *low,
+) noexcept nogil:
     """The sum as high * 2^64 + low; carries out of 96 bits stay in the upper half of `high`."""
     cdef uint8_t hashed[SUM_HASH_SIZE]
     cdef uint64_t upper, lower
@@ -117,7 +132,7 @@ cdef void _sum(const uint8_t *ids, Py_ssize_t count, const uint8_t *key, uint64_
 def sum_many(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
     """Sum modulo 2^96 of the first 12 bytes of BLAKE2b-128(key, id) over packed 32-byte ids; 0 for none."""
     if ids.shape[0] % ID_SIZE:
-        raise ValueError(f"ids is {ids.shape[0]} bytes, not a whole number of {ID_SIZE}-byte ids")
+        raise ValueError(f"ids is {ids.shape[0]} bytes, not whole {ID_SIZE}-byte ids")
     if key.shape[0] != SUM_KEY_SIZE:
         raise ValueError(f"key is {key.shape[0]} bytes and must be {SUM_KEY_SIZE}")
     cdef uint64_t high = 0, low = 0
@@ -128,7 +143,8 @@ def sum_many(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
 
 
 cdef void _tokens(
-    const uint8_t *addresses, Py_ssize_t count, const uint8_t *tag, uint64_t epoch, const uint8_t *secret, uint8_t *tokens,
+    const uint8_t *addresses, Py_ssize_t count, const uint8_t *tag, uint64_t epoch, const uint8_t *secret,
+    uint8_t *tokens,
 ) noexcept nogil:
     cdef Py_ssize_t index
     for index in range(count):
@@ -136,11 +152,14 @@ cdef void _tokens(
 
 
 def tokens_many(
-    const uint8_t[::1] addresses not None, const uint8_t[::1] tag not None, uint64_t epoch, const uint8_t[::1] secret not None,
+    const uint8_t[::1] addresses not None,
+    const uint8_t[::1] tag not None,
+    uint64_t epoch,
+    const uint8_t[::1] secret not None,
 ):
     """8 bytes a token for packed 18-byte addresses (docs/wire.md, Tokens and spoofing)."""
     if addresses.shape[0] % ADDRESS_SIZE:
-        raise ValueError(f"addresses is {addresses.shape[0]} bytes, not a whole number of {ADDRESS_SIZE}-byte addresses")
+        raise ValueError(f"addresses is {addresses.shape[0]} bytes, not whole {ADDRESS_SIZE}-byte addresses")
     if tag.shape[0] != TAG_SIZE:
         raise ValueError(f"tag is {tag.shape[0]} bytes and must be {TAG_SIZE}")
     if secret.shape[0] != SECRET_SIZE:

@@ -1,5 +1,5 @@
-/* SipHash-1-3 (Aumasson and Bernstein 2012, in the variant that Rust and CPython use for their tables) of whole words.
- * Words are taken in native order: hashes under a secret of one process never leave it. */
+/* SipHash-1-3 (Aumasson and Bernstein 2012; the variant that Rust and CPython use for their tables) of whole
+ * words, taken in native order: hashes under a secret of one process never leave it. */
 #ifndef DISPERSY_SIPHASH_H
 #define DISPERSY_SIPHASH_H
 #include <stdint.h>

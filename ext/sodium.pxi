@@ -1,9 +1,10 @@
-# libsodium's functions, taken by name out of the library that PyNaCl's wheel holds; include this in a kernel and write
+# libsodium's functions, taken by name out of the library that PyNaCl's wheel holds. Include this in a kernel
+# and write
 #
 #     cdef crypto_sign_open_t crypto_sign_open = <crypto_sign_open_t>sodium_function("crypto_sign_open")
 #
-# for each that the kernel calls. nacl._sodium is a private module, therefore pyproject.toml pins PyNaCl. Taking them
-# so saves a system package, and all nodes of a machine check signatures by one libsodium.
+# for each that the kernel calls. nacl._sodium is a private module, therefore pyproject.toml pins PyNaCl.
+# Taking them so saves a system package, and everything here checks signatures by one libsodium.
 
 from libc.stdint cimport uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
@@ -56,7 +57,7 @@ cdef inline void make_token(
     crypto_shorthash_siphash24_t siphash, const uint8_t *address, const uint8_t *tag, uint64_t epoch,
     const uint8_t *secret, uint8_t *token,
 ) noexcept nogil:
-    """The 8-byte token of an 18-byte address in the community of an 8-byte tag (docs/wire.md, Tokens and spoofing).
+    """The 8-byte token of an 18-byte address for an 8-byte community tag (docs/wire.md, Tokens and spoofing).
 
     Here, so that the kernel that gives tokens and the one that checks them cannot differ.
     """

@@ -1,4 +1,4 @@
-"""Hash tables of the writer: 16-byte keys to u64 (ids and slots), and the newest of every (community, author, kind)."""
+"""Hash tables of the writer: 16-byte keys to u64 (ids and slots), and the newest of every lane."""
 
 from typing import Self, final
 
@@ -7,14 +7,17 @@ ABSENT: int
 
 @final
 class Table:
-    """Open addressing, 16-byte key -> u64; grows by doubling; positions are mixed with a secret so that nobody can aim."""
+    """16-byte key -> u64; grows by doubling; nobody can aim at its positions, which are mixed with a secret.
+
+    capacity  keys held without growing
+    """
 
     def __new__(cls, *, capacity: int = 1024) -> Self: ...
     def __len__(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
     def insert_many(self, keys: bytes | memoryview, values: bytes | memoryview) -> bytes:
-        """Packed keys and packed native u64 values; one byte a key: 1 inserted, 0 it was there (its value stays)."""
+        """Packed keys and native u64 values; one byte a key: 1 inserted, 0 it was there (its value stays)."""
     def find_many(self, keys: bytes | memoryview) -> bytes:
         """Packed native u64 values, ABSENT where a key is not there."""
     def replace(self, key: bytes, value: int) -> None:
@@ -25,24 +28,30 @@ class Table:
         """All keys ascending and their values, packed: the contents of a sorted run."""
 
 class Heads:
-    """Newest sequence and global time of every (community number, author, kind): the in-order test of the intake."""
+    """Newest sequence and global time of every (community, author, kind): the in-order test of the intake."""
 
     def __new__(cls, *, capacity: int = 1024) -> Self: ...
     def __len__(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
-    def advance_many(self, records: bytes | memoryview, arena: bytes | memoryview, community: int, wanted: bytes) -> bytes:
+    def advance_many(
+        self, records: bytes | memoryview, arena: bytes | memoryview, community: int, wanted: bytes
+    ) -> bytes:
         """For each message_record (in order) whose `wanted` byte is 1, one byte:
 
-        1  in order: higher sequence and global time than everything before from this author in this kind (or the
-           first); the head has been advanced to it
+        1  in order: higher sequence and global time than everything before from this author in this kind (or
+           the first); the head has been advanced to it
         0  anything else, or wanted was 0, or the head is marked irregular: nothing was changed, look closer
+
+        raises  ValueError, before any head moves, for sizes that do not fit or a record outside the arena
         """
     def get(self, community: int, author: bytes, kind: int) -> tuple[int, int, bool] | None:
         """(sequence, global time, irregular) or None."""
-    def put(self, community: int, author: bytes, kind: int, sequence: int, global_time: int, irregular: bool) -> None: ...
+    def put(
+        self, community: int, author: bytes, kind: int, sequence: int, global_time: int, irregular: bool
+    ) -> None: ...
     def forget(self, community: int) -> None:
         """Remove all of one community."""
     def clear(self) -> None: ...
     def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
-        """(community, author, kind, sequence, global time, irregular) of heads changed since the last call, sorted."""
+        """Heads changed since the last call: (community, author, kind, sequence, time, irregular), sorted."""

@@ -1,9 +1,9 @@
-"""Hash tables of the writer: 16-byte keys to u64, and the newest of every (community, author, kind) (see table.pyi).
+"""Hash tables of the writer: 16-byte keys to u64, and the newest of every lane (see table.pyi).
 
-Both are open addressing with linear probing over a power of two of slots, and double at a load of 0.7. Peers choose
-the keys, so positions are SipHash-1-3 under a secret of this process: who cannot compute them cannot pile keys up.
-A random position is a cache miss, dearer than all the rest; therefore batches hash BLOCK keys ahead and prefetch
-their slots. The GIL is held throughout: it is the tables' lock.
+Both are open addressing with linear probing over a power of two of slots, and double at a load of 0.7. Peers
+choose the keys, so positions are SipHash-1-3 under a secret of this process: who cannot compute them cannot
+pile keys up. A random position is a cache miss, dearer than all the rest; therefore batches hash BLOCK keys
+ahead and prefetch their slots. The GIL is held throughout: it is the tables' lock.
 """
 
 cimport cython
@@ -41,7 +41,7 @@ cdef enum:
     RECORD_SIZE = 96
 
 if sizeof(message_record) != RECORD_SIZE:
-    raise ImportError(f"message_record is {sizeof(message_record)} bytes and must be {RECORD_SIZE}: build the kernels again")
+    raise ImportError(f"message_record has {sizeof(message_record)} bytes, not {RECORD_SIZE}: build again")
 
 ABSENT = UINT64_MAX
 
@@ -91,7 +91,7 @@ cdef int _compare_pairs(const void *one, const void *other) noexcept nogil:
 
 @cython.final
 cdef class Table:
-    """Open addressing, 16-byte key -> u64; grows by doubling; positions are mixed with a secret so that nobody can aim."""
+    """16-byte key -> u64; grows by doubling; nobody can aim at its positions."""
 
     cdef pair *slots
     cdef size_t slot_count, used
@@ -137,7 +137,9 @@ cdef class Table:
         free(old)
         return 0
 
-    cdef void _look_ahead(self, const uint8_t *keys, Py_ssize_t count, pair *block, uint64_t *positions) noexcept:
+    cdef void _look_ahead(
+        self, const uint8_t *keys, Py_ssize_t count, pair *block, uint64_t *positions,
+    ) noexcept:
         """Load up to BLOCK keys and fetch the slots where they belong into the cache."""
         cdef Py_ssize_t index
         for index in range(count):
@@ -146,7 +148,7 @@ cdef class Table:
             dispersy_prefetch(&self.slots[positions[index] & (self.slot_count - 1)])
 
     def insert_many(self, const uint8_t[::1] keys not None, const uint8_t[::1] values not None):
-        """Packed keys and packed native u64 values; one byte a key: 1 inserted, 0 it was there (its value stays)."""
+        """One byte a key: 1 inserted, 0 it was there (its value stays)."""
         cdef Py_ssize_t count = _count_keys(keys)
         cdef Py_ssize_t index, size, first = 0
         cdef pair[BLOCK] block
@@ -272,232 +274,4 @@ cdef int _load_key(const uint8_t[::1] key, pair *wanted) except -1:
     return 0
 
 
-cdef enum:
-    LANE_WORDS = 5
-
-cdef struct head:
-    uint64_t lane[LANE_WORDS]  # author, then community << 8 | kind; all ones in the last marks a free slot
-    uint64_t sequence
-    uint64_t global_time
-    uint8_t irregular
-    uint8_t changed
-
-
-cdef inline bint _is_free(const head *slot) noexcept nogil:
-    return slot.lane[LANE_WORDS - 1] == UINT64_MAX
-
-
-cdef inline void _set_lane(head *slot, const uint8_t *author, uint32_t community, uint8_t kind) noexcept nogil:
-    memcpy(slot.lane, author, AUTHOR_SIZE)
-    slot.lane[LANE_WORDS - 1] = <uint64_t>community << 8 | kind
-
-
-cdef class Heads:
-    """Newest sequence and global time of every (community number, author, kind): the in-order test of the intake."""
-
-    cdef head *slots
-    cdef uint64_t *changed_slots  # indices into slots; there is room for as many as slots may be used
-    cdef size_t slot_count, used, changed_count
-
-    def __cinit__(self, *, Py_ssize_t capacity=1024):
-        self._renew(_slots_for(capacity, sizeof(head)))
-
-    def __dealloc__(self):
-        free(self.slots)
-        free(self.changed_slots)
-
-    def __len__(self):
-        return self.used
-
-    @property
-    def size_bytes(self):
-        return self.slot_count * sizeof(head) + _limit(self.slot_count) * sizeof(uint64_t)
-
-    cdef int _renew(self, size_t slot_count) except -1:
-        """Begin with free slots; the caller owns those that were there."""
-        cdef head *slots = <head *>_allocate(slot_count * sizeof(head))
-        cdef uint64_t *changed_slots = <uint64_t *>malloc(_limit(slot_count) * sizeof(uint64_t))
-        if changed_slots == NULL:
-            free(slots)
-            raise MemoryError(f"no memory for {slot_count} heads")
-        free(self.changed_slots)
-        self.slots = slots
-        self.changed_slots = changed_slots
-        self.slot_count = slot_count
-        self.used = 0
-        self.changed_count = 0
-        return 0
-
-    cdef int _move(self, size_t slot_count, uint64_t forgotten) except -1:
-        """Move all heads, but those of the community `forgotten`, to as many new slots."""
-        cdef head *old = self.slots
-        cdef size_t index, old_count = self.slot_count
-        cdef head *slot
-        self._renew(slot_count)
-        for index in range(old_count):
-            if _is_free(&old[index]) or old[index].lane[LANE_WORDS - 1] >> 8 == forgotten:
-                continue
-            slot = self._find(old[index].lane, _position(old[index].lane, LANE_WORDS))
-            slot[0] = old[index]
-            self.used += 1
-            if slot.changed:
-                self.changed_slots[self.changed_count] = slot - self.slots
-                self.changed_count += 1
-        free(old)
-        return 0
-
-    cdef int _reserve(self, size_t more) except -1:
-        """Make sure that `more` heads fit without growing, so that slots found stay where they are."""
-        if self.used + more > _limit(self.slot_count):
-            self._move(_slots_for(self.used + more, sizeof(head)), UINT64_MAX)
-        return 0
-
-    cdef inline head *_find(self, const uint64_t *lane, uint64_t position) noexcept:
-        """The lane's slot, or the free one where it belongs."""
-        cdef size_t mask = self.slot_count - 1
-        cdef size_t index = position & mask
-        cdef head *slot = &self.slots[index]
-        while not _is_free(slot) and memcmp(slot.lane, lane, LANE_WORDS * 8):
-            index = (index + 1) & mask
-            slot = &self.slots[index]
-        return slot
-
-    cdef inline void _set(
-        self, head *slot, const uint64_t *lane, uint64_t sequence, uint64_t global_time, bint irregular,
-    ) noexcept:
-        if _is_free(slot):
-            memcpy(slot.lane, lane, LANE_WORDS * 8)
-            slot.changed = 0
-            self.used += 1
-        if not slot.changed:
-            slot.changed = 1
-            self.changed_slots[self.changed_count] = slot - self.slots
-            self.changed_count += 1
-        slot.sequence = sequence
-        slot.global_time = global_time
-        slot.irregular = irregular
-
-    def advance_many(
-        self,
-        const uint8_t[::1] records not None,
-        const uint8_t[::1] arena not None,
-        uint32_t community,
-        const uint8_t[::1] wanted not None,
-    ):
-        """One byte a message_record: 1 in order, and its head has been advanced to it; 0 look closer (table.pyi)."""
-        cdef Py_ssize_t count = _count_records(records, arena, wanted)
-        cdef Py_ssize_t index, size, first = 0
-        cdef const message_record *record
-        cdef head[BLOCK] block
-        cdef uint64_t[BLOCK] positions
-        cdef head *slot
-        if count == 0:
-            return b""
-        out = bytearray(count)
-        cdef uint8_t[::1] in_order = out
-        while first < count:
-            size = min(BLOCK, count - first)
-            self._reserve(size)
-            for index in range(size):
-                record = <const message_record *>&records[(first + index) * RECORD_SIZE]
-                if wanted[first + index] != 1 or record.flags & NO_AUTHOR:
-                    continue
-                _set_lane(&block[index], &arena[record.offset + AUTHOR_OFFSET], community, record.kind)
-                positions[index] = _position(block[index].lane, LANE_WORDS)
-                dispersy_prefetch(&self.slots[positions[index] & (self.slot_count - 1)])
-            for index in range(size):
-                record = <const message_record *>&records[(first + index) * RECORD_SIZE]
-                if wanted[first + index] != 1 or record.flags & NO_AUTHOR:
-                    continue
-                slot = self._find(block[index].lane, positions[index])
-                if _is_free(slot) or (
-                    not slot.irregular
-                    and record.sequence > slot.sequence
-                    and record.global_time > slot.global_time
-                ):
-                    self._set(slot, block[index].lane, record.sequence, record.global_time, False)
-                    in_order[first + index] = 1
-            first += size
-        return bytes(out)
-
-    def get(self, uint32_t community, const uint8_t[::1] author not None, uint8_t kind):
-        """(sequence, global time, irregular) or None."""
-        cdef head wanted
-        cdef head *slot
-        _check_author(author)
-        _set_lane(&wanted, &author[0], community, kind)
-        slot = self._find(wanted.lane, _position(wanted.lane, LANE_WORDS))
-        if _is_free(slot):
-            return None
-        return slot.sequence, slot.global_time, bool(slot.irregular)
-
-    def put(
-        self,
-        uint32_t community,
-        const uint8_t[::1] author not None,
-        uint8_t kind,
-        uint64_t sequence,
-        uint64_t global_time,
-        bint irregular,
-    ):
-        """Set a head, whatever it was."""
-        cdef head wanted
-        _check_author(author)
-        _set_lane(&wanted, &author[0], community, kind)
-        self._reserve(1)
-        self._set(
-            self._find(wanted.lane, _position(wanted.lane, LANE_WORDS)), wanted.lane, sequence, global_time, irregular
-        )
-
-    def forget(self, uint32_t community):
-        """Remove all of one community; changed() speaks of them no more."""
-        self._move(self.slot_count, community)
-
-    def clear(self):
-        """Forget all heads; the memory stays."""
-        memset(self.slots, 0xFF, self.slot_count * sizeof(head))
-        self.used = 0
-        self.changed_count = 0
-
-    def changed(self):
-        """(community, author, kind, sequence, global time, irregular) of heads changed since the last call, sorted."""
-        cdef size_t index
-        cdef head *slot
-        cdef uint64_t lane_end
-        heads = []
-        for index in range(self.changed_count):
-            slot = &self.slots[self.changed_slots[index]]
-            lane_end = slot.lane[LANE_WORDS - 1]
-            author = (<const char *>slot.lane)[:AUTHOR_SIZE]
-            heads.append(
-                (lane_end >> 8, author, lane_end & 0xFF, slot.sequence, slot.global_time, bool(slot.irregular))
-            )
-        for index in range(self.changed_count):
-            self.slots[self.changed_slots[index]].changed = 0
-        self.changed_count = 0
-        heads.sort()
-        return heads
-
-
-cdef Py_ssize_t _count_records(const uint8_t[::1] records, const uint8_t[::1] arena, const uint8_t[::1] wanted) except -1:
-    """How many records there are, each of them checked to lie inside the arena."""
-    cdef Py_ssize_t index, count = records.shape[0] // RECORD_SIZE
-    cdef const message_record *record
-    if records.shape[0] % RECORD_SIZE:
-        raise ValueError(f"records is {records.shape[0]} bytes, not a whole number of {RECORD_SIZE}-byte message_records")
-    if wanted.shape[0] != count:
-        raise ValueError(f"wanted is {wanted.shape[0]} bytes and must be one for each of {count} records")
-    for index in range(count):
-        record = <const message_record *>&records[index * RECORD_SIZE]
-        if (
-            record.length < AUTHOR_OFFSET + AUTHOR_SIZE
-            or <uint64_t>record.offset + record.length > <uint64_t>arena.shape[0]
-        ):
-            raise ValueError(f"record {index} must hold an author and lie inside the arena of {arena.shape[0]} bytes")
-    return count
-
-
-cdef int _check_author(const uint8_t[::1] author) except -1:
-    if author.shape[0] != AUTHOR_SIZE:
-        raise ValueError(f"author is {author.shape[0]} bytes and must be {AUTHOR_SIZE}")
-    return 0
+include "heads.pxi"

@@ -109,12 +109,12 @@ def test_records_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: digest.identify_many(bytearray(95), b"", bytes(32)), "whole number of 96-byte"),
+        (lambda: digest.identify_many(bytearray(95), b"", bytes(32)), "whole 96-byte"),
         (lambda: digest.identify_many(bytearray(), b"", bytes(31)), "must be 32"),
         (lambda: digest.identify_many(bytearray(record(0, 1, 0, 0)), b"", bytes(32)), "arena of 0 bytes"),
-        (lambda: digest.sum_many(bytes(33), bytes(16)), "whole number of 32-byte"),
+        (lambda: digest.sum_many(bytes(33), bytes(16)), "whole 32-byte"),
         (lambda: digest.sum_many(b"", bytes(15)), "must be 16"),
-        (lambda: digest.tokens_many(bytes(17), bytes(8), 0, bytes(16)), "whole number of 18-byte"),
+        (lambda: digest.tokens_many(bytes(17), bytes(8), 0, bytes(16)), "whole 18-byte"),
         (lambda: digest.tokens_many(b"", bytes(9), 0, bytes(16)), "must be 8"),
         (lambda: digest.tokens_many(b"", bytes(8), 0, bytes(17)), "must be 16"),
     ],

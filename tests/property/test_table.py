@@ -21,9 +21,10 @@ NO_AUTHOR = 2
 # A few hundred keys, so that runs meet them again, and more than the smallest table holds, so that it grows.
 keys = st.integers(0, 300).map(lambda number: random.Random(number).randbytes(16))
 values = st.integers(0, ABSENT - 1)
-authors = st.integers(0, 40).map(lambda number: bytes([number]) * 32)
-communities = st.sampled_from([0, 1, 2, 2**32 - 1])
-kinds = st.sampled_from([0, 1, 64, 255])
+# Two authors that speak often, so that heads meet what is newer, older and equal, and forty for growth.
+authors = (st.integers(0, 1) | st.integers(0, 40)).map(lambda number: bytes([number]) * 32)
+communities = st.sampled_from([1, 2**32 - 1])
+kinds = st.sampled_from([64, 255])
 counters = st.integers(1, 12) | st.just(2**63 - 1)
 
 
@@ -215,6 +216,32 @@ def test_keys_aimed_at_one_place_spread() -> None:
     limit = 30 * min(seconds(spread) for _ in range(3))
     assert min(seconds(low_ends) for _ in range(3)) < limit
     assert min(seconds(high_ends) for _ in range(3)) < limit
+
+
+@pytest.mark.parametrize(
+    ("sequence", "global_time", "irregular", "in_order"),
+    [
+        (6, 51, False, True),
+        (9, 99, False, True),
+        (6, 50, False, False),
+        (5, 51, False, False),
+        (5, 50, False, False),
+        (4, 60, False, False),
+        (6, 49, False, False),
+        (6, 51, True, False),
+    ],
+)
+def test_in_order_is_later_in_both(sequence: int, global_time: int, irregular: bool, in_order: bool) -> None:
+    """Goal: behind sequence 5 and time 50 only what is above both passes, and nothing when irregular."""
+    heads, author = Heads(), b"a" * 32
+    heads.put(1, author, 64, 5, 50, irregular)
+    heads.changed()
+    record = MESSAGE.pack(0, 34, global_time, sequence, 34, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
+    assert heads.advance_many(record, b"\x40\0" + author, 1, b"\1") == bytes([in_order])
+    expected = (sequence, global_time, False) if in_order else (5, 50, irregular)
+    assert heads.get(1, author, 64) == expected
+    assert heads.changed() == ([(1, author, 64, *expected)] if in_order else [])
+    assert heads.advance_many(record, b"\x40\0" + author, 2, b"\1") == b"\1", "another community's first"
 
 
 def test_empty_inputs() -> None:
