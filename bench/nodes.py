@@ -134,7 +134,7 @@ class Node:
         """Seconds by step, and the CPU seconds of each role, since its start."""
         time.sleep(REPORTED_S)
         found: dict[str, float] = {}
-        for role in self.client.status()["roles"].values():
+        for role in self.client.status()["processes"]:
             for step, (seconds, _) in role.get("steps", {}).items():
                 found[step] = found.get(step, 0.0) + seconds
             group = "cpu " + str(role["role"]).split("-")[0]

@@ -19,7 +19,8 @@ from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol import clock
 from dispersy.protocol.definition import accept_definition
-from dispersy.protocol.identifiers import ORDER_TOP, CommunityId
+from dispersy.protocol.holdings import first_key_of, key_after, order_key_at
+from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake import Intake, Round
 from dispersy.protocol.lane import UNLIVE
 from dispersy.protocol.message import NO_PREVIOUS, create_many, create_message, read_message
@@ -341,14 +342,14 @@ class Ledger:
     def _highest_stored(self, number: int, low: int, high: int) -> int | None:
         """The highest live global time with low < time <= high."""
         found = None
-        start, end = (low + 1).to_bytes(8, "big") + bytes(16), (high + 1).to_bytes(8, "big") + bytes(16)
+        start, end = first_key_of(low + 1), first_key_of(high + 1)
         complete = False
         while not complete:
             keys, _, complete = self._store.scan(number, start, end, SCAN_CHUNK)
             if not keys:
                 break
-            found = int.from_bytes(keys[-40:-32], "big")
-            start = _after(keys[-40:])
+            last = order_key_at(keys, -1)
+            found, start = int.from_bytes(last[:8], "big"), key_after(last)
         return found
 
     def _place_requests(self, batch: Batch, outcomes: list[Outcome]) -> dict[bytes, list[Ticket]]:
@@ -390,9 +391,3 @@ class Ledger:
 
 def _joined(record: CommunityRecord) -> dict[str, Any]:
     return {"number": record.number, "community_id": record.community_id, "member_id": record.member_id}
-
-
-def _after(key: bytes) -> bytes:
-    """The order key just above that of a 40-byte key (ORDER_TOP at the very end)."""
-    following = int.from_bytes(key[:24], "big") + 1
-    return ORDER_TOP if following >> 192 else following.to_bytes(24, "big")
