@@ -1,0 +1,135 @@
+"""Whole nodes on bad links: whatever is lost, doubled or out of order, stores end equal at a bounded price."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.world import Link, Node, World, equal, history
+
+
+def wasted(messages: list[bytes], *nodes: Node) -> float:
+    """Bytes sent by all, per byte of the messages that had to move once."""
+    return sum(node.sent["bytes"] for node in nodes) / sum(map(len, messages))
+
+
+@pytest.mark.parametrize(
+    ("link", "limit_s", "waste_max"),
+    [
+        (Link(), 5, 1.4),
+        (Link(loss=0.1, duplicates=0.05, jitter_s=0.01), 60, 2.2),
+        (Link(loss=0.3), 180, 2.6),
+        (Link(jitter_s=0.03), 10, 2.0),
+        (Link(delay_s=0.3), 20, 1.4),
+    ],
+    ids=["clean", "lossy", "very-lossy", "reordering", "slow"],
+)
+def test_a_newcomer_gets_everything(link: Link, limit_s: float, waste_max: float) -> None:
+    """An empty node ends equal to one with 5,000 messages, within a time and at a price."""
+    world = World(seed=7, link=link)
+    old = world.add(1)
+    messages = history(5_000)
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    assert world.run(limit_s, until=lambda: equal(old, newcomer)), newcomer.puller.counts
+    assert wasted(messages, old, newcomer) < waste_max
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_two_halves_become_one(share: float) -> None:
+    """Nodes that each hold some of what the other lacks both end with all, whichever asks first."""
+    world = World(seed=3, link=Link(loss=0.05))
+    messages = history(4_000)
+    one = world.add(1)
+    other = world.add(2, bootstrap=[one])
+    every = int(2 / (1 - share))
+    one.publish([message for index, message in enumerate(messages) if index % every != 0])
+    other.publish([message for index, message in enumerate(messages) if index % every != 1])
+    assert not equal(one, other)
+    assert world.run(60, until=lambda: equal(one, other)), (one.puller.counts, other.puller.counts)
+    assert one.holdings.summary().count == len(messages)
+
+
+def test_what_is_missing_far_back_is_found() -> None:
+    """One message of long ago is repaired although thousands of newer ones agree, by filters only."""
+    world = World(seed=4)
+    messages = history(8_000)
+    one = world.add(1)
+    one.publish(messages)
+    other = world.add(2, bootstrap=[one])
+    other.publish(messages[:100] + messages[101:])
+    assert world.run(10, until=lambda: equal(one, other))
+    assert one.sent["messages"] < 60
+
+
+def test_a_chain_carries_everything_to_its_end() -> None:
+    """Of three nodes in a row the last gets what the first has, through the middle one."""
+    world = World(seed=5)
+    first = world.add(1)
+    middle = world.add(2, bootstrap=[first])
+    last = world.add(3, bootstrap=[middle])
+    world.cut.add(frozenset((first.address, last.address)))
+    first.publish(history(2_000))
+    assert world.run(20, until=lambda: equal(first, middle, last))
+
+
+def test_new_messages_travel_at_once() -> None:
+    """In a group that has met, a message reaches everybody within a second: nudges, not steps, carry the news."""
+    world = World(seed=6)
+    first = world.add(1)
+    nodes = [first] + [world.add(host, bootstrap=[first]) for host in range(2, 9)]
+    messages = history(300)
+    first.publish(messages[:250])
+    assert world.run(30, until=lambda: equal(*nodes))
+    world.run(10)
+    for index, message in enumerate(messages[250:]):
+        nodes[index % len(nodes)].publish([message])
+        began = world.now
+        assert world.run(1.0, until=lambda: equal(*nodes)), index
+        world.run(max(0.0, began + 0.3 - world.now))
+
+
+def test_a_stream_is_followed_without_sweeps() -> None:
+    """While one node publishes all the time, the other keeps up, and never goes through its whole history for it."""
+    world = World(seed=8)
+    messages = history(6_000)
+    one = world.add(1)
+    one.publish(messages[:4_000])
+    other = world.add(2, bootstrap=[one])
+    assert world.run(20, until=lambda: equal(one, other))
+    world.run(5)
+    before = other.puller.counts["requests"]
+    for start in range(4_000, 6_000, 20):
+        one.publish(messages[start : start + 20])
+        world.run(0.05)
+    assert world.run(2, until=lambda: equal(one, other))
+    assert other.puller.counts["requests"] - before < 150
+
+
+def test_a_newcomer_asks_for_the_definition_first() -> None:
+    """Without a definition a node asks for it, for nothing else, and pulls as soon as it has it."""
+    world = World(seed=9, link=Link(loss=0.2))
+    ignorant = world.add(1, defined=False)
+    newcomer = world.add(2, bootstrap=[ignorant], defined=False)
+    world.run(20)
+    asked = newcomer.sent["request-missing"]
+    assert 2 <= asked <= 20
+    assert newcomer.sent["sync-request"] == 0
+    old = world.add(3, bootstrap=[ignorant])
+    old.publish(history(50))
+    assert world.run(60, until=lambda: equal(old, newcomer, ignorant))
+
+
+def test_equal_nodes_are_quiet() -> None:
+    """Where there is nothing to repair, nothing is asked: only the walk goes on, a step every 5 s."""
+    world = World(seed=10)
+    one = world.add(1)
+    other = world.add(2, bootstrap=[one])
+    messages = history(500)
+    one.publish(messages)
+    other.publish(messages)
+    world.run(10)
+    before = one.sent + other.sent
+    world.run(300)
+    after = one.sent + other.sent
+    assert after["sync-request"] == before["sync-request"]
+    assert after["introduction-request"] - before["introduction-request"] <= 2 * 300 / 5

@@ -1,0 +1,374 @@
+"""A small world of nodes on fake links: real machines, kernels and datagrams; no sockets and no clock but `now`."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from random import Random
+
+from dispersy.ext import digest, verify, wire
+from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.frames import (
+    Audit,
+    AuditRequest,
+    Frame,
+    IntroductionRequest,
+    IntroductionResponse,
+    PunctureRequest,
+    RequestMissing,
+    SyncRequest,
+    TokenFrame,
+    datagram,
+    decode_frame,
+    frame,
+    introduction_signed_bytes,
+    token_datagram,
+)
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY, MESSAGE
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync import Puller
+from dispersy.protocol.token import Tokens
+from dispersy.protocol.walk_events import (
+    SameKeyElsewhere,
+    SendFrame,
+    SendIntroduction,
+    SendToken,
+    SummaryHeard,
+)
+from dispersy.protocol.walker import Walker
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+
+COMMUNITY_ID = CommunityId(bytes(range(32)))
+TAG = community_tag(COMMUNITY_ID)
+COMMUNITY = 1
+COMMIT_DELAY_S = 0.02
+
+
+def make_message(*, author: bytes, global_time: int, sequence: int, payload: bytes) -> bytes:
+    """A message of kind 64; its signature is zeros, for nobody in this world checks it."""
+    head = wire.encode_message(64, 0, author, b"", global_time, sequence, b"", b"", [payload])
+    return head + bytes(64)
+
+
+def records_of(messages: list[bytes]) -> tuple[bytes, bytes]:
+    """(packed message_records with ids, arena) of whole messages."""
+    arena = b"".join(encode_uvarint(len(message)) + message for message in messages)
+    records = wire.parse_messages(arena, bytearray(4 * len(wire.DROP_REASONS)))
+    digest.identify_many(records, arena, COMMUNITY_ID)
+    return bytes(records), arena
+
+
+class StoreHoldings:
+    """One community's part of a memory store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+
+    def summary(self) -> Summary:
+        return self.store.state(COMMUNITY).summary
+
+    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        return self.store.scan(COMMUNITY, low, high, limit)
+
+    def messages(self, cursors: list[int]) -> list[bytes]:
+        return self.store.messages(cursors)
+
+    def add(self, messages: list[bytes]) -> int:
+        """Commit those that are not held; how many that were."""
+        records, arena = records_of(messages)
+        fresh: dict[bytes, bytes] = {}
+        held = self.store.held(COMMUNITY, records)
+        for index, fields in enumerate(MESSAGE.iter_unpack(records)):
+            if not held[index]:
+                fresh[fields[11]] = records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
+        if fresh:
+            block = MessageBlock(COMMUNITY, b"".join(fresh.values()), arena, bytes(len(fresh)), 0)
+            self.store.commit(Batch(blocks=[block]))
+        return len(fresh)
+
+    def ids(self) -> set[bytes]:
+        keys, _, _ = self.scan(bytes(24), b"\xff" * 24, 1 << 30)
+        return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
+
+
+def make_holdings(*, sum_bits: int = 96) -> StoreHoldings:
+    """An empty store with the one community of this world."""
+    store = MemoryStore(sum_bits=sum_bits)
+    store.commit(Batch(communities=[CommunityRecord(COMMUNITY, COMMUNITY_ID, "world", bytes(32))]))
+    return StoreHoldings(store)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What every datagram goes through; jitter reorders, loss and duplicates are chances."""
+
+    delay_s: float = 0.02
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    duplicates: float = 0.0
+
+
+class Node:
+    """A node: a walker, a puller, and a store that commits what arrives COMMIT_DELAY_S later."""
+
+    def __init__(
+        self,
+        world: World,
+        address: Address,
+        *,
+        bootstrap: list[Address],
+        seed: int,
+        defined: bool = True,
+        sum_bits: int = 96,
+        audits: bool = False,
+        audit_chance: float = 1.0,
+        audit_ids_max: int = 100,
+        audit_interval_s: float = 1.0,
+    ) -> None:
+        self.world = world
+        self.address = address
+        self.holdings = make_holdings(sum_bits=sum_bits)
+        self.definition = b"definition" * 5 if defined else b""
+        rng = Random(seed)
+        key_seed = rng.randbytes(32)
+        self.member = MemberId(verify.public_key(key_seed))
+        self._secret = key_seed + self.member
+        self.tokens = Tokens(secret=rng.randbytes(16), tag=TAG)
+        self.walker = Walker(tag=TAG, member=self.member, rng=rng, bootstrap=bootstrap, now=world.now)
+        self.puller = Puller(
+            rng=rng,
+            holdings=self.holdings,
+            now=world.now,
+            audits=audits,
+            audit_chance=audit_chance,
+            audit_ids_max=audit_ids_max,
+            audit_interval_s=audit_interval_s,
+        )
+        self.sent: Counter[str] = Counter()
+        """Datagrams by the label of their last frame; `bytes`: of all of them."""
+        self.same_key_at: list[Address] = []
+        self._commits: deque[tuple[float, list[bytes]]] = deque()
+        self._processed = 0
+        if defined:
+            self.puller.set_definition_known(world.now)
+            self.walker.set_summary(self.holdings.summary(), world.now)
+
+    def publish(self, messages: list[bytes]) -> None:
+        self.holdings.add(messages)
+        self._tell_summary()
+
+    def next_deadline(self) -> float:
+        deadline = self.walker.next_deadline()
+        pulls = self.puller.next_deadline()
+        commits = self._commits[0][0] if self._commits else deadline
+        return min(deadline, commits, deadline if pulls is None else pulls)
+
+    def handle_timer(self) -> None:
+        now = self.world.now
+        self.walker.handle_timer(now)
+        self._drain()
+        self.puller.handle_timer(now)
+        self._drain()
+        arrived: list[bytes] = []
+        while self._commits and self._commits[0][0] <= now:
+            arrived += self._commits.popleft()[1]
+        if arrived:
+            self._processed += len(arrived)
+            fresh = self.holdings.add(arrived)
+            self.puller.set_processed(self._processed, now)
+            self._drain()
+            if fresh:
+                self.puller.receive_committed(now)
+                self._tell_summary()
+
+    def receive(self, source: Address, data: bytes) -> None:
+        now = self.world.now
+        record = DATAGRAM.pack(0, len(data), source)
+        frames, envelopes = wire.split(
+            data,
+            record,
+            tags=TAG,
+            secret=self.tokens.secret,
+            epoch=self.tokens.epoch(now),
+            drops=bytearray(4 * len(wire.DROP_REASONS)),
+        )
+        for fields in FRAME.iter_unpack(frames):
+            _, offset, length, _, frame_type, token_state, _ = fields
+            received = decode_frame(frame_type, data[offset : offset + length])
+            self._receive_frame(source, received, data[10:18], token_state)
+            self._drain()
+        for fields in ENVELOPE.iter_unpack(envelopes):
+            _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
+            arrived = self._messages_of(data[offset : offset + length])
+            if arrived:
+                self._commits.append((now + COMMIT_DELAY_S, arrived))
+            theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
+            self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
+            self._drain()
+
+    def _messages_of(self, area: bytes) -> list[bytes]:
+        if area[1:] == self.definition or area.endswith(b"definition"):
+            self.definition = area[1:]
+            self.puller.set_definition_known(self.world.now)
+            self._tell_summary()
+            return []
+        records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
+        return [area[fields[0] : fields[0] + fields[1]] for fields in MESSAGE.iter_unpack(records)]
+
+    def _receive_frame(self, source: Address, received: Frame, header_token: bytes, token_state: int) -> None:
+        now = self.world.now
+        match received:
+            case TokenFrame(token):
+                self.walker.receive_token(source, token_state, header_token, token, now)
+            case PunctureRequest():
+                self.walker.receive_puncture_request(source, received, now)
+            case IntroductionRequest() | IntroductionResponse():
+                if not self.walker.admit_introduction(source, now):
+                    return
+                signed = introduction_signed_bytes(TAG, header_token, received.type, received.unsigned())
+                if verify.verify_many(received.member, received.signature, [signed]) != b"\1":
+                    self.world.bad_signatures += 1
+                elif isinstance(received, IntroductionRequest):
+                    self.walker.receive_introduction_request(source, received, now)
+                else:
+                    self.walker.receive_introduction_response(source, received, now)
+            case SyncRequest():
+                if self.definition:
+                    answer = Answer(received, self.holdings, self.holdings.summary())
+                    while not answer.finished:
+                        for body in answer.step(16):
+                            self._send_frame(source, FrameType.MESSAGES, body)
+            case AuditRequest():
+                self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
+            case Audit():
+                self.puller.receive_audit(source, received, now)
+            case RequestMissing():
+                for body in answer_missing(received, self.definition):
+                    self._send_frame(source, FrameType.MESSAGES, body)
+
+    def _tell_summary(self) -> None:
+        if self.definition:
+            self.walker.set_summary(self.holdings.summary(), self.world.now)
+            self.walker.nudge(self.world.now)
+        self._drain()
+
+    def _drain(self) -> None:
+        now = self.world.now
+        for event in self.walker.drain():
+            match event:
+                case SendToken(address, header_token):
+                    given = self.tokens.token_for(address, now)
+                    self._send(address, "token", token_datagram(TAG, header_token, given))
+                case SendIntroduction(address, header_token, frame_type, unsigned):
+                    signed = introduction_signed_bytes(TAG, header_token, frame_type, unsigned)
+                    signature = verify.sign_many(self._secret, [signed])
+                    frames = (
+                        frame(FrameType.TOKEN, self.tokens.token_for(address, now)),
+                        frame(frame_type, unsigned + signature),
+                    )
+                    self._send(address, frame_type.label, datagram(TAG, header_token, frames))
+                case SendFrame(address, frame_type, body):
+                    self._send_frame(address, frame_type, body)
+                case SummaryHeard(source, _, summary):
+                    self.puller.receive_summary(source, summary, now)
+                case SameKeyElsewhere(source):
+                    self.same_key_at.append(source)
+        for send in self.puller.drain():
+            self._send_frame(send.address, send.frame_type, send.body)
+
+    def _send_frame(self, address: Address, frame_type: FrameType, body: bytes) -> None:
+        token = self.walker.token_for(address)
+        if token is not None:
+            self._send(address, frame_type.label, datagram(TAG, token, (frame(frame_type, body),)))
+
+    def _send(self, address: Address, label: str, data: bytes) -> None:
+        self.sent[label] += 1
+        self.sent["bytes"] += len(data)
+        self.world.send(self.address, address, data)
+
+
+class World:
+    """Nodes and what is on its way between them; `cut` holds pairs of addresses that do not reach each other."""
+
+    def __init__(self, *, seed: int, link: Link | None = None) -> None:
+        self.now = 0.0
+        self.link = link or Link()
+        self.nodes: dict[Address, Node] = {}
+        self.cut: set[frozenset[Address]] = set()
+        self.log: list[tuple[float, Address, Address, bytes]] = []
+        """(when, source, target, datagram) of everything sent."""
+        self.bad_signatures = 0
+        self._rng = Random(seed)
+        self._way: list[tuple[float, int, Address, Address, bytes]] = []
+        self._count = 0
+
+    def add(self, host: int, *, bootstrap: list[Node] | None = None, **options: object) -> Node:
+        """A node at 192.0.2.host."""
+        address = make_address(f"192.0.2.{host}", 6421)
+        known = [node.address for node in bootstrap or []]
+        node = Node(self, address, bootstrap=known, seed=host, **options)  # type: ignore[arg-type]
+        self.nodes[address] = node
+        return node
+
+    def send(self, source: Address, target: Address, data: bytes) -> None:
+        self.log.append((self.now, source, target, data))
+        if frozenset((source, target)) in self.cut:
+            return
+        for _ in range(2 if self._rng.random() < self.link.duplicates else 1):
+            if self._rng.random() >= self.link.loss:
+                delay = self.link.delay_s + self._rng.random() * self.link.jitter_s
+                self._count += 1
+                heappush(self._way, (self.now + delay, self._count, source, target, data))
+
+    def run(self, limit_s: float, *, until: Callable[[], bool] = lambda: False) -> bool:
+        """Let limit_s pass, or less if `until` comes true before; whether it did."""
+        end = self.now + limit_s
+        while not until():
+            deadlines = [node.next_deadline() for node in self.nodes.values()]
+            arrives = self._way[0][0] if self._way else end
+            at = max(self.now, min([*deadlines, arrives]))
+            if at >= end:
+                self.now = end
+                return until()
+            # A machine whose deadline does not move would stop the world: let time pass in any case.
+            self.now = at + 1e-6
+            while self._way and self._way[0][0] <= self.now:
+                _, _, source, target, data = heappop(self._way)
+                node = self.nodes.get(target)
+                if node is not None:
+                    node.receive(source, data)
+            for node in list(self.nodes.values()):
+                if node.next_deadline() <= self.now:
+                    node.handle_timer()
+        return True
+
+
+def history(count: int, *, seed: int = 1, size: int = 100) -> list[bytes]:
+    """Messages of several authors by rising global time, now and then two at one time."""
+    rng = Random(seed)
+    authors = [rng.randbytes(32) for _ in range(5)]
+    sequences: Counter[bytes] = Counter()
+    messages, time = [], 1
+    for _ in range(count):
+        author = rng.choice(authors)
+        sequences[author] += 1
+        payload = rng.randbytes(rng.randrange(size // 2, size))
+        messages.append(
+            make_message(author=author, global_time=time, sequence=sequences[author], payload=payload)
+        )
+        time += rng.random() < 0.8
+    return messages
+
+
+def equal(*nodes: Node) -> bool:
+    """Whether all hold the very same messages (not merely the same sums)."""
+    first = nodes[0].holdings
+    counts = {node.holdings.summary().count for node in nodes}
+    return len(counts) == 1 and all(node.holdings.ids() == first.ids() for node in nodes[1:])
