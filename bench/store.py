@@ -1,0 +1,152 @@
+"""Messages committed per second as the store grows, in three orders of arrival, beside the verify bound.
+
+One-payload messages of 215 bytes by 1,000 authors, in commits of 1,000, default durability. Envelope: a
+commit of 1,000 writes some 270 KB of log and 60 KB of order and waits for the disk once; laying the pages out
+costs LMDB about 1 us a message, building keys and values in Python as much again, sorted runs less, so
+300,000 a second. Two cores verify about 27,000 a second: a store that is five times faster costs the pipeline
+a fifth of one core. In order everything lands at the end of its tree; in shuffled blocks the order's pages
+are still filled one by one; fully shuffled, each message dirties an order page of its own, which nothing but
+a smaller node can help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from harness import Bench, Series
+from verify import make_corpus, verify_bound
+
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+
+COMMIT = 1_000
+MESSAGE_SIZE = 215
+AUTHORS = [sha256(b"bench author %d" % number).digest() for number in range(1_000)]
+KIND = 64
+FIRST_TIME = 1 << 21
+"""From here on a uvarint of four bytes: all messages are laid out alike."""
+BOUND_GOAL = 5.0
+GROWTH_GOAL = 1.5
+ARRIVALS = ("in order", "shuffled blocks", "shuffled")
+
+
+def _uvarint(value: int) -> bytes:
+    return bytes([value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21])
+
+
+def make_block(positions: Sequence[int]) -> MessageBlock:
+    """The messages at these places of the community's history."""
+    records, arena = [], []
+    for index, position in enumerate(positions):
+        global_time = sequence = FIRST_TIME + position
+        numbers = _uvarint(global_time) + _uvarint(sequence)
+        arena.append((b"\x40\x00" + AUTHORS[position % 1_000] + numbers + b"\x01").ljust(MESSAGE_SIZE, b"."))
+        message_id = sha256(b"bench message %d" % position).digest()
+        fields = (index * MESSAGE_SIZE, MESSAGE_SIZE, global_time, sequence, 42, KIND, 0, 1, 1, 0, 0)
+        records.append(MESSAGE.pack(*fields, message_id, b""))
+    return MessageBlock(1, b"".join(records), b"".join(arena), bytes(len(positions)), 1_700_000_000_000)
+
+
+def arrivals(order: str, total: int) -> Iterator[list[int]]:
+    """Positions commit by commit; the same ones each run."""
+    rng = random.Random(order)
+    places = list(range(total))
+    if order == "shuffled":
+        rng.shuffle(places)
+    commits = [places[at : at + COMMIT] for at in range(0, total, COMMIT)]
+    if order == "shuffled blocks":
+        rng.shuffle(commits)
+    yield from commits
+
+
+def new_store(folder: Path) -> LmdbStore:
+    store = LmdbStore(folder / "store")
+    store.commit(Batch(communities=[CommunityRecord(1, bytes(32), "bench", bytes(32))]))
+    return store
+
+
+def fill(store: LmdbStore, order: str, total: int) -> list[float]:
+    """Commit everything; the seconds of each commit."""
+    taken = []
+    for positions in arrivals(order, total):
+        block = make_block(positions)
+        batch = Batch(blocks=[block], clocks={1: FIRST_TIME + max(positions)})
+        began = time.perf_counter()
+        # As an intake does before it commits.
+        store.heads.advance_many(block.records, block.arena, 1, b"\1" * len(positions))
+        store.commit(batch)
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def window_rate(taken: list[float], size: int) -> float:
+    """Messages a second over the last quarter of the commits (at least ten) that lead to `size`."""
+    commits = size // COMMIT
+    window = taken[max(0, min(commits - 10, commits * 3 // 4)) : commits]
+    return len(window) * COMMIT / sum(window)
+
+
+def measure_reads(bench: Bench, store: LmdbStore, total: int) -> None:
+    """What the answering side and the intake ask most, on the full store."""
+    some = make_block(range(total // 2, total // 2 + COMMIT))
+    ids = b"".join(fields[11] for fields in MESSAGE.iter_unpack(some.records))
+    scanned = min(total, 100_000)
+    author = AUTHORS[7]
+    sequence = FIRST_TIME + total // 2 + 7
+    runs = {
+        "scan": (scanned, lambda: store.scan(1, ORDER_LOW, ORDER_TOP, scanned)),
+        "held": (COMMIT, lambda: store.held(1, some.records)),
+        "find_ids": (COMMIT, lambda: store.find_ids(ids)),
+        "neighbours": (1, lambda: store.neighbours(1, author, KIND, sequence)),
+    }
+    times = bench.interleave({name: run for name, (_, run) in runs.items()})
+    for name, (count, _) in runs.items():
+        bench.figure(name, times[name].rate(count), unit="/s")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, help="on the disk to measure (the temporary folder's)")
+
+
+def main() -> int:
+    bench = Bench("store", __doc__, versions=("lmdb",), add_options=add_options)
+    sizes = [10_000, 20_000] if bench.short else [10_000, 100_000, 1_000_000]
+    corpus = make_corpus(bench.size(5_000, short=500), authors=100)
+    bounds: list[float] = []
+    for order in ARRIVALS:
+        # Before and after, so that what else the machine does meanwhile weighs on both.
+        bounds.append(verify_bound(corpus))
+        folder = Path(tempfile.mkdtemp(prefix="dispersy-bench-", dir=bench.options.folder))
+        store = new_store(folder)
+        try:
+            taken = fill(store, order, sizes[-1])
+            rates = [window_rate(taken, size) for size in sizes]
+            for size, rate in zip(sizes, rates, strict=True):
+                bench.figure(f"{order}, at {size:,}", rate, unit="messages/s")
+            bench.figure(f"{order}, longest commit", max(taken) * 1e3, unit="ms")
+            file_size = (folder / "store" / "data.mdb").stat().st_size
+            bench.figure(f"{order}, file", file_size / sizes[-1], unit="bytes/message")
+            if order == "in order":
+                bounds.append(verify_bound(corpus))
+                bench.at_least("slowest in order / verify bound", min(rates) / max(bounds), BOUND_GOAL)
+                bench.at_most("growth of a message's cost", rates[0] / min(rates), GROWTH_GOAL)
+                measure_reads(bench, store, sizes[-1])
+        finally:
+            store.close()
+            shutil.rmtree(folder)
+    bench.figure("verify, 2 processes", Series(tuple(bounds)), unit="signatures/s")
+    return bench.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
