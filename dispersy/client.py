@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
-import socket as sockets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,6 +21,7 @@ import msgspec
 import zmq
 
 from dispersy.address import parse_address, resolve_address
+from dispersy.connection import REPEATED_CODES, RETRY_S, Connector, error_of, send
 from dispersy.errors import UsageError
 from dispersy.locations import home_path, socket_path
 
@@ -36,11 +33,6 @@ PUBLISH_PORTION_MAX = 500
 PUBLISH_WINDOW = 4
 """Publish-many requests under way at once."""
 FOLLOW_CREDIT = 1_000
-REPEAT_S = 5.0
-"""A request without an answer for this long is sent again, where that is safe."""
-_RETRY_S = 0.05
-_REPEATED_CODES = frozenset({"busy", "starting"})
-"""Answers that mean: the same again in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +96,13 @@ class Client:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.home = home_path(home)
-        self.timeout_s = timeout_s
-        self._endpoint = endpoint or f"ipc://{socket_path(self.home, 'control')}"
-        self._checked = endpoint is not None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._connector = Connector(
+            self.home,
+            endpoint or f"ipc://{socket_path(self.home, 'control')}",
+            timeout_s=timeout_s,
+            check=endpoint is None,
+        )
         self._socket: zmq.Socket[bytes] | None = None
-        self._number = 0
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +114,7 @@ class Client:
 
     def close(self) -> None:
         """Disconnect; iterators of this client end with an error when used again."""
-        self._context.destroy(linger=0)
+        self._connector.close()
         self._socket = None
 
     def publish(
@@ -154,7 +147,7 @@ class Client:
         raises     UsageError for the first that is refused; earlier ones are published
         """
         # A connection of its own: `progress` may ask this client for something else meanwhile.
-        with self._open() as socket:
+        with self._connector.open() as socket:
             return self._publish_portions(socket, community, iter(payloads), kind, progress)
 
     def follow(
@@ -172,7 +165,7 @@ class Client:
         idle_s       end when nothing but heartbeats came for this long; None: never
         """
         # Asked now and not at the first next(): "now" shall mean this moment.
-        socket = self._open()
+        socket = self._connector.open()
         fields = {
             "communities": list(communities),
             "kinds": list(kinds),
@@ -180,7 +173,7 @@ class Client:
             "credit": FOLLOW_CREDIT,
         }
         try:
-            number, _ = self._ask(socket, "follow", fields)
+            number, _ = self._connector.ask(socket, "follow", fields)
         except BaseException:
             socket.close()
             raise
@@ -238,6 +231,15 @@ class Client:
 
         return self._wait(ask, lambda held: held >= count, timeout_s, f"{count} messages of {community}")
 
+    def wait_for_peers(self, community: str, count: int, *, timeout_s: float) -> list[dict[str, Any]]:
+        """Until at least `count` neighbours of a community are known; they. UsageError `timeout`."""
+        return self._wait(
+            lambda: self.peers(community),
+            lambda found: len(found) >= count,
+            timeout_s,
+            f"{count} neighbours in {community}",
+        )
+
     def wait_for_definition(self, community: str, *, timeout_s: float) -> dict[str, Any]:
         """Until a community's definition is known; its entry of communities(). UsageError `timeout`."""
         community_id = self.request("count", community=community)["community"]
@@ -251,7 +253,9 @@ class Client:
 
     def request(self, op: str, **fields: Any) -> dict[str, Any]:
         """Any operation of docs/interface.md; its reply. UsageError as the node gave it."""
-        return self._ask(self._connect(), op, fields)[1]
+        if self._socket is None:
+            self._socket = self._connector.open()
+        return self._connector.ask(self._socket, op, fields)[1]
 
     def _publish_portions(
         self,
@@ -266,109 +270,25 @@ class Client:
 
         def repeat() -> None:
             for number, publication in waiting.items():
-                _send(socket, number, "publish-many", publication)
+                send(socket, number, "publish-many", publication)
 
         while True:
             while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
-                number = self._next_number()
+                number = self._connector.next_number()
                 waiting[number] = _publication(community, kind, portion, None)
-                _send(socket, number, "publish-many", waiting[number])
+                send(socket, number, "publish-many", waiting[number])
             if not waiting:
                 return done
-            reply = self._receive(socket, waiting, "publish-many", repeat)
+            reply = self._connector.receive(socket, waiting, "publish-many", repeat=repeat)
             if reply["ok"]:
                 done += len(waiting.pop(reply["id"])["payloads"])
                 if progress is not None:
                     progress(done)
-            elif reply["error"]["code"] in _REPEATED_CODES:
-                time.sleep(_RETRY_S)
-                _send(socket, reply["id"], "publish-many", waiting[reply["id"]])
+            elif reply["error"]["code"] in REPEATED_CODES:
+                time.sleep(RETRY_S)
+                send(socket, reply["id"], "publish-many", waiting[reply["id"]])
             else:
-                raise _error(reply)
-
-    def _connect(self) -> zmq.Socket[bytes]:
-        if self._socket is None:
-            self._socket = self._open()
-        return self._socket
-
-    def _open(self) -> zmq.Socket[bytes]:
-        if not self._checked:
-            self._check_running()
-            self._checked = True
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, 2 * FOLLOW_CREDIT)
-        socket.connect(self._endpoint)
-        return socket
-
-    def _check_running(self) -> None:
-        """ZeroMQ would wait for a node for ever; whoever forgot to start one shall hear so at once."""
-        path = Path(self._endpoint.removeprefix("ipc://"))
-        limit = time.monotonic() + self.timeout_s
-        while True:
-            with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-                try:
-                    probe.connect(str(path))
-                    return
-                except OSError as error:
-                    why = error.strerror
-            # The runtime folder is there from the start of a run to its end.
-            if not path.parent.exists() or not any(path.parent.iterdir()) or time.monotonic() > limit:
-                break
-            time.sleep(_RETRY_S)
-        raise UsageError(
-            f"no node is running on {self.home} ({why})",
-            code="not-running",
-            hint=f"start it with: dispersy run --home {shlex.quote(str(self.home))}",
-        )
-
-    def _next_number(self) -> int:
-        self._number += 1
-        return self._number
-
-    def _ask(self, socket: zmq.Socket[bytes], op: str, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The id used, and the reply."""
-        limit = time.monotonic() + self.timeout_s
-        while True:
-            number = self._next_number()
-            send = partial(_send, socket, number, op, fields)
-            send()
-            # A request that was with a gateway that crashed is lost. Asking twice changes nothing but here.
-            repeat = None if op in ("create", "follow") else send
-            reply = self._receive(socket, {number: None}, op, repeat)
-            if reply["ok"]:
-                return number, reply
-            if reply["error"]["code"] not in _REPEATED_CODES or time.monotonic() > limit:
-                raise _error(reply)
-            time.sleep(_RETRY_S)
-
-    def _receive(
-        self,
-        socket: zmq.Socket[bytes],
-        wanted: dict[int, Any],
-        what: str,
-        repeat: Callable[[], None] | None,
-    ) -> dict[str, Any]:
-        """The next reply to one of the wanted ids; those to requests that were given up are passed over.
-
-        repeat  called every few seconds of silence: sends again what is waiting
-        """
-        limit = time.monotonic() + self.timeout_s
-        repeat_at = time.monotonic() + REPEAT_S
-        while (now := time.monotonic()) < limit:
-            if repeat is not None and now >= repeat_at:
-                repeat()
-                repeat_at = now + REPEAT_S
-            until = limit if repeat is None else min(limit, repeat_at)
-            if socket.poll(int(max(0.0, until - now) * 1000) + 1):
-                reply: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
-                if reply.get("id") in wanted:
-                    return reply
-        raise UsageError(
-            f"the node on {self.home} did not answer {what} within {self.timeout_s:g} s",
-            code="timeout",
-            hint="see whether it is running and what it says: `dispersy status`",
-        )
+                raise error_of(reply)
 
     def _events(self, socket: zmq.Socket[bytes], number: int, idle_s: float | None) -> Iterator[Event]:
         """Events as they come; credit is given back by halves, so that the stream never dries up."""
@@ -384,7 +304,7 @@ class Client:
                 if frame.get("id") != number:
                     continue
                 if "error" in frame:
-                    raise _error(frame)
+                    raise error_of(frame)
                 if "event" not in frame:
                     continue
                 if frame["event"] == "caught-up":
@@ -409,17 +329,13 @@ class Client:
         while not enough(answer := ask()):
             if time.monotonic() > limit:
                 raise UsageError(f"waited {timeout_s:g} s for {what} in vain", code="timeout")
-            time.sleep(_RETRY_S)
+            time.sleep(RETRY_S)
         return answer
 
 
 def new_request_id() -> bytes:
     """16 bytes: 6 of unix milliseconds, so that a node can tell old ones, and 10 random ones."""
     return (time.time_ns() // 1_000_000).to_bytes(6, "big") + secrets.token_bytes(10)
-
-
-def _send(socket: zmq.Socket[bytes], number: int, op: str, fields: dict[str, Any]) -> None:
-    socket.send(msgspec.msgpack.encode({"v": 1, "id": number, "op": op, **fields}))
 
 
 def _publication(
@@ -442,8 +358,3 @@ def _event(frame: dict[str, Any]) -> Event:
     if "payloads" in values:
         values["payloads"] = tuple(values["payloads"])
     return Event(**values)
-
-
-def _error(reply: dict[str, Any]) -> UsageError:
-    error = reply["error"]
-    return UsageError(error["message"], code=error["code"], hint=error.get("hint", ""))

@@ -5,6 +5,7 @@ Applications find a running node by its home alone, so the service and the clien
 
 from __future__ import annotations
 
+import fcntl
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from dispersy.constants import SOCKET_PATH_MAX
 from dispersy.errors import UsageError
 
+LOCK_NAME = "lock"
 SOCKET_NAMES = ("control", "events", "intake", "notes", "orders", "outbound", "reports", "work")
 
 
@@ -44,6 +46,22 @@ def runtime_path(home: Path) -> Path:
             hint="set XDG_RUNTIME_DIR to a folder with a shorter path",
         )
     return folder
+
+
+def is_held(home: Path) -> bool:
+    """Whether a run holds the home's lock now."""
+    try:
+        descriptor = os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # Shared and let go at once; a run that starts in this very moment tries again.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def socket_path(home: Path, name: str) -> Path:

@@ -8,9 +8,14 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 from dispersy.errors import StorageError, UsageError
-from dispersy.locations import runtime_path
+from dispersy.locations import LOCK_NAME, runtime_path
+
+LOCK_LIMIT_S = 0.2
+"""Clients look whether a home is held by locking it for an instant."""
+LOCK_RETRY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        return self.path / "lock"
+        return self.path / LOCK_NAME
 
     @property
     def runtime(self) -> Path:
@@ -84,29 +89,22 @@ def take_lock(home: Home) -> int:
         descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"cannot open {home.lock}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise StorageError(f"cannot lock {home.lock}: {error.strerror}") from error
-        raise UsageError(
-            f"a node is running on {home.path} already",
-            code="home-in-use",
-            hint="use it (`dispersy status`), stop it, or choose another folder with --home",
-        ) from None
-    return descriptor
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a run holds this home now."""
-    home = Home(path)
-    if not home.lock.exists():
-        return False
-    try:
-        os.close(take_lock(home))
-    except UsageError:
-        return True
-    except StorageError:
-        return False
-    return False
+    limit = monotonic() + LOCK_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(descriptor)
+                raise StorageError(f"cannot lock {home.lock}: {error.strerror}") from error
+        else:
+            return descriptor
+        if monotonic() >= limit:
+            break
+        sleep(LOCK_RETRY_S)
+    os.close(descriptor)
+    raise UsageError(
+        f"a node is running on {home.path} already",
+        code="home-in-use",
+        hint="use it (`dispersy status`), stop it, or choose another folder with --home",
+    )

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, process_time, time
 
@@ -164,6 +164,8 @@ class Supervisor:
             if answer.get("ready"):
                 say(f"ready, listening on {answer['listen']}")
                 self._ready = True
+                # Where the system chose the port: a restarted network process must be found where it was.
+                self._settings = replace(self._settings, listen=answer["listen"])
         if self._ready:
             self._poller.unregister(self._question)
             self._question.close()

@@ -9,9 +9,9 @@ import pytest
 
 from dispersy.address import Address, parse_address
 from dispersy.errors import StorageError, UsageError
-from dispersy.locations import runtime_path
+from dispersy.locations import is_held, runtime_path
 from dispersy.service.config import Config, create_config, parse_config, read_config
-from dispersy.service.home import create_home, create_runtime, is_locked, take_lock
+from dispersy.service.home import create_home, create_runtime, take_lock
 
 FILE = Path("config.toml")
 
@@ -30,7 +30,8 @@ def test_the_template_is_a_valid_config_and_is_never_overwritten(tmp_path: Path)
 def test_values_are_read() -> None:
     """Every key reaches its field."""
     config = parse_config(
-        'listen = "0.0.0.0:0"\nworkers = 2\npeers = ["192.0.2.1:6421", "[2001:db8::1]:1", "node.example:9"]\n',
+        'listen = "0.0.0.0:0"\nworkers = 2\n'
+        'peers = ["192.0.2.1:6421", "[2001:db8::1]:1", "node.example:9"]\n',
         FILE,
     )
     assert config == Config(
@@ -107,9 +108,9 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
     """A second run on a home is told so, and can start when the first has ended."""
     home, new = create_home(tmp_path / "home")
     assert new
-    assert not is_locked(home.path)
+    assert not is_held(home.path)
     first = take_lock(home)
-    assert is_locked(home.path)
+    assert is_held(home.path)
     with pytest.raises(UsageError, match="already") as caught:
         take_lock(home)
     assert caught.value.code == "home-in-use"

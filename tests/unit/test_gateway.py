@@ -11,9 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
-from dispersy.ext.digest import identify_many
-from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
-from dispersy.workers.loop import Loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +18,15 @@ from dispersy.bus.frames import COMMIT, CommitNote, encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client, Event, new_request_id
 from dispersy.errors import DispersyError, UsageError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
 from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.marks import HIDDEN_BY_ORDER
 from dispersy.service.gateway import GatewayRole
 from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, EventEntry, MessageBlock
+from dispersy.workers.loop import Loop
 
 LIMIT_S = 10.0
 CHAT = bytes([1]) * 32
@@ -178,7 +178,7 @@ def test_a_follow_sends_no_more_than_its_credit(house: House) -> None:
 
     def scene() -> None:
         with house.client() as client:
-            socket = client._open()
+            socket = client._connector.open()
             follow = {
                 "v": 1,
                 "id": "f",
@@ -366,7 +366,7 @@ def test_wrong_requests_get_an_error_and_the_next_one_is_served(
 
     def scene() -> None:
         with house.client() as client:
-            socket = client._open()
+            socket = client._connector.open()
             socket.send(frame)
             reply = _receive(socket)
             assert not reply["ok"]

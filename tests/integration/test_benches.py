@@ -1,0 +1,42 @@
+"""Goal: every benchmark still runs, holds its goals in its short form, and ends with a line for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+SHORT_LIMIT_S = 60
+
+
+def scripts() -> list[Path]:
+    """The benchmarks: what can be run, but for tests of benchmarks."""
+    runnable = (
+        path for path in sorted(BENCH.glob("*.py")) if 'if __name__ == "__main__":' in path.read_text()
+    )
+    return [path for path in runnable if path.name != "harness.py" and not path.name.startswith("test_")]
+
+
+def test_there_are_benchmarks() -> None:
+    """An empty folder would pass for a success."""
+    assert scripts()
+
+
+@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.stem)
+def test_short_form_holds_its_goals(script: Path, tmp_path: Path) -> None:
+    """Exit status 0, and a last line with the figures and goals."""
+    command = [sys.executable, str(script), "--short", "--json"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=SHORT_LIMIT_S, check=False
+    )
+    if ended.returncode:
+        pytest.fail(ended.stdout + ended.stderr, pytrace=False)
+    result = json.loads(ended.stdout.splitlines()[-1])
+    assert result["bench"] == script.stem
+    assert result.keys() == {"bench", "machine", "versions", "figures", "goals"}
+    assert result["figures"]
+    assert all(goal["holds"] is not False for goal in result["goals"])
