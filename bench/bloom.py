@@ -11,8 +11,9 @@ import random
 import sys
 
 import mmh3
-from dispersy.ext.bloom import BloomFilter
 from harness import Bench
+
+from dispersy.ext.bloom import BloomFilter
 
 KEY_SIZE = 32
 SALT = 0x5EED

@@ -23,6 +23,7 @@ cdef inline void _set_lane(
     slot.lane[LANE_WORDS - 1] = <uint64_t>community << 8 | kind
 
 
+@cython.final
 cdef class Heads:
     """Newest sequence and global time of every lane: the in-order test of the intake."""
 

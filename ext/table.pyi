@@ -27,6 +27,7 @@ class Table:
     def sorted_items(self) -> tuple[bytes, bytes]:
         """All keys ascending and their values, packed: the contents of a sorted run."""
 
+@final
 class Heads:
     """Newest sequence and global time of every (community, author, kind): the in-order test of the intake."""
 
