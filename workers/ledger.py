@@ -6,17 +6,16 @@ what may leave. A commit that fails takes nothing: memory is read again from the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dispersy.ext.digest import identify_many
-from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.workers.requests import Requests
-
 from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError, UsageError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
 from dispersy.protocol import clock
 from dispersy.protocol.definition import accept_definition
 from dispersy.protocol.holdings import first_key_of, key_after, order_key_at
@@ -27,7 +26,7 @@ from dispersy.protocol.message import NO_PREVIOUS, create_many, create_message, 
 from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
-from dispersy.storage.keyring import Keyring
+from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import (
     Batch,
     CommunityRecord,
@@ -37,9 +36,12 @@ from dispersy.storage.store import (
     RequestRecord,
     StoreWriter,
 )
+from dispersy.workers.requests import Requests
 
 BOOTSTRAP_MAX = 32
 """Addresses kept per community to walk to first; the newest stay."""
+KEY_NAMES_MAX = 100
+"""Names tried for a new key before the order is refused."""
 PUBLISH_MESSAGES_MAX = 1_000
 SCAN_CHUNK = 1_024
 PAYLOAD_COUNT_INDEX = 7
@@ -81,7 +83,6 @@ class Ledger:
         self._store = store
         self._keyring = keyring
         self._communities: dict[int, _Community] = {}
-        self._processed: Counter[int] = Counter()
         self._read_store()
 
     def _read_store(self) -> None:
@@ -153,19 +154,27 @@ class Ledger:
         community = self._communities.get(number)
         if community is None:
             raise UsageError(f"no community has number {number}", code="community-unknown")
-        if not 1 <= len(groups) <= PUBLISH_MESSAGES_MAX:
-            raise UsageError(f"a request publishes 1 to {PUBLISH_MESSAGES_MAX} messages", code="count")
+        if not 1 <= len(groups) <= PUBLISH_MESSAGES_MAX or not all(groups):
+            raise UsageError(
+                f"a request publishes 1 to {PUBLISH_MESSAGES_MAX} messages with payloads", code="count"
+            )
+        # All of a request or nothing: a message refused later would leave the others of it published.
+        refusal = community.intake.refusal(kind, groups)
+        if refusal is not None:
+            raise _refused(refusal)
         key = self._keyring.by_public(community.record.member_id)
-        head = self._store.heads.get(number, key.public, kind)
+        # A node on a restored home may have written more than its clock tells.
+        head = self._store.heads.get(number, key.public, kind) or (0, 0, False)
+        first_global_time = max(community.clock, head[1]) + 1
         messages = create_many(
             CommunityId(community.record.community_id),
             key.secret,
             kind=kind,
-            first_global_time=community.clock + 1,
-            first_sequence=1 if head is None else head[0] + 1,
+            first_global_time=first_global_time,
+            first_sequence=head[0] + 1,
             payload_groups=groups,
         )
-        community.clock += len(messages)
+        community.clock = first_global_time + len(messages) - 1
         records = self._receive_own(community, messages)
         ids = [fields[ID_INDEX] for fields in MESSAGE.iter_unpack(records)]
         self._publishing[request_id] = (number, _Publishing(ids, [ticket]))
@@ -174,8 +183,8 @@ class Ledger:
         """A new community: keys for its master and for us as a member, and the definition that the master signs."""
         accept_definition(definition)
         number = self._next_number()
-        master = self._keyring.create(f"{name}-{number}-master")
-        community = self._join_new(number, master.public, name, (), is_master=True)
+        master = self._new_key(f"{name}-{number}-master")
+        # Signed first: a definition that is too long must leave nothing behind.
         message = create_message(
             CommunityId(master.public),
             master.secret,
@@ -185,8 +194,10 @@ class Ledger:
             payloads=[definition],
             previous=NO_PREVIOUS,
         )
+        member = self._new_key(f"{name}-{number}-member")
+        community = self._join_new(number, master.public, name, member.public, (), is_master=True)
         self._receive_own(community, [message])
-        made = [f"{name}-{number}-master", f"{name}-{number}-member"]
+        made = [master.name, member.name]
         self._orders.append((ticket, {**_joined(community.record), "already": False, "keys_made": made}))
 
     def join(self, ticket: Ticket, *, community_id: bytes, name: str, peers: Iterable[str]) -> None:
@@ -199,20 +210,38 @@ class Ledger:
                 return
         number = self._next_number()
         name = name or community_id.hex()[:8]
-        community = self._join_new(number, community_id, name, tuple(peers)[-BOOTSTRAP_MAX:], is_master=False)
-        made = [f"{name}-{number}-member"]
+        # A fresh key for each community: nothing on the wire but its address links a person's communities.
+        member = self._new_key(f"{name}-{number}-member")
+        bootstrap = tuple(peers)[-BOOTSTRAP_MAX:]
+        community = self._join_new(number, community_id, name, member.public, bootstrap, is_master=False)
+        made = [member.name]
         self._orders.append((ticket, {**_joined(community.record), "already": False, "keys_made": made}))
 
+    def _new_key(self, name: str) -> Key:
+        """A key under a name that is free: an order whose commit failed has left its key behind."""
+        for attempt in range(1, KEY_NAMES_MAX + 1):
+            try:
+                return self._keyring.create(name if attempt == 1 else f"{name}-{attempt}")
+            except UsageError as error:
+                if error.code != "key-exists" or attempt == KEY_NAMES_MAX:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
     def _join_new(
-        self, number: int, community_id: bytes, name: str, bootstrap: tuple[str, ...], *, is_master: bool
+        self,
+        number: int,
+        community_id: bytes,
+        name: str,
+        member_id: bytes,
+        bootstrap: tuple[str, ...],
+        *,
+        is_master: bool,
     ) -> _Community:
-        # A fresh key for each community: nothing on the wire but its address links a person's communities.
-        member = self._keyring.create(f"{name}-{number}-member")
         record = CommunityRecord(
             number=number,
             community_id=community_id,
             name=name,
-            member_id=member.public,
+            member_id=member_id,
             bootstrap=bootstrap,
             is_master=is_master,
         )
@@ -265,27 +294,32 @@ class Ledger:
         for number in sorted(self._touched):
             self._add_round(batch, self._communities[number], now_ms)
         batch.communities = list(self._changed_records.values())
-        outcomes, self._orders = self._orders, []
+        # Orders are forgotten only once they are durable: a failure is their outcome, too.
+        outcomes = list(self._orders)
         answered = self._place_requests(batch, outcomes)
-        expected = self._store.last_cursor() + 1
-        first, last_cursor = self._store.commit(batch)
-        assert not batch.blocks or first == expected
+        # Duplicates, which anybody may send without end, cost no write.
+        if batch != Batch():
+            expected = self._store.last_cursor() + 1
+            first, _ = self._store.commit(batch)
+            assert not batch.blocks or first == expected
         for request in batch.requests:
             self._requests.add(request)
             tickets = answered[request.request_id]
             outcomes += [(ticket, self._answer(request, repeated=False)) for ticket in tickets]
         if self._changed_records:
             self.version += 1
-        note = self.note(sorted(self._touched), last_cursor=last_cursor)
+        note = self.note(sorted(self._touched))
         self._touched.clear()
         self._changed_records.clear()
+        self._orders.clear()
+        self._publishing.clear()
         return note, outcomes
 
-    def note(self, numbers: Iterable[int] | None = None, *, last_cursor: int | None = None) -> CommitNote:
+    def note(self, numbers: Iterable[int] | None = None) -> CommitNote:
         """The state of these communities (None: all) as everyone may know it after the last commit."""
         chosen = list(self._communities) if numbers is None else list(numbers)
         return CommitNote(
-            last_cursor=self._store.last_cursor() if last_cursor is None else last_cursor,
+            last_cursor=self._store.last_cursor(),
             communities_version=self.version,
             processed={number: self._communities[number].processed for number in chosen},
             summaries={number: self._store.state(number).summary.encode() for number in chosen},
@@ -300,6 +334,7 @@ class Ledger:
         batch.blocks.extend(
             MessageBlock(community=number, records=records, arena=arena, marks=marks, arrival_ms=now_ms)
             for records, arena, marks in decided.blocks
+            if records
         )
         for change in decided.changes:
             if change.marks == UNLIVE:
@@ -320,7 +355,8 @@ class Ledger:
             )
             self._change(community, replace(community.record, definition=raw, name=named or definition.name))
         self._follow(community, decided)
-        batch.clocks[number] = community.clock
+        if community.clock != self._store.state(number).clock:
+            batch.clocks[number] = community.clock
 
     def _follow(self, community: _Community, decided: Round) -> None:
         times = sorted(decided.global_times())
@@ -329,11 +365,12 @@ class Ledger:
         stored_highest = self._store.state(community.record.number).summary.highest
 
         def highest_within(low: int, high: int) -> int | None:
-            in_batch = max((time for time in times if low < time <= high), default=None)
-            stored = (
-                self._highest_stored(community.record.number, low, high) if stored_highest > low else None
-            )
-            return max((time for time in (in_batch, stored) if time is not None), default=None)
+            place = bisect_right(times, high)
+            found = [time for time in times[max(0, place - 1) : place] if time > low]
+            if stored_highest > low:
+                stored = self._highest_stored(community.record.number, low, high)
+                found += [] if stored is None else [stored]
+            return max(found, default=None)
 
         community.clock = clock.follow(
             community.clock, times, highest=max(stored_highest, times[-1]), highest_within=highest_within
@@ -370,23 +407,26 @@ class Ledger:
                 )
                 answered[request_id] = publishing.tickets
             else:
-                refused = UsageError(
-                    "the community's rules refuse a message of this request",
-                    code="refused",
-                    hint="check the payloads against the definition of their kind (community show)",
-                )
-                outcomes += [(ticket, refused) for ticket in publishing.tickets]
-        self._publishing.clear()
+                # Somebody else signs with our key, and took the slot in this very batch.
+                outcomes += [(ticket, _refused("slot-full")) for ticket in publishing.tickets]
         return answered
 
     def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any]:
         entries = self._store.log(request.first_cursor, request.message_count)
         return {
             "first_cursor": request.first_cursor,
-            "last_cursor": entries[-1].cursor,
+            "last_cursor": entries[-1].cursor + len(split_payloads(entries[-1].message)) - 1,
             "ids": [entry.message_id for entry in entries],
             "repeated": repeated,
         }
+
+
+def _refused(reason: str) -> UsageError:
+    return UsageError(
+        f"the community's rules refuse a message of this request: {reason}",
+        code="refused",
+        hint="check the payloads against the definition of their kind (community show)",
+    )
 
 
 def _joined(record: CommunityRecord) -> dict[str, Any]:

@@ -26,6 +26,9 @@ class Requests:
         self._forgotten_ms = 0
         for record in known:
             self.add(record)
+        if len(self._known) >= kept_max:
+            # Others were known before these, and are no more.
+            self._forgotten_ms = max(self._forgotten_ms, _made_ms(next(iter(self._known))))
 
     def find(self, request_id: bytes, *, now_ms: int) -> RequestRecord | None:
         """What answered this request before, None if it is new.
@@ -41,7 +44,7 @@ class Requests:
                 code="request-id",
                 hint="6 bytes unix milliseconds, then 10 random ones",
             )
-        made_ms = int.from_bytes(request_id[:6], "big")
+        made_ms = _made_ms(request_id)
         if made_ms > now_ms + REQUEST_AHEAD_MS:
             raise UsageError(
                 "this request id lies more than an hour in the future",
@@ -62,4 +65,8 @@ class Requests:
         if len(self._known) > self._kept_max:
             oldest = next(iter(self._known))
             del self._known[oldest]
-            self._forgotten_ms = max(self._forgotten_ms, int.from_bytes(oldest[:6], "big"))
+            self._forgotten_ms = max(self._forgotten_ms, _made_ms(oldest))
+
+
+def _made_ms(request_id: bytes) -> int:
+    return int.from_bytes(request_id[:6], "big")

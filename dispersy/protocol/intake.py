@@ -10,7 +10,7 @@ Rules 13, 14 and 16 hold from here: the outcome is a function of the set of mess
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -104,6 +104,15 @@ class Intake:
             self._accept(records, arena)
             return
         self._accept_mixed(records, arena, wanted, in_order)
+
+    def refusal(self, number: int, groups: Sequence[Sequence[bytes]]) -> str | None:
+        """Why a message of this kind with one of these groups of payloads would not be taken; None if all would."""
+        if self.definition is None:
+            return "definition-unknown"
+        kind = self.definition.kind_by_number(number)
+        if kind is None:
+            return "kind-unknown"
+        return next((reason for reason in check_payload_groups(kind, groups) if reason is not None), None)
 
     def finish(self) -> Round:
         """End the round; the next receive() begins another. The caller commits it, or reloads the store if that fails."""
