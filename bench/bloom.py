@@ -22,7 +22,7 @@ TEST_GOAL = 1.3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keys", type=int, default=0, metavar="N", help="keys a filter holds (100,000)")
+    parser.add_argument("--keys", type=int, default=100_000, metavar="N", help="keys a filter holds (100,000)")
     parser.add_argument("--error-rate", type=float, default=0.01, metavar="P", help="design rate (0.01)")
 
 
@@ -35,7 +35,7 @@ def hash_each(keys: list[bytes]) -> None:
 
 def main() -> int:
     bench = Bench("bloom", __doc__, versions=("mmh3",), add_options=add_options)
-    count: int = bench.options.keys or bench.size(100_000, short=20_000)
+    count: int = bench.options.keys
     rng = random.Random(1)
     held, other = rng.randbytes(count * KEY_SIZE), rng.randbytes(count * KEY_SIZE)
     held_one_by_one = [held[start : start + KEY_SIZE] for start in range(0, len(held), KEY_SIZE)]
