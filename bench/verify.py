@@ -3,8 +3,8 @@
 Messages of one payload of 100 bytes, by one author or by many. Envelope: a check is one multiplication of two
 scalars by two points, some 0.2 M cycles with libsodium's code, so 12,000 to 20,000 a second and core;
 `cryptography` on OpenSSL takes about twice that. What the kernel adds, three copies of some 250 bytes in
-all, is far below 1 %. Checking uses no memory that others use, so two cores do nearly twice what one does: that
-sum is the bound of every path that verifies.
+all, is far below 1 %. Checking uses no memory that others use, so two cores do nearly twice what one does:
+that sum is the bound of every path that verifies.
 """
 
 from __future__ import annotations

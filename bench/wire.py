@@ -1,9 +1,9 @@
 """Datagrams split and messages parsed per second: the wire kernel beside plain Python on the same bytes.
 
 Batches of 64 datagrams of 5 messages of one 100-byte payload each, a token checked for every datagram.
-Envelope: SipHash of 34 bytes takes some 30 ns a datagram; a message has some 8 fields, two of them numbers of a
-few bytes, and a record of 96 bytes to write, some 20 to 50 ns. So well below 1 us a message, also with the two
-calls from Python (about 1 us each) spread over 320 messages.
+Envelope: SipHash of 34 bytes takes some 30 ns a datagram; a message has some 8 fields, two of them numbers of
+a few bytes, and a record of 96 bytes to write, some 20 to 50 ns. So well below 1 us a message, also with the
+two calls from Python (about 1 us each) spread over 320 messages.
 """
 
 from __future__ import annotations
