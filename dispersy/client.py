@@ -218,6 +218,12 @@ class Client:
 
         return self._wait(ask, lambda status: bool(status["ready"]), timeout_s, "the node to be ready")
 
+    def wait_for_status(
+        self, enough: Callable[[dict[str, Any]], bool], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Until the status is as wanted; it. UsageError `timeout`."""
+        return self._wait(self.status, enough, timeout_s, "the wanted status")
+
     def wait_for_count(
         self, community: str, count: int, *, timeout_s: float, progress: Callable[[int], None] | None = None
     ) -> int:

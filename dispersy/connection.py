@@ -1,4 +1,4 @@
-"""Connections to a node's gateway: frames out and in, waiting with a limit, and what to say when none is there."""
+"""Connections to a node's gateway: requests out, replies in, waits with a limit."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class Supervisor:
         self._poller = zmq.Poller()
         self._poller.register(self._wake_read, zmq.POLLIN)
         self._question: zmq.Socket[bytes] | None = None
+        self._question_due = 0.0
         self._ready = False
 
     def run(self) -> int:
@@ -75,13 +76,12 @@ class Supervisor:
         report_due = monotonic()
         while not self._stopping:
             now = monotonic()
-            self._collect(now)
-            self._start_due(now)
-            if now >= report_due:
+            changed = self._collect(now) + self._start_due(now)
+            if changed or now >= report_due:
                 self._report()
                 report_due = now + REPORT_INTERVAL_S
             if not self._ready:
-                self._ask_ready()
+                self._ask_ready(now)
             self._wait(self._next_due(report_due) - monotonic())
         self._end_all()
         say("stopped")
@@ -96,13 +96,15 @@ class Supervisor:
 
     def _next_due(self, report_due: float) -> float:
         starts = [child.start_due for child in self._children if child.process is None]
-        return min([report_due, *starts, *([] if self._ready else [monotonic() + READY_INTERVAL_S])])
+        return min([report_due, *starts, *([] if self._ready else [self._question_due])])
 
-    def _collect(self, now: float) -> None:
-        """Take note of processes that have ended."""
+    def _collect(self, now: float) -> int:
+        """Take note of processes that have ended; how many."""
+        ended = 0
         for child in self._children:
             if child.process is None or child.process.poll() is None:
                 continue
+            ended += 1
             how = describe_end(child.process.returncode)
             if now - child.started_at >= STEADY_S:
                 child.back_off_s = BACK_OFF_FIRST_S
@@ -112,8 +114,11 @@ class Supervisor:
             if not self._stopping:
                 say(f"{child.role} {how}; starting it again in {child.back_off_s:.1f} s", error=True)
             child.back_off_s = min(2 * child.back_off_s, BACK_OFF_MAX_S)
+        return ended
 
-    def _start_due(self, now: float) -> None:
+    def _start_due(self, now: float) -> int:
+        """Start those whose time has come; how many."""
+        started = 0
         for child in self._children:
             if child.process is not None or child.start_due > now:
                 continue
@@ -133,6 +138,8 @@ class Supervisor:
             )
             child.started_at = now
             child.state = "running"
+            started += 1
+        return started
 
     def _report(self) -> None:
         processes = {
@@ -152,7 +159,7 @@ class Supervisor:
         }
         send_or_drop(self._reports, [msgspec.msgpack.encode(report)])
 
-    def _ask_ready(self) -> None:
+    def _ask_ready(self, now: float) -> None:
         """Ask the gateway whether the node is whole; say so once."""
         if self._question is None:
             self._question = connected(

@@ -64,14 +64,17 @@ def test_a_killed_process_is_replaced_and_nothing_acknowledged_is_lost(
         for number in range(20):
             first.publish(community, [b"early %d" % number])
         killed = node.kill(role)
+
+        def replaced(status: dict[str, Any]) -> bool:
+            rows = [row for row in status["processes"] if row["role"] == role]
+            return [row["restarts"] for row in rows] == [1] and rows[0]["pid"] not in (None, killed)
+
         node.wait_for_line(f"{role} was ended by SIGKILL", limit_s=LIMIT_S)
         for number in range(20):
             _publish_in_spite(node, community, b"late %d" % number)
         with node.client() as again:
             assert again.wait_for_count(community, 40, timeout_s=LIMIT_S) == 40
-            row = next(p for p in again.status()["processes"] if p["role"] == role)
-            assert row["restarts"] == 1
-            assert row["pid"] != killed
+            again.wait_for_status(replaced, timeout_s=LIMIT_S)
         assert second.wait_for_count(community, 40, timeout_s=LIMIT_S) == 40
 
 

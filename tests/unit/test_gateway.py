@@ -402,7 +402,7 @@ def test_reports_show_in_status(house: House) -> None:
         about = {"listen": "127.0.0.1:4000", "communities": {1: {"peers": [peer]}}}
         reports.send(encode({"role": "network", "pid": os.getpid(), "cpu_seconds": 1.5, **about}))
         with house.client() as client:
-            status = client._wait(client.status, lambda s: bool(s["listen"]), LIMIT_S, "the report")
+            status = client.wait_for_status(lambda s: bool(s["listen"]), timeout_s=LIMIT_S)
             assert status["addresses"] == ["127.0.0.1:4000"]
             assert not status["ready"]
             rows = {process["role"]: process for process in status["processes"]}
