@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from select import select
 from time import monotonic
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class Loop:
         self._ended = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wake_read, self._drain_wake)
+        self._life_fd = life_fd
         if life_fd is not None:
             self.watch(life_fd, self.stop)
 
@@ -83,6 +85,9 @@ class Loop:
         os.write(self._wake_write, b"!")
 
     def ended(self) -> bool:
+        """Whether to stop; looks at the supervisor's pipe, too, for whoever waits outside the poller."""
+        if self._life_fd is not None and not self._ended and select([self._life_fd], [], [], 0)[0]:
+            self.stop()
         return self._ended
 
     def run(self, *roles: Role) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
+from dispersy.bus.frames import Introduction
+from dispersy.errors import WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Table
 from dispersy.ext.verify import verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.workers.report import Reporter
-
-from dispersy.bus.frames import Introduction
-from dispersy.errors import WireError
 from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, community_tag
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.report import Reporter
 
 RECENT_MAX = 65_536
 """Ids a generation of the table of recent messages holds; two generations are kept."""
+RECENT_LIFETIME_S = 5.0
+"""Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on that way
+(a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
 ID_OFFSET = 32
 
 
@@ -34,12 +36,14 @@ class Verifier:
         self._drops = bytearray(4 * len(DROP_REASONS))
         self._recent = Table(capacity=1024)
         self._older = Table(capacity=1024)
+        self._rotated = 0.0
 
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
         self._ids = {record.number: record.community_id for record in communities}
 
-    def batch(self, community: int, area: bytes) -> bytes:
+    def batch(self, community: int, area: bytes, now: float) -> bytes:
         """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*."""
+        self._forget(now)
         began = perf_counter()
         counters = self._reporter.counters
         community_id = self._ids.get(community)
@@ -50,7 +54,7 @@ class Verifier:
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size
         began = self._reporter.step("verifier.parse", began, count)
-        fresh = self._unknown(community, bytes(records))
+        fresh = self._unknown(community, _without_copies(bytes(records), area))
         began = self._reporter.step("verifier.known", began, count)
         valid = verify_messages(fresh, area, community_id)
         self._reporter.step("verifier.verify", began, len(valid))
@@ -58,7 +62,7 @@ class Verifier:
         if 0 in valid:
             counters["signature-wrong"] += valid.count(0)
             fresh = _select(fresh, valid, 1)
-        self._remember(fresh)
+        fresh = self._remember(fresh)
         for name, dropped in zip(DROP_REASONS, memoryview(self._drops).cast("I"), strict=True):
             if dropped:
                 counters[name] += dropped
@@ -120,10 +124,30 @@ class Verifier:
             records = _select(records, held, 0)
         return records
 
-    def _remember(self, records: bytes) -> None:
-        if len(self._recent) >= RECENT_MAX:
-            self._recent, self._older = Table(capacity=1024), self._recent
-        self._recent.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
+    def _remember(self, records: bytes) -> bytes:
+        """Note verified messages; without those whose id came twice, under two signatures that both hold."""
+        inserted = self._recent.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
+        return _select(records, inserted, 1) if 0 in inserted else records
+
+    def _forget(self, now: float) -> None:
+        aged = now - self._rotated
+        if len(self._recent) < RECENT_MAX and aged < RECENT_LIFETIME_S:
+            return
+        is_all_old = aged >= 2 * RECENT_LIFETIME_S
+        self._older = Table(capacity=1024) if is_all_old else self._recent
+        self._recent = Table(capacity=1024)
+        self._rotated = now
+
+
+def _without_copies(records: bytes, area: bytes) -> bytes:
+    """Each message once, byte by byte: its id alone does not tell a good signature from a bad one."""
+    seen: set[bytes] = set()
+    first = bytearray()
+    for offset, length, *_ in MESSAGE.iter_unpack(records):
+        message = area[offset : offset + length]
+        first.append(message not in seen)
+        seen.add(message)
+    return _select(records, first, 1) if 0 in first else records
 
 
 def _keys(records: bytes) -> bytes:

@@ -11,12 +11,6 @@ from collections import deque
 from time import monotonic, perf_counter
 
 import zmq
-from dispersy.ext.verify import self_test
-from dispersy.workers.loop import Loop
-from dispersy.workers.opening import open_reader
-from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
-from dispersy.workers.responder import Responder
-from dispersy.workers.verifier import Verifier
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
@@ -28,6 +22,12 @@ from dispersy.bus.sockets import (
     send_or_drop,
     send_when_possible,
 )
+from dispersy.ext.verify import self_test
+from dispersy.workers.loop import Loop
+from dispersy.workers.opening import open_reader
+from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
+from dispersy.workers.responder import Responder
+from dispersy.workers.verifier import Verifier
 
 
 class WorkerRole:
@@ -124,7 +124,7 @@ class WorkerRole:
             return
         header, area = self._batches.popleft()
         community, announced = bus.VERIFY_HEADER.unpack(header)
-        records = self._verifier.batch(community, area)
+        records = self._verifier.batch(community, area, monotonic())
         began = perf_counter()
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
         send_when_possible(self._intake, [bus.MESSAGES, accounted, records, area], ended=self._loop.ended)

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from dispersy.ext.digest import identify_many, sum_many
-from dispersy.ext.verify import public_key
-from dispersy.ext.wire import DROP_REASONS, encode_message, parse_messages
-from dispersy.workers.ledger import Ledger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispersy.ext.digest import identify_many, sum_many
+from dispersy.ext.verify import public_key
+from dispersy.ext.wire import DROP_REASONS, encode_message, parse_messages
 from dispersy.protocol.definition import Definition, Kind, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, sum_key
 from dispersy.protocol.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
@@ -25,6 +24,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
+from dispersy.workers.ledger import Ledger
 from tests.oracle.lanes import Written, equivocated, live_of, overtaken
 
 SEED = bytes(range(32))
@@ -237,6 +237,23 @@ def test_messages_in_order_and_late_ones_in_one_block(seed: int, keys: Path) -> 
             node.commit()
     node.commit()
     check(node, messages)
+
+
+def test_what_was_hidden_by_order_comes_back(keys: Path) -> None:
+    """Goal: when lower ids put out a message that overtook another, that one is shown again."""
+    overtaken_one = message((0, 64, 3, 5, 0))
+    by_id = sorted(
+        (message((0, 64, 4, 1, variant)) for variant in range(40)), key=lambda raw: written(raw).message_id
+    )
+    others = sorted(
+        (message((0, 64, 4, 7, variant)) for variant in range(40)), key=lambda raw: written(raw).message_id
+    )
+    node = Node(MemoryStore(), keys)
+    for block in ([overtaken_one], by_id[-1:], others[:1], others[1:2]):
+        node.receive(block)
+        node.commit()
+    check(node, [overtaken_one, by_id[-1], *others[:2]])
+    assert written(overtaken_one).message_id in node.shown
 
 
 def test_in_order_messages_are_one_block(keys: Path) -> None:

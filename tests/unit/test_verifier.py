@@ -1,0 +1,153 @@
+"""The verifier: out of any mix exactly the good new messages come, and what is known costs no signature."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dispersy.bus.frames import Introduction
+from dispersy.bus.settings import RoleSettings
+from dispersy.ext import verify
+from dispersy.ext.digest import identify_many
+from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.protocol.frames import IntroductionRequest, introduction_signed_bytes
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.message import create_many
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+from dispersy.workers import verifier
+from dispersy.workers.report import Reporter
+from dispersy.workers.verifier import RECENT_LIFETIME_S, Verifier
+
+SEED = bytes(range(32))
+PUBLIC = verify.public_key(SEED)
+COMMUNITY = CommunityId(bytes(31) + b"\1")
+NUMBER = 3
+RECORD = CommunityRecord(NUMBER, COMMUNITY, "test", PUBLIC)
+
+
+def messages(count: int, first: int = 1) -> list[bytes]:
+    return create_many(
+        COMMUNITY,
+        SEED + PUBLIC,
+        kind=64,
+        first_global_time=first,
+        first_sequence=first,
+        payload_groups=[[b"payload"]] * count,
+    )
+
+
+def area_of(raws: list[bytes]) -> bytes:
+    return b"".join(encode_uvarint(len(raw)) + raw for raw in raws)
+
+
+class House:
+    """A verifier beside a store; counts the signatures it checks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store = MemoryStore()
+        self.store.commit(Batch(communities=[RECORD]))
+        self.reporter = Reporter("worker-0", RoleSettings("", "", "", 1))
+        self.verifier = Verifier(self.store, self.reporter)
+        self.verifier.set_communities([RECORD])
+        self.checked = 0
+
+        def counting(records: bytes, arena: bytes, community_id: bytes) -> bytes:
+            self.checked += len(records) // MESSAGE.size
+            return verify.verify_messages(records, arena, community_id)
+
+        monkeypatch.setattr(verifier, "verify_messages", counting)
+
+    def batch(self, raws: list[bytes], now: float = 0.0) -> list[bytes]:
+        """The messages that come out."""
+        area = area_of(raws)
+        records = self.verifier.batch(NUMBER, area, now)
+        return [area[at[0] : at[0] + at[1]] for at in MESSAGE.iter_unpack(records)]
+
+    def store_messages(self, raws: list[bytes]) -> None:
+        area = area_of(raws)
+        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+        identify_many(records, area, COMMUNITY)
+        self.store.commit(Batch(blocks=[MessageBlock(NUMBER, bytes(records), area, bytes(len(raws)), 0)]))
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> House:
+    return House(monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_any_mix_the_good_new_ones_come_out(house: House, seed: int) -> None:
+    """Goal: no bad signature, copy or broken message takes a good one with it, in any order."""
+    rng = random.Random(seed)
+    good, held, recent = messages(6), messages(3, first=50), messages(3, first=90)
+    house.store_messages(held)
+    assert house.batch(recent) == recent
+    house.checked = 0
+    forged = [raw[:-1] + bytes([raw[-1] ^ 1]) for raw in [*good, *messages(2, first=200)]]
+    broken = [good[0][:40], b"", good[1][:-1], good[2] + b"\0", bytes(100)]
+    mix = [*good, *good[:3], *held, *recent, *forged, *broken]
+    rng.shuffle(mix)
+    assert sorted(house.batch(mix)) == sorted(good)
+    assert house.checked == len(good) + len(forged)
+    assert house.reporter.counters["known-held"] == 3
+    assert house.reporter.counters["known-recently"] == 3
+    assert house.reporter.counters["signature-wrong"] == len(forged)
+
+
+def test_known_messages_cost_no_signature(house: House) -> None:
+    """Goal: a flood of what was handled or is stored is dropped before the signatures."""
+    raws = messages(10)
+    assert house.batch(raws) == raws
+    assert house.batch(raws) == []
+    assert house.checked == 10
+    house.store_messages(raws)
+    assert house.batch(raws, now=1000.0) == []
+    assert house.checked == 10
+
+
+def test_what_was_lost_on_the_way_to_the_store_is_taken_again(house: House) -> None:
+    """Goal: after a killed writer or a refused commit synchronisation can bring a message back."""
+    raws = messages(4)
+    assert house.batch(raws, now=100.0) == raws
+    assert house.batch(raws, now=100.0 + RECENT_LIFETIME_S) == []
+    assert house.batch(raws, now=100.0 + 2 * RECENT_LIFETIME_S) == raws
+
+
+def test_a_forged_copy_does_not_hide_the_good_one_later(house: House) -> None:
+    """Goal: who sends a message with a wrong signature first keeps nobody from it."""
+    [raw] = messages(1)
+    forged = raw[:-1] + bytes([raw[-1] ^ 1])
+    assert house.batch([forged]) == []
+    assert house.batch([raw]) == [raw]
+
+
+def test_an_unknown_community_gives_nothing(house: House) -> None:
+    """Goal: a batch for a community that this worker has not heard of yet is counted, not an error."""
+    assert house.verifier.batch(99, area_of(messages(1)), 0.0) == b""
+    assert house.reporter.counters["community-gone"] == 1
+
+
+def test_introductions_that_hold_come_out(house: House) -> None:
+    """Goal: a wrong signature, another token, junk and unknown communities are dropped."""
+    tag = community_tag(COMMUNITY)
+    token = b"12345678"
+    request = IntroductionRequest(number=1, member=MemberId(PUBLIC), signature=bytes(64))
+    signed = introduction_signed_bytes(tag, token, FrameType.INTRODUCTION_REQUEST, request.unsigned())
+    body = request.unsigned() + verify.sign_many(SEED + PUBLIC, [signed])
+    kind = FrameType.INTRODUCTION_REQUEST
+    good = Introduction(NUMBER, bytes(18), token, kind, body)
+    mix = [
+        Introduction(NUMBER, bytes(18), token, kind, b""),
+        Introduction(NUMBER, bytes(18), token, kind, body[:-1] + bytes([body[-1] ^ 1])),
+        Introduction(NUMBER, bytes(18), b"87654321", kind, body),
+        good,
+        Introduction(NUMBER, bytes(18), token, FrameType.INTRODUCTION_RESPONSE, body),
+        Introduction(99, bytes(18), token, kind, body),
+    ]
+    assert house.verifier.introductions(mix) == [good]
+    assert house.verifier.introductions([]) == []
