@@ -33,11 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
     "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},
 }
-"""What each room may import of ours, beside itself: downwards only, and storage and bus do not know each other."""
+"""What a room may import of ours, beside itself: downwards only; storage and bus do not know each other."""
 
 CLOCK_AND_WORLD = {
-    "asyncio", "datetime", "lmdb", "logging", "multiprocessing", "os", "pathlib", "secrets", "select", "signal",
-    "socket", "subprocess", "threading", "time", "zmq",
+    "asyncio", "datetime", "lmdb", "logging", "multiprocessing", "os", "pathlib", "secrets", "select",
+    "signal", "socket", "subprocess", "threading", "time", "zmq",
 }  # fmt: skip
 """Closed to protocol/: it does no I/O, has no clock, and is given its randomness."""
 
@@ -50,11 +50,12 @@ def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield node.lineno, "." * node.level + (f"{node.module}.{alias.name}" if node.module else alias.name)
+                module = f"{node.module}." if node.module else ""
+                yield node.lineno, "." * node.level + module + alias.name
 
 
 def imports_run_downwards(source: Source) -> Violations:
-    """cli -> service -> workers -> {storage, bus} -> protocol -> ext; errors and constants are open to all."""
+    """cli -> service -> workers -> {storage, bus} -> protocol -> ext; errors and constants open to all."""
     if not source.is_product:
         return
     if source.room not in MAY_IMPORT:
@@ -65,7 +66,7 @@ def imports_run_downwards(source: Source) -> Violations:
             yield line, f"{name}: relative imports hide which floor they reach"
         if name.split(".")[0] != "dispersy":
             continue
-        room = (name.split(".") + ["__init__"])[1]
+        room = [*name.split("."), "__init__"][1]
         if room != source.room and room not in MAY_IMPORT[source.room]:
             yield line, f"{source.room} may not import {name}"
 
@@ -79,8 +80,8 @@ def protocol_is_pure(source: Source) -> Violations:
         if root in CLOCK_AND_WORLD or (root == "random" and rest != "Random"):
             yield line, f"protocol/ may not import {name}"
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Random", "open"}:
-            yield node.lineno, f"protocol/ may not call {node.func.id}()"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Random", "open"}:
+            yield node.lineno, f"protocol/ may not call {ast.unparse(node.func)}()"
 
 
 def only_the_command_line_imports_its_libraries(source: Source) -> Violations:
@@ -113,13 +114,15 @@ def no_catch_all(source: Source) -> Violations:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        if isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None:
+            continue  # it only tidies up
         for kind in caught:
             if kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"}):
                 yield node.lineno, "catches everything"
 
 
 def interpreters_start_safely(source: Source) -> Violations:
-    """`python -m` would import from the folder it is started in, whatever lies there; -P keeps that folder out."""
+    """`python -m` imports from the folder it is started in, whatever lies there; -P keeps that folder out."""
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.List | ast.Tuple):
             continue
@@ -161,12 +164,14 @@ def public_things_are_documented(source: Source) -> Violations:
             yield node.lineno, f"{node.name} has no docstring"
 
 
-UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 OF_A_MACHINE = re.compile(r"(?<![\w./-])/(work|root|home/\w+)/")
 
 
 def nothing_is_left_over(source: Source) -> Violations:
     """No marks of unfinished work, no paths of one machine."""
+    if source.path.parts[:2] == ("tests", "house"):
+        return  # where they have to be named
     for number, line in enumerate(source.text.splitlines(), 1):
         for found in (UNFINISHED.search(line), OF_A_MACHINE.search(line)):
             if found:

@@ -51,7 +51,7 @@ def python_sources() -> tuple[Source, ...]:
 @cache
 def texts() -> tuple[Source, ...]:
     """Every file that people read: code, kernels, documents and settings."""
-    paths = [path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".py", ".toml", ".md", ".in"}]
+    paths = [path for path in sorted(ROOT.iterdir()) if _is_written(path)]
     for folder in (*FOLDERS, "docs", "deploy"):
         paths.extend(path for path in sorted((ROOT / folder).rglob("*")) if _is_written(path))
     return tuple(_read(paths))

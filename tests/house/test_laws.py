@@ -22,7 +22,7 @@ BREACHES: list[tuple[Law, str, str]] = [
     (laws.imports_run_downwards, "dispersy/service/home.py", "from dispersy.cli.app import main"),
     (laws.imports_run_downwards, "ext/__init__.py", "from dispersy.errors import WireError"),
     (laws.imports_run_downwards, "dispersy/errors.py", "from dispersy.constants import TOKEN_SIZE"),
-    (laws.imports_run_downwards, "dispersy/protocol/flow.py", "def f():\n    from dispersy.bus import frames"),
+    (laws.imports_run_downwards, "dispersy/protocol/flow.py", "def f():\n    import dispersy.bus"),
     (laws.imports_run_downwards, "dispersy/protocol/flow.py", "from ..storage import store"),
     (laws.imports_run_downwards, "dispersy/attic.py", "pass"),
     (laws.protocol_is_pure, "dispersy/protocol/flow.py", "import time"),
@@ -45,8 +45,8 @@ BREACHES: list[tuple[Law, str, str]] = [
     (laws.modules_are_documented, "tests/unit/test_udp.py", "import os"),
     (laws.public_things_are_documented, "workers/writer.py", "def write(): pass"),
     (laws.public_things_are_documented, "ext/bloom.pyi", "class BloomFilter: ..."),
-    (laws.nothing_is_left_over, "docs/wire.md", "see TO" "DO"),
-    (laws.nothing_is_left_over, "README.md", "cd /wo" "rk/main"),
+    (laws.nothing_is_left_over, "docs/wire.md", "see TODO"),
+    (laws.nothing_is_left_over, "README.md", "cd /work/main"),
 ]
 ALLOWED: list[tuple[Law, str, str]] = [
     (laws.imports_run_downwards, "workers/writer.py", "from dispersy.workers.loop import Loop\nimport json"),
@@ -55,6 +55,7 @@ ALLOWED: list[tuple[Law, str, str]] = [
     (laws.no_bare_folders, "bench/bloom.py", "import dispersy.workers.writer"),
     (laws.imports_stand_at_the_top, "dispersy/service/process.py", "def f():\n    import json"),
     (laws.no_catch_all, "workers/loop.py", "try:\n    pass\nexcept OSError:\n    pass"),
+    (laws.no_catch_all, "workers/loop.py", "try:\n    pass\nexcept BaseException:\n    tidy()\n    raise"),
     (laws.interpreters_start_safely, "bench/nodes.py", "run([sys.executable, '-P', '-m', 'dispersy.cli'])"),
     (laws.public_things_are_documented, "workers/writer.py", "def _write(): pass"),
 ]
@@ -70,18 +71,23 @@ def breaches(law: Law, sources: Iterable[Source]) -> list[str]:
     return [f"{source.path}:{line}: {what}" for source in sources for line, what in law(source)]
 
 
+def demand_none(law: Law, sources: Iterable[Source]) -> None:
+    """Fail with the law and every place that breaks it."""
+    broken = breaches(law, sources)
+    if broken:
+        pytest.fail("\n".join([str(law.__doc__), *broken]), pytrace=False)
+
+
 @pytest.mark.parametrize("law", PYTHON_LAWS, ids=law_name)
 def test_python_files_keep(law: Law) -> None:
     """Every Python file, type stubs and tests included."""
-    broken = breaches(law, python_sources())
-    assert not broken, f"{law.__doc__}\n" + "\n".join(broken)
+    demand_none(law, python_sources())
 
 
 @pytest.mark.parametrize("law", TEXT_LAWS, ids=law_name)
 def test_texts_keep(law: Law) -> None:
     """Kernels, documents and settings too."""
-    broken = breaches(law, texts())
-    assert not broken, f"{law.__doc__}\n" + "\n".join(broken)
+    demand_none(law, texts())
 
 
 def test_a_limit_has_one_home() -> None:
