@@ -1,0 +1,190 @@
+"""Batches to the workers, over real sockets: big under load, at once without, bounded always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
+from dispersy.workers.dispatch import (
+    BATCH_MESSAGES_MAX,
+    INTRODUCTIONS_MAX,
+    OUTSTANDING_MAX,
+    PENDING_MESSAGES_MAX,
+    Dispatch,
+)
+from dispersy.workers.report import Reporter
+
+LIMIT_MS = 5_000
+SOURCE = bytes(18)
+ENVELOPE = bytes(96)
+
+
+class Worker:
+    """The other end of `work`."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, index: int) -> None:
+        name = b"worker-%d" % index
+        self.socket = connected(context, zmq.DEALER, endpoint, queued_max=BATCHES_QUEUED_MAX, identity=name)
+
+    def credit(self, done: int, incarnation: int = 1) -> None:
+        assert self.socket.poll(LIMIT_MS, zmq.POLLOUT)
+        self.socket.send_multipart([bus.CREDIT, bus.CREDIT_HEADER.pack(incarnation, done)])
+
+    def receive(self) -> list[bytes]:
+        assert self.socket.poll(LIMIT_MS)
+        return self.socket.recv_multipart()
+
+    def verify(self) -> tuple[int, int, bytes]:
+        """(community, count, area) of the next batch; envelopes before it are passed over."""
+        kind, header, data = self.receive()
+        while kind != bus.VERIFY:
+            kind, header, data = self.receive()
+        community, count = bus.VERIFY_HEADER.unpack(header)
+        return community, count, data
+
+
+class House:
+    """A dispatch and its workers."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.endpoint = f"ipc://{folder}/work"
+        self.work = bound(self.context, zmq.ROUTER, self.endpoint, queued_max=BATCHES_QUEUED_MAX)
+        self.reporter = Reporter("network", RoleSettings("", "", "", workers))
+        self.dispatch = Dispatch(self.work, self.reporter, workers=workers)
+        self.workers = [Worker(self.context, self.endpoint, index) for index in range(workers)]
+
+    def credit(self, index: int, done: int, incarnation: int = 1) -> list[bus.Introduction]:
+        self.workers[index].credit(done, incarnation)
+        return self.receive()
+
+    def receive(self) -> list[bus.Introduction]:
+        assert self.work.poll(LIMIT_MS)
+        return self.dispatch.receive()
+
+    def message(self, area: bytes = b"a", *, community: int = 1, count: int = 1) -> None:
+        self.dispatch.messages(community, 0, SOURCE, ENVELOPE, area, count)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path, 2)
+    yield made
+    made.context.destroy(linger=0)
+
+
+def test_an_idle_verifier_gets_a_message_at_once(house: House) -> None:
+    """Goal: without load there is no waiting for company."""
+    house.credit(0, 0)
+    house.message()
+    house.dispatch.flush()
+    assert house.workers[0].verify() == (1, 1, b"a")
+
+
+def test_batches_grow_while_all_are_busy(house: House) -> None:
+    """Goal: under load messages share batches of at most BATCH_MESSAGES_MAX, one community each, in order."""
+    house.credit(0, 0)
+    for number in range(OUTSTANDING_MAX):
+        house.message(b"%d" % number)
+        house.dispatch.flush()
+    for _ in range(BATCH_MESSAGES_MAX + 1):
+        house.message(b"x")
+        house.dispatch.flush()
+    house.message(b"y", community=2)
+    for number in range(OUTSTANDING_MAX):
+        assert house.workers[0].verify() == (1, 1, b"%d" % number)
+    house.credit(0, OUTSTANDING_MAX)
+    house.dispatch.flush()
+    assert house.workers[0].verify() == (1, BATCH_MESSAGES_MAX, b"x" * BATCH_MESSAGES_MAX)
+    assert house.workers[0].verify() == (1, 1, b"x")
+    house.credit(0, 2 * OUTSTANDING_MAX)
+    house.dispatch.flush()
+    assert house.workers[0].verify() == (2, 1, b"y")
+
+
+def test_the_one_with_the_fewest_outstanding_gets_the_batch(house: House) -> None:
+    """Goal: load spreads over the verifiers."""
+    house.credit(0, 0)
+    house.credit(1, 0)
+    for number in range(2 * OUTSTANDING_MAX):
+        house.message(b"%d" % number)
+        house.dispatch.flush()
+    for worker in house.workers:
+        for _ in range(OUTSTANDING_MAX):
+            worker.verify()
+
+
+def test_a_verifier_that_started_again_owes_nothing(house: House) -> None:
+    """Goal: what a killed verifier had in hand does not count against its successor."""
+    house.credit(0, 0)
+    for _ in range(OUTSTANDING_MAX + 1):
+        house.message()
+        house.dispatch.flush()
+    house.credit(0, 0, incarnation=2)
+    house.dispatch.flush()
+    for _ in range(OUTSTANDING_MAX + 1):
+        house.workers[0].verify()
+
+
+def test_a_dead_verifier_loses_only_what_it_had(house: House) -> None:
+    """Goal: batches wait for one that lives; the network role neither fails nor blocks."""
+    house.credit(0, 0)
+    monitor = house.work.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    house.workers[0].socket.close(linger=0)
+    assert monitor.poll(LIMIT_MS)
+    house.work.disable_monitor()
+    monitor.close(linger=0)
+    house.message(b"kept")
+    house.dispatch.flush()
+    assert house.reporter.counters["responder-gone"] == 1
+    house.credit(1, 0)
+    house.dispatch.flush()
+    assert house.workers[1].verify() == (1, 1, b"kept")
+
+
+def test_full_stops_the_reading_until_verifiers_have_caught_up(house: House) -> None:
+    """Goal: what waits is bounded, and the bound is left again."""
+    for number in range(PENDING_MESSAGES_MAX // BATCH_MESSAGES_MAX):
+        assert not house.dispatch.full
+        house.message(b"%d," % number, count=BATCH_MESSAGES_MAX)
+    assert house.dispatch.full
+    house.credit(0, 0)
+    house.dispatch.flush()
+    assert not house.dispatch.full
+
+
+def test_introductions_are_bounded_and_go_to_a_verifier(house: House) -> None:
+    """Goal: a flood of introductions is dropped and counted; those that hold come back."""
+    for number in range(INTRODUCTIONS_MAX + 3):
+        house.dispatch.introduction(1, SOURCE, bytes(8), 2, b"%d" % number)
+    assert house.reporter.counters["introductions-dropped-full"] == 3
+    house.dispatch.flush()
+    house.credit(1, 0)
+    house.dispatch.flush()
+    kind, data = house.workers[1].receive()
+    assert kind == bus.INTRODUCTIONS
+    introductions = bus.introductions_decoder.decode(data)
+    assert len(introductions) == INTRODUCTIONS_MAX
+    house.workers[1].socket.send_multipart([bus.INTRODUCTIONS, bus.encode(introductions[:2])])
+    assert house.receive() == introductions[:2]
+
+
+def test_frames_for_the_responder_go_to_its_worker(house: House) -> None:
+    """Goal: a community's requests, envelopes and neighbours reach the worker that serves it, batched."""
+    house.credit(1, 0)
+    for body in (b"one", b"two"):
+        house.dispatch.sync(7, 1, SOURCE, 5, body)
+        house.dispatch.peer(7, 1, bus.PeerHeard(SOURCE, b""))
+        house.dispatch.messages(7, 1, SOURCE, ENVELOPE, b"", 0)
+    house.dispatch.flush()
+    received = {kind: (header, data) for kind, header, data in (house.workers[1].receive() for _ in range(3))}
+    assert {header for header, _ in received.values()} == {bus.NUMBER.pack(7)}
+    assert [each.body for each in bus.sync_decoder.decode(received[bus.SYNC][1])] == [b"one", b"two"]
+    assert received[bus.ENVELOPES][1] == (SOURCE + ENVELOPE) * 2
+    assert len(bus.peers_decoder.decode(received[bus.PEERS][1])) == 2
