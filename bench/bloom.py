@@ -22,7 +22,7 @@ TEST_GOAL = 1.3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keys", type=int, default=100_000, metavar="N", help="keys a filter holds (100,000)")
+    parser.add_argument("--keys", type=int, default=100_000, metavar="N", help="keys held (100,000)")
     parser.add_argument("--error-rate", type=float, default=0.01, metavar="P", help="design rate (0.01)")
 
 
