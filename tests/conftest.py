@@ -12,8 +12,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# The repository root must not be importable, where `python -m pytest` puts it: it would shadow the installed package.
-# So `tests` alone is made importable.
+# `python -m pytest` makes the repository root importable, which would shadow the installed package: only `tests`
+# may come from there.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 if "tests" not in sys.modules:
     _spec = importlib.util.spec_from_file_location(
@@ -28,7 +28,7 @@ if "tests" not in sys.modules:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With DISPERSY_REQUIRE_ALL=1 a skipped test is a failed one: a machine that lacks something must not look green."""
+    """With DISPERSY_REQUIRE_ALL=1 a skipped test is a failed one: who lacks something must not look green."""
     report = yield
     if report.skipped and os.environ.get("DISPERSY_REQUIRE_ALL") == "1" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
