@@ -109,6 +109,9 @@ class PullSources:
             source.not_before = min(source.not_before, max(now, source.began_at + BACK_OFF_START_S))
         source.summary = summary
 
+    def remove(self, address: Address) -> None:
+        self._sources.pop(address, None)
+
     def ready(self, ours: Summary, now: float) -> list[tuple[int, float, Address, Source]]:
         """Who may be pulled from now: (messages it has, when it was heard, address, source)."""
         return [

@@ -303,8 +303,11 @@ class Puller:
             source is not pull.source
             for _, _, _, source in self._sources.ready(self._holdings.summary(), now)
         )
-        if pace.timeouts >= (REQUEST_TIMEOUTS_MAX if others_wait else LONE_TIMEOUTS_MAX):
-            pace.timeouts = 0
+        if pace.timeouts >= LONE_TIMEOUTS_MAX:
+            # It is gone. Should it speak again, it is heard as if for the first time.
+            self._sources.remove(pull.address)
+            self._pull = None
+        elif others_wait and pace.timeouts % REQUEST_TIMEOUTS_MAX == 0:
             self._give_up(pull, now)
 
     def _is_settled(self, pull: _Pull, now: float) -> bool:

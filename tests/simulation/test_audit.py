@@ -10,7 +10,7 @@ from dispersy.protocol.identifiers import sum_key
 from tests.simulation.world import COMMUNITY_ID, Node, World, equal, history, records_of
 
 SUM_BITS = 24
-"""So few that a pair with a given sum is found by trying; 96 would take somebody minutes with Wagner's algorithm."""
+"""So few that equal sums are found by trying; for 96 it takes minutes with Wagner's algorithm."""
 
 
 def forged_pairs(messages: list[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:

@@ -1,4 +1,4 @@
-"""Whole nodes on bad links: whatever is lost, doubled or out of order, stores end equal at a bounded price."""
+"""Whole nodes on bad links: whatever is lost, doubled or late, stores end equal at a bounded price."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_chain_carries_everything_to_its_end() -> None:
 
 
 def test_new_messages_travel_at_once() -> None:
-    """In a group that has met, a message reaches everybody within a second: nudges, not steps, carry the news."""
+    """In a group that has met, a message reaches everybody within a second: nudges carry the news."""
     world = World(seed=6)
     first = world.add(1)
     nodes = [first] + [world.add(host, bootstrap=[first]) for host in range(2, 9)]
@@ -89,7 +89,7 @@ def test_new_messages_travel_at_once() -> None:
 
 
 def test_a_stream_is_followed_without_sweeps() -> None:
-    """While one node publishes all the time, the other keeps up, and never goes through its whole history for it."""
+    """While one node publishes all the time, the other keeps up without going through its history."""
     world = World(seed=8)
     messages = history(6_000)
     one = world.add(1)

@@ -1,4 +1,4 @@
-"""A small world of nodes on fake links: real machines, kernels and datagrams; no sockets and no clock but `now`."""
+"""A small world of nodes on fake links: real machines, kernels and datagrams; no sockets, no clock."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ class Node:
 
 
 class World:
-    """Nodes and what is on its way between them; `cut` holds pairs of addresses that do not reach each other."""
+    """Nodes, and what is on its way between them; `cut` holds pairs that do not reach each other."""
 
     def __init__(self, *, seed: int, link: Link | None = None) -> None:
         self.now = 0.0

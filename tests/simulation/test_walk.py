@@ -1,0 +1,116 @@
+"""Nodes that meet: how fast, how many datagrams strangers get, and what a recorded introduction is worth."""
+
+from __future__ import annotations
+
+from dispersy.constants import TOKEN_DATAGRAM_SIZE
+from dispersy.protocol.address import make_address
+from dispersy.protocol.frames import frame, token_datagram
+from dispersy.protocol.numbers import FrameType
+from tests.simulation.world import TAG, Link, World
+
+
+def test_two_nodes_meet_within_a_fraction_of_a_second() -> None:
+    """One knows the other's address; both are verified to each other after two round trips."""
+    world = World(seed=1, link=Link(delay_s=0.001))
+    first = world.add(1)
+    second = world.add(2, bootstrap=[first])
+    met = world.run(
+        0.3, until=lambda: bool(first.walker.candidates(world.now) and second.walker.candidates(world.now))
+    )
+    assert met
+
+
+def test_a_group_meets_through_one_bootstrap() -> None:
+    """Twenty nodes that know only the first end up knowing several others each, also on a lossy link."""
+    world = World(seed=2, link=Link(loss=0.1))
+    first = world.add(1)
+    nodes = [world.add(host, bootstrap=[first]) for host in range(2, 22)]
+    world.run(60)
+    known = [len([view for view in node.walker.candidates(world.now) if view.member]) for node in nodes]
+    assert min(known) >= 4, known
+    assert not any(
+        view.address == node.address for node in nodes for view in node.walker.candidates(world.now)
+    )
+
+
+def test_those_who_leave_are_forgotten() -> None:
+    """A minute and a half after a node has gone nobody lists it any more."""
+    world = World(seed=3)
+    first = world.add(1)
+    nodes = [world.add(host, bootstrap=[first]) for host in range(2, 8)]
+    world.run(30)
+    gone = nodes.pop()
+    del world.nodes[gone.address]
+    world.run(90)
+    listed = {
+        view.address for node in [first, *nodes] for view in node.walker.candidates(world.now) if view.member
+    }
+    assert gone.address not in listed
+
+
+def test_a_restarted_node_is_met_again() -> None:
+    """It forgot its secret and all tokens; a stale token costs one round trip and no more."""
+    world = World(seed=4)
+    first = world.add(1)
+    second = world.add(2, bootstrap=[first])
+    world.run(10)
+    del world.nodes[first.address]
+    again = world.add(1)
+    assert world.run(40, until=lambda: bool(again.walker.candidates(world.now)))
+    assert second.walker.candidates(world.now)
+
+
+def test_forged_sources_get_28_bytes_a_datagram_at_most() -> None:
+    """An address that proves nothing gets at most a token datagram for each of its own."""
+    world = World(seed=5)
+    first = world.add(1)
+    second = world.add(2, bootstrap=[first])
+    world.run(5)
+    recorded = [data for _, source, _, data in world.log if source == second.address]
+    victim = make_address("203.0.113.7", 53)
+    forged = [
+        token_datagram(TAG, bytes(8), b"victim's"),
+        token_datagram(TAG, b"guessed!", b"victim's"),
+        *recorded,
+    ]
+    forged.append(recorded[0] + frame(FrameType.PUNCTURE_REQUEST, bytes(6)))
+    world.log.clear()
+    for data in forged * 3:
+        first.receive(victim, data)
+    world.run(20)
+    answers = [data for _, source, target, data in world.log if target == victim]
+    assert all(len(data) == TOKEN_DATAGRAM_SIZE for data in answers)
+    assert 3 <= len(answers) <= 3 * len(forged)
+
+
+def test_a_recorded_introduction_does_not_move_a_member() -> None:
+    """An introduction sent again from another address, under a token valid there, fails its signature."""
+    world = World(seed=6)
+    first = world.add(1)
+    second = world.add(2, bootstrap=[first])
+    world.run(5)
+    recorded = next(
+        data
+        for _, source, target, data in world.log
+        if (source, target) == (second.address, first.address) and len(data) > TOKEN_DATAGRAM_SIZE
+    )
+    thief = make_address("203.0.113.7", 6421)
+    valid = first.tokens.token_for(thief, world.now)
+    before = world.bad_signatures
+    first.receive(thief, recorded[:10] + valid + recorded[18:])
+    assert world.bad_signatures == before + 1
+    assert thief not in {view.address for view in first.walker.candidates(world.now)}
+
+
+def test_the_same_key_twice_is_noticed() -> None:
+    """Two nodes with one member key tell their owners instead of listing each other."""
+    world = World(seed=7)
+    first = world.add(1)
+    second = world.add(2, bootstrap=[first])
+    del world.nodes[second.address]
+    twin = world.add(2, bootstrap=[first])
+    twin.member = twin.walker.member = first.member
+    twin._secret = first._secret
+    world.run(2)
+    assert twin.address in first.same_key_at
+    assert first.walker.candidates(world.now) == []

@@ -1,0 +1,176 @@
+"""Answers: complete, stateless, within budget and datagram, and their intervals join without a gap."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from dispersy.constants import ANSWER_BUDGET_MAX, FRAMES_SIZE_MAX
+from dispersy.errors import WireError
+from dispersy.ext import digest, wire
+from dispersy.ext.bloom import BloomFilter
+from dispersy.protocol import answer as answer_module
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.frames import (
+    AuditRequest,
+    MessagesHeader,
+    MissingLast,
+    MissingMessages,
+    RequestMissing,
+    SyncRequest,
+    frame,
+)
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import MESSAGE
+from tests.simulation.world import COMMUNITY_ID, StoreHoldings, history, make_holdings
+
+
+@pytest.fixture(scope="module")
+def holdings() -> StoreHoldings:
+    """3,000 messages."""
+    held = make_holdings()
+    held.add(history(3_000))
+    return held
+
+
+def keys_of(holdings: StoreHoldings) -> list[bytes]:
+    keys, _, _ = holdings.scan(ORDER_LOW, ORDER_TOP, 1 << 30)
+    return [keys[start : start + 40] for start in range(0, len(keys), 40)]
+
+
+def bodies_of(request: SyncRequest, holdings: StoreHoldings, *, step: int = 7) -> list[bytes]:
+    answer = Answer(request, holdings, holdings.summary())
+    bodies: list[bytes] = []
+    while not answer.finished:
+        some = answer.step(step)
+        assert 0 < len(some) <= step
+        bodies += some
+    assert answer.step(step) == []
+    return bodies
+
+
+def ids_in(area: bytes) -> list[bytes]:
+    records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
+    digest.identify_many(records, area, COMMUNITY_ID)
+    return [fields[11] for fields in MESSAGE.iter_unpack(bytes(records))]
+
+
+def check_intervals(request: SyncRequest, headers: list[MessagesHeader]) -> None:
+    """They follow one another from the request's low; only the last is marked so and carries the summary."""
+    low = request.low
+    for header in headers:
+        assert header.number == request.number
+        assert header.low == low
+        low = header.high
+    assert [header.last for header in headers] == [False] * (len(headers) - 1) + [True]
+    assert [header.summary is not None for header in headers] == [header.last for header in headers]
+    assert all(not header.end_of_range for header in headers[:-1])
+    assert headers[-1].end_of_range == (headers[-1].high == request.high)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("budget", [1, 16, ANSWER_BUDGET_MAX])
+def test_requests_in_a_row_bring_exactly_what_is_missing(
+    holdings: StoreHoldings, share: float, budget: int
+) -> None:
+    """Asking on from where each answer stopped brings all that no filter covered, each once, in order."""
+    rng = Random(2)
+    keys = keys_of(holdings)[:1_500]
+    high = OrderKey(keys_of(holdings)[1_500][:24])
+    known = [key[8:] for key in keys if rng.random() < share]
+    bloom = BloomFilter.from_capacity(capacity=max(1, len(known)), error_rate=0.01, salt=9)
+    bloom.add_many(b"".join(known), 32)
+    covered = {key[8:] for key in keys if bloom.missing_many(key[8:], 32) == b"\0"}
+    low, received = ORDER_LOW, []
+    for number in range(1, 2_000):
+        request = SyncRequest(
+            number=number,
+            budget=budget,
+            low=low,
+            high=high,
+            salt=bloom.salt if known else 0,
+            hash_count=bloom.hash_count if known else 0,
+            filter=bloom.to_bytes() if known else b"",
+        )
+        bodies = bodies_of(request, holdings)
+        assert len(bodies) <= budget
+        assert all(len(frame(FrameType.MESSAGES, body)) <= FRAMES_SIZE_MAX for body in bodies)
+        parts = [MessagesHeader.decode(body) for body in bodies]
+        check_intervals(request, [header for header, _ in parts])
+        for header, area in parts:
+            arrived = ids_in(area)
+            received += arrived
+            expected = [
+                key[8:] for key in keys if header.low <= key[:24] < header.high and key[8:] not in covered
+            ]
+            assert arrived == expected
+        low = parts[-1][0].high
+        if parts[-1][0].end_of_range:
+            break
+    assert received == [key[8:] for key in keys if key[8:] not in covered]
+
+
+def test_nothing_missing_is_one_datagram(holdings: StoreHoldings) -> None:
+    """It says that the whole range is covered, and how the sender's set looks."""
+    request = SyncRequest(number=5, budget=3, low=ORDER_LOW, high=OrderKey(bytes(7) + b"\1" + bytes(16)))
+    [body] = bodies_of(request, holdings)
+    header, area = MessagesHeader.decode(body)
+    assert (header.low, header.high, area) == (request.low, request.high, b"")
+    assert header.end_of_range
+    assert header.summary == holdings.summary()
+
+
+def test_a_scan_ends_at_its_limit(holdings: StoreHoldings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a filter covers more than may be examined, the answer says how far it came."""
+    monkeypatch.setattr(answer_module, "SCAN_MAX", 1_500)
+    keys = keys_of(holdings)
+    bloom = BloomFilter.from_capacity(capacity=len(keys), error_rate=0.001, salt=1)
+    bloom.add_many(b"".join(key[8:] for key in keys), 32)
+    request = SyncRequest(number=1, budget=9, salt=1, hash_count=bloom.hash_count, filter=bloom.to_bytes())
+    [body] = bodies_of(request, holdings)
+    header, _ = MessagesHeader.decode(body)
+    assert not header.end_of_range
+    assert keys[1_499][:24] < header.high <= keys[1_500][:24]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"low": ORDER_TOP, "high": ORDER_TOP}, "range-empty"),
+        ({"budget": ANSWER_BUDGET_MAX + 1}, "budget-too-large"),
+        ({"hash_count": 4, "filter": b"\xff" * 64}, "filter-full"),
+    ],
+)
+def test_refusals_have_names(holdings: StoreHoldings, fields: dict[str, object], reason: str) -> None:
+    """A request that would cost more than it is worth is refused before any work."""
+    values = {"number": 1, "budget": 1, **fields}
+    with pytest.raises(WireError) as refused:
+        Answer(SyncRequest(**values), holdings, None)  # type: ignore[arg-type]
+    assert refused.value.reason == reason
+
+
+def test_an_audit_is_count_and_sum_under_the_askers_key(holdings: StoreHoldings) -> None:
+    """Of exactly the range that was asked."""
+    keys = keys_of(holdings)
+    request = AuditRequest(3, b"k" * 16, OrderKey(keys[10][:24]), OrderKey(keys[20][:24]))
+    audit = answer_audit(request, holdings)
+    chosen = [key[8:] for key in keys if request.low <= key[:24] < request.high]
+    assert (audit.number, audit.count) == (3, len(chosen))
+    assert audit.sum == digest.sum_many(b"".join(chosen), b"k" * 16)
+    assert answer_audit(AuditRequest(4, b"j" * 16, request.low, request.high), holdings).sum != audit.sum
+    nothing = answer_audit(AuditRequest(5, b"k" * 16, ORDER_LOW, OrderKey(bytes(23) + b"\1")), holdings)
+    assert (nothing.count, nothing.sum) == (0, 0)
+
+
+def test_the_definition_is_given_to_who_asks() -> None:
+    """Under the asker's number, marked as the last; nothing where it is unknown or another is asked."""
+    request = RequestMissing(8, 1, MissingLast(0, 1))
+    [body] = answer_missing(request, b"the definition")
+    header, area = MessagesHeader.decode(body)
+    assert (header.number, header.low, header.high, header.last) == (8, ORDER_LOW, ORDER_LOW, True)
+    assert area == bytes((14,)) + b"the definition"
+    assert answer_missing(request, b"") == []
+    assert answer_missing(RequestMissing(8, 1, MissingLast(64, 1)), b"the definition") == []
+    assert answer_missing(RequestMissing(8, 1, MissingMessages((MessageId(bytes(32)),))), b"x") == []

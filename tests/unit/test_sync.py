@@ -1,0 +1,375 @@
+"""The puller's rules one by one: when it asks, what it asks for, when it waits, and what hostile answers
+cost it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    BACKLOG_MAX,
+    BACKLOG_STALL_S,
+    LONE_TIMEOUTS_MAX,
+    PULL_BUDGET_START,
+    REQUEST_TIMEOUT_START_S,
+)
+from dispersy.ext.bloom import BloomFilter
+from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.flow import Backlog, Pace
+from dispersy.protocol.frames import Busy, MissingLast, RequestMissing, SyncRequest
+from dispersy.protocol.holdings import newest_low
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.numbers import ControlKind, FrameType
+from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync import Puller
+from dispersy.protocol.transfer import (
+    FILTER_SIZE_MAX,
+    error_rate_for,
+    filter_capacity,
+    gaps_between,
+    make_request,
+)
+from tests.simulation.world import StoreHoldings, history, make_holdings, make_message
+
+SOURCE = make_address("203.0.113.1", 6421)
+OTHER = make_address("203.0.113.2", 6421)
+THEIRS = Summary(highest=900, count=5_000, sum=77)
+
+
+def key(time: int) -> OrderKey:
+    return OrderKey(time.to_bytes(8, "big") + bytes(16))
+
+
+def make_puller(messages: int = 0, *, defined: bool = True) -> tuple[Puller, StoreHoldings]:
+    holdings = make_holdings()
+    if messages:
+        holdings.add(history(messages))
+    puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audits=False)
+    if defined:
+        puller.set_definition_known(0.0)
+    return puller, holdings
+
+
+def requests_of(puller: Puller) -> list[tuple[Address, SyncRequest]]:
+    return [
+        (event.address, SyncRequest.decode(event.body))
+        for event in puller.drain()
+        if event.frame_type is FrameType.SYNC_REQUEST
+    ]
+
+
+def arrive(
+    puller: Puller,
+    request: SyncRequest,
+    *,
+    low: OrderKey,
+    high: OrderKey,
+    flags: int = 0,
+    count: int = 5,
+    now: float,
+    summary: Summary | None = None,
+) -> None:
+    puller.receive_envelope(SOURCE, request.number, flags, low, high, summary, count, 1_000, now)
+
+
+def test_the_next_request_leaves_when_the_last_datagram_has_come() -> None:
+    """With low where the answer stopped, while nothing of it is in the store yet."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(address, request)] = requests_of(puller)
+    assert address == SOURCE
+    assert (request.low, request.high, request.hash_count) == (ORDER_LOW, ORDER_TOP, 0)
+    assert request.budget == PULL_BUDGET_START
+    for index in range(request.budget - 1):
+        arrive(puller, request, low=key(10 * index), high=key(10 * index + 10), now=0.1)
+        assert puller.drain() == []
+    arrive(puller, request, low=key(150), high=key(160), flags=LAST_OF_ANSWER, now=0.1)
+    [(_, following)] = requests_of(puller)
+    assert (following.low, following.high) == (key(160), ORDER_TOP)
+    assert following.budget > request.budget
+    assert following.number != request.number
+
+
+def test_a_gap_is_asked_for_again_once_the_rest_is_stored() -> None:
+    """Only what no datagram covered, only when the backlog is gone; a late datagram closes it."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    arrive(puller, request, low=ORDER_LOW, high=key(10), now=0.1)
+    arrive(puller, request, low=key(20), high=key(30), now=0.1)
+    arrive(puller, request, low=key(40), high=ORDER_TOP, flags=LAST_OF_ANSWER | END_OF_RANGE, now=0.1)
+    assert puller.drain() == []
+    arrive(puller, request, low=key(30), high=key(40), now=0.15)
+    puller.set_processed(20, 0.2)
+    puller.handle_timer(0.4)
+    [(_, repair)] = requests_of(puller)
+    assert (repair.low, repair.high) == (key(10), key(20))
+
+
+def test_it_pauses_while_too_much_is_on_its_way() -> None:
+    """Above BACKLOG_MAX no request leaves; it leaves at once when the backlog falls below."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    arrive(puller, request, low=ORDER_LOW, high=key(9), flags=LAST_OF_ANSWER, count=BACKLOG_MAX + 10, now=0.1)
+    assert puller.drain() == []
+    puller.set_processed(10, 0.2)
+    assert puller.drain() == []
+    puller.set_processed(11, 0.3)
+    assert len(requests_of(puller)) == 1
+
+
+def test_a_backlog_that_does_not_move_is_forgotten() -> None:
+    """The counts of a role that died never come; after a second they are no reason to wait."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    arrive(puller, request, low=ORDER_LOW, high=key(9), flags=LAST_OF_ANSWER, count=BACKLOG_MAX, now=0.1)
+    deadline = puller.next_deadline()
+    assert deadline == pytest.approx(0.1 + BACKLOG_STALL_S)
+    puller.handle_timer(deadline)
+    assert len(requests_of(puller)) == 1
+
+
+def test_backlog_counts_may_start_again() -> None:
+    """A total below the one before is a new count from zero."""
+    backlog = Backlog()
+    backlog.announce(100, 0.0)
+    backlog.process(40, 0.1)
+    assert backlog.count == 60
+    backlog.process(10, 0.2)
+    assert backlog.count == 50
+    backlog.process(500, 0.3)
+    assert backlog.count == 0
+
+
+def test_silence_is_asked_again_and_then_left_alone() -> None:
+    """A lone source gets a bounded number of requests, at growing intervals."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    sent = [0.0 for _ in requests_of(puller)]
+    now = 0.0
+    while now < 60.0:
+        deadline = puller.next_deadline()
+        if deadline is None:
+            break
+        now = max(now + 0.001, deadline)
+        puller.handle_timer(now)
+        sent += [now for _ in requests_of(puller)]
+    assert sent[1] == pytest.approx(REQUEST_TIMEOUT_START_S, abs=0.01)
+    assert len(sent) == LONE_TIMEOUTS_MAX
+    assert sent[-1] - sent[-2] > 5 * (sent[2] - sent[1])
+    puller.receive_summary(SOURCE, THEIRS, now)
+    assert len(requests_of(puller)) == 1
+
+
+def test_another_source_has_its_turn() -> None:
+    """When the first stays silent and another differs too, the other is asked."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    puller.receive_summary(OTHER, Summary(highest=1, count=10, sum=3), 0.0)
+    asked = [address for address, _ in requests_of(puller)]
+    now = 0.0
+    while OTHER not in asked and now < 15.0:
+        now = max(now + 0.001, puller.next_deadline() or 100.0)
+        puller.handle_timer(now)
+        asked += [address for address, _ in requests_of(puller)]
+    assert asked[0] == SOURCE
+    assert OTHER in asked
+
+
+def test_busy_is_respected() -> None:
+    """For as long as it says, and only from whom and for what was asked."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    puller.receive_busy(SOURCE, Busy(request.number ^ 1, 5_000), 0.1)
+    puller.receive_busy(OTHER, Busy(request.number, 5_000), 0.1)
+    puller.receive_busy(SOURCE, Busy(request.number, 5_000), 0.1)
+    assert puller.next_deadline() == pytest.approx(5.1)
+    puller.handle_timer(5.0)
+    assert puller.drain() == []
+    puller.handle_timer(5.2)
+    assert len(requests_of(puller)) == 1
+
+
+def test_equal_summaries_ask_nothing() -> None:
+    """Nor does a neighbour that has nothing at all."""
+    puller, holdings = make_puller(100)
+    puller.receive_summary(SOURCE, holdings.summary(), 0.0)
+    puller.receive_summary(OTHER, Summary(), 0.0)
+    assert puller.drain() == []
+    assert puller.next_deadline() is None
+
+
+def test_without_a_definition_only_that_is_asked_for() -> None:
+    """Again after a time-out, those first that have a summary; then pulling begins."""
+    puller, _ = make_puller(defined=False)
+    puller.receive_peer(OTHER, 0.0)
+    [first] = puller.drain()
+    assert (first.address, first.frame_type) == (OTHER, FrameType.REQUEST_MISSING)
+    assert RequestMissing.decode(first.body).wanted == MissingLast(ControlKind.DEFINITION, 1)
+    puller.receive_summary(SOURCE, THEIRS, 0.1)
+    assert [event.address for event in puller.drain()] == [SOURCE]
+    puller.handle_timer(0.5)
+    assert puller.drain() == []
+    puller.handle_timer(0.1 + REQUEST_TIMEOUT_START_S)
+    assert [event.address for event in puller.drain()] == [SOURCE]
+    puller.set_definition_known(2.0)
+    assert [address for address, _ in requests_of(puller)] == [SOURCE]
+
+
+Hostile = Callable[[Puller, SyncRequest, float], None]
+
+
+def empty_end(puller: Puller, request: SyncRequest, now: float) -> None:
+    """Everything is covered, and nothing comes."""
+    flags = LAST_OF_ANSWER | END_OF_RANGE
+    arrive(puller, request, low=request.low, high=request.high, flags=flags, count=0, now=now)
+
+
+def same_range(puller: Puller, request: SyncRequest, now: float) -> None:
+    """The same interval each time, whatever was asked."""
+    arrive(puller, request, low=key(1), high=key(2), flags=LAST_OF_ANSWER, count=0, now=now)
+
+
+def creeping(puller: Puller, request: SyncRequest, now: float) -> None:
+    """One key further each time, without a message."""
+    high = OrderKey((int.from_bytes(request.low, "big") + 1).to_bytes(24, "big"))
+    arrive(puller, request, low=request.low, high=high, flags=LAST_OF_ANSWER, count=0, now=now)
+
+
+def outside(puller: Puller, request: SyncRequest, now: float) -> None:
+    """Intervals that run backwards and over both ends."""
+    arrive(puller, request, low=ORDER_TOP, high=ORDER_LOW, flags=LAST_OF_ANSWER, count=0, now=now)
+
+
+def new_summary_each_time(puller: Puller, request: SyncRequest, now: float) -> None:
+    """A larger garbage summary with every answer, and another right behind it."""
+    flags = LAST_OF_ANSWER | END_OF_RANGE
+    garbage = Summary(count=10_000 + request.number % 1_000_000, sum=request.number)
+    arrive(
+        puller, request, low=request.low, high=request.high, flags=flags, count=0, now=now, summary=garbage
+    )
+    puller.receive_summary(SOURCE, Summary(count=garbage.count + 1, sum=1), now)
+
+
+@pytest.mark.parametrize("held", [0, 3_000])
+@pytest.mark.parametrize("hostile", [empty_end, same_range, creeping, outside, new_summary_each_time])
+def test_hostile_answers_cost_a_bounded_number_of_requests(hostile: Hostile, held: int) -> None:
+    """Whatever one neighbour answers within a millisecond, it gets few requests a second from us."""
+    puller, _ = make_puller(held)
+    puller.receive_summary(SOURCE, Summary(highest=1, count=10_000, sum=5), 0.0)
+    now, requests, duration_s = 0.0, 0, 30.0
+    while now < duration_s:
+        now += 0.001
+        deadline = puller.next_deadline()
+        if deadline is not None and deadline <= now:
+            puller.handle_timer(now)
+        for _, request in requests_of(puller):
+            requests += 1
+            hostile(puller, request, now)
+    assert 1 <= requests <= 20 * duration_s, requests
+
+
+def test_duplicates_for_ever_do_not_keep_us_busy() -> None:
+    """A neighbour that sends what we hold again and again brings no fruit, and waits ever longer."""
+    puller, _ = make_puller(50)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    now, requests, processed = 0.0, 0, 0
+    while now < 60.0:
+        now += 0.001
+        deadline = puller.next_deadline()
+        if deadline is not None and deadline <= now:
+            puller.handle_timer(now)
+        for _, request in requests_of(puller):
+            requests += 1
+            flags = LAST_OF_ANSWER | END_OF_RANGE
+            arrive(puller, request, low=request.low, high=request.high, flags=flags, count=10, now=now)
+            processed += 10
+            puller.set_processed(processed, now)
+    assert requests <= 30, requests
+
+
+def test_a_request_fits_its_datagram_and_describes_what_it_says() -> None:
+    """A filter of what is held in the range, cut where one datagram is full; a fresh salt each time."""
+    holdings = make_holdings()
+    holdings.add(history(5_000))
+    salts = set()
+    for error_rate in (0.001, 0.01, 0.1, 0.3):
+        request = make_request(
+            holdings=holdings,
+            wanted=(ORDER_LOW, ORDER_TOP),
+            number=1,
+            budget=1,
+            error_rate=error_rate,
+            rng=Random(int(1 / error_rate)),
+        )
+        assert len(request.filter) <= FILTER_SIZE_MAX
+        keys, _, _ = holdings.scan(request.low, request.high, 10_000)
+        ids = b"".join(keys[start + 8 : start + 40] for start in range(0, len(keys), 40))
+        assert len(ids) // 32 == pytest.approx(filter_capacity(error_rate), abs=1)
+        bloom = BloomFilter.from_bytes(request.filter, hash_count=request.hash_count, salt=request.salt)
+        assert set(bloom.missing_many(ids, 32)) == {0}
+        others = Random(1).randbytes(32 * 20_000)
+        assert 1 - sum(bloom.missing_many(others, 32)) / 20_000 < 1.3 * error_rate + 0.001
+        salts.add(request.salt)
+    assert len(salts) == 4
+
+
+def test_the_error_rate_follows_held_and_missing() -> None:
+    """Much held and little missing: a coarse filter over more ids costs fewer bytes."""
+    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.011)
+    assert error_rate_for(held=10, missing=100_000) == 0.001
+    assert error_rate_for(held=100_000, missing=1) == 0.3
+    assert filter_capacity(0.01) > 900
+
+
+@pytest.mark.parametrize("wanted", [2, 64, 900])
+@pytest.mark.parametrize("times", ["dense", "one-time", "outlier"])
+def test_the_newest_are_found_from_below(wanted: int, times: str) -> None:
+    """About as many as wanted, however global times are spread."""
+    holdings = make_holdings()
+    count = 2_500
+    messages = []
+    for index in range(1, count + 1):
+        time = index if times != "one-time" else 7
+        if times == "outlier" and index == count:
+            time = 1 << 62
+        messages.append(make_message(author=b"\1" * 32, global_time=time, sequence=index, payload=b"x"))
+    holdings.add(messages)
+    low = newest_low(holdings, wanted)
+    found = len(holdings.scan(low, ORDER_TOP, count)[0]) // 40
+    if times == "one-time":
+        assert found == count
+    else:
+        assert wanted // 2 <= found <= 2 * wanted
+
+
+def test_gaps_between_intervals() -> None:
+    """Whatever their order and overlap."""
+    covered = [(key(8), key(9)), (key(2), key(4)), (key(3), key(6)), (key(20), key(30))]
+    assert gaps_between(key(1), key(10), covered) == [(key(1), key(2)), (key(6), key(8)), (key(9), key(10))]
+    assert gaps_between(key(2), key(6), covered) == []
+
+
+def test_pace_learns() -> None:
+    """Budgets grow without loss, shrink with much; time-outs follow round trips and double in silence."""
+    pace = Pace()
+    for _ in range(10):
+        pace.answered(datagrams=pace.budget, lost=0)
+    assert pace.budget == ANSWER_BUDGET_MAX
+    pace.answered(datagrams=20, lost=44)
+    assert pace.budget == ANSWER_BUDGET_MAX // 2
+    assert pace.timeout_s() == REQUEST_TIMEOUT_START_S
+    for _ in range(30):
+        pace.measure(0.5)
+    assert 0.5 < pace.timeout_s() < 0.7
+    before = pace.timeout_s()
+    for _ in range(3):
+        pace.timed_out()
+    assert pace.timeout_s() == pytest.approx(4 * before)

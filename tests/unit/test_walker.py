@@ -1,0 +1,343 @@
+"""The walker's rules one by one: spoofing, handshakes, punctures, nudges, votes, and who is dropped when."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from dispersy.constants import (
+    INTRODUCTION_SOURCES_MAX,
+    INTRODUCTIONS_PER_SECOND_MAX,
+    NUDGE_INTERVAL_S,
+    NUDGED_MAX,
+    PUNCTURE_TARGETS_MAX,
+    WALK_REQUEST_LIFETIME_S,
+)
+from dispersy.protocol.address import NO_ADDRESS, Address, make_address
+from dispersy.protocol.candidate import Category
+from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.numbers import ConnectionType, FrameType
+from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.walk_events import (
+    CandidateFound,
+    OwnAddress,
+    SameKeyElsewhere,
+    SendFrame,
+    SendIntroduction,
+    SendToken,
+    SummaryHeard,
+    WalkEvent,
+)
+from dispersy.protocol.walker import Walker
+
+TAG = b"community"[:8]
+US = MemberId(b"\1" * 32)
+HERE = make_address("198.51.100.1", 6421)
+SUMMARY = Summary(highest=3, count=3, sum=5)
+
+
+def address(index: int, port: int = 6421) -> Address:
+    return make_address(f"203.0.{index >> 8}.{index & 255}", port)
+
+
+def member(index: int) -> MemberId:
+    return MemberId(index.to_bytes(32, "little"))
+
+
+def token(index: int) -> bytes:
+    return index.to_bytes(8, "little")
+
+
+def make_walker(*bootstrap: Address) -> Walker:
+    walker = Walker(tag=TAG, member=US, rng=Random(1), bootstrap=bootstrap, now=0.0)
+    walker.set_summary(SUMMARY, 0.0)
+    return walker
+
+
+def stumble(walker: Walker, index: int, now: float, **fields: object) -> list[WalkEvent]:
+    """Neighbour `index` walks to us, as the wire and the verifier hand it over."""
+    walker.receive_token(address(index), TOKEN_CURRENT, token(1), token(index), now)
+    assert walker.drain() == []
+    values = {"number": 7, "member": member(index), "receiver": HERE, **fields}
+    walker.receive_introduction_request(address(index), IntroductionRequest(**values), now)  # type: ignore[arg-type]
+    return walker.drain()
+
+
+def of(events: list[WalkEvent], kind: type) -> list[WalkEvent]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize("state", [TOKEN_ZERO, TOKEN_INVALID])
+def test_an_unproven_address_gets_one_token_a_datagram(state: int) -> None:
+    """And nothing else, whatever it sends: its token frame is answered under the very token it gave."""
+    walker = make_walker()
+    for attempt in range(5):
+        walker.receive_token(address(2), state, NO_TOKEN, token(2), float(attempt))
+        assert walker.drain() == [SendToken(address(2), token(2))]
+    assert walker.token_for(address(2)) is None
+
+
+@pytest.mark.parametrize("state", [TOKEN_CURRENT, TOKEN_PREVIOUS])
+def test_a_valid_token_is_remembered_and_not_answered(state: int) -> None:
+    """Else two nodes would send each other tokens for ever."""
+    walker = make_walker()
+    walker.receive_token(address(2), state, token(1), token(2), 0.0)
+    assert walker.drain() == []
+    assert walker.token_for(address(2)) == token(2)
+
+
+def test_a_first_walk_proves_both_sides() -> None:
+    """Token out, token in, request out, response in: the neighbour is verified, its round trip known."""
+    walker = make_walker(address(2))
+    walker.handle_timer(0.0)
+    assert walker.drain() == [SendToken(address(2), NO_TOKEN)]
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.1)
+    [sent] = walker.drain()
+    assert isinstance(sent, SendIntroduction)
+    assert (sent.address, sent.header_token, sent.frame_type) == (
+        address(2),
+        token(2),
+        FrameType.INTRODUCTION_REQUEST,
+    )
+    request = IntroductionRequest.decode(sent.unsigned_body + bytes(64))
+    assert request.asks_introduction
+    assert (request.member, request.receiver, request.summary) == (US, address(2), SUMMARY)
+    answer = IntroductionResponse(
+        number=request.number, member=member(2), receiver=HERE, introduced_wan=address(3), summary=SUMMARY
+    )
+    walker.receive_introduction_response(address(2), answer, 0.25)
+    events = walker.drain()
+    assert of(events, CandidateFound) == [CandidateFound(address(2), member(2))]
+    assert of(events, SummaryHeard) == [SummaryHeard(address(2), member(2), SUMMARY)]
+    views = {view.address: view for view in walker.candidates(0.25)}
+    assert views[address(2)].category is Category.WALKED
+    assert views[address(2)].round_trip_s == pytest.approx(0.15)
+    assert views[address(3)].category is Category.INTRODUCED
+    # The same response again is unasked now.
+    walker.receive_introduction_response(address(2), answer, 0.3)
+    assert walker.drain() == []
+
+
+@pytest.mark.parametrize("field", ["number", "source"])
+def test_an_unasked_response_is_nothing(field: str) -> None:
+    """A response counts for the request that it names, from the address that was asked."""
+    walker = make_walker(address(2))
+    walker.handle_timer(0.0)
+    assert walker.drain() == [SendToken(address(2), NO_TOKEN)]
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.1)
+    [sent] = walker.drain()
+    assert isinstance(sent, SendIntroduction)
+    number = IntroductionRequest.decode(sent.unsigned_body + bytes(64)).number
+    answer = IntroductionResponse(number=number ^ (field == "number"), member=member(2))
+    walker.receive_introduction_response(address(3 if field == "source" else 2), answer, 0.2)
+    assert walker.drain() == []
+    assert walker.candidates(0.2) == []
+
+
+def test_a_restarted_neighbour_is_asked_again_under_its_new_token() -> None:
+    """Its answer to our stale token is a token of its own; the request follows under that one, once."""
+    walker = make_walker(address(2))
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.handle_timer(0.0)
+    [first] = of(walker.drain(), SendIntroduction)
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(9), 0.05)
+    assert walker.drain() == []
+    deadline = walker.next_deadline()
+    walker.handle_timer(deadline)
+    again = [each for each in of(walker.drain(), SendIntroduction) if isinstance(each, SendIntroduction)]
+    assert again
+    assert again[0].header_token == token(9)
+    assert isinstance(first, SendIntroduction)
+    assert again[0].unsigned_body == first.unsigned_body
+
+
+def test_a_request_introduces_another_who_is_asked_to_puncture() -> None:
+    """Never the requester; nobody whose token we lack; and both names are what we see ourselves."""
+    walker = make_walker()
+    events = stumble(walker, 2, 0.0, asks_introduction=True)
+    [alone] = [event for event in events if isinstance(event, SendIntroduction)]
+    response = IntroductionResponse.decode(alone.unsigned_body + bytes(64))
+    assert (response.introduced_lan, response.introduced_wan) == (NO_ADDRESS, NO_ADDRESS)
+    assert of(events, SendFrame) == []
+    lan = make_address("10.0.0.3", 6421)
+    events = stumble(walker, 3, 0.1, asks_introduction=True, lan=lan)
+    [sent] = [event for event in events if isinstance(event, SendIntroduction)]
+    response = IntroductionResponse.decode(sent.unsigned_body + bytes(64))
+    assert (response.number, response.introduced_wan) == (7, address(2))
+    [asked] = [event for event in events if isinstance(event, SendFrame)]
+    assert asked.address == address(2)
+    puncture = PunctureRequest.decode(asked.body)
+    assert (puncture.walker_lan, puncture.walker_wan) == (lan, address(3))
+
+
+def test_our_own_key_elsewhere_is_told_and_not_walked_to() -> None:
+    """A node that signs as we do is no candidate; at our own address it is ourselves, and no news."""
+    walker = make_walker()
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.receive_introduction_request(address(2), IntroductionRequest(number=1, member=US), 0.0)
+    assert walker.drain() == [SameKeyElsewhere(address(2))]
+    walker.set_own_addresses(lan=None, wan=address(2))
+    walker.receive_introduction_request(address(2), IntroductionRequest(number=1, member=US), 0.0)
+    assert walker.drain() == []
+    assert walker.candidates(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("introduced", "believed"),
+    [
+        (address(3), True),
+        (address(2), False),
+        (HERE, False),
+        (make_address("127.0.0.1", 6421), False),
+        (make_address("224.0.0.1", 6421), False),
+        (address(3, port=0), False),
+        (NO_ADDRESS, False),
+    ],
+    ids=["stranger", "introducer", "ourselves", "loopback", "multicast", "port-0", "nobody"],
+)
+def test_introductions_are_not_believed_blindly(introduced: Address, believed: bool) -> None:
+    """Nobody can have us walk to ourselves, to our own machine or to a group."""
+    walker = make_walker(address(2))
+    walker.set_own_addresses(lan=None, wan=HERE)
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.handle_timer(0.0)
+    [sent] = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+    number = IntroductionRequest.decode(sent.unsigned_body + bytes(64)).number
+    answer = IntroductionResponse(number=number, member=member(2), introduced_wan=introduced)
+    walker.receive_introduction_response(address(2), answer, 0.1)
+    listed = {view.address for view in walker.candidates(0.1)}
+    assert listed == ({address(2), introduced} if believed else {address(2)})
+
+
+def test_strangers_behind_our_router_meet_in_the_lan() -> None:
+    """Where the introduced WAN host is our own, the LAN address is walked to, if it is a private one."""
+    walker = make_walker(address(2))
+    walker.set_own_addresses(lan=make_address("192.168.1.2", 6421), wan=HERE)
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.handle_timer(0.0)
+    [sent] = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+    number = IntroductionRequest.decode(sent.unsigned_body + bytes(64)).number
+    lan = make_address("192.168.1.9", 6421)
+    wan = make_address("198.51.100.1", 7777)
+    answer = IntroductionResponse(number=number, member=member(2), introduced_lan=lan, introduced_wan=wan)
+    walker.receive_introduction_response(address(2), answer, 0.1)
+    assert {view.address for view in walker.candidates(0.1)} == {address(2), lan}
+
+
+def test_punctures_are_few() -> None:
+    """One token datagram a target and second, and a bound for all targets together."""
+    walker = make_walker()
+    request = PunctureRequest(1, make_address("10.0.0.3", 6421), address(3))
+    walker.receive_puncture_request(address(2), request, 0.0)
+    assert walker.drain() == [SendToken(address(3), NO_TOKEN)]
+    walker.receive_puncture_request(address(4), request, 0.999)
+    assert walker.drain() == []
+    walker.receive_puncture_request(address(4), request, 1.0)
+    assert walker.drain() == [SendToken(address(3), NO_TOKEN)]
+    for index in range(1_000, 3_000):
+        walker.receive_puncture_request(address(2), PunctureRequest(1, NO_ADDRESS, address(index)), 1.5)
+    assert len(walker.drain()) == PUNCTURE_TARGETS_MAX - 1
+
+
+def test_introductions_are_limited_before_their_signature_is_checked() -> None:
+    """A few an address and second; and only so many addresses, but neighbours always."""
+    walker = make_walker()
+    stumble(walker, 2, 0.0)
+    admitted = [walker.admit_introduction(address(3), 5.5) for _ in range(50)]
+    assert sum(admitted) == INTRODUCTIONS_PER_SECOND_MAX
+    assert walker.admit_introduction(address(3), 6.0)
+    flood = [walker.admit_introduction(address(index), 7.0) for index in range(100, 3_000)]
+    assert sum(flood) == INTRODUCTION_SOURCES_MAX
+    assert walker.admit_introduction(address(2), 7.0)
+
+
+def test_nudges_are_few_fresh_and_coalesced() -> None:
+    """The NUDGED_MAX freshest neighbours, at most every NUDGE_INTERVAL_S, and none that knows already."""
+    walker = make_walker()
+    for index in range(2, 12):
+        stumble(walker, index, index / 100, summary=SUMMARY if index == 11 else None)
+    walker.nudge(1.0)
+    nudged = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+    assert [event.address for event in nudged] == [address(index) for index in (10, 9, 8, 7, 6)]
+    assert len(nudged) == NUDGED_MAX
+    request = IntroductionRequest.decode(nudged[0].unsigned_body + bytes(64))
+    assert not request.asks_introduction
+    assert request.summary == SUMMARY
+    for moment in (1.01, 1.05, 1.1):
+        walker.nudge(moment)
+    assert walker.drain() == []
+    assert walker.next_deadline() <= 1.0 + NUDGE_INTERVAL_S
+    walker.handle_timer(1.0 + NUDGE_INTERVAL_S)
+    later = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+    nudges = [
+        event
+        for event in later
+        if not IntroductionRequest.decode(event.unsigned_body + bytes(64)).asks_introduction
+    ]
+    assert len(nudges) == NUDGED_MAX
+
+
+def test_a_nudge_is_answered_where_the_answer_says_something() -> None:
+    """One whose summary equals ours is not."""
+    walker = make_walker()
+    other = Summary(highest=4, count=4, sum=9)
+    assert of(stumble(walker, 2, 0.0, summary=other), SendIntroduction) != []
+    assert of(stumble(walker, 2, 0.1, summary=SUMMARY), SendIntroduction) == []
+
+
+def test_votes_of_others_are_our_address() -> None:
+    """The most hosts win, one vote a host; neighbours in our LAN see no WAN address; ports tell the NAT."""
+    walker = make_walker()
+    walker.set_own_addresses(lan=make_address("192.168.1.2", 6421), wan=None)
+    inside = make_address("192.168.1.7", 6421)
+    walker.receive_token(inside, TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.receive_introduction_request(
+        inside,
+        IntroductionRequest(number=1, member=member(99), receiver=make_address("192.168.1.2", 6421)),
+        0.0,
+    )
+    assert of(walker.drain(), OwnAddress) == []
+    assert of(stumble(walker, 2, 0.1), OwnAddress) == [OwnAddress(HERE)]
+    assert of(stumble(walker, 3, 0.2), OwnAddress) == []
+    other = make_address("198.51.100.1", 9999)
+    events = stumble(walker, 4, 0.3, receiver=other, asks_introduction=True)
+    assert of(events, OwnAddress) == []
+    [sent] = [event for event in events if isinstance(event, SendIntroduction)]
+    response = IntroductionResponse.decode(sent.unsigned_body + bytes(64))
+    assert (response.wan, response.connection) == (HERE, ConnectionType.SYMMETRIC)
+
+
+def test_silent_candidates_are_dropped() -> None:
+    """Who was only introduced goes after one unanswered request, who answered before after a second."""
+    walker = make_walker(address(2))
+    stumble(walker, 3, 0.0)
+    walker.receive_discovery(address(4), 0.0)
+    now, dropped = 0.0, {}
+    while now < 50.0:
+        now = max(now, walker.next_deadline())
+        walker.handle_timer(now)
+        walker.drain()
+        listed = {view.address for view in walker.candidates(now)}
+        for index in (3, 4):
+            if address(index) not in listed:
+                dropped.setdefault(index, now)
+    assert WALK_REQUEST_LIFETIME_S <= dropped[4] < 2 * WALK_REQUEST_LIFETIME_S + 5
+    assert dropped[3] > dropped[4]
+
+
+def test_a_lonely_walker_asks_often_at_first() -> None:
+    """At once, then backing off to a step every 5 s; a token frame each time, and never anything larger."""
+    walker = make_walker(address(2))
+    now, sent = 0.0, []
+    while now < 30.0:
+        walker.handle_timer(now)
+        for event in walker.drain():
+            assert event == SendToken(address(2), NO_TOKEN)
+            sent.append(now)
+        now = walker.next_deadline()
+    assert sent[0] == 0.0
+    assert sum(moment < 1.0 for moment in sent) >= 3
+    assert len(sent) <= 30
