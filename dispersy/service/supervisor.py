@@ -177,10 +177,10 @@ class Supervisor:
             self._poller.unregister(self._question)
             self._question.close()
             self._question = None
-        else:
-            send_or_drop(
-                self._question, [msgspec.msgpack.encode({"v": 1, "id": 0, "op": "status", "brief": True})]
-            )
+        elif now >= self._question_due:
+            self._question_due = now + READY_INTERVAL_S
+            question = {"v": 1, "id": 0, "op": "status", "brief": True}
+            send_or_drop(self._question, [msgspec.msgpack.encode(question)])
 
     def _end_all(self) -> None:
         """SIGTERM to all, SIGKILL to those that are not gone in time."""
@@ -205,7 +205,10 @@ def describe_end(return_code: int) -> str:
     """How a process ended, in words."""
     if return_code >= 0:
         return f"ended with status {return_code}"
-    return f"was ended by {signal.Signals(-return_code).name}"
+    try:
+        return f"was ended by {signal.Signals(-return_code).name}"
+    except ValueError:
+        return f"was ended by signal {-return_code}"
 
 
 def say(text: str, *, error: bool = False) -> None:
