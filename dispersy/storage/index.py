@@ -92,8 +92,9 @@ class SortedRuns:
             before = cursor.prev() if found else cursor.last()
             found = (before and cursor.key().startswith(prefix)) or cursor.set_range(prefix)
         while found and cursor.key().startswith(prefix):
-            entries = slices(cursor.value(), self._entry_size)
-            yield from entries[bisect_left(entries, probe) :]
+            page = cursor.value()
+            for at in range(self._position(page, probe), len(page), self._entry_size):
+                yield page[at : at + self._entry_size]
             found = cursor.next()
 
     def descend(self, txn: lmdb.Transaction[bytes], number: int, probe: bytes) -> Iterator[bytes]:
@@ -102,9 +103,17 @@ class SortedRuns:
         cursor = txn.cursor(self._database)
         found = cursor.prev() if cursor.set_range(prefix + probe) else cursor.last()
         while found and cursor.key().startswith(prefix):
-            entries = slices(cursor.value(), self._entry_size)
-            yield from reversed(entries[: bisect_left(entries, probe)])
+            page = cursor.value()
+            for end in range(self._position(page, probe), 0, -self._entry_size):
+                yield page[end - self._entry_size : end]
             found = cursor.prev()
+
+    def _position(self, page: bytes, probe: bytes) -> int:
+        """Offset of a page's first entry >= probe; cuts out only the entries that it compares."""
+        size = self._entry_size
+        starts = range(0, len(page), size)
+        found = bisect_left(starts, probe, key=lambda at: page[at : at + size])
+        return found * size
 
 
 class SlotTail:
