@@ -153,6 +153,6 @@ def test_editable_install_with_checks_is_whole(tree: Path, tmp_path: Path) -> No
 def test_source_tree_says_what_to_type(module: str) -> None:
     """Without an installation (-S) the source folder is imported, and says how to build it."""
     code = f"try: import {module}\nexcept ImportError as error: print(error)"
-    told = run(sys.executable, "-S", "-c", code, cwd=ROOT)
+    told = run(sys.executable, "-S", "-c", code, cwd=ROOT, PYTHONSAFEPATH="")
     assert "kernels have not been built" in told
     assert "python -m pip install -e ." in told
