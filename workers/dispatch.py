@@ -1,7 +1,8 @@
 """From the network role to the workers: whole batches to the verifier with the fewest outstanding.
 
-A batch grows while every verifier has enough to do and leaves as soon as one has not: big frames when it matters,
-no delay when it does not. What can be lost is lost here and counted: a killed worker's batches come back by sync.
+A batch grows while every verifier has enough to do and leaves as soon as one has not: big frames when it
+matters, no delay when it does not. What can be lost is lost here and counted: a killed worker's batches come
+back by sync.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 
 import zmq
-from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.sockets import receive_all, send_or_drop
+from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
-"""About 8 ms of one core's signatures: large against the cost of a batch, small against a request's round trip."""
+"""About 8 ms of one core's signatures: large against the cost of a batch, small against a request's round
+trip."""
 OUTSTANDING_MAX = 2
 """Batches a verifier may have: one in work, one at hand."""
 PENDING_MESSAGES_MAX = 8_192

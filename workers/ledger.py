@@ -1,7 +1,9 @@
-"""What the writer decides and commits, without its sockets: communities, intake, publishing, one batch at a time.
+"""What the writer decides and commits, without its sockets: communities, intake, publishing, one batch at a
+time.
 
-Everything that is received or ordered goes into the batch being gathered; commit() makes it one transaction and says
-what may leave. A commit that fails takes nothing: memory is read again from the store, numbers are used again.
+Everything that is received or ordered goes into the batch being gathered; commit() makes it one transaction
+and says what may leave. A commit that fails takes nothing: memory is read again from the store, numbers are
+used again.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ class Ledger:
         self._communities[record.number] = community
         return community
 
-    # -- what comes in -------------------------------------------------------------------------------------------------
+    # -- what comes in ---------------------------------------------------------------------------------------
 
     def receive(self, number: int, announced: int, records: bytes, arena: bytes) -> None:
         """Verified messages of a community; `announced` counts those dropped on the way, too."""
@@ -141,7 +143,8 @@ class Ledger:
     ) -> None:
         """Give global times and sequences, sign, and put into the batch: one message a group of payloads.
 
-        raises  UsageError: unknown community, a request id that is none, too old or too new, a message too long
+        raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
+                long
         """
         pending = self._publishing.get(request_id)
         if pending is not None:
@@ -180,7 +183,8 @@ class Ledger:
         self._publishing[request_id] = (number, _Publishing(ids, [ticket]))
 
     def create(self, ticket: Ticket, *, name: str, definition: bytes) -> None:
-        """A new community: keys for its master and for us as a member, and the definition that the master signs."""
+        """A new community: keys for its master and for us as a member, and the definition that the master
+        signs."""
         accept_definition(definition)
         number = self._next_number()
         master = self._new_key(f"{name}-{number}-master")
@@ -264,12 +268,14 @@ class Ledger:
         self._touched.add(community.record.number)
         return bytes(records)
 
-    # -- commit --------------------------------------------------------------------------------------------------------
+    # -- commit ----------------------------------------------------------------------------------------------
 
     def commit(self, *, now_ms: int) -> tuple[CommitNote | None, list[Outcome]]:
-        """Make the batch durable: what everyone may know now (None: nothing new), and the outcome of every order.
+        """Make the batch durable: what everyone may know now (None: nothing new), and the outcome of every
+        order.
 
-        A disk that refuses is an outcome of the orders, not an exception: the service goes on and can be asked.
+        A disk that refuses is an outcome of the orders, not an exception: the service goes on and can be
+        asked.
         """
         if not self._touched and not self._changed_records and not self._orders:
             return None, []

@@ -1,7 +1,8 @@
 """The one loop that drives every role: wait, call back what is ready, flush, tick.
 
-A role has a name and `open(loop)`, in which it registers its sockets and timers. No asyncio: a poller over ZeroMQ
-sockets and descriptors is lighter. A role's exception ends the process: the supervisor starts it again.
+A role has a name and `open(loop)`, in which it registers its sockets and timers. No asyncio: a poller over
+ZeroMQ sockets and descriptors is lighter. A role's exception ends the process: the supervisor starts it
+again.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Loop:
         self._timers.append(_Timer(seconds, monotonic() + seconds, callback))
 
     def deadline(self, next_deadline: Callable[[], float | None], callback: Callback) -> None:
-        """Call back when the time (monotonic seconds) that `next_deadline` names is reached; it is asked every turn."""
+        """Call back when the time (monotonic seconds) that `next_deadline` names is reached; it is asked
+        every turn."""
         self._deadlines.append((next_deadline, callback))
 
     def flush(self, callback: Callback) -> None:

@@ -1,4 +1,5 @@
-"""One community as the network role serves it: its walker, its keys, and the datagrams that the walker wants sent."""
+"""One community as the network role serves it: its walker, its keys, and the datagrams that the walker wants
+sent."""
 
 from __future__ import annotations
 
@@ -6,12 +7,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from dispersy.ext.digest import tokens_many
-from dispersy.ext.verify import sign_many
-
 from dispersy.bus import frames as bus
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
+from dispersy.ext.digest import tokens_many
+from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import NO_ADDRESS, Address, format_address
 from dispersy.protocol.frames import (
     IntroductionRequest,
@@ -44,8 +44,10 @@ PEERS_REPORTED_MAX = 100
 class Neighbourhood:
     """What the network role has of one community.
 
-    number, tag, responder    its number on this node, its tag on the wire, the worker that asks and answers for it
-    defined                   whether its definition is known here; until then our introductions carry no summary
+    number, tag, responder    its number on this node, its tag on the wire, the worker that asks and answers
+                              for it
+    defined                   whether its definition is known here; until then our introductions carry no
+                              summary
     """
 
     def __init__(
@@ -95,7 +97,8 @@ class Neighbourhood:
     def receive(
         self, source: bytes, frame_type: int, body: bytes, header_token: bytes, token_state: int, now: float
     ) -> bool:
-        """Take a frame of the walk; False when it goes elsewhere: an introduction to be verified, or not the walk's."""
+        """Take a frame of the walk; False when it goes elsewhere: an introduction to be verified, or not the
+        walk's."""
         address = Address(source)
         try:
             if frame_type == FrameType.TOKEN:

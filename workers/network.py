@@ -1,8 +1,9 @@
 """The network role: UDP in and out, the walk, tokens; it never blocks.
 
-Datagrams are split by the wire kernel. Tokens and the walk are answered here; messages go as packed batches to the
-verifier with the fewest outstanding, every other frame to the responder of its community. When the house is full
-the role stops reading UDP, and the kernel's socket buffer and then the network drop, where it is cheapest.
+Datagrams are split by the wire kernel. Tokens and the walk are answered here; messages go as packed batches
+to the verifier with the fewest outstanding, every other frame to the responder of its community. When the
+house is full the role stops reading UDP, and the kernel's socket buffer and then the network drop, where it
+is cheapest.
 """
 
 from __future__ import annotations
@@ -15,19 +16,14 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import zmq
-from dispersy.ext.udp import Receiver, send_many
-from dispersy.ext.wire import DROP_REASONS, split
-from dispersy.workers.dispatch import Dispatch
-from dispersy.workers.loop import Loop
-from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.opening import open_reader
-from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
 from dispersy.constants import DATAGRAM_SIZE_MAX
 from dispersy.errors import UsageError
+from dispersy.ext.udp import Receiver, send_many
+from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import (
     Address,
     address_host,
@@ -42,6 +38,11 @@ from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
+from dispersy.workers.dispatch import Dispatch
+from dispersy.workers.loop import Loop
+from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.opening import open_reader
+from dispersy.workers.report import Reporter
 
 RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
@@ -99,7 +100,7 @@ class NetworkRole:
         self._udp.close()
         self._reader.close()
 
-    # -- UDP in ------------------------------------------------------------------------------------------------------
+    # -- UDP in ----------------------------------------------------------------------------------------------
 
     def _watch_udp(self) -> None:
         self._loop.watch(self._udp.fileno(), self._receive_udp)
@@ -166,7 +167,7 @@ class NetworkRole:
             )
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
 
-    # -- from the house ------------------------------------------------------------------------------------------------
+    # -- from the house --------------------------------------------------------------------------------------
 
     def _receive_work(self) -> None:
         for introduction in self._dispatch.receive():
@@ -228,7 +229,7 @@ class NetworkRole:
         self._by_number[record.number] = neighbourhood
         self._tags = b"".join(each.tag for each in self._neighbourhoods)
 
-    # -- timers and UDP out --------------------------------------------------------------------------------------------
+    # -- timers and UDP out ----------------------------------------------------------------------------------
 
     def _next_deadline(self) -> float | None:
         deadlines = [each.next_deadline() for each in self._neighbourhoods]

@@ -1,7 +1,7 @@
 """The publisher: follows the log by its own cursor and publishes what applications have subscribed to.
 
-A publication is a hint: XPUB drops at its high-water mark, so every header says the cursor of the one before on its
-topic, and who needs all follows by the control socket.
+A publication is a hint: XPUB drops at its high-water mark, so every header says the cursor of the one before
+on its topic, and who needs all follows by the control socket.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any
 
 import msgspec
 import zmq
-from dispersy.ext.wire import split_payloads
-from dispersy.workers.loop import Loop
-from dispersy.workers.opening import open_reader
-from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, receive_all
+from dispersy.ext.wire import split_payloads
 from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.message import read_message
 from dispersy.storage.store import EntryType, LogEntry
+from dispersy.workers.loop import Loop
+from dispersy.workers.opening import open_reader
+from dispersy.workers.report import Reporter
 
 ENTRIES_PER_TURN_MAX = 2_048
 EVENTS_QUEUED_MAX = 100_000

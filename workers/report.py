@@ -1,4 +1,5 @@
-"""What a role says of itself once a second: time and count of each step, counters, and what is its own to tell."""
+"""What a role says of itself once a second: time and count of each step, counters, and what is its own to
+tell."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from typing import Any
 
 import msgspec
 import zmq
-from dispersy.workers.loop import Loop
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
+from dispersy.workers.loop import Loop
 
 REPORT_INTERVAL_S = 1.0
 

@@ -1,7 +1,7 @@
 """Publish requests already answered: repeating one gives the first answer, and very old ones are refused.
 
-A request id is 16 bytes whose first 6 are its unix time in milliseconds (as in UUID version 7), so that one that may
-have been forgotten is known by its age.
+A request id is 16 bytes whose first 6 are its unix time in milliseconds (as in UUID version 7), so that one
+that may have been forgotten is known by its age.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Requests:
     def find(self, request_id: bytes, *, now_ms: int) -> RequestRecord | None:
         """What answered this request before, None if it is new.
 
-        raises  UsageError for an id that is none, lies far in the future, or is so old that it may be forgotten
+        raises  UsageError for an id that is none, lies far in the future, or is so old that it may be
+                forgotten
         """
         known = self._known.get(request_id)
         if known is not None:

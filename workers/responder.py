@@ -1,7 +1,8 @@
-"""The responder: asks and answers synchronisation for the communities of its shard, from the store as committed.
+"""The responder: asks and answers synchronisation for the communities of its shard, from the store as
+committed.
 
-Answers are stateless towards the network: a request is worked off in steps of a few datagrams, in turn with others
-and with the verifier's batches, and forgotten.
+Answers are stateless towards the network: a request is worked off in steps of a few datagrams, in turn with
+others and with the verifier's batches, and forgotten.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import SystemRandom
 from time import perf_counter
-
-from dispersy.protocol.sync import Puller
-from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.sharding import responder_of
@@ -23,7 +21,9 @@ from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, 
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.report import Reporter
 
 ANSWERS_MAX = 64
 """Requests that are worked off at once; to more the answer is busy."""
@@ -165,7 +165,7 @@ class Responder:
         clocks, self._clocks = self._clocks, []
         return clocks
 
-    # -- what comes in -------------------------------------------------------------------------------------------------
+    # -- what comes in ---------------------------------------------------------------------------------------
 
     def _receive_envelopes(self, served: _Served, data: bytes, now: float) -> None:
         for position in range(0, len(data), bus.ENVELOPE_ITEM_SIZE):

@@ -1,4 +1,5 @@
-"""The verifier: from packed packets to messages; cheap tests first, then signatures in one call without the GIL."""
+"""The verifier: from packed packets to messages; cheap tests first, then signatures in one call without the
+GIL."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from dispersy.workers.report import Reporter
 RECENT_MAX = 65_536
 """Ids a generation of the table of recent messages holds; two generations are kept."""
 RECENT_LIFETIME_S = 5.0
-"""Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on that way
-(a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
+"""Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on
+that way (a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
 ID_OFFSET = 32
 
 
@@ -101,7 +102,8 @@ class Verifier:
         return [each for each, holds in zip(decoded, valid, strict=True) if holds]
 
     def _unknown(self, community: int, records: bytes) -> bytes:
-        """Without those handled a short while ago or held in the store: a known message costs no signature."""
+        """Without those handled a short while ago or held in the store: a known message costs no
+        signature."""
         if not records:
             return records
         keys = _keys(records)

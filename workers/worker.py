@@ -1,7 +1,8 @@
-"""A worker process: one verifier and one responder that share a loop, the batches of the first going in between.
+"""A worker process: one verifier and one responder that share a loop, the batches of the first going in
+between.
 
-Requests and envelopes come first in every turn: they are cheap, and what a neighbour or our own asking waits for.
-Then one batch is verified; then the sockets are looked at again.
+Requests and envelopes come first in every turn: they are cheap, and what a neighbour or our own asking waits
+for. Then one batch is verified; then the sockets are looked at again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The writer: the one role that changes the store. It decides, commits, and only then lets anything leave.
 
-All that waits is taken as one batch and becomes one transaction; a batch gathers company only while another is being
-committed. Verified messages come from the workers, orders (publish, create, join) from the gateway.
+All that waits is taken as one batch and becomes one transaction; a batch gathers company only while another
+is being committed. Verified messages come from the workers, orders (publish, create, join) from the gateway.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from typing import Any
 
 import msgspec
 import zmq
-from dispersy.workers.ledger import Ledger
-from dispersy.workers.loop import Loop
-from dispersy.workers.report import Reporter
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
@@ -22,6 +19,9 @@ from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers.ledger import Ledger
+from dispersy.workers.loop import Loop
+from dispersy.workers.report import Reporter
 
 BATCHES_PER_TURN_MAX = 64
 NOTE_INTERVAL_S = 1.0

@@ -1,4 +1,5 @@
-"""What the roles say to each other: the first part of each ZeroMQ message names it, one contiguous part holds a batch.
+"""What the roles say to each other: the first part of each ZeroMQ message names it, one contiguous part holds
+a batch.
 
 Hot batches are packed structs (native byte order: they never leave the machine); rare ones are MessagePack.
 """
@@ -79,7 +80,8 @@ class CommitNote(msgspec.Struct, frozen=True):
 
     last_cursor           the log's end
     communities_version   changes when a community or definition was added
-    processed             community number -> messages from verifiers that were stored or dropped since the writer began
+    processed             community number -> messages from verifiers that were stored or dropped since the
+                          writer began
     summaries             community number -> 24-byte summary, of those that changed
     """
 

@@ -18,8 +18,8 @@ def bound(
     """A socket that waits at `endpoint` for those that connect."""
     socket = _socket(context, kind, queued_max=queued_max)
     if kind == zmq.ROUTER:
-        # Without it a message to a peer that is gone disappears without a word; with hand-over a restarted peer
-        # takes its name back from the connection that has not been noticed to be dead.
+        # Without it a message to a peer that is gone disappears without a word; with hand-over a restarted
+        # peer takes its name back from the connection that has not been noticed to be dead.
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
     socket.bind(endpoint)
@@ -34,7 +34,8 @@ def connected(
     queued_max: int,
     identity: bytes = b"",
 ) -> zmq.Socket[bytes]:
-    """A socket that connects to `endpoint` as soon as somebody is bound there, and again after every break."""
+    """A socket that connects to `endpoint` as soon as somebody is bound there, and again after every
+    break."""
     socket = _socket(context, kind, queued_max=queued_max)
     if identity:
         socket.setsockopt(zmq.IDENTITY, identity)
@@ -71,7 +72,8 @@ def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
 
 
 def send_when_possible(socket: zmq.Socket[bytes], parts: list[bytes], *, ended: Callable[[], bool]) -> bool:
-    """Wait until the peer takes it: back-pressure towards a role that never waits for us. False when `ended` says so."""
+    """Wait until the peer takes it: back-pressure towards a role that never waits for us. False when `ended`
+    says so."""
     while not send_or_drop(socket, parts):
         if ended():
             return False

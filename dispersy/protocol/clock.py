@@ -1,8 +1,8 @@
 """A community's Lamport clock: which messages may lift it, whatever order they arrive in.
 
-Any global time below 2^63 is accepted in a message; what is limited is whom our clock follows: a message lifts it by
-at most `ahead_max`. The clock ends where no live message lies within reach above it, and that depends on the set of
-messages alone.
+Any global time below 2^63 is accepted in a message; what is limited is whom our clock follows: a message
+lifts it by at most `ahead_max`. The clock ends where no live message lies within reach above it, and that
+depends on the set of messages alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def follow(
     clock           before the batch
     global_times    of the batch's messages, in any order
     highest         highest live global time of all, the batch included
-    highest_within  (low, high) -> highest live global time with low < time <= high, None if there is none; asked only
-                    where something stored may lie above the clock
+    highest_within  (low, high) -> highest live global time with low < time <= high, None if there is none;
+                    asked only where something stored may lie above the clock
     """
     for global_time in sorted(global_times):
         if global_time > clock + ahead_max:

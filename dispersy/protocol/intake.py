@@ -1,10 +1,12 @@
 """The intake: accept, wait or reject, for the verified messages of one community.
 
-A *round* takes any number of batches and ends with one Round, which the writer commits as one transaction; nothing
-leaves before that. Messages that are in order (rising sequence and global time of their author and kind: nearly all)
-are decided by the Heads kernel without Python touching them one by one; the rest look closer, lane by lane.
+A *round* takes any number of batches and ends with one Round, which the writer commits as one transaction;
+nothing leaves before that. Messages that are in order (rising sequence and global time of their author and
+kind: nearly all) are decided by the Heads kernel without Python touching them one by one; the rest look
+closer, lane by lane.
 
-Rules 13, 14 and 16 hold from here: the outcome is a function of the set of messages, not of their order of arrival.
+Rules 13, 14 and 16 hold from here: the outcome is a function of the set of messages, not of their order of
+arrival.
 """
 
 from __future__ import annotations
@@ -106,7 +108,8 @@ class Intake:
         self._accept_mixed(records, arena, wanted, in_order)
 
     def refusal(self, number: int, groups: Sequence[Sequence[bytes]]) -> str | None:
-        """Why a message of this kind with one of these groups of payloads would not be taken; None if all would."""
+        """Why a message of this kind with one of these groups of payloads would not be taken; None if all
+        would."""
         if self.definition is None:
             return "definition-unknown"
         kind = self.definition.kind_by_number(number)
@@ -115,7 +118,8 @@ class Intake:
         return next((reason for reason in check_payload_groups(kind, groups) if reason is not None), None)
 
     def finish(self) -> Round:
-        """End the round; the next receive() begins another. The caller commits it, or reloads the store if that fails."""
+        """End the round; the next receive() begins another. The caller commits it, or reloads the store if
+        that fails."""
         finished = self._round
         fates: dict[bytes, int] = {}
         for lane in (self._lanes or {}).values():
@@ -141,7 +145,7 @@ class Intake:
                 marks.append(fate)
         return b"".join(kept), arena, bytes(marks)
 
-    # -- control messages ------------------------------------------------------------------------------------------
+    # -- control messages ------------------------------------------------------------------------------------
 
     def _receive_control(self, records: bytes, arena: bytes) -> bytes:
         """Definitions go before all else; returns the records of data messages."""
@@ -197,10 +201,11 @@ class Intake:
         identify_many(records, area, self._community_id)
         self.receive(bytes(records), area)
 
-    # -- data messages -----------------------------------------------------------------------------------------------
+    # -- data messages ---------------------------------------------------------------------------------------
 
     def _admit(self, records: bytes, arena: bytes) -> bytes:
-        """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or are refused."""
+        """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or
+        are refused."""
         assert self.definition is not None
         wanted = bytearray(len(records) // MESSAGE.size)
         flags = records[FLAGS_OFFSET :: MESSAGE.size]

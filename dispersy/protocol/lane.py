@@ -1,11 +1,11 @@
 """Rules 13 and 14: what holds among the messages of one author in one kind (a lane).
 
-Two permitted messages in one slot (author, kind, sequence) prove misbehaviour: neither is shown, and the two lowest
-ids stay live as the proof. Of two permitted messages a lower sequence with an equal or later global time is hidden.
-Both are pure functions of the set, so arrival order does not matter.
+Two permitted messages in one slot (author, kind, sequence) prove misbehaviour: neither is shown, and the two
+lowest ids stay live as the proof. Of two permitted messages a lower sequence with an equal or later global
+time is hidden. Both are pure functions of the set, so arrival order does not matter.
 
-A *regular* lane has one message a slot and global times that rise with the sequences; then a newcomer needs only its
-two neighbours. Anything else makes the lane *irregular* for ever, and it is decided whole.
+A *regular* lane has one message a slot and global times that rise with the sequences; then a newcomer needs
+only its two neighbours. Anything else makes the lane *irregular* for ever, and it is decided whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class LaneEntry:
 
 
 def decide_lane(entries: Iterable[LaneEntry]) -> dict[bytes, int]:
-    """Message id -> marks (0 shown) of what is live among the entries of one lane; what is missing is not live.
+    """Message id -> marks (0 shown) of what is live among the entries of one lane; what is missing is not
+    live.
 
     entries    distinct ids, in any order
     """
@@ -92,7 +93,8 @@ class LaneStore(Protocol):
 class Change:
     """A stored message that a round shows, hides or (marks UNLIVE) takes out of the live set.
 
-    reason    "equivocation" or "order" when it is hidden now and was not, "restored" when it is shown again, else ""
+    reason    "equivocation" or "order" when it is hidden now and was not, "restored" when it is shown again,
+              else ""
     """
 
     message_id: bytes
@@ -144,7 +146,8 @@ class LaneRound:
         )
 
     def decide(self, changes: list[Change], fates: dict[bytes, int]) -> None:
-        """For an irregular lane: append what changes among the stored, and note the marks of what was added."""
+        """For an irregular lane: append what changes among the stored, and note the marks of what was
+        added."""
         if not self._irregular or not self._added:
             return
         cursors: dict[bytes, int] = {}

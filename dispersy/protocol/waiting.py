@@ -1,4 +1,5 @@
-"""The waiting room: verified messages of kinds that the held definition does not name, bounded, oldest out first.
+"""The waiting room: verified messages of kinds that the held definition does not name, bounded, oldest out
+first.
 
 They are not live, not stored and not forwarded; a restart loses them and synchronisation brings them back.
 """
