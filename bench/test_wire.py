@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from dispersy.ext import digest, wire
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dispersy.constants import FRAMES_SIZE_MAX
+from dispersy.ext import digest, wire
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, MESSAGE
 
 SECRET = bytes(16)

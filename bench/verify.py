@@ -18,8 +18,9 @@ from hashlib import sha256
 from multiprocessing.synchronize import Barrier
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from dispersy.ext import digest, verify, wire
 from harness import Bench
+
+from dispersy.ext import digest, verify, wire
 
 COMMUNITY_ID = bytes(range(32))
 KIND = 64

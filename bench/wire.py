@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from dispersy.ext import digest, wire
 from harness import Bench
 from verify import COMMUNITY_ID, make_corpus
 
 from dispersy.constants import FRAMES_SIZE_MAX
+from dispersy.ext import digest, wire
 from dispersy.protocol.identifiers import CommunityId, community_tag
 from dispersy.protocol.records import DATAGRAM
 

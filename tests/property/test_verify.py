@@ -6,10 +6,10 @@ from functools import cache
 from hashlib import sha256
 
 import pytest
-from dispersy.ext import digest, verify, wire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispersy.ext import digest, verify, wire
 from dispersy.protocol import records
 from tests.oracle import verify as oracle
 

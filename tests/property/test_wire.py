@@ -10,11 +10,11 @@ from struct import Struct, unpack
 from typing import Any
 
 import pytest
-from dispersy.ext import digest, wire
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dispersy.constants import FRAMES_SIZE_MAX, MESSAGE_SIZE_MAX
+from dispersy.ext import digest, wire
 from dispersy.protocol import records
 from tests.oracle import wire as oracle
 
@@ -272,6 +272,21 @@ def test_packed_messages_come_back_in_order_and_lists_are_full(batch: list[bytes
 def test_tokens_of_the_two_kernels_and_the_format_are_the_same(address: bytes, epoch: int) -> None:
     """Goal: what the digest kernel gives the wire kernel takes, and both are what the format says."""
     assert digest.tokens_many(address, TAGS[0], epoch, SECRET) == TOKEN_OF(address, TAGS[0], epoch)
+
+
+def test_every_bit_of_a_token_counts() -> None:
+    """Goal: a token of this epoch and one of the last are told apart; with any bit wrong, neither is one."""
+    minted = [TOKEN_OF(ADDRESS, TAGS[0], EPOCH - age) for age in range(2)]
+    wrong = [bytes(8)] + [
+        (int.from_bytes(token, "big") ^ 1 << bit).to_bytes(8, "big") for token in minted for bit in range(64)
+    ]
+    datagrams = [b"\xd3\x00" + TAGS[0] + token + b"\x01\x08" + b"t" * 8 for token in minted + wrong]
+    drops = new_drops()
+    frames_packed, _ = kernel_split(datagrams, drops)
+    states = [row[5] for row in unpacked(records.FRAME, frames_packed)]
+    good = [records.TOKEN_CURRENT, records.TOKEN_PREVIOUS]
+    assert states == [*good, records.TOKEN_ZERO] + [records.TOKEN_INVALID] * 128
+    assert not any(drops)
 
 
 def test_every_drop_reason_can_happen() -> None:

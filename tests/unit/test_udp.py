@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from dispersy.ext import udp
 
+from dispersy.ext import udp
 from dispersy.protocol import records
 
 LIMIT_MS = 5000
