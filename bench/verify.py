@@ -108,7 +108,7 @@ def verify_bound(corpus: Corpus, *, processes: int = 2) -> float:
         worker.join()
         if worker.exitcode:
             raise RuntimeError(f"a measuring process ended with {worker.exitcode}")
-    return sum(rates.get() for _ in workers)
+    return float(sum(rates.get() for _ in workers))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
