@@ -12,7 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# `python -m pytest` makes the repository root importable, here and in what tests start, which would shadow the
+# `python -m pytest` makes the repository root importable, here and in what tests start, and it would shadow the
 # installed package: only `tests` may come from there.
 os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
