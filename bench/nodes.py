@@ -80,6 +80,7 @@ class Node:
         self._process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",
                 "-m",
                 "dispersy.cli",
                 "run",
@@ -105,7 +106,8 @@ class Node:
                 return status
             if self._process.poll() is not None or time.monotonic() > limit:
                 self.stop()
-                raise RuntimeError(f"the service did not start; see {self._log.name}")
+                said = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"the service did not start; it said:\n{said}")
             time.sleep(0.05)
 
     def join_and_fill(self, community_id: bytes, *, peer: str, messages: int, limit_s: float) -> float:

@@ -24,7 +24,7 @@ from typing import Any
 
 from harness import Bench
 from nodes import Node, fill_home
-from verify import verify_bound
+from verify import make_corpus, verify_bound
 
 RATIO_MIN = 0.45
 SLOWDOWN_MAX = 1.25
@@ -107,7 +107,8 @@ def _measure(bench: Bench, folder: Path, messages: int) -> None:
                 folder, messages=large, authors=counts[-1], workers=options.workers
             )
         runs: dict[str, Any] = {each: exchange.fill for each, exchange in exchanges.items()}
-        runs["bound"] = lambda: 1 / verify_bound(processes=cores, authors=counts[-1], seconds=1.0)
+        corpus = make_corpus(bench.size(10_000, short=2_000), authors=counts[-1])
+        runs["bound"] = lambda: 1 / verify_bound(corpus, processes=cores)
         times = bench.interleave(runs, warm_up=False)
     finally:
         for exchange in exchanges.values():

@@ -87,7 +87,7 @@ def start_node(folder: Path, number: int, workers: int) -> Node:
     home = folder / f"node{number}"
     shown = f"dispersy run --home {home} --listen 127.0.0.1:0 --workers {workers}"
     out.print(f"[dim]$[/dim] {escape(shown)} [dim]&[/dim]")
-    command = [sys.executable, "-m", "dispersy.cli", *shown.split()[1:]]
+    command = [sys.executable, "-P", "-m", "dispersy.cli", *shown.split()[1:]]
     with open(folder / f"node{number}.log", "wb") as log:
         # A session of its own: Ctrl-C reaches this command alone, which then stops its nodes in order.
         process = subprocess.Popen(

@@ -126,6 +126,7 @@ class Supervisor:
                 child.restarts += 1
             command = [
                 sys.executable,
+                "-P",
                 "-m",
                 "dispersy.service.process",
                 child.role,
@@ -222,6 +223,7 @@ def supervisor_command(settings: RoleSettings, lock: int) -> list[str]:
     """The command that becomes the supervisor; lock is an inheritable descriptor from take_lock()."""
     return [
         sys.executable,
+        "-P",
         "-m",
         "dispersy.service.supervisor",
         f"--lock={lock}",

@@ -31,7 +31,7 @@ class Node:
 
     def start(self) -> Client:
         """Run it; a client of it when it is ready."""
-        command = [sys.executable, "-m", "dispersy.cli", "run", "--home", str(self.home), *self.options]
+        command = [sys.executable, "-P", "-m", "dispersy.cli", "run", "--home", str(self.home), *self.options]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -112,7 +112,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "dispersy.cli", *arguments],
+        [sys.executable, "-P", "-m", "dispersy.cli", *arguments],
         input=input_text or "",
         capture_output=True,
         text=True,
