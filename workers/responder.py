@@ -29,6 +29,10 @@ ANSWERS_MAX = 64
 """Requests that are worked off at once; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
+AUDITS_MAX = 16
+"""Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
+AUDIT_REST = 9.0
+"""Times what an audit took, until the next: audits have a tenth of the time at most."""
 CLOCK_VOICES = 5
 
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
@@ -75,6 +79,8 @@ class Responder:
         self._rng = SystemRandom()
         self._served: dict[int, _Served] = {}
         self._answers: deque[tuple[int, bytes, Answer]] = deque()
+        self._audits: deque[tuple[_Served, Address, AuditRequest]] = deque()
+        self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
@@ -131,6 +137,8 @@ class Responder:
 
     def next_deadline(self) -> float | None:
         deadlines = [served.puller.next_deadline() for served in self._served.values()]
+        if self._audits:
+            deadlines.append(self._audits_from)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -142,8 +150,10 @@ class Responder:
         finally:
             self._reader.release()
 
-    def step(self, _: float) -> bool:
+    def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
+        if self._audits and now >= self._audits_from:
+            self._answer_audit(now)
         if not self._answers:
             return False
         began = perf_counter()
@@ -211,8 +221,7 @@ class Responder:
             if each.type == FrameType.SYNC_REQUEST:
                 self._receive_request(served, source, SyncRequest.decode(each.body))
             elif each.type == FrameType.AUDIT_REQUEST:
-                audit = answer_audit(AuditRequest.decode(each.body), served.holdings)
-                self._send(served.record.number, [(source, frame(FrameType.AUDIT, audit.encode()))])
+                self._receive_audit_request(served, source, AuditRequest.decode(each.body))
             elif each.type == FrameType.AUDIT:
                 served.puller.receive_audit(source, Audit.decode(each.body), now)
             elif each.type == FrameType.BUSY:
@@ -237,6 +246,23 @@ class Responder:
             return
         answer = Answer(request, served.holdings, served.holdings.summary())
         self._answers.append((served.record.number, source, answer))
+
+    def _receive_audit_request(self, served: _Served, source: Address, request: AuditRequest) -> None:
+        if len(self._audits) >= AUDITS_MAX or any(source == asker for _, asker, _ in self._audits):
+            self._reporter.counters["audit-refused"] += 1
+            return
+        self._audits.append((served, source, request))
+
+    def _answer_audit(self, now: float) -> None:
+        began = perf_counter()
+        served, source, request = self._audits.popleft()
+        self._reader.refresh()
+        try:
+            audit = answer_audit(request, served.holdings)
+        finally:
+            self._reader.release()
+        self._send(served.record.number, [(source, frame(FrameType.AUDIT, audit.encode()))])
+        self._audits_from = now + AUDIT_REST * (self._reporter.step("responder.audit", began, 1) - began)
 
     def _drain(self, served: _Served) -> None:
         items: list[tuple[bytes, bytes]] = []

@@ -1,0 +1,152 @@
+"""The responder as neighbours press it: requests are bounded, and whatever bytes they send, it goes on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.ext.verify import public_key
+from dispersy.protocol.address import Address
+from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId
+from dispersy.protocol.message import NO_PREVIOUS, create_message
+from dispersy.protocol.missing import MissingLast
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import ENVELOPE
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord
+from dispersy.workers.report import Reporter
+from dispersy.workers.responder import ANSWERS_MAX, Responder
+
+SEED = bytes(range(32))
+MASTER = public_key(SEED)
+NUMBER = 3
+
+
+def address(number: int) -> Address:
+    return Address(bytes(10) + b"\xff\xff" + bytes([192, 0, 2, number]) + b"\x10\x10")
+
+
+class House:
+    """A responder over an empty community; what it sends is kept."""
+
+    def __init__(self) -> None:
+        definition = create_message(
+            CommunityId(MASTER),
+            SEED + MASTER,
+            kind=0,
+            global_time=1,
+            sequence=1,
+            payloads=[encode_definition(default_definition("test"))],
+            previous=NO_PREVIOUS,
+        )
+        self.store = MemoryStore()
+        self.store.commit(Batch(communities=[CommunityRecord(NUMBER, MASTER, "test", MASTER, definition)]))
+        self.reporter = Reporter("worker-0", RoleSettings("", "", "", 1))
+        self.sent: list[tuple[bytes, bytes]] = []
+        self.responder = Responder(self.store, self.reporter, index=0, workers=1, send=self._send)
+        self.responder.set_communities(self.store.communities(), 0.0)
+
+    def _send(self, community: int, items: list[tuple[bytes, bytes]]) -> None:
+        assert community == NUMBER
+        self.sent += items
+
+    def receive(self, frame_type: int, body: bytes, *, source: int = 1, now: float = 0.0) -> None:
+        frames = [bus.SyncFrame(address(source), frame_type, body)]
+        self.responder.receive(bus.SYNC, NUMBER, bus.encode(frames), now)
+
+    def sent_types(self) -> list[int]:
+        return [frame[0] for _, frame in self.sent]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_a_request_is_answered(house: House) -> None:
+    """Goal: one request, one answer that ends the range, and nothing is left of it."""
+    house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=7, budget=4).encode())
+    house.responder.step(0.0)
+    assert house.sent_types() == [FrameType.MESSAGES]
+    assert house.sent[0][0] == address(1)
+    assert not house.responder.step(0.0)
+
+
+def test_too_many_requests_are_told_to_wait(house: House) -> None:
+    """Goal: what is worked off at once is bounded, and who is turned away knows it."""
+    for number in range(ANSWERS_MAX + 3):
+        house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=number, budget=4).encode())
+    assert house.sent_types() == [FrameType.BUSY] * 3
+
+
+def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:
+    """Goal: sixty bytes that cost a look at 100,000 ids are answered with rests between."""
+    request = AuditRequest(1, bytes(16), ORDER_LOW, ORDER_TOP).encode()
+    for source in (1, 1, 1, 2):
+        house.receive(FrameType.AUDIT_REQUEST, request, source=source)
+    assert house.sent == []
+    assert house.reporter.counters["audit-refused"] == 2
+    house.responder.step(0.0)
+    assert house.sent_types() == [FrameType.AUDIT]
+    due = house.responder.next_deadline()
+    assert due is not None
+    assert due > 0.0
+    house.responder.step(0.0)
+    assert len(house.sent) == 1
+    house.responder.step(1000.0)
+    assert [source for source, _ in house.sent] == [address(1), address(2)]
+    assert decode_frame(FrameType.AUDIT, house.sent[0][1][2:]) == Audit(1, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_bytes_of_a_neighbour_end_the_role(house: House, seed: int) -> None:
+    """Goal: frames of any type with any body, envelopes and summaries of any content are counted or answered."""
+    rng = random.Random(seed)
+    bodies = {
+        5: SyncRequest(number=1, budget=5).encode(),
+        7: Busy(1, 100).encode(),
+        15: AuditRequest(1, bytes(16), ORDER_LOW, ORDER_TOP).encode(),
+        16: Audit(1, 3, 9).encode(),
+        19: RequestMissing(1, 1, MissingLast(0, 1)).encode(),
+    }
+    now = 0.0
+    for _ in range(400):
+        now += 0.01
+        frame_type = rng.choice([*bodies, rng.randrange(256)])
+        body = bytearray(bodies.get(frame_type, b"body"))
+        for _ in range(rng.randrange(4)):
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        house.receive(
+            frame_type, bytes(body[: rng.randrange(len(body) + 9)]), source=rng.randrange(9), now=now
+        )
+        summary = rng.choice([b"", rng.randbytes(24)])
+        peers = [bus.PeerHeard(address(1), summary)]
+        house.responder.receive(bus.PEERS, NUMBER, bus.encode(peers), now)
+        number, high = (
+            rng.choice([0, 1, rng.randrange(1 << 32)]),
+            rng.choice([rng.randbytes(24), b"\xff" * 24]),
+        )
+        envelope = ENVELOPE.pack(
+            0,
+            number,
+            0,
+            99,
+            0,
+            rng.randrange(1200),
+            rng.randrange(8),
+            2,
+            rng.randbytes(24),
+            high,
+            bytes(24),
+            0,
+        )
+        house.responder.receive(bus.ENVELOPES, NUMBER, address(1) + envelope, now)
+        house.responder.step(now)
+        house.responder.handle_timer(now)
+        house.responder.drain_clocks()
+    assert house.sent
