@@ -12,8 +12,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# `python -m pytest` makes the repository root importable, here and in what tests start; the source folder there
-# would shadow the installed package. Only `tests` may come from there.
+# `python -m pytest` makes the repository root importable, here and in what tests start; the source folder
+# would shadow the installed package there. Only `tests` may come from it.
 os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 if "tests" not in sys.modules:
