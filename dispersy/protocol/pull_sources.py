@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from dispersy.constants import (
     BACK_OFF_MAX_S,
     BACK_OFF_START_S,
@@ -88,9 +86,6 @@ class PullSources:
     def __init__(self) -> None:
         self._sources: dict[Address, Source] = {}
 
-    def __iter__(self) -> Iterator[Source]:
-        return iter(self._sources.values())
-
     def get(self, address: Address) -> Source | None:
         return self._sources.get(address)
 
@@ -119,6 +114,11 @@ class PullSources:
             for address, source in self._sources.items()
             if (begins_at := source.begins_at(ours)) is not None and now >= begins_at
         ]
+
+    def begin_at(self, ours: Summary) -> float | None:
+        """When the next transfer may begin, from whomever."""
+        moments = (source.begins_at(ours) for source in self._sources.values())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def expire(self, now: float) -> None:
         lapsed = [

@@ -108,6 +108,8 @@ class Puller:
         self._repairs: list[tuple[Address, Range]] = []
         self._backlog = Backlog()
         self._pull: _Pull | None = None
+        # Kept, for the store must not be read while its role only asks how long it may sleep.
+        self._begins_at: float | None = None
         self._events: list[Send] = []
 
     # What others sent.
@@ -210,8 +212,7 @@ class Puller:
         deadlines = [self._auditor.next_deadline(), self._backlog.next_deadline()]
         pull = self._pull
         if pull is None:
-            ours = self._holdings.summary()
-            deadlines += [source.begins_at(ours) for source in self._sources]
+            deadlines.append(self._begins_at)
         elif pull.transfer.is_under_way():
             deadlines.append(pull.due_at)
         else:
@@ -235,8 +236,9 @@ class Puller:
                 pull.transfer.add(part)
                 self.counts["repairs"] += 1
                 return pull
-        ready = self._sources.ready(self._holdings.summary(), now)
+        ready = self._sources.ready(ours, now)
         if not ready:
+            self._begins_at = self._sources.begin_at(ours)
             return None
         _, _, address, source = max(ready, key=lambda each: each[:2])
         source.began_at = now

@@ -206,6 +206,17 @@ def test_equal_summaries_ask_nothing() -> None:
     assert puller.next_deadline() is None
 
 
+def test_deadlines_are_told_without_reading_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role asks how long it may sleep when it has let go of its snapshot: a read would open another."""
+    puller, holdings = make_puller(10)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    puller.receive_busy(SOURCE, Busy(request.number, 1_000), 0.0)
+    monkeypatch.setattr(holdings, "summary", None)
+    monkeypatch.setattr(holdings, "scan", None)
+    assert puller.next_deadline() == pytest.approx(1.0)
+
+
 def test_without_a_definition_only_that_is_asked_for() -> None:
     """Again after a time-out, those first that have a summary; then pulling begins."""
     puller, _ = make_puller(defined=False)
