@@ -12,6 +12,7 @@ import msgspec
 from dispersy.constants import PAYLOADS_MAX
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
 from dispersy.protocol.marks import HIDDEN
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.records import MESSAGE
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
@@ -94,13 +95,19 @@ class Follow:
         headers = dict(zip((e.cursor for e in shown), _parse([e.message for e in shown]), strict=True))
         for entry in wanted:
             if entry.cursor in headers:
-                self._queue_message(entry, headers[entry.cursor], directory)
+                self._queue_message(entry, headers[entry.cursor], reader, directory)
             elif entry.type != EntryType.MESSAGE and entry.cursor > self.position:
                 self._queue_change(entry, reader, directory)
         self.position = max(self.position, _end(entries) if entries else reader.last_cursor())
 
-    def _queue_message(self, entry: LogEntry, header: _Header, directory: Directory) -> None:
+    def _queue_message(
+        self, entry: LogEntry, header: _Header, reader: StoreReader, directory: Directory
+    ) -> None:
         kind = directory.kind_name(entry.community, header.kind)
+        if not kind and header.kind >= COMMUNITY_KIND_MIN:
+            # The snapshot can be newer than the note that a definition has come.
+            directory.update(reader)
+            kind = directory.kind_name(entry.community, header.kind)
         if not kind or (self.kinds and kind not in self.kinds):
             return
         community_id = directory.community_id(entry.community)

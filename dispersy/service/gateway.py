@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -281,7 +282,7 @@ class GatewayRole:
             )
             self._fail(order.client, order.id, error)
         for (client, _), follow in list(self._follows.items()):
-            follow.heartbeat(lambda frame, to=client: self._send(to, frame))  # type: ignore[misc]
+            follow.heartbeat(partial(self._send, client))
         self._pump()
 
     def _refresh(self) -> None:
@@ -305,7 +306,7 @@ class GatewayRole:
         if self._reader is None:
             return
         for (client, _), follow in list(self._follows.items()):
-            if follow.pump(self._reader, self.directory, lambda frame, to=client: self._send(to, frame)):  # type: ignore[misc]
+            if follow.pump(self._reader, self.directory, partial(self._send, client)):
                 self._loop.again()
         self._reader.release()
 

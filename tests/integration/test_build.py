@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +23,8 @@ BUILD_LIMIT_S = 600
 """Compiling the kernels takes a minute of one core, and others may want the cores too."""
 pytestmark = pytest.mark.timeout(2 * BUILD_LIMIT_S)
 
-BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
+OFFLINE = ("--no-deps", "--no-index", "--no-build-isolation", "--quiet")
+BUILD_SDIST = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
 IMPORT_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -61,9 +61,8 @@ def fresh_environment(path: Path) -> Path:
 
 def install(python: Path, *what: str | Path, **environment: str) -> None:
     """Install into another environment with this one's pip, from this machine only."""
-    offline = ("--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed", "--quiet")
-    command = (sys.executable, "-P", "-m", "pip", "--python", python, "install", *offline, *what)
-    run(*command, cwd=python.parent, **environment)
+    command = (sys.executable, "-P", "-m", "pip", "--python", python, "install", "--ignore-installed")
+    run(*command, *OFFLINE, *what, cwd=python.parent, **environment)
 
 
 def imported(python: Path) -> dict[str, Path]:
@@ -103,19 +102,17 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sdist(tree: Path) -> Path:
     """The sdist of that copy."""
-    name = run(sys.executable, "-c", BUILD.format(kind="sdist"), "dist", cwd=tree).splitlines()[-1]
+    name = run(sys.executable, "-P", "-c", BUILD_SDIST, cwd=tree).splitlines()[-1]
     return tree / "dist" / name
 
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that the sdist, and nothing beside it, builds."""
-    folder = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
-    (unpacked,) = folder.iterdir()
-    name = run(sys.executable, "-c", BUILD.format(kind="wheel"), "dist", cwd=unpacked).splitlines()[-1]
-    return unpacked / "dist" / name
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-P", "-m", "pip", "wheel", *OFFLINE, sdist, cwd=folder)
+    (wheel,) = folder.iterdir()
+    return wheel
 
 
 def test_wheel_from_the_sdist_is_whole(wheel: Path, tmp_path: Path) -> None:

@@ -47,7 +47,17 @@ def test_from_create_to_a_conversation(make_node: MakeNode) -> None:
 
 def _subscribe(node: Node, *options: str, until: int) -> list[str]:
     """The first lines of a subscription, ended as Ctrl-C does, which must be no error."""
-    command = [sys.executable, "-P", "-m", "dispersy.cli", "subscribe", "chat", "--home", str(node.home), *options]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "dispersy.cli",
+        "subscribe",
+        "chat",
+        "--home",
+        str(node.home),
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=node.environment)
     assert process.stdout is not None
     lines = [process.stdout.readline().rstrip("\n") for _ in range(until)]

@@ -131,6 +131,13 @@ def test_the_runtime_folder_is_private(tmp_path: Path) -> None:
         create_runtime(tmp_path / "link")
 
 
+def test_a_runtime_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below /tmp anyone can make the name first, and would own what we bind there."""
+    monkeypatch.setattr("dispersy.service.home.os.getuid", lambda: 12345)
+    with pytest.raises(StorageError, match="belongs to user"):
+        create_runtime(tmp_path / "run")
+
+
 def test_too_long_a_socket_path_is_said_before_anything_binds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ class House:
         self.notes.bind(self.settings.socket("notes"))
         self.pushes: list[zmq.Socket[bytes]] = []
         self.sequence = 0
+        self.silent = False
 
     def client(self) -> Client:
         return Client(self.settings.home, endpoint=self.settings.socket("control"), timeout_s=LIMIT_S)
@@ -80,7 +81,8 @@ class House:
 
     def commit(self, batch: Batch) -> int:
         first, last = self.store.commit(batch)
-        self.notes.send_multipart([COMMIT, encode(CommitNote(last, last, {}, {}))])
+        if not self.silent:
+            self.notes.send_multipart([COMMIT, encode(CommitNote(last, last, {}, {}))])
         return first
 
     def answer_order(self, reply: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
@@ -218,6 +220,20 @@ def test_filters_choose_by_community_and_kind(house: House) -> None:
             assert _payloads(_take(client.follow(since="begin"), 3)) == [b"c", b"n"]
             assert _payloads(_take(client.follow(kinds=["other"], since="begin"), 1)) == []
             assert _payloads(_take(client.follow(since="now"), 1)) == []
+
+    house.play(scene)
+
+
+def test_a_definition_that_comes_with_its_first_messages_hides_none(house: House) -> None:
+    """What a commit brought may be read before the note of it is: the names of its kinds too."""
+
+    def scene() -> None:
+        with house.client() as client:
+            assert client.communities() == []
+            house.silent = True
+            house.join(1, CHAT, "chat")
+            house.publish(1, [b"a"])
+            assert _payloads(_take(client.follow(since="begin"), 2)) == [b"a"]
 
     house.play(scene)
 
