@@ -165,8 +165,9 @@ def public_things_are_documented(source: Source) -> Violations:
     if not source.is_product:
         return
     for node in source.tree.body:
-        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if is_definition and not node.name.startswith("_") and not ast.get_docstring(node):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if not node.name.startswith("_") and not ast.get_docstring(node):
             yield node.lineno, f"{node.name} has no docstring"
 
 
