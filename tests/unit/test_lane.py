@@ -55,7 +55,7 @@ class LaneInMemory:
     stored: list[SlotEntry] = field(default_factory=list)
     heads: Heads = field(default_factory=Heads)
 
-    def slot(self, _c: int, _a: bytes, _k: int, sequence: int) -> list[LaneSlot]:
+    def slot(self, _c: int, _a: bytes, _k: int, sequence: int) -> list[SlotEntry]:
         return [each for each in self.stored if each.sequence == sequence][:2]
 
     def neighbours(

@@ -105,7 +105,7 @@ def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_bytes_of_a_neighbour_end_the_role(house: House, seed: int) -> None:
-    """Goal: frames of any type with any body, envelopes and summaries of any content are counted or answered."""
+    """Goal: frames, envelopes and summaries of any content are counted or answered."""
     rng = random.Random(seed)
     bodies = {
         5: SyncRequest(number=1, budget=5).encode(),
