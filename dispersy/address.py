@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dispersy.errors import UsageError
 
-PORT_MAX = 65535
+HIGHEST_PORT = 65535
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
     r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
@@ -65,10 +65,10 @@ def parse_address(text: str, *, port_zero: bool = False) -> Address:
             raise _malformed(text, f"{host!r} is neither an address nor a host name")
     # isdecimal() alone would let other scripts' digits through.
     if not (port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5):
-        raise _malformed(text, f"the port {port_text!r} is no number from 1 to {PORT_MAX}")
+        raise _malformed(text, f"the port {port_text!r} is no number from 1 to {HIGHEST_PORT}")
     port = int(port_text)
-    if port > PORT_MAX or (port == 0 and not port_zero):
-        raise _malformed(text, f"the port must be from {0 if port_zero else 1} to {PORT_MAX}")
+    if port > HIGHEST_PORT or (port == 0 and not port_zero):
+        raise _malformed(text, f"the port must be from {0 if port_zero else 1} to {HIGHEST_PORT}")
     return Address(host, port)
 
 

@@ -17,7 +17,7 @@ DEFAULT_PORT = 6421
 WORKERS_MAX = 64
 WORKERS_DEFAULT_MAX = 8
 """More than this must be asked for: each worker holds memory whether it has work or not."""
-PEERS_MAX = 64
+CONFIG_PEERS_MAX = 64
 DEFAULT_LISTEN = Address("::", DEFAULT_PORT)
 
 TEMPLATE = """\
@@ -133,11 +133,11 @@ def check_workers(value: object) -> int:
 
 
 def check_peers(value: object) -> tuple[Address, ...]:
-    """At most PEERS_MAX addresses; host names are allowed."""
+    """At most CONFIG_PEERS_MAX addresses; host names are allowed."""
     if not isinstance(value, (list, tuple)):
         raise UsageError(f'must be a list such as ["192.0.2.1:{DEFAULT_PORT}"], not {value!r}')
-    if len(value) > PEERS_MAX:
-        raise UsageError(f"at most {PEERS_MAX} peers, not {len(value)}")
+    if len(value) > CONFIG_PEERS_MAX:
+        raise UsageError(f"at most {CONFIG_PEERS_MAX} peers, not {len(value)}")
     return tuple(parse_address(_text(peer, "an address in quotes")) for peer in value)
 
 

@@ -15,7 +15,7 @@ from dispersy.address import Address, parse_address
 from dispersy.errors import UsageError
 
 SCHEME = "dispersy:"
-PEERS_MAX = 16
+INVITE_PEERS_MAX = 16
 """An invite is pasted by hand; a node needs only a few addresses to begin the walk."""
 _ID = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -60,8 +60,8 @@ def parse_invite(text: str) -> Invite:
         if number is not None and (number.is_unspecified or number.is_multicast):
             raise _malformed(f"peer {peer} names no node")
         peers[peer] = None
-    if len(peers) > PEERS_MAX:
-        raise _malformed(f"it names {len(peers)} peers; at most {PEERS_MAX} are taken")
+    if len(peers) > INVITE_PEERS_MAX:
+        raise _malformed(f"it names {len(peers)} peers; at most {INVITE_PEERS_MAX} are taken")
     return Invite(bytes.fromhex(identifier), tuple(peers))
 
 
@@ -70,7 +70,7 @@ def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[
 
     listen   what the node's socket is bound to, with its real port
     known    addresses that the network role knows itself by (as others see it)
-    returns  at most PEERS_MAX; loopback only when nothing else is there, or it is all that is listened on
+    returns  at most INVITE_PEERS_MAX; loopback only when nothing else is there, or it is all that is listened on
     """
     bound = listen.numeric
     assert bound is not None
@@ -85,7 +85,7 @@ def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[
         found[Address(host, listen.port)] = None
     if not found:
         found[Address("127.0.0.1", listen.port)] = None
-    return list(found)[:PEERS_MAX]
+    return list(found)[:INVITE_PEERS_MAX]
 
 
 def _interface_hosts(*, ipv6: bool) -> list[str]:

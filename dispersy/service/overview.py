@@ -14,7 +14,7 @@ from dispersy.errors import UsageError
 from dispersy.locations import SOCKET_NAMES
 from dispersy.service.directory import Directory
 from dispersy.service.invite import reachable_addresses
-from dispersy.service.publication import PAYLOAD_SIZE_MAX
+from dispersy.service.publication import LONGEST_PAYLOAD
 from dispersy.service.requests import INTERFACE_VERSION
 from dispersy.service.status import Reports
 from dispersy.storage.store import CommunityRecord, StoreReader
@@ -94,7 +94,7 @@ class Overview:
                 "name": kind.name,
                 "number": kind.number,
                 "payload": kind.payload.name,
-                "size_max": min(kind.payload.number("size_max"), PAYLOAD_SIZE_MAX),
+                "size_max": min(kind.payload.number("size_max"), LONGEST_PAYLOAD),
             }
             for kind in (definition.kinds if definition else ())
         ]

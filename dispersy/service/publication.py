@@ -18,7 +18,7 @@ _HEADER_SIZE_MAX = 1 + 1 + 32 + 9 + 9
 """kind, flags, author, global time and sequence at their longest (docs/wire.md)."""
 PAYLOADS_SIZE_MAX = MESSAGE_SIZE_MAX - _HEADER_SIZE_MAX - 2 - 64
 """Bytes for payloads with their lengths, besides the payload count and the signature."""
-PAYLOAD_SIZE_MAX = PAYLOADS_SIZE_MAX - 2
+LONGEST_PAYLOAD = PAYLOADS_SIZE_MAX - 2
 """The longest single payload that a message of this version carries."""
 
 
@@ -47,7 +47,7 @@ def check_publication(
             hint="it comes from the first neighbour found; `dispersy peers` shows whether there is one",
         )
     kind = definition.kind_by_name(kind_name)
-    limit = min(kind.payload.number("size_max"), PAYLOAD_SIZE_MAX)
+    limit = min(kind.payload.number("size_max"), LONGEST_PAYLOAD)
     for index, payload in enumerate(payloads):
         if len(payload) > limit:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -96,22 +97,25 @@ class House:
     def play(self, scene: Callable[[], None]) -> None:
         """Run the gateway here and the scene beside it, until the scene ends."""
         failures: list[Exception] = []
+        ended: list[bool] = []
         loop = Loop()
 
         def act() -> None:
             try:
                 scene()
+                ended.append(True)
             except (AssertionError, DispersyError, zmq.ZMQError, LookupError, TypeError) as failure:
                 failures.append(failure)
             finally:
                 loop.stop()
 
-        thread = threading.Thread(target=act)
+        thread = threading.Thread(target=act, daemon=True)
         thread.start()
         loop.run(GatewayRole(self.settings))
         thread.join(LIMIT_S)
         if failures:
             raise failures[0]
+        assert ended, "the scene did not come to its end"
 
     def reports(self) -> zmq.Socket[bytes]:
         """Where roles push their reports."""
@@ -137,7 +141,9 @@ def _payloads(events: list[Event]) -> list[bytes]:
 
 
 def _take(events: Iterator[Event], count: int) -> list[Event]:
-    return [next(events) for _ in range(count)]
+    taken = list(islice(events, count))
+    assert len(taken) == count, f"the stream ended after {taken}"
+    return taken
 
 
 def test_a_follow_replays_then_lives(house: House) -> None:
@@ -216,10 +222,10 @@ def test_filters_choose_by_community_and_kind(house: House) -> None:
 
     def scene() -> None:
         with house.client() as client:
-            assert _payloads(_take(client.follow(["news"], since="begin"), 2)) == [b"n"]
-            assert _payloads(_take(client.follow(since="begin"), 3)) == [b"c", b"n"]
-            assert _payloads(_take(client.follow(kinds=["other"], since="begin"), 1)) == []
-            assert _payloads(_take(client.follow(since="now"), 1)) == []
+            assert _payloads(_take(client.follow(["news"], since="begin", idle_s=LIMIT_S), 2)) == [b"n"]
+            assert _payloads(_take(client.follow(since="begin", idle_s=LIMIT_S), 3)) == [b"c", b"n"]
+            assert _payloads(_take(client.follow(kinds=["other"], since="begin", idle_s=LIMIT_S), 1)) == []
+            assert _payloads(_take(client.follow(since="now", idle_s=LIMIT_S), 1)) == []
 
     house.play(scene)
 
@@ -233,7 +239,7 @@ def test_a_definition_that_comes_with_its_first_messages_hides_none(house: House
             house.silent = True
             house.join(1, CHAT, "chat")
             house.publish(1, [b"a"])
-            assert _payloads(_take(client.follow(since="begin"), 2)) == [b"a"]
+            assert _payloads(_take(client.follow(since="begin", idle_s=LIMIT_S), 2)) == [b"a"]
 
     house.play(scene)
 
@@ -248,7 +254,7 @@ def test_hidden_messages_come_when_they_are_restored(house: House) -> None:
 
     def scene() -> None:
         with house.client() as client:
-            seen = _take(client.follow(["chat"], since="begin"), 2)
+            seen = _take(client.follow(["chat"], since="begin", idle_s=LIMIT_S), 2)
             assert [event.event for event in seen] == ["restored", "caught-up"]
             assert (seen[0].message_id, seen[0].payloads, seen[0].reason) == (message_id, (b"late",), "order")
 
