@@ -213,15 +213,15 @@ def test_introductions_are_not_believed_blindly(introduced: Address, believed: b
 
 
 @pytest.mark.parametrize(
-    ("lan", "port", "reached"),
+    ("lan", "reached"),
     [
-        (make_address("192.168.1.9", 6421), 7777, make_address("192.168.1.9", 6421)),
-        (make_address("203.0.113.9", 53), 7777, make_address("198.51.100.1", 7777)),
-        (NO_ADDRESS, 7777, make_address("198.51.100.1", 7777)),
+        (make_address("192.168.1.9", 6421), make_address("192.168.1.9", 6421)),
+        (make_address("203.0.113.9", 53), make_address("198.51.100.1", 7777)),
+        (NO_ADDRESS, make_address("198.51.100.1", 7777)),
     ],
     ids=["private", "public", "none"],
 )
-def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, port: int, reached: Address) -> None:
+def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, reached: Address) -> None:
     """Where the introduced WAN host is our own, the LAN address is walked to, if it is a private one."""
     walker = make_walker(address(2))
     walker.set_own_addresses(lan=make_address("192.168.1.2", 6421), wan=HERE)
@@ -229,7 +229,7 @@ def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, port: int, re
     walker.handle_timer(0.0)
     [sent] = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
     number = IntroductionRequest.decode(sent.unsigned_body + bytes(64)).number
-    wan = make_address("198.51.100.1", port)
+    wan = make_address("198.51.100.1", 7777)
     answer = IntroductionResponse(number=number, member=member(2), introduced_lan=lan, introduced_wan=wan)
     walker.receive_introduction_response(address(2), answer, 0.1)
     assert {view.address for view in walker.candidates(0.1)} == {address(2), reached}
