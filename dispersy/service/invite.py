@@ -70,7 +70,7 @@ def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[
 
     listen   what the node's socket is bound to, with its real port
     known    addresses that the network role knows itself by (as others see it)
-    returns  at most INVITE_PEERS_MAX; loopback only when nothing else is there, or it is all that is listened on
+    returns  at most INVITE_PEERS_MAX; loopback only when nothing else is there or listened on
     """
     bound = listen.numeric
     assert bound is not None
