@@ -88,7 +88,7 @@ class House:
 
     def answer_order(self, reply: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         """Take one order and answer it."""
-        assert self.orders.poll(LIMIT_S * 1000)
+        assert self.orders.poll(int(LIMIT_S * 1000))
         asker, frame = self.orders.recv_multipart()
         order: dict[str, Any] = msgspec.msgpack.decode(frame)
         self.orders.send_multipart([asker, msgspec.msgpack.encode({"id": order["id"], **reply(order)})])
@@ -296,7 +296,7 @@ def test_a_restarted_writer_is_asked_again(house: House) -> None:
 
         def write() -> None:
             reports.send(encode({"role": "writer", "pid": 100}))
-            assert house.orders.poll(LIMIT_S * 1000)
+            assert house.orders.poll(int(LIMIT_S * 1000))
             orders.append(msgspec.msgpack.decode(house.orders.recv_multipart()[1]))
             reports.send(encode({"role": "writer", "pid": 101}))
             reply = {"ok": True, "first_cursor": 1, "last_cursor": 1, "ids": [bytes(32)], "repeated": True}
@@ -440,6 +440,6 @@ def test_reports_show_in_status(house: House) -> None:
 
 
 def _receive(socket: zmq.Socket[bytes]) -> dict[str, Any]:
-    assert socket.poll(LIMIT_S * 1000), "no answer came"
+    assert socket.poll(int(LIMIT_S * 1000)), "no answer came"
     frame: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
     return frame
