@@ -1,7 +1,7 @@
 """Goal: what people install is whole: the sdist builds, the wheel and an editable install import everywhere.
 
-Nothing is downloaded: builds use the Cython and setuptools of the running interpreter, and the fresh
-environments see its dependencies through a .pth file, which does not run the .pth files it finds there.
+Nothing is downloaded: builds use the Cython and setuptools of the running interpreter, and fresh environments
+link to what is installed there, but for dispersy itself.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ def fresh_environment(path: Path) -> Path:
     """An environment without dispersy that sees what dispersy depends on; its interpreter."""
     venv.create(path, with_pip=False)
     python = path / "bin" / "python"
-    library = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=path).strip()
-    seen = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (Path(library) / "dependencies.pth").write_text("\n".join(sorted(seen)))
+    library = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=path).strip()
+    )
+    for installed in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(installed).iterdir():
+            if "dispersy" not in entry.name and entry.suffix != ".pth":
+                (library / entry.name).symlink_to(entry)
     return python
 
 
