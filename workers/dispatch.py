@@ -20,7 +20,8 @@ BATCH_MESSAGES_MAX = 128
 trip."""
 OUTSTANDING_MAX = 2
 """Batches a verifier may have: one in work, one at hand."""
-PENDING_MESSAGES_MAX = 8_192
+PENDING_BYTES_MAX = 2 << 20
+"""Some 10,000 messages: half a second of one core. In bytes, for a peer says how many messages they are."""
 INTRODUCTIONS_MAX = 256
 """Introductions that wait to be checked; more are dropped."""
 
@@ -34,7 +35,8 @@ class _Verifier:
 
     @property
     def outstanding(self) -> int:
-        return self.sent - self.done
+        # Below zero when this role has started again and old batches are finished.
+        return max(0, self.sent - self.done)
 
 
 class Dispatch:
@@ -46,7 +48,7 @@ class Dispatch:
         self._verifiers: dict[bytes, _Verifier] = {}
         self._names = [b"worker-%d" % index for index in range(workers)]
         self._batches: deque[tuple[int, int, list[bytes]]] = deque()
-        self._pending_messages = 0
+        self._pending_bytes = 0
         self._introductions: list[bus.Introduction] = []
         self._sync: dict[tuple[int, int], list[bus.SyncFrame]] = {}
         self._envelopes: dict[tuple[int, int], list[bytes]] = {}
@@ -55,7 +57,7 @@ class Dispatch:
     @property
     def full(self) -> bool:
         """Whether nothing more should be read from the network for now."""
-        return self._pending_messages >= PENDING_MESSAGES_MAX
+        return self._pending_bytes >= PENDING_BYTES_MAX
 
     def messages(
         self, community: int, responder: int, source: bytes, envelope: bytes, area: bytes, count: int
@@ -64,7 +66,7 @@ class Dispatch:
         self._envelopes.setdefault((community, responder), []).append(source + envelope)
         if not count:
             return
-        self._pending_messages += count
+        self._pending_bytes += len(area)
         if self._batches:
             last_community, last_count, areas = self._batches[-1]
             if last_community == community and last_count + count <= BATCH_MESSAGES_MAX:
@@ -138,7 +140,7 @@ class Dispatch:
             return True
         verifier.sent += 1
         self._batches.popleft()
-        self._pending_messages -= count
+        self._pending_bytes -= sum(map(len, areas))
         self._reporter.counters["batches-to-verify"] += 1
         return True
 

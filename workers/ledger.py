@@ -126,10 +126,10 @@ class Ledger:
             community.intake.receive(records, arena)
 
     def start_clock(self, number: int, global_time: int) -> None:
-        """Where a newcomer's clock starts; of no effect once it has begun to run."""
+        """Where a newcomer's clock goes on from, unless it has run further by itself."""
         community = self._communities.get(number)
-        if community is not None and community.clock == 0:
-            community.clock = global_time
+        if community is not None:
+            community.clock = max(community.clock, global_time)
 
     def publish(
         self,

@@ -70,6 +70,7 @@ class Neighbourhood:
         self._secret = secret
         self._token_secret = token_secret
         self._epoch = epoch
+        self._peers = set(peers)
         self._own_wan: Address = NO_ADDRESS
         self._same_key_elsewhere: list[str] = []
         self._datagrams: list[tuple[bytes, bytes]] = []
@@ -78,6 +79,14 @@ class Neighbourhood:
             tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now
         )
         self._walker.set_own_addresses(lan=own_address, wan=None)
+        self._drain(now)
+
+    def add_peers(self, peers: Sequence[Address], now: float) -> None:
+        """Walk to these, too; those known from before change nothing."""
+        for address in peers:
+            if address not in self._peers:
+                self._peers.add(address)
+                self._walker.receive_discovery(address, now)
         self._drain(now)
 
     def define(self, summary: Summary, now: float) -> None:

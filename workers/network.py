@@ -48,6 +48,8 @@ RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
 """Datagrams that wait for the kernel to take them; more are dropped and counted."""
 RECEIVE_BUFFER_BYTES = 8 << 20
+SEND_RETRY_S = 0.002
+"""After this the kernel is asked again whether it takes more."""
 TOKEN_OFFSET = 10
 TOKEN_END = 18
 
@@ -69,7 +71,9 @@ class NetworkRole:
         self._by_number: dict[int, Neighbourhood] = {}
         self._tags = b""
         self._communities_version = -1
+        self._without_key: dict[int, str] = {}
         self._out: deque[tuple[bytes, bytes]] = deque()
+        self._send_again_at: float | None = None
         self._reading = True
 
     def open(self, loop: Loop) -> None:
@@ -205,13 +209,21 @@ class NetworkRole:
                 neighbourhood = self._by_number.get(record.number)
                 if neighbourhood is None:
                     self._add(record, now)
-                elif record.definition and not neighbourhood.defined:
+                    continue
+                neighbourhood.add_peers([parse_address(text) for text in record.bootstrap], now)
+                if record.definition and not neighbourhood.defined:
                     neighbourhood.define(self._reader.state(record.number).summary, now)
         finally:
             self._reader.release()
 
     def _add(self, record: CommunityRecord, now: float) -> None:
-        key = self._keyring.by_public(record.member_id)
+        try:
+            key = self._keyring.by_public(record.member_id)
+        except UsageError as error:
+            # One community whose key is gone must not stop the others.
+            self._without_key[record.number] = str(error)
+            return
+        self._without_key.pop(record.number, None)
         neighbourhood = Neighbourhood(
             record,
             secret=key.secret,
@@ -232,7 +244,7 @@ class NetworkRole:
     # -- timers and UDP out ----------------------------------------------------------------------------------
 
     def _next_deadline(self) -> float | None:
-        deadlines = [each.next_deadline() for each in self._neighbourhoods]
+        deadlines = [self._send_again_at, *(each.next_deadline() for each in self._neighbourhoods)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _handle_timers(self) -> None:
@@ -269,7 +281,7 @@ class NetworkRole:
         if left:
             counters["out-dropped-full"] += max(0, len(left) - SEND_QUEUE_MAX)
             self._out.extend(left[:SEND_QUEUE_MAX])
-            self._loop.again()
+        self._send_again_at = monotonic() + SEND_RETRY_S if left else None
         self._reporter.step("network.send", began, dealt_with)
 
     def _report(self) -> dict[str, Any]:
@@ -277,6 +289,7 @@ class NetworkRole:
         drops = memoryview(self._drops).cast("I")
         return {
             "listen": format_address(self._address),
+            "without_key": self._without_key,
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
             "communities": {each.number: each.report(now) for each in self._neighbourhoods},
         }

@@ -13,8 +13,9 @@ from dispersy.errors import UsageError
 from dispersy.storage.store import RequestRecord
 
 REQUEST_ID_SIZE = 16
-REQUEST_AHEAD_MS = 3_600_000
-"""A request id may lie this far in the future of our clock: clients' clocks differ."""
+REQUEST_AHEAD_MS = 300_000
+"""A request id may lie this far in the future of our clock: clients' clocks differ, but the age of what is
+forgotten must not run ahead of those that are right."""
 
 
 class Requests:
@@ -48,7 +49,7 @@ class Requests:
         made_ms = _made_ms(request_id)
         if made_ms > now_ms + REQUEST_AHEAD_MS:
             raise UsageError(
-                "this request id lies more than an hour in the future",
+                "this request id lies more than five minutes in the future",
                 code="request-id",
                 hint="begin it with the unix time in milliseconds, and set the clock",
             )

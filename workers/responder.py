@@ -26,7 +26,8 @@ from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
 
 ANSWERS_MAX = 64
-"""Requests that are worked off at once; to more the answer is busy."""
+ANSWERS_PER_SOURCE_MAX = 4
+"""Requests that are worked off at once, in all and of one address; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
 AUDITS_MAX = 16
@@ -34,6 +35,8 @@ AUDITS_MAX = 16
 AUDIT_REST = 9.0
 """Times what an audit took, until the next: audits have a tenth of the time at most."""
 CLOCK_VOICES = 5
+CLOCK_VOICES_S = 2.0
+"""How many neighbours a newcomer's clock listens to, and how long after the first."""
 
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
 
@@ -63,6 +66,7 @@ class _Served:
         self.holdings = holdings
         self.puller = puller
         self.clock_voices: dict[bytes, int] = {}
+        self.clock_due: float | None = None
 
 
 class Responder:
@@ -137,6 +141,7 @@ class Responder:
 
     def next_deadline(self) -> float | None:
         deadlines = [served.puller.next_deadline() for served in self._served.values()]
+        deadlines += [served.clock_due for served in self._served.values()]
         if self._audits:
             deadlines.append(self._audits_from)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -149,6 +154,11 @@ class Responder:
                 self._drain(served)
         finally:
             self._reader.release()
+        for served in self._served.values():
+            if served.clock_due is not None and now >= served.clock_due:
+                served.clock_due = None
+                voices = sorted(served.clock_voices.values())
+                self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
 
     def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
@@ -200,20 +210,22 @@ class Responder:
             source = Address(heard.source)
             if heard.summary:
                 summary = Summary.decode(heard.summary)
-                self._hear_clock(served, heard.source, summary)
+                self._hear_clock(served, heard.source, summary, now)
                 served.puller.receive_summary(source, summary, now)
             else:
                 served.puller.receive_peer(source, now)
             self._drain(served)
 
-    def _hear_clock(self, served: _Served, source: bytes, summary: Summary) -> None:
+    def _hear_clock(self, served: _Served, source: bytes, summary: Summary, now: float) -> None:
         """A newcomer starts from the median of the neighbours it has heard, up to five."""
-        if len(served.clock_voices) >= CLOCK_VOICES or source in served.clock_voices:
+        voices = served.clock_voices
+        if len(voices) >= CLOCK_VOICES or source in voices:
             return
-        served.clock_voices[source] = summary.highest
-        if self._reader.state(served.record.number).clock == 0:
-            voices = sorted(served.clock_voices.values())
-            self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
+        if not voices and self._reader.state(served.record.number).clock == 0:
+            served.clock_due = now + CLOCK_VOICES_S
+        voices[source] = summary.highest
+        if len(voices) == CLOCK_VOICES and served.clock_due is not None:
+            served.clock_due = now
 
     def _receive_frame(self, served: _Served, each: bus.SyncFrame, now: float) -> None:
         source = Address(each.source)
@@ -239,7 +251,8 @@ class Responder:
     def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:
             return
-        if len(self._answers) >= ANSWERS_MAX:
+        in_work = sum(source == asker for _, asker, _ in self._answers)
+        if len(self._answers) >= ANSWERS_MAX or in_work >= ANSWERS_PER_SOURCE_MAX:
             busy = Busy(request.number, BUSY_MS)
             self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
             self._reporter.counters["busy"] += 1

@@ -15,7 +15,7 @@ from dispersy.workers.dispatch import (
     BATCH_MESSAGES_MAX,
     INTRODUCTIONS_MAX,
     OUTSTANDING_MAX,
-    PENDING_MESSAGES_MAX,
+    PENDING_BYTES_MAX,
     Dispatch,
 )
 from dispersy.workers.report import Reporter
@@ -150,9 +150,10 @@ def test_a_dead_verifier_loses_only_what_it_had(house: House) -> None:
 
 def test_full_stops_the_reading_until_verifiers_have_caught_up(house: House) -> None:
     """Goal: what waits is bounded, and the bound is left again."""
-    for number in range(PENDING_MESSAGES_MAX // BATCH_MESSAGES_MAX):
+    area = bytes(PENDING_BYTES_MAX // 16)
+    for _ in range(16):
         assert not house.dispatch.full
-        house.message(b"%d," % number, count=BATCH_MESSAGES_MAX)
+        house.message(area, count=BATCH_MESSAGES_MAX)
     assert house.dispatch.full
     house.credit(0, 0)
     house.dispatch.flush()

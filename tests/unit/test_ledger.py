@@ -264,13 +264,12 @@ def test_accounts_survive_a_failed_commit(house: House) -> None:
     assert house.ledger.note().processed == {1: 5}
 
 
-def test_a_newcomers_clock_starts_once(house: House) -> None:
-    """Goal: the first word counts, and only while our clock stands; unknown communities are nobody's."""
+def test_a_newcomers_clock_goes_on_from_its_neighbours(house: House) -> None:
+    """Goal: it is lifted to their word and never set back; unknown communities are nobody's."""
     house.ledger.join("join", community_id=bytes(31) + b"\1", name="", peers=[])
     house.create()
     house.ledger.start_clock(1, 500)
-    house.ledger.start_clock(1, 900)
-    house.ledger.start_clock(2, 900)
+    house.ledger.start_clock(1, 400)
     house.ledger.start_clock(99, 900)
     house.publish("a", [[b"one"]], number=2)
     house.commit()

@@ -20,7 +20,7 @@ from dispersy.protocol.records import ENVELOPE
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.report import Reporter
-from dispersy.workers.responder import ANSWERS_MAX, Responder
+from dispersy.workers.responder import ANSWERS_MAX, ANSWERS_PER_SOURCE_MAX, CLOCK_VOICES_S, Responder
 
 SEED = bytes(range(32))
 MASTER = public_key(SEED)
@@ -80,8 +80,31 @@ def test_a_request_is_answered(house: House) -> None:
 def test_too_many_requests_are_told_to_wait(house: House) -> None:
     """Goal: what is worked off at once is bounded, and who is turned away knows it."""
     for number in range(ANSWERS_MAX + 3):
-        house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=number, budget=4).encode())
+        request = SyncRequest(number=number, budget=4).encode()
+        house.receive(FrameType.SYNC_REQUEST, request, source=1 + number // ANSWERS_PER_SOURCE_MAX)
     assert house.sent_types() == [FrameType.BUSY] * 3
+
+
+def test_one_address_leaves_room_for_others(house: House) -> None:
+    """Goal: who asks for everything at once waits, and the next one does not."""
+    request = SyncRequest(number=1, budget=4).encode()
+    for _ in range(ANSWERS_PER_SOURCE_MAX + 2):
+        house.receive(FrameType.SYNC_REQUEST, request)
+    assert house.sent_types() == [FrameType.BUSY] * 2
+    house.receive(FrameType.SYNC_REQUEST, request, source=2)
+    assert house.sent_types() == [FrameType.BUSY] * 2
+
+
+def test_a_newcomers_clock_takes_the_median(house: House) -> None:
+    """Goal: up to five neighbours are heard within two seconds of the first, and no single one decides."""
+    for source, highest in enumerate((70, 10**12, 72), start=1):
+        heard = bus.PeerHeard(address(source), Summary(highest=highest, count=9).encode())
+        house.responder.receive(bus.PEERS, NUMBER, bus.encode([heard]), 1.0)
+    assert house.responder.drain_clocks() == []
+    due = house.responder.next_deadline()
+    assert due is not None
+    house.responder.handle_timer(1.0 + CLOCK_VOICES_S)
+    assert house.responder.drain_clocks() == [(NUMBER, 72)]
 
 
 def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:
