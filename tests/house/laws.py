@@ -16,13 +16,13 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"address", "locations"}
+_LEAVES = _OPEN | {"endpoint", "locations"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "constants": set(),
     "errors": set(),
-    "address": _OPEN,
+    "endpoint": _OPEN,
     "locations": _OPEN,
     "ext": set(),
     "protocol": _OPEN | {"ext"},
