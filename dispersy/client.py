@@ -20,8 +20,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 import zmq
 
-from dispersy.address import parse_address, resolve_address
 from dispersy.connection import REPEATED_CODES, RETRY_S, Connector, error_of, send
+from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import home_path, socket_path
 
@@ -199,7 +199,7 @@ class Client:
         community  32 bytes
         peers      HOST:PORT of nodes that serve it; host names are resolved here
         """
-        numeric = [str(found) for peer in peers for found in resolve_address(parse_address(peer))]
+        numeric = [str(found) for peer in peers for found in resolve_endpoint(parse_endpoint(peer))]
         return self.request("join", community=community, name=name, peers=numeric)
 
     def status(self, *, brief: bool = False) -> dict[str, Any]:

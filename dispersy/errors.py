@@ -1,8 +1,9 @@
 """The errors of every floor: who is at fault decides the class.
 
-A peer's fault is no exception in the batch path but a DropReason, counted; WireError carries one where a single
-value is decoded. A caller's fault is a UsageError that says what was wrong and what would be right. A disk's fault
-is a StorageError that names the path. Our own fault is an assert: the role dies and is started again.
+A peer's fault is no exception in the batch path but a drop reason, counted; WireError carries one where a
+single value is decoded. A caller's fault is a UsageError that says what was wrong and what would be right. A
+disk's fault is a StorageError that names the path. Our own fault is an assert: the role dies and is started
+again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class StorageError(DispersyError):
 class WireError(DispersyError):
     """Bytes from a peer that are no canonical encoding.
 
-    reason    the name of a DropReason, as it is counted
+    reason    the name of a drop counter
     """
 
     def __init__(self, reason: str) -> None:

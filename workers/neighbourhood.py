@@ -12,7 +12,7 @@ from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
 from dispersy.ext.verify import sign_many
-from dispersy.protocol.address import NO_ADDRESS, Address, format_address
+from dispersy.protocol.address import Address, format_address
 from dispersy.protocol.frames import (
     IntroductionRequest,
     IntroductionResponse,
@@ -46,6 +46,7 @@ class Neighbourhood:
 
     number, tag, responder    its number on this node, its tag on the wire, the worker that asks and answers
                               for it
+    own_wan                   where neighbours outside our network see us, HOST:PORT or empty
     defined                   whether its definition is known here; until then our introductions carry no
                               summary
     """
@@ -71,7 +72,7 @@ class Neighbourhood:
         self._token_secret = token_secret
         self._epoch = epoch
         self._peers = set(peers)
-        self._own_wan: Address = NO_ADDRESS
+        self.own_wan = ""
         self._same_key_elsewhere: list[str] = []
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
@@ -165,7 +166,7 @@ class Neighbourhood:
         candidates = self._walker.candidates(now)
         return {
             "tag": self.tag.hex(),
-            "own_wan": "" if self._own_wan == NO_ADDRESS else format_address(self._own_wan),
+            "own_wan": self.own_wan,
             "same_key_elsewhere": self._same_key_elsewhere,
             "peers_count": len(candidates),
             "peers": [
@@ -199,7 +200,7 @@ class Neighbourhood:
                 case CandidateFound(source, _):
                     self._heard.append(bus.PeerHeard(source, b""))
                 case OwnAddress(address):
-                    self._own_wan = address
+                    self.own_wan = format_address(address)
                 case SameKeyElsewhere(source):
                     self._same_key_elsewhere = [format_address(source)]
 

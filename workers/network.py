@@ -98,7 +98,6 @@ class NetworkRole:
         loop.watch(self._notes, self._receive_notes)
         loop.deadline(self._next_deadline, self._handle_timers)
         loop.flush(self._flush)
-        self._reporter.send()
 
     def close(self) -> None:
         self._udp.close()
@@ -289,6 +288,7 @@ class NetworkRole:
         drops = memoryview(self._drops).cast("I")
         return {
             "listen": format_address(self._address),
+            "addresses": sorted({each.own_wan for each in self._neighbourhoods if each.own_wan}),
             "without_key": self._without_key,
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
             "communities": {each.number: each.report(now) for each in self._neighbourhoods},

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from time import perf_counter, process_time, time
+from time import monotonic, perf_counter, process_time, time
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.workers.loop import Loop
 
 REPORT_INTERVAL_S = 1.0
+FIRST_RETRY_S = 0.02
 
 
 class Reporter:
@@ -35,10 +36,14 @@ class Reporter:
         self._settings = settings
         self._extra = extra
         self._socket: zmq.Socket[bytes] | None = None
+        self._first_due: float | None = None
 
     def open(self, loop: Loop) -> None:
         self._socket = connected(loop.context, zmq.PUSH, self._settings.socket("reports"), queued_max=4)
         loop.every(REPORT_INTERVAL_S, self.send)
+        # The first as soon as somebody listens: until every role has spoken the node is not ready.
+        self._first_due = 0.0
+        loop.deadline(lambda: self._first_due, self._send_first)
 
     def step(self, name: str, began: float, count: int) -> float:
         """Account the time since `began` (perf_counter) for `count` things; returns the time now."""
@@ -48,8 +53,11 @@ class Reporter:
         entry[1] += count
         return now
 
-    def send(self) -> None:
-        """Say it now; lost when nobody listens."""
+    def _send_first(self) -> None:
+        self._first_due = None if self.send() else monotonic() + FIRST_RETRY_S
+
+    def send(self) -> bool:
+        """Say it now; False when nobody listens."""
         assert self._socket is not None
         report: dict[str, Any] = {
             "role": self.role,
@@ -61,4 +69,4 @@ class Reporter:
         }
         if self._extra is not None:
             report |= self._extra()
-        send_or_drop(self._socket, [msgspec.msgpack.encode(report)])
+        return send_or_drop(self._socket, [msgspec.msgpack.encode(report)])

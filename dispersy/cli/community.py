@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.address import parse_address
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, table, waiting
 from dispersy.client import Client
+from dispersy.endpoint import parse_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import encode_definition
@@ -143,7 +143,7 @@ def _read_definition(file: Path) -> bytes:
 
 def _invite(community_id: bytes, status: dict[str, Any]) -> Invite:
     """An invite with the addresses at which this node may be reached."""
-    return Invite(community_id, tuple(parse_address(text) for text in status["addresses"]))
+    return Invite(community_id, tuple(parse_endpoint(text) for text in status["addresses"]))
 
 
 def _await_definition(client: Client, wanted: Invite) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from dispersy.address import Address
 from dispersy.cli.output import err, examples, out, progress_bar, size_text, table
 from dispersy.client import Client
+from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.service.invite import Invite
 
@@ -138,7 +138,7 @@ def _join_all(nodes: list[Node]) -> Invite:
     out.print(f"[dim]$[/dim] dispersy community create {COMMUNITY} --home {escape(str(first.home))}")
     made = first.client.create(COMMUNITY)
     host, _, port = first.status["listen"].rpartition(":")
-    invite = Invite(made["community_id"], (Address(host.strip("[]"), int(port)),))
+    invite = Invite(made["community_id"], (Endpoint(host.strip("[]"), int(port)),))
     for node in nodes[1:]:
         out.print(f"[dim]$[/dim] dispersy community join '{invite}' --home {escape(str(node.home))}")
         node.client.join(invite.community_id, peers=[str(peer) for peer in invite.peers])

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dispersy.address import Address, resolve_address
 from dispersy.bus.settings import RoleSettings
 from dispersy.cli.output import HomeOption, err, examples, out
+from dispersy.endpoint import Endpoint, resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.locations import home_path
@@ -80,7 +80,7 @@ def _overridden(config: Config, listen: str | None, peers: list[str] | None, wor
     return override(config, fields)
 
 
-def check_port_free(listen: Address) -> None:
+def check_port_free(listen: Endpoint) -> None:
     """Raise UsageError `port-taken` that names the next free port, when somebody listens there already."""
     problem = _bind_problem(listen)
     if problem is None:
@@ -92,7 +92,7 @@ def check_port_free(listen: Address) -> None:
             hint="use an address of this machine, [::] or 0.0.0.0; ports below 1024 need rights",
         )
     last = min(listen.port + PORTS_TRIED_MAX, 65535)
-    candidates = (Address(listen.host, port) for port in range(listen.port + 1, last + 1))
+    candidates = (Endpoint(listen.host, port) for port in range(listen.port + 1, last + 1))
     free = next((candidate for candidate in candidates if _bind_problem(candidate) is None), None)
     raise UsageError(
         f"UDP port {listen.port} is taken by another program (maybe another node)",
@@ -103,7 +103,7 @@ def check_port_free(listen: Address) -> None:
     )
 
 
-def _bind_problem(address: Address) -> OSError | None:
+def _bind_problem(address: Endpoint) -> OSError | None:
     number = address.numeric
     assert number is not None
     family = socket.AF_INET6 if number.version == 6 else socket.AF_INET
@@ -122,7 +122,7 @@ def _numeric_peers(config: Config) -> tuple[str, ...]:
     numeric: list[str] = []
     for peer in config.peers:
         try:
-            numeric += [str(found) for found in resolve_address(peer)]
+            numeric += [str(found) for found in resolve_endpoint(peer)]
         except UsageError as error:
             err.print(f"[yellow]left out:[/yellow] peer {escape(str(peer))}: {escape(str(error))}")
     return tuple(numeric)

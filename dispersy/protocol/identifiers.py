@@ -1,4 +1,4 @@
-"""The named integers and byte strings that every floor speaks of, and the order key that puts messages in line."""
+"""The named integers and byte strings of every floor, and the order key that puts messages in line."""
 
 from __future__ import annotations
 

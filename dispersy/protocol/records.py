@@ -1,4 +1,4 @@
-"""The packed records of ext/records.h as Python reads them: one struct.Struct each, fields in the header's order."""
+"""The packed records of ext/records.h as Python reads them, fields in the order of the header."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ENVELOPE = Struct("=IIIHHHBB24s24s24sI")
 """datagram, number, offset, length, community, count, flags, token_state, low, high, summary, spare"""
 
 MESSAGE = Struct("=IIQQHBBBBBB32s32s")
-"""offset, length, global_time, sequence, header_size, kind, flags, payload_count, signature_count, state, spare,
-id, digest"""
+"""offset, length, global_time, sequence, header_size, kind, flags, payload_count, signature_count, state,
+spare, id, digest"""
 
 TOKEN_ZERO, TOKEN_INVALID, TOKEN_CURRENT, TOKEN_PREVIOUS = 0, 1, 2, 3
 END_OF_RANGE, LAST_OF_ANSWER, HAS_SUMMARY = 1, 2, 4

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dispersy.address import Address, parse_address
+from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
 
 DEFAULT_PORT = 6421
@@ -18,7 +18,7 @@ WORKERS_MAX = 64
 WORKERS_DEFAULT_MAX = 8
 """More than this must be asked for: each worker holds memory whether it has work or not."""
 CONFIG_PEERS_MAX = 64
-DEFAULT_LISTEN = Address("::", DEFAULT_PORT)
+DEFAULT_LISTEN = Endpoint("::", DEFAULT_PORT)
 
 TEMPLATE = """\
 # Settings of this Dispersy node. Options of `dispersy run` override them for one run.
@@ -39,9 +39,9 @@ peers = []
 class Config:
     """listen: UDP address, port 0 = the system's choice; workers: 0 = by cores; peers: walked to first."""
 
-    listen: Address = DEFAULT_LISTEN
+    listen: Endpoint = DEFAULT_LISTEN
     workers: int = 0
-    peers: tuple[Address, ...] = ()
+    peers: tuple[Endpoint, ...] = ()
 
     @property
     def worker_count(self) -> int:
@@ -64,7 +64,7 @@ def has_ipv6() -> bool:
 
 def create_config(path: Path) -> None:
     """Write the commented default config, unless there is one."""
-    listen = Address("::" if has_ipv6() else "0.0.0.0", DEFAULT_PORT)
+    listen = Endpoint("::" if has_ipv6() else "0.0.0.0", DEFAULT_PORT)
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(TEMPLATE.format(listen=listen))
@@ -113,9 +113,9 @@ def override(config: Config, fields: Mapping[str, object]) -> Config:
     return replace(config, **fields)  # type: ignore[arg-type]
 
 
-def check_listen(value: object) -> Address:
+def check_listen(value: object) -> Endpoint:
     """A listen address: numeric host, port 0 allowed."""
-    address = parse_address(_text(value, 'an address as "[::]:6421"'), port_zero=True)
+    address = parse_endpoint(_text(value, 'an address as "[::]:6421"'), port_zero=True)
     if address.numeric is None:
         raise UsageError(
             f"{address.host!r} is a host name; listen takes a numeric address such as [::] or 0.0.0.0"
@@ -132,13 +132,13 @@ def check_workers(value: object) -> int:
     return value
 
 
-def check_peers(value: object) -> tuple[Address, ...]:
+def check_peers(value: object) -> tuple[Endpoint, ...]:
     """At most CONFIG_PEERS_MAX addresses; host names are allowed."""
     if not isinstance(value, (list, tuple)):
         raise UsageError(f'must be a list such as ["192.0.2.1:{DEFAULT_PORT}"], not {value!r}')
     if len(value) > CONFIG_PEERS_MAX:
         raise UsageError(f"at most {CONFIG_PEERS_MAX} peers, not {len(value)}")
-    return tuple(parse_address(_text(peer, "an address in quotes")) for peer in value)
+    return tuple(parse_endpoint(_text(peer, "an address in quotes")) for peer in value)
 
 
 _CHECKS: dict[str, Callable[[object], object]] = {

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import zmq
 
-from dispersy.address import parse_address
 from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, connected, receive_all, send_or_drop
+from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.service import requests
 from dispersy.service.directory import Directory
@@ -347,7 +347,7 @@ def _refusal(op: object, why: str) -> UsageError:
 
 
 def _numeric(text: str) -> object:
-    address = parse_address(text)
+    address = parse_endpoint(text)
     if address.numeric is None:
         raise UsageError(
             f"{text!r} is a host name: the gateway takes numeric addresses",

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dispersy.address import Address, parse_address
+from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import UsageError
 
 SCHEME = "dispersy:"
@@ -25,7 +25,7 @@ class Invite:
     """community_id: 32 bytes; peers: where to walk to first, maybe none."""
 
     community_id: bytes
-    peers: tuple[Address, ...] = ()
+    peers: tuple[Endpoint, ...] = ()
 
     def __str__(self) -> str:
         query = "&".join(f"peer={peer}" for peer in self.peers)
@@ -50,12 +50,12 @@ def parse_invite(text: str) -> Invite:
         raise _malformed(
             f"the community id has 64 hex digits, not {identifier!r} ({len(identifier)} characters)"
         )
-    peers: dict[Address, None] = {}
+    peers: dict[Endpoint, None] = {}
     for field in query.split("&") if question else ():
         key, equals, value = field.partition("=")
         if key != "peer" or not equals:
             raise _malformed(f"{field!r} is not understood; after the ? come peer=HOST:PORT, joined by &")
-        peer = parse_address(value)
+        peer = parse_endpoint(value)
         number = peer.numeric
         if number is not None and (number.is_unspecified or number.is_multicast):
             raise _malformed(f"peer {peer} names no node")
@@ -65,7 +65,7 @@ def parse_invite(text: str) -> Invite:
     return Invite(bytes.fromhex(identifier), tuple(peers))
 
 
-def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[Address]:
+def reachable_addresses(listen: Endpoint, known: Iterable[Endpoint] = ()) -> list[Endpoint]:
     """Where others may reach a node, for invites: best first, never a wildcard.
 
     listen   what the node's socket is bound to, with its real port
@@ -76,15 +76,15 @@ def reachable_addresses(listen: Address, known: Iterable[Address] = ()) -> list[
     assert bound is not None
     if not bound.is_unspecified:
         return [listen]
-    found: dict[Address, None] = {}
+    found: dict[Endpoint, None] = {}
     for address in known:
         number = address.numeric
         if number is not None and not number.is_unspecified and not number.is_loopback and address.port:
             found[address] = None
     for host in _interface_hosts(ipv6=bound.version == 6):
-        found[Address(host, listen.port)] = None
+        found[Endpoint(host, listen.port)] = None
     if not found:
-        found[Address("127.0.0.1", listen.port)] = None
+        found[Endpoint("127.0.0.1", listen.port)] = None
     return list(found)[:INVITE_PEERS_MAX]
 
 

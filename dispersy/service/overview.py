@@ -8,8 +8,8 @@ from typing import Any
 
 import zmq
 
-from dispersy.address import parse_address
 from dispersy.bus.settings import RoleSettings
+from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import SOCKET_NAMES
 from dispersy.service.directory import Directory
@@ -118,7 +118,7 @@ class Overview:
         known = []
         for text in heard_as:
             try:
-                known.append(parse_address(text))
+                known.append(parse_endpoint(text))
             except UsageError:
                 continue
-        return [str(address) for address in reachable_addresses(parse_address(listen), known)]
+        return [str(address) for address in reachable_addresses(parse_endpoint(listen), known)]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.address import Address
 from dispersy.cli.app import main
 from dispersy.cli.messages import printable
 from dispersy.cli.output import readable, size_text
 from dispersy.cli.run import check_port_free
+from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
 from dispersy.service.supervisor import describe_end
@@ -107,18 +107,18 @@ def test_a_taken_port_names_the_next_free_one() -> None:
         holder.bind(("127.0.0.1", 0))
         port = holder.getsockname()[1]
         with pytest.raises(UsageError) as caught:
-            check_port_free(Address("127.0.0.1", port))
+            check_port_free(Endpoint("127.0.0.1", port))
         assert caught.value.code == "port-taken"
         free = int(caught.value.hint.rpartition(":")[2])
         assert free > port
-        check_port_free(Address("127.0.0.1", free))
-    check_port_free(Address("127.0.0.1", port))
+        check_port_free(Endpoint("127.0.0.1", free))
+    check_port_free(Endpoint("127.0.0.1", port))
 
 
 def test_an_address_that_is_not_ours_is_no_taken_port() -> None:
     """Another port would not help."""
     with pytest.raises(UsageError) as caught:
-        check_port_free(Address("192.0.2.1", 6421))
+        check_port_free(Endpoint("192.0.2.1", 6421))
     assert caught.value.code == "listen"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.address import Address, parse_address
+from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import is_held, runtime_path
 from dispersy.service.config import Config, create_config, parse_config, read_config
@@ -35,9 +35,9 @@ def test_values_are_read() -> None:
         FILE,
     )
     assert config == Config(
-        listen=Address("0.0.0.0", 0),
+        listen=Endpoint("0.0.0.0", 0),
         workers=2,
-        peers=(Address("192.0.2.1", 6421), Address("2001:db8::1", 1), Address("node.example", 9)),
+        peers=(Endpoint("192.0.2.1", 6421), Endpoint("2001:db8::1", 1), Endpoint("node.example", 9)),
     )
 
 
@@ -92,7 +92,7 @@ def test_an_unreadable_config_names_the_file(tmp_path: Path) -> None:
 def test_no_address(text: str) -> None:
     """Whatever is no HOST:PORT is refused with its own text in the message."""
     with pytest.raises(UsageError) as caught:
-        parse_address(text)
+        parse_endpoint(text)
     assert repr(text) in str(caught.value)
 
 
@@ -100,8 +100,8 @@ def test_no_address(text: str) -> None:
     "text", ["192.0.2.1:1", "[2001:db8::1]:65535", "node.example.org:6421", "localhost:9"]
 )
 def test_an_address_prints_as_it_is_written(text: str) -> None:
-    """Invites and config files hold what parse_address() takes."""
-    assert str(parse_address(text)) == text
+    """Invites and config files hold what parse_endpoint() takes."""
+    assert str(parse_endpoint(text)) == text
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

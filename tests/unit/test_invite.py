@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispersy.address import Address
+from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.service.invite import Invite, parse_invite, reachable_addresses
 
@@ -15,11 +15,11 @@ ID = bytes(range(32))
     "peers",
     [
         (),
-        (Address("192.0.2.1", 6421),),
-        (Address("2001:db8::1", 1), Address("node.example.org", 65535)),
+        (Endpoint("192.0.2.1", 6421),),
+        (Endpoint("2001:db8::1", 1), Endpoint("node.example.org", 65535)),
     ],
 )
-def test_round_trip(peers: tuple[Address, ...]) -> None:
+def test_round_trip(peers: tuple[Endpoint, ...]) -> None:
     """What is printed is what is read."""
     invite = Invite(ID, peers)
     assert parse_invite(str(invite)) == invite
@@ -60,16 +60,16 @@ def test_a_damaged_invite_says_what_is_wrong(text: str, part: str) -> None:
 
 def test_a_bound_address_is_the_address() -> None:
     """Who listens on one address is reached there and nowhere else, loopback too."""
-    listen = Address("127.0.0.1", 4000)
-    assert reachable_addresses(listen, [Address("203.0.113.5", 9)]) == [listen]
+    listen = Endpoint("127.0.0.1", 4000)
+    assert reachable_addresses(listen, [Endpoint("203.0.113.5", 9)]) == [listen]
 
 
 def test_a_wildcard_is_never_given_out() -> None:
     """Nobody can connect to [::]; what others see us as comes first."""
-    seen_as = Address("203.0.113.5", 9)
+    seen_as = Endpoint("203.0.113.5", 9)
     for wildcard in ("::", "0.0.0.0"):
         found = reachable_addresses(
-            Address(wildcard, 4000), [seen_as, Address("::", 9), Address("127.0.0.1", 9)]
+            Endpoint(wildcard, 4000), [seen_as, Endpoint("::", 9), Endpoint("127.0.0.1", 9)]
         )
         assert found[0] == seen_as
         numbers = [address.numeric for address in found]
@@ -79,4 +79,4 @@ def test_a_wildcard_is_never_given_out() -> None:
 def test_without_any_interface_loopback_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a network can still try things out."""
     monkeypatch.setattr("dispersy.service.invite._interface_hosts", lambda **_: [])
-    assert reachable_addresses(Address("::", 4000)) == [Address("127.0.0.1", 4000)]
+    assert reachable_addresses(Endpoint("::", 4000)) == [Endpoint("127.0.0.1", 4000)]

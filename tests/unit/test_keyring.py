@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from dispersy.ext.verify import public_key, sign_many
 
 from dispersy.errors import StorageError, UsageError
+from dispersy.ext.verify import public_key, sign_many
 from dispersy.storage.keyring import Keyring
 
 

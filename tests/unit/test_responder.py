@@ -17,6 +17,7 @@ from dispersy.protocol.message import NO_PREVIOUS, create_message
 from dispersy.protocol.missing import MissingLast
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE
+from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.report import Reporter

@@ -17,7 +17,7 @@ _HOST_NAME = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Endpoint:
     """host: a numeric IPv4 or IPv6 address without brackets, or a host name; port: 0 to 65535."""
 
     host: str
@@ -35,7 +35,7 @@ class Address:
             return None
 
 
-def parse_address(text: str, *, port_zero: bool = False) -> Address:
+def parse_endpoint(text: str, *, port_zero: bool = False) -> Endpoint:
     """Read HOST:PORT.
 
     text       `192.0.2.1:6421`, `[2001:db8::1]:6421` or `node.example.org:6421`
@@ -69,10 +69,10 @@ def parse_address(text: str, *, port_zero: bool = False) -> Address:
     port = int(port_text)
     if port > HIGHEST_PORT or (port == 0 and not port_zero):
         raise _malformed(text, f"the port must be from {0 if port_zero else 1} to {HIGHEST_PORT}")
-    return Address(host, port)
+    return Endpoint(host, port)
 
 
-def resolve_address(address: Address) -> list[Address]:
+def resolve_endpoint(address: Endpoint) -> list[Endpoint]:
     """The numeric addresses of a host name, at most 4 of them; a numeric address gives itself.
 
     raises  UsageError `host-unknown`
@@ -87,7 +87,7 @@ def resolve_address(address: Address) -> list[Address]:
             code="host-unknown",
             hint="check the spelling and the name server, or write the numeric address",
         ) from None
-    numeric = {Address(str(entry[4][0]).partition("%")[0], address.port): None for entry in found}
+    numeric = {Endpoint(str(entry[4][0]).partition("%")[0], address.port): None for entry in found}
     return list(numeric)[:4]
 
 
