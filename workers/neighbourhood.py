@@ -3,6 +3,7 @@ sent."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -49,6 +50,7 @@ class Neighbourhood:
     own_wan                   where neighbours outside our network see us, HOST:PORT or empty
     defined                   whether its definition is known here; until then our introductions carry no
                               summary
+    counters                  where frames that are dropped are counted, by reason
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Neighbourhood:
         peers: Sequence[Address],
         own_address: Address,
         workers: int,
+        counters: Counter[str],
         now: float,
     ) -> None:
         self.number = record.number
@@ -71,6 +74,7 @@ class Neighbourhood:
         self._secret = secret
         self._token_secret = token_secret
         self._epoch = epoch
+        self._counters = counters
         self._peers = set(peers)
         self.own_wan = ""
         self._same_key_elsewhere: list[str] = []
@@ -117,10 +121,13 @@ class Neighbourhood:
             elif frame_type == FrameType.PUNCTURE_REQUEST:
                 self._walker.receive_puncture_request(address, PunctureRequest.decode(body), now)
             elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
-                return not self._walker.admit_introduction(address, now)
+                if self._walker.admit_introduction(address, now):
+                    return False
+                self._counters["introductions-dropped-rate"] += 1
             else:
                 return False
-        except WireError:
+        except WireError as error:
+            self._counters[error.reason] += 1
             return True
         self._drain(now)
         return True
@@ -135,7 +142,8 @@ class Neighbourhood:
             else:
                 response = IntroductionResponse.decode(introduction.body)
                 self._walker.receive_introduction_response(address, response, now)
-        except WireError:
+        except WireError as error:
+            self._counters[error.reason] += 1
             return
         self._drain(now)
 

@@ -35,7 +35,7 @@ from dispersy.protocol.address import (
     split_endpoint,
 )
 from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.dispatch import Dispatch
@@ -141,7 +141,14 @@ class NetworkRole:
         return int(now // 600)
 
     def _receive_frames(self, arena: bytes, datagrams: bytes, frames: bytes, now: float) -> None:
+        answered = None
         for datagram, offset, length, index, frame_type, token_state, _ in FRAME.iter_unpack(frames):
+            if frame_type == FrameType.TOKEN and token_state < TOKEN_CURRENT:
+                # One answer a datagram: one full of token frames would multiply a forged flood.
+                if datagram == answered:
+                    self._reporter.counters["token-repeated"] += 1
+                    continue
+                answered = datagram
             start, _, source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)
             neighbourhood = self._neighbourhoods[index]
             body = arena[offset : offset + length]
@@ -232,6 +239,7 @@ class NetworkRole:
             peers=[*self._peers, *(parse_address(text) for text in record.bootstrap)],
             own_address=self._address,
             workers=self._settings.workers,
+            counters=self._reporter.counters,
             now=now,
         )
         if record.definition:

@@ -11,6 +11,7 @@ REPORTS_MAX = 128
 """Roles remembered: more than a node with the most workers has."""
 
 Report = dict[str, Any]
+_TOLD = ("pid", "cpu_seconds", "steps", "counters", "drops", "outcomes")
 
 
 class Reports:
@@ -55,7 +56,7 @@ class Reports:
 
 
 def _process(report: Report) -> dict[str, Any]:
-    return {key: report[key] for key in ("pid", "cpu_seconds", "steps", "counters") if key in report}
+    return {key: report[key] for key in _TOLD if key in report}
 
 
 def _memory(pid: object) -> dict[str, int]:
