@@ -2,8 +2,8 @@
 
     python bench/idle.py --seconds 30
 
-Each of the six processes wakes about once a second (a report, a look at the clock), some 100 us a time, so below
-0.1 % of a core each; the interpreter with pyzmq and lmdb takes some 15 MB anonymous a process.
+Each of the six processes wakes about once a second (a report, a look at the clock), some 100 us a time, so
+below 0.1 % of a core each; the interpreter with pyzmq and lmdb takes some 15 MB anonymous a process.
 """
 
 from __future__ import annotations

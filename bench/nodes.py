@@ -1,4 +1,4 @@
-"""Real services for benchmarks: `dispersy run` as a user starts it, homes filled beforehand, clocks on commits."""
+"""Real services for benchmarks: `dispersy run` as a user starts it, homes filled beforehand."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ COMMUNITY = "bench"
 PORTION = 1_000
 
 
-def fill_home(path: Path, *, messages: int, authors: int, payload_size: int = 100) -> bytes:
-    """Make a home whose community holds messages of 100-byte payloads by so many authors in turn; the community's id."""
+def fill_home(
+    path: Path, *, messages: int, authors: int, payload_size: int = 100
+) -> tuple[bytes, list[bytes]]:
+    """Make a home whose community holds messages by so many authors in turn; (its id, the messages)."""
     home, _ = create_home(path)
     store = LmdbStore(home.store)
     try:
@@ -46,21 +48,20 @@ def fill_home(path: Path, *, messages: int, authors: int, payload_size: int = 10
         community_id = bytes(made["community_id"])
         seeds = [(index + 1).to_bytes(32, "big") for index in range(authors)]
         secrets = [seed + public_key(seed) for seed in seeds]
-        for first in range(0, messages, PORTION):
-            area = b"".join(
-                encode_uvarint(len(message)) + message
-                for message in (
-                    create_message(
-                        CommunityId(community_id),
-                        secrets[index % authors],
-                        kind=64,
-                        global_time=2 + index,
-                        sequence=1 + index // authors,
-                        payloads=[index.to_bytes(8, "big").hex().encode().ljust(payload_size, b".")],
-                    )
-                    for index in range(first, min(first + PORTION, messages))
-                )
+        held = [
+            create_message(
+                CommunityId(community_id),
+                secrets[index % authors],
+                kind=64,
+                global_time=2 + index,
+                sequence=1 + index // authors,
+                payloads=[b"%016x" % index + b"." * (payload_size - 16)],
             )
+            for index in range(messages)
+        ]
+        for first in range(0, messages, PORTION):
+            portion = held[first : first + PORTION]
+            area = b"".join(encode_uvarint(len(message)) + message for message in portion)
             records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
             identify_many(records, area, community_id)
             ledger.receive(made["number"], 0, bytes(records), area)
@@ -68,7 +69,7 @@ def fill_home(path: Path, *, messages: int, authors: int, payload_size: int = 10
         assert store.state(made["number"]).summary.count == messages + 1
     finally:
         store.close()
-    return community_id
+    return community_id, held
 
 
 class Node:

@@ -3,14 +3,14 @@
     python bench/sync.py --messages 10000 --json
 
 Two real services (`dispersy run`), each with one worker a core, as on a machine of its own; both share this
-machine's cores, so the sender's share is part of the price. The newcomer knows the community's id and one address;
-its time runs from the join to the commit of the last message: meeting, definition and all. One payload of 100 bytes
-a message, by one author and by 1,000.
+machine's cores, so the sender's share is part of the price. The newcomer knows the community's id and one
+address; its time runs from the join to the commit of the last message: meeting, definition and all. One
+payload of 100 bytes a message, by one author and by 1,000.
 
-Bound: a message costs one Ed25519 verification, about 66 us of one core; what everything else costs (receive, split,
-hash, look up, commit, note, and the sender's reading and packing) is to stay below the same again. The verify bound
-is measured in the same run, on the same messages, in turn with the services: the kernel in as many processes as there
-are cores. Kernel share: time inside the verify kernel / time of all cores.
+Bound: a message costs one Ed25519 verification, about 66 us of one core; what everything else costs (receive,
+split, hash, look up, commit, note, and the sender's reading and packing) is to stay below the same again. The
+verify bound is measured in the same run, on the same messages, in turn with the services: the kernel in as
+many processes as there are cores. Kernel share: time inside the verify kernel / time of all cores.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from typing import Any
 
 from harness import Bench
 from nodes import Node, fill_home
-from verify import make_corpus, verify_bound
+from verify import corpus_of, verify_bound
 
 RATIO_MIN = 0.45
 SLOWDOWN_MAX = 1.25
+BOUND_MESSAGES_MAX = 10_000
 FILL_LIMIT_S_PER_MESSAGE = 0.01
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--messages", type=int, default=10_000, help="how many the first service holds (10000)")
-    parser.add_argument("--authors", type=int, action="append", help="by how many authors; repeatable (1, 1000)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of each service (one a core)")
-    parser.add_argument("--large", type=int, default=100_000, help="the larger set of the slow-down goal; 0: none")
+    add = parser.add_argument
+    add("--messages", type=int, default=10_000, help="how many the first service holds (10000)")
+    add("--authors", type=int, action="append", help="by how many authors; repeatable (1, 1000)")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="of each service (one a core)")
+    add("--large", type=int, default=100_000, help="the larger set of the slow-down goal; 0: none")
 
 
 class Exchange:
@@ -47,7 +49,7 @@ class Exchange:
         self.folder = folder / f"{messages}-{authors}"
         self.folder.mkdir()
         home = self.folder / "source"
-        self.community_id = fill_home(home, messages=messages, authors=authors)
+        self.community_id, self.held = fill_home(home, messages=messages, authors=authors)
         self.source = Node(home, workers=workers)
         self.runs = 0
         self.accounts: list[dict[str, float]] = []
@@ -107,7 +109,8 @@ def _measure(bench: Bench, folder: Path, messages: int) -> None:
                 folder, messages=large, authors=counts[-1], workers=options.workers
             )
         runs: dict[str, Any] = {each: exchange.fill for each, exchange in exchanges.items()}
-        corpus = make_corpus(bench.size(10_000, short=2_000), authors=counts[-1])
+        same = exchanges[f"{messages} by {counts[-1]}"]
+        corpus = corpus_of(same.held[:BOUND_MESSAGES_MAX], community_id=same.community_id)
         runs["bound"] = lambda: 1 / verify_bound(corpus, processes=cores)
         times = bench.interleave(runs, warm_up=False)
     finally:
@@ -128,9 +131,8 @@ def _measure(bench: Bench, folder: Path, messages: int) -> None:
         )
     machine = "2-core AMD EPYC, Python 2.7"
     for count, rate_before in ((10_000, 704), (100_000, 463)):
-        bench.quote(
-            f"the original, {count} messages", rate_before, unit="messages/s", source="own measurement", machine=machine
-        )
+        name = f"the original, {count} messages"
+        bench.quote(name, rate_before, unit="messages/s", source="measured for its baseline", machine=machine)
 
 
 def _account(bench: Bench, name: str, exchange: Exchange, cores: int) -> None:

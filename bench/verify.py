@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from harness import Bench
 
 from dispersy.ext import digest, verify, wire
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.message import create_message
+from dispersy.protocol.records import MESSAGE
 
 COMMUNITY_ID = bytes(range(32))
 KIND = 64
@@ -29,18 +32,22 @@ RATIO_GOAL = 1.7
 AUTHORS_GOAL = 0.9
 START_LIMIT_S = 60.0
 CONTEXT = b"dispersy/3 message"
+HEADER_SIZE, DIGEST = 4, 12
+"""Of these fields in an unpacked message_record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
     """Messages that verify, all different.
 
-    arena     (uvarint length ‖ message)*
-    records   their packed message_records, with id and digest
-    keys      of each message's author
-    signed    the bytes that each signature is over
+    community_id  32 bytes
+    arena         (uvarint length ‖ message)*
+    records       their packed message_records, with id and digest
+    keys          of each message's author
+    signed        the bytes that each signature is over
     """
 
+    community_id: bytes
     messages: list[bytes]
     arena: bytes
     records: bytes
@@ -56,30 +63,36 @@ def make_corpus(count: int, *, authors: int = 1, payload_size: int = PAYLOAD_SIZ
     """Authors write in turn, one payload a message, each with rising sequence and global time."""
     seeds = [sha256(b"bench author %d" % number).digest() for number in range(authors)]
     secrets = [seed + verify.public_key(seed) for seed in seeds]
-    keys = [secrets[index % authors][32:] for index in range(count)]
-    unsigned, signed = [], []
-    for index in range(count):
-        payload = (b"payload %d " % index).ljust(payload_size, b".")[:payload_size]
-        encoded = wire.encode_message(
-            KIND, 0, keys[index], b"", index + 1, index // authors + 1, b"", b"", [payload]
+    messages = [
+        create_message(
+            CommunityId(COMMUNITY_ID),
+            secrets[index % authors],
+            kind=KIND,
+            global_time=index + 1,
+            sequence=index // authors + 1,
+            payloads=[(b"payload %d " % index).ljust(payload_size, b".")[:payload_size]],
         )
-        header = encoded[: len(encoded) - len(payload) - 2 - (len(payload) > 127)]
-        unsigned.append(encoded)
-        signed.append(CONTEXT + COMMUNITY_ID + header + sha256(encoded[len(header) :]).digest())
-    signatures = [b""] * count
-    for author, secret in enumerate(secrets):
-        packed = verify.sign_many(secret, signed[author::authors])
-        signatures[author::authors] = [packed[at : at + 64] for at in range(0, len(packed), 64)]
-    messages = [encoded + signature for encoded, signature in zip(unsigned, signatures, strict=True)]
+        for index in range(count)
+    ]
+    return corpus_of(messages, community_id=COMMUNITY_ID)
+
+
+def corpus_of(messages: list[bytes], *, community_id: bytes) -> Corpus:
+    """A corpus of these messages, which have one author each."""
     arena = b"".join(area for _, area in wire.pack(messages, 1 << 30))
     records = wire.parse_messages(arena, bytearray(4 * len(wire.DROP_REASONS)))
-    digest.identify_many(records, arena, COMMUNITY_ID)
-    return Corpus(messages, arena, bytes(records), keys, signed)
+    digest.identify_many(records, arena, community_id)
+    signed = [
+        CONTEXT + community_id + message[: fields[HEADER_SIZE]] + fields[DIGEST]
+        for message, fields in zip(messages, MESSAGE.iter_unpack(records), strict=True)
+    ]
+    keys = [message[2:34] for message in messages]
+    return Corpus(community_id, messages, arena, bytes(records), keys, signed)
 
 
 def check(corpus: Corpus) -> None:
     """The kernel's work on the whole corpus."""
-    verdicts = verify.verify_messages(corpus.records, corpus.arena, COMMUNITY_ID)
+    verdicts = verify.verify_messages(corpus.records, corpus.arena, corpus.community_id)
     assert verdicts.count(1) == len(corpus.messages)
 
 

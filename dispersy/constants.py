@@ -109,6 +109,8 @@ SOCKET_PATH_MAX = 107
 LMDB_MAP_SIZE = 1 << 40
 STORE_READERS_MAX = 254
 """Read transactions of all processes at once; a reader's slot is 64 bytes."""
+SORTED_INSERT_MAX = 64
+"""Up to this many entries are put into a sorted list one by one; more are cheaper to sort in."""
 RUN_RECORDS = 32_768
 """Messages between two sorted runs of the store: what a start replays, and what the tail in memory holds."""
 RUNS_MERGED = 8

@@ -1,12 +1,15 @@
 """Many datagrams a system call: recvmmsg and sendmmsg over one arena."""
 
+from typing import Self, final
+
+@final
 class Receiver:
     """Buffers for up to `batch_max` (1 to 256) datagrams of at most `size_max` bytes a call.
 
     Longer ones are cut to size_max + 1 bytes, which is how one knows them. One thread at a time.
     """
 
-    def __init__(self, *, batch_max: int = 64, size_max: int = 1500) -> None: ...
+    def __new__(cls, *, batch_max: int = 64, size_max: int = 1500) -> Self: ...
     def receive(self, fd: int) -> tuple[bytes, bytes]:
         """(arena, packed datagram_records), both empty when nothing waits. Never blocks.
 

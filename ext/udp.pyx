@@ -103,6 +103,7 @@ cdef uint32_t _write_address(const uint8_t *address, bint ipv6, socket_address *
     return sizeof(sockaddr_in)
 
 
+@cython.final
 @cython.auto_pickle(False)
 cdef class Receiver:
     cdef unsigned int batch_max

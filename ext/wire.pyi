@@ -61,4 +61,3 @@ def pack(messages: list[bytes], size_max: int) -> list[tuple[int, bytes]]:
 
     An empty message, and one that alone does not fit, raise ValueError.
     """
-

@@ -40,7 +40,7 @@ class Reporter:
 
     def open(self, loop: Loop) -> None:
         self._socket = connected(loop.context, zmq.PUSH, self._settings.socket("reports"), queued_max=4)
-        loop.every(REPORT_INTERVAL_S, self.send)
+        loop.every(REPORT_INTERVAL_S, self._send_next)
         # The first as soon as somebody listens: until every role has spoken the node is not ready.
         self._first_due = 0.0
         loop.deadline(lambda: self._first_due, self._send_first)
@@ -55,6 +55,9 @@ class Reporter:
 
     def _send_first(self) -> None:
         self._first_due = None if self.send() else monotonic() + FIRST_RETRY_S
+
+    def _send_next(self) -> None:
+        self.send()
 
     def send(self) -> bool:
         """Say it now; False when nobody listens."""

@@ -46,6 +46,7 @@ def make_address(host: str, port: int) -> Address:
 
 
 def address_port(address: Address) -> int:
+    """The UDP port, 0 to 65535."""
     return int.from_bytes(address[16:], "big")
 
 
@@ -129,6 +130,7 @@ def decode_address(data: bytes, offset: int) -> tuple[Address, int]:
 
 
 def is_loopback(address: Address) -> bool:
+    """Whether it means this machine itself."""
     return _host(address).is_loopback
 
 
@@ -141,6 +143,7 @@ def is_private(address: Address) -> bool:
 
 
 def is_unspecified(address: Address) -> bool:
+    """Whether the host is the wildcard, 0.0.0.0 or ::."""
     return _host(address).is_unspecified
 
 

@@ -113,6 +113,7 @@ class LaneRound:
         self._added_ids: set[bytes] = set()
         head = store.heads.get(*self._key)
         self._irregular = head is not None and head[2]
+        self._is_touched = False
 
     def enter(self, entry: LaneEntry) -> None:
         """A message that this round has already accepted as in order."""
@@ -123,11 +124,14 @@ class LaneRound:
         """A message that is not stored and did not come in order; False when this round has it already."""
         if entry.message_id in self._added_ids:
             return False
-        if not self._irregular and not self._fits(entry):
-            self._irregular = True
-        self.enter(entry)
         head = self._store.heads.get(*self._key)
         sequence, global_time = (head[0], head[1]) if head is not None else (0, 0)
+        # What lies beyond everything else hides nothing and is hidden by nothing, however irregular the lane:
+        # an author who once erred goes on without the whole lane being read for each message.
+        beyond = entry.sequence > sequence and entry.global_time > global_time
+        if not beyond and (self._irregular or not self._fits(entry)):
+            self._irregular = self._is_touched = True
+        self.enter(entry)
         self._store.heads.put(
             *self._key, max(sequence, entry.sequence), max(global_time, entry.global_time), self._irregular
         )
@@ -146,9 +150,9 @@ class LaneRound:
         )
 
     def decide(self, changes: list[Change], fates: dict[bytes, int]) -> None:
-        """For an irregular lane: append what changes among the stored, and note the marks of what was
-        added."""
-        if not self._irregular or not self._added:
+        """Where messages came between others in an irregular lane: append what changes among the stored, and
+        note the marks of what was added."""
+        if not self._is_touched:
             return
         cursors: dict[bytes, int] = {}
         stored: list[LaneEntry] = []

@@ -170,6 +170,7 @@ def policy_by_number(group: str, number: int) -> Policy:
 
 
 def names(group: str) -> list[str]:
+    """The names of a group's policies, in the order of their numbers."""
     return [policy.name for policy in POLICIES if policy.group == group]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import lmdb
 
-from dispersy.constants import RUNS_MERGED
+from dispersy.constants import RUNS_MERGED, SORTED_INSERT_MAX
 from dispersy.ext.table import ABSENT, Table
 from dispersy.storage.layout import (
     CURSOR,
@@ -38,8 +38,6 @@ IDS, SLOTS = 1, 2
 MERGED = 1 << 31
 PAGE_BYTES = 4080
 """An LMDB overflow page of 4,096 bytes holds this much: 170 ids or 102 slots."""
-INSERT_MAX = 64
-"""Up to this many entries are put into a sorted list one by one; more are cheaper to sort in."""
 
 
 class SortedRuns:
@@ -131,7 +129,7 @@ class SlotTail:
         if self._chunks:
             fresh = slices(b"".join(self._chunks), SLOT.size)
             self._chunks.clear()
-            if len(fresh) <= INSERT_MAX:
+            if len(fresh) <= SORTED_INSERT_MAX:
                 for entry in fresh:
                     insort(self._sorted, entry)
             else:

@@ -72,6 +72,7 @@ def slices(packed: bytes, size: int) -> list[bytes]:
 
 
 def cursor_keys(cursors: Sequence[int]) -> list[bytes]:
+    """Keys of the log."""
     return slices(pack(f">{len(cursors)}Q", *cursors), CURSOR.size)
 
 
@@ -140,12 +141,14 @@ def lane_hash(community: int, author: bytes, kind: int) -> bytes:
 
 
 def message_head(community: int, marks: int, arrival_ms: int) -> bytes:
+    """What stands before id and message in a log entry."""
     return MESSAGE_HEAD.pack(
         EntryType.MESSAGE, community, marks, arrival_ms >> 32 & 0xFFFF, arrival_ms & 0xFFFFFFFF
     )
 
 
 def encode_event(event: EventEntry) -> bytes:
+    """A log entry of an event, whole."""
     return (
         ENTRY_HEAD.pack(event.type, event.community)
         + EVENT_BODY.pack(event.message_id, event.message_cursor)

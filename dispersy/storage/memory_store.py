@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from dispersy.constants import REQUESTS_KEPT
+from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
@@ -23,9 +23,6 @@ from dispersy.storage.store import (
     RequestRecord,
     SlotEntry,
 )
-
-INSERT_MAX = 64
-"""Up to this many keys are put into a sorted list one by one; more are cheaper to sort in."""
 
 
 @dataclass(slots=True)
@@ -220,7 +217,7 @@ class MemoryStore:
             insort(known.lanes.setdefault(lane, []), (sequence, message_id, global_time, cursor))
             highest = max(highest, global_time)
             keys.append(key)
-        if len(keys) <= INSERT_MAX:
+        if len(keys) <= SORTED_INSERT_MAX:
             for key in keys:
                 insort(known.order, key)
         else:

@@ -7,11 +7,11 @@ import tempfile
 from array import array
 from pathlib import Path
 
-from dispersy.ext.table import Heads
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.marks import DENIED, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.records import MESSAGE

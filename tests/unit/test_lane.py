@@ -72,6 +72,8 @@ class LaneInMemory:
 
     def store(self, sequence: int, name: str, global_time: int) -> None:
         self.stored.append(SlotEntry(sequence, global_time, name.encode(), 100 + len(self.stored)))
+        head = self.heads.get(1, AUTHOR, 64) or (0, 0, False)
+        self.heads.put(1, AUTHOR, 64, max(head[0], sequence), max(head[1], global_time), head[2])
 
 
 def decide(lane: LaneInMemory, *entries: LaneEntry) -> tuple[list[Change], dict[bytes, int], bool]:
@@ -104,6 +106,16 @@ def test_an_equivocation_hides_what_was_shown() -> None:
     assert changes == [Change(b"b", 100, HIDDEN_BY_EQUIVOCATION, "equivocation")]
     assert fates == {b"a": HIDDEN_BY_EQUIVOCATION}
     assert irregular
+
+
+def test_beyond_everything_the_lane_is_not_read() -> None:
+    """Goal: an author who once erred goes on cheaply, and what still comes between is decided with it."""
+    lane = LaneInMemory()
+    lane.store(1, "b", 10)
+    decide(lane, entry(1, "a", 10))
+    lane.store(1, "a", 10)
+    assert decide(lane, entry(2, "c", 11)) == ([], {}, True)
+    assert decide(lane, entry(4, "e", 13), entry(5, "d", 12))[1] == {b"e": HIDDEN_BY_ORDER, b"d": 0}
 
 
 def test_lower_ids_put_a_stored_one_out() -> None:
