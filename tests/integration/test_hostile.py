@@ -323,9 +323,9 @@ def test_an_authors_own_disorder_costs_the_others_nothing(target: Target) -> Non
     with target.proven() as peer:
         clock = target.clock()
         odd = [
-            peer.author.message(secrets.token_hex(4).encode(), global_time=clock + 2_000 - index, sequence=index)
+            peer.author.message(payload, global_time=clock + 2_000 - index, sequence=index)
             for index in range(1, 501)
-            for _ in range(2)
+            for payload in (b"one", b"other")
         ]
         rng.shuffle(odd)
         for start in range(0, len(odd), 50):
