@@ -55,6 +55,8 @@ INTRODUCTIONS_PER_SECOND_MAX = 10
 """Per address: 4 nudges, 4 answers to ours, and steps."""
 INTRODUCTION_SOURCES_MAX = 1_024
 """Addresses a second whose signatures we check; only known candidates beyond it."""
+VOTE_COUNT_S = 0.005
+"""Per candidate, until votes on our address are counted again: a count looks at every candidate."""
 NUDGE_INTERVAL_S = 0.25
 NUDGED_MAX = 5
 NUDGES_MAX = 64

@@ -29,6 +29,7 @@ from dispersy.constants import (
     PUNCTURES_PER_REQUEST_MAX,
     REVISIT_S,
     STEP_INTERVAL_S,
+    VOTE_COUNT_S,
     WALK_FAILURES_MAX,
     WALK_REQUEST_LIFETIME_S,
     WALK_REQUESTS_MAX,
@@ -106,6 +107,8 @@ class Walker:
         self._early_steps = 0
         self._nudged_at = NEVER
         self._nudge_at: float | None = None
+        self._votes_counted_at = NEVER
+        self._votes_at: float | None = None
         self._events: list[WalkEvent] = []
 
     # What others sent.
@@ -259,9 +262,12 @@ class Walker:
             self._step(now)
         if self._nudge_at is not None and now >= self._nudge_at:
             self._send_nudges(now)
+        self._count_votes(now)
 
     def next_deadline(self) -> float:
         deadline = self._step_at if self._nudge_at is None else min(self._step_at, self._nudge_at)
+        if self._votes_at is not None:
+            deadline = min(deadline, self._votes_at)
         for request in self._requests.values():
             deadline = min(deadline, request.retry_at, request.expires_at)
         return deadline
@@ -420,9 +426,19 @@ class Walker:
         self._events.append(SummaryHeard(source, frame.member, frame.summary))
         if candidate.vote != frame.receiver:
             candidate.vote = frame.receiver
-            if self._own.count_votes(self._candidates.verified(now)):
-                self._events.append(OwnAddress(self._own.voted))
+            if self._votes_at is None:
+                self._votes_at = self._votes_counted_at + VOTE_COUNT_S * len(self._candidates)
+            self._count_votes(now)
         return candidate
+
+    def _count_votes(self, now: float) -> None:
+        """Take changed votes when it is time: a flood of other votes must not bring as many counts."""
+        if self._votes_at is None or now < self._votes_at:
+            return
+        self._votes_at = None
+        self._votes_counted_at = now
+        if self._own.count_votes(self._candidates.verified(now)):
+            self._events.append(OwnAddress(self._own.voted))
 
     def _has_verified(self, now: float) -> bool:
         return any(candidate.is_verified(now) for candidate in self._candidates)
