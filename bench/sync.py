@@ -87,7 +87,7 @@ def _difference(after: dict[str, float], before: dict[str, float]) -> dict[str, 
 def main() -> int:
     bench = Bench("sync", __doc__, versions=("pyzmq", "lmdb", "pynacl"), add_options=add_options)
     options: Any = bench.options
-    messages = bench.size(options.messages, short=2_000)
+    messages = options.messages
     with tempfile.TemporaryDirectory(prefix="dispersy-bench-") as name:
         _measure(bench, Path(name), messages)
     return bench.finish()
