@@ -19,6 +19,7 @@ from dispersy.locations import is_held
 REPEAT_S = 5.0
 """A request without an answer for this long is sent again, where that is safe."""
 RETRY_S = 0.05
+START_GRACE_S = 1.0
 REPEATED_CODES = frozenset({"busy", "starting"})
 """Answers that mean: the same again in a moment."""
 ASKED_ONCE = frozenset({"create", "follow"})
@@ -110,6 +111,7 @@ class Connector:
         """ZeroMQ would wait for a node for ever; whoever forgot to start one shall hear so at once."""
         path = Path(self._endpoint.removeprefix("ipc://"))
         limit = time.monotonic() + self.timeout_s
+        grace = time.monotonic() + START_GRACE_S
         while True:
             with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
                 try:
@@ -117,8 +119,9 @@ class Connector:
                     return
                 except OSError as error:
                     why = error.strerror
-            # A home that is held belongs to a node that is starting.
-            if not is_held(self.home) or time.monotonic() > limit:
+            # A home that is held belongs to a node that is starting; one that is not may be about to be,
+            # where both commands were typed in one line.
+            if time.monotonic() > (limit if is_held(self.home) else grace):
                 break
             time.sleep(RETRY_S)
         raise UsageError(

@@ -28,6 +28,9 @@ app = typer.Typer(
 )
 _POLL_S = 0.2
 
+READY_LIMIT_S = 10.0
+"""A node that just begins to start does not know its address yet, and an invite without one is of no use."""
+
 NameArgument = Annotated[str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)]
 
 
@@ -46,7 +49,7 @@ def create(
     payload = _read_definition(definition) if definition is not None else b""
     with Client(home) as client:
         made = client.create(name, payload)
-        invite = _invite(made["community_id"], client.status(brief=True))
+        invite = _invite(made["community_id"], client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
         show_json({**_without_frame(made), "invite": str(invite)})
         return
@@ -114,7 +117,7 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
     with Client(home) as client:
         found = client.request("count", community=community)["community"]
         entry = next(each for each in client.communities() if each["community"] == found)
-        invite = _invite(found, client.status(brief=True))
+        invite = _invite(found, client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
         show_json({**entry, "invite": str(invite)})
         return
