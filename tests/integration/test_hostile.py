@@ -25,6 +25,7 @@ from dispersy.protocol.frames import (
     PunctureRequest,
     RequestMissing,
     SyncRequest,
+    Wanted,
     frame,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
@@ -245,7 +246,7 @@ def test_hostile_requests_have_bounded_answers(target: Target) -> None:
         assert one.datagrams == 1
         costly = SyncRequest(number=5, budget=1, salt=7, hash_count=32, filter=b"\x55" * 1_000)
         assert peer.sync(costly).datagrams == 1
-        dear = [
+        dear: list[Wanted] = [
             MissingSequences(peer.author.public, TEXT_KIND, 1, GREATEST),
             MissingSequences(peer.author.public, TEXT_KIND, GREATEST, GREATEST),
             MissingLast(TEXT_KIND, 255),
