@@ -133,17 +133,18 @@ def test_punctures_are_no_reflector(target: Target) -> None:
 def test_unusable_addresses_are_not_punctured(target: Target) -> None:
     """No datagram leaves for port 0, a group, everybody, nobody, or the node itself."""
     host, port = target.listen.split(":")
-    unusable = [
-        make_address("127.0.0.1", 0),
-        make_address("224.0.0.1", 6421),
-        make_address("255.255.255.255", 6421),
-        make_address("0.0.0.0", 6421),
-        make_address("ff02::1", 6421),
-        make_address(host, int(port)),
-        Address(bytes(18)),
-    ]
     with target.proven() as peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as group:
-        group.bind(("", 6421))
+        group.bind(("", 0))
+        listened = group.getsockname()[1]
+        unusable = [
+            make_address("127.0.0.1", 0),
+            make_address("224.0.0.1", listened),
+            make_address("255.255.255.255", listened),
+            make_address("0.0.0.0", listened),
+            make_address("ff02::1", listened),
+            make_address(host, int(port)),
+            Address(bytes(18)),
+        ]
         since = target.counted()
         for _ in range(20):
             for address in unusable:
@@ -276,11 +277,13 @@ def _until_number(peer: Peer, number: int) -> Iterator[Received]:
 
 def test_a_burst_of_requests_keeps_no_other_waiting(target: Target) -> None:
     """A thousand dear requests from one port, and as many audits: who asks honestly is served at once."""
+    since = target.counted()
     with target.proven() as peer:
         for _ in range(1_000):
             peer.send_frame(SyncRequest(number=peer.number(), budget=ANSWER_BUDGET_MAX))
             peer.send_frame(AuditRequest(peer.number(), secrets.token_bytes(16), ORDER_LOW, ORDER_TOP))
         target.serves()
+        target.wait_for_counted("busy", "audit-refused", since=since)
 
 
 # -- messages --------------------------------------------------------------------------------------------
