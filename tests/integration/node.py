@@ -31,6 +31,12 @@ class Node:
 
     def start(self) -> Client:
         """Run it; a client of it when it is ready."""
+        self.begin()
+        self.wait_for_line("ready, listening on", limit_s=START_LIMIT_S)
+        return self.client()
+
+    def begin(self) -> None:
+        """Run it, and do not wait for anything."""
         command = [sys.executable, "-P", "-m", "dispersy.cli", "run", "--home", str(self.home), *self.options]
         self.process = subprocess.Popen(
             command,
@@ -44,8 +50,6 @@ class Node:
         self.lines = []
         self._reader = threading.Thread(target=self._read, args=(self.process,))
         self._reader.start()
-        self.wait_for_line("ready, listening on", limit_s=START_LIMIT_S)
-        return self.client()
 
     def client(self) -> Client:
         return Client(self.home, timeout_s=START_LIMIT_S)

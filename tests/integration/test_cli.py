@@ -45,6 +45,15 @@ def test_from_create_to_a_conversation(make_node: MakeNode) -> None:
     assert "chat" in first.command("community", "list").stdout
 
 
+def test_commands_wait_for_a_node_that_is_just_starting(make_node: MakeNode) -> None:
+    """Typed in one line with `run &`: neither "no node is running" nor an invite without an address."""
+    node = make_node("early")
+    node.begin()
+    made = node.command("community", "create", "chat")
+    assert made.returncode == 0, made.stderr
+    assert "?peer=127.0.0.1:" in made.stdout
+
+
 def _subscribe(node: Node, *options: str, until: int) -> list[str]:
     """The first lines of a subscription, ended as Ctrl-C does, which must be no error."""
     command = [
