@@ -4,6 +4,8 @@ DATAGRAM_SIZE_MAX = 1232
 """Fits IPv6's smallest MTU of 1,280 bytes with its headers."""
 FRAMES_SIZE_MAX = 1182
 """What frames may fill of a datagram; the rest is kept free for link encryption."""
+FRAMES_PER_DATAGRAM_MAX = 8
+"""A frame can be two bytes, and each costs a look; nobody has reason to send more than a few."""
 DATAGRAM_HEADER_SIZE = 18
 TOKEN_SIZE = 8
 TOKEN_DATAGRAM_SIZE = 28
@@ -19,6 +21,13 @@ ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
 CLOCK_AHEAD_MAX = 10_000
 """How far ahead of our clock a message may lift it; also bounded by pruning."""
+LANE_ALLOWANCE = 64
+LANE_ALLOWANCE_MAX = 200_000
+"""Stored messages of misbehaving authors that may be looked at again: gained with every message taken in
+(64 cost about what its signature does), and at most so many at once."""
+LANE_MESSAGES_MAX = 1 << 30
+LANE_SIZES_MAX = 1_024
+"""Long irregular lanes whose length is remembered."""
 WAITING_MAX = 1_000
 WAITING_AUTHOR_MAX = 100
 """Messages that wait per community, and per author in it; the oldest leaves first."""

@@ -62,6 +62,7 @@ cdef enum:
     MARK = 0xD3
     HEADER_SIZE = 18            # mark, flags, tag, token
     DATAGRAM_SIZE_MAX = 1200    # header and 1,182 of frames; the rest up to 1,232 is kept free for encryption
+    FRAMES_PER_DATAGRAM_MAX = 8
     TAG_SIZE = 8
     TOKEN_SIZE = 8
     SECRET_SIZE = 16
@@ -81,9 +82,9 @@ cdef enum:
 cdef enum:
     FRAME_TOKEN = 1
     FRAME_MESSAGES = 6
-    FRAME_NUMBERED_MAX = 25
+    FRAME_NUMBERED_MAX = 26
     # Bit n: type n is spoken (docs/wire.md, Frames).
-    FRAMES_SPOKEN = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 15 | 1 << 16 | 1 << 19
+    SPOKEN = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 15 | 1 << 16 | 1 << 19
 
 cdef enum:
     TWO_AUTHORS = 1
@@ -95,6 +96,31 @@ cdef enum:
 cdef enum:
     HAS_SUMMARY = 4
     ENVELOPE_FLAGS = 7
+    # Flags that a node must understand, or else not take the frame; it ignores the other half.
+    BINDING_FLAGS = 0x0F
+
+CONSTANTS = {
+    "DATAGRAM_HEADER_SIZE": HEADER_SIZE,
+    "FRAMES_SIZE_MAX": DATAGRAM_SIZE_MAX - HEADER_SIZE,
+    "FRAMES_PER_DATAGRAM_MAX": FRAMES_PER_DATAGRAM_MAX,
+    "TOKEN_SIZE": TOKEN_SIZE,
+    "MESSAGE_SIZE_MAX": MESSAGE_SIZE_MAX,
+    "PAYLOADS_MAX": PAYLOADS_MAX,
+    "KEY_SIZE": KEY_SIZE,
+    "SIGNATURE_SIZE": SIGNATURE_SIZE,
+    "N_HOP_SIZE": N_HOP_SIZE,
+    "SUMMARY_SIZE": SUMMARY_SIZE,
+    "ORDER_KEY_SIZE": BOUND_SIZE,
+    "BOUND_TOP": BOUND_TOP,
+    "UVARINT_SIZE_MAX": UVARINT_SIZE_MAX,
+    "COMMUNITY_KIND_MIN": KIND_CONTROL_END,
+    "DATAGRAM_MARK": MARK,
+    "BINDING_FLAGS": BINDING_FLAGS,
+    "MESSAGE_FLAGS": MESSAGE_FLAGS,
+    "MESSAGES_FRAME_FLAGS": ENVELOPE_FLAGS,
+}
+FRAMES_SPOKEN = frozenset([kind for kind in range(1, FRAME_NUMBERED_MAX + 1) if SPOKEN >> kind & 1])
+FRAMES_NUMBERED = frozenset(range(1, FRAME_NUMBERED_MAX + 1))
 
 cdef enum:
     TOKEN_ZERO
@@ -117,6 +143,7 @@ cdef enum:
     FRAME_LENGTH_LONG
     FRAME_UNKNOWN
     FRAME_UNSUPPORTED
+    FRAMES_MANY
     MESSAGES_MALFORMED
     MESSAGES_TRUNCATED
     MESSAGE_LENGTH_LONG
@@ -146,6 +173,7 @@ DROP_REASONS = (
     "frame-length-long",
     "frame-unknown",
     "frame-unsupported",
+    "frames-many",
     "messages-malformed",
     "messages-truncated",
     "message-length-long",

@@ -154,13 +154,13 @@ cdef bint _split_messages(
     cdef uint64_t length
     cdef int form
     memset(&envelope, 0, sizeof(envelope_record))
-    if size < position or body[4] > ENVELOPE_FLAGS:
+    if size < position or body[4] & BINDING_FLAGS & ~ENVELOPE_FLAGS:
         work.drops[MESSAGES_MALFORMED] += 1
         return True
-    envelope.flags = body[4]
+    envelope.flags = body[4] & BINDING_FLAGS
     if not (
         _read_bound(body, size, &position, envelope.low) and _read_bound(body, size, &position, envelope.high)
-    ):
+    ) or memcmp(envelope.low, envelope.high, BOUND_SIZE) > 0:
         work.drops[MESSAGES_MALFORMED] += 1
         return True
     if envelope.flags & HAS_SUMMARY:
@@ -223,8 +223,12 @@ cdef bint _split_frames(
     cdef Py_ssize_t position = HEADER_SIZE
     cdef uint64_t length = 0
     cdef uint8_t kind
-    cdef int form
+    cdef int form, count = 0
     while position < end:
+        if count == FRAMES_PER_DATAGRAM_MAX:
+            work.drops[FRAMES_MANY] += 1
+            break
+        count += 1
         kind = data[position]
         position += 1
         form = _read_uvarint(data, end, &position, &length)
@@ -236,7 +240,7 @@ cdef bint _split_frames(
             work.drops[FRAME_LENGTH_LONG] += 1
         elif kind == 0 or kind > FRAME_NUMBERED_MAX:
             work.drops[FRAME_UNKNOWN] += 1
-        elif not (FRAMES_SPOKEN >> kind) & 1:
+        elif not (SPOKEN >> kind) & 1:
             work.drops[FRAME_UNSUPPORTED] += 1
         elif not proven and kind != FRAME_TOKEN:
             left_out = True

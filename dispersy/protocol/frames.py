@@ -6,11 +6,17 @@ is given is our own. The messages inside a messages frame are packed and split b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dispersy.constants import DATAGRAM_SIZE_MAX, FILTER_FILL_MAX, FRAMES_SIZE_MAX, TOKEN_SIZE
+from dispersy.constants import (
+    DATAGRAM_SIZE_MAX,
+    FILTER_FILL_MAX,
+    FRAMES_PER_DATAGRAM_MAX,
+    FRAMES_SIZE_MAX,
+    TOKEN_SIZE,
+)
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address, decode_address, encode_address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
@@ -27,7 +33,7 @@ from dispersy.protocol.missing import (
     RequestMissing,
     Wanted,
 )
-from dispersy.protocol.numbers import FrameType, MessagesFlag
+from dispersy.protocol.numbers import BINDING_FLAGS, FrameType, MessagesFlag
 from dispersy.protocol.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
 
@@ -62,7 +68,7 @@ AUDIT_KEY_SIZE = 16
 SUM_SIZE = 12
 HASH_COUNT_MAX = 32
 # An int: the complement of an IntFlag leaves out the very bits that mean nothing.
-_MESSAGES_FLAGS = sum(MessagesFlag)
+_MESSAGES_FLAGS_REFUSED = BINDING_FLAGS & ~sum(MessagesFlag)
 NO_TOKEN = bytes(TOKEN_SIZE)
 
 
@@ -71,14 +77,15 @@ def frame(frame_type: FrameType, body: bytes) -> bytes:
     return bytes((frame_type,)) + encode_uvarint(len(body)) + body
 
 
-def datagram(tag: bytes, token: bytes, frames: Iterable[bytes]) -> bytes:
-    """A datagram of whole frames.
+def datagram(tag: bytes, token: bytes, frames: Sequence[bytes]) -> bytes:
+    """A datagram of at most FRAMES_PER_DATAGRAM_MAX whole frames.
 
     tag    8 bytes, identifiers.community_tag()
     token  8 bytes: what the receiver last gave us, or NO_TOKEN
     """
     assert len(tag) == TOKEN_SIZE
     assert len(token) == TOKEN_SIZE
+    assert len(frames) <= FRAMES_PER_DATAGRAM_MAX
     content = b"".join(frames)
     assert len(content) <= FRAMES_SIZE_MAX <= DATAGRAM_SIZE_MAX
     return bytes((DATAGRAM_MARK, 0)) + tag + token + content
@@ -175,7 +182,7 @@ class SyncRequest:
         """raises WireError, also filter-full: such a filter would be examined at length and answer little."""
         reader = FieldReader(body)
         number, flags, budget = reader.integer(4), reader.integer(1), reader.positive_byte()
-        if flags:
+        if flags & BINDING_FLAGS:
             raise WireError("flags-unknown")
         low, high = _range(reader)
         salt, hash_count, bits = reader.integer(4), reader.integer(1), reader.rest()
@@ -229,7 +236,7 @@ class MessagesHeader:
         """The header and the packed messages behind it (ext.wire.parse_messages reads them)."""
         reader = FieldReader(body)
         number, flags = reader.integer(4), reader.integer(1)
-        if flags & ~_MESSAGES_FLAGS:
+        if flags & _MESSAGES_FLAGS_REFUSED:
             raise WireError("flags-unknown")
         low, high = reader.part(decode_bound), reader.part(decode_bound)
         if low > high:

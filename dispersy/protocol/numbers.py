@@ -33,6 +33,7 @@ class FrameType(IntEnum):
     PONG = 23
     RELAY = 24
     SIMILARITY = 25
+    STRIPPED = 26
 
     @property
     def label(self) -> str:
@@ -88,9 +89,11 @@ class IntroductionFlag(IntFlag):
     ASKS_INTRODUCTION = 1
     ASKS_ANNOUNCEMENTS = 2
     SUMMARY = 4
+    RECEIVER = 32
 
 
 CONNECTION_TYPE_SHIFT = 3
+CONNECTION_TYPE_MASK = 0b11
 
 
 class ConnectionType(IntEnum):
@@ -99,6 +102,11 @@ class ConnectionType(IntEnum):
     UNKNOWN = 0
     PUBLIC = 1
     SYMMETRIC = 2
+
+
+BINDING_FLAGS = 0x0F
+"""The half of the flags of a sync-request and of a messages frame that a node must understand, or else not take
+the frame; bits of the other half mean nothing yet and are ignored."""
 
 
 class MessagesFlag(IntFlag):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 MASK = (1 << 64) - 1
 SPOKEN = {1, 2, 3, 4, 5, 6, 7, 15, 16, 19}
-NUMBERED = range(1, 26)
+NUMBERED = range(1, 27)
 TokenFunction = Callable[[bytes, bytes, int], bytes]
 """(18-byte address, tag, epoch) -> the 8-byte token."""
 
@@ -151,17 +151,19 @@ def read_bound(data: bytes, at: int) -> tuple[bytes, int]:
 
 def read_envelope(body: bytes) -> tuple[int, int, bytes, bytes, bytes, int]:
     """(number, flags, low, high, summary, where the list begins)"""
-    if len(body) < 5 or body[4] > 7:
+    if len(body) < 5 or body[4] % 16 > 7:
         raise MalformedError("messages-malformed")
     low, at = read_bound(body, 5)
     high, at = read_bound(body, at)
+    if low > high:
+        raise MalformedError("messages-malformed")
     summary = bytes(24)
     if body[4] & 4:
         summary = body[at : at + 24]
         at += 24
         if len(summary) < 24:
             raise MalformedError("messages-malformed")
-    return int.from_bytes(body[:4], "big"), body[4], low, high, summary, at
+    return int.from_bytes(body[:4], "big"), body[4] % 16, low, high, summary, at
 
 
 def judge_token(header_token: bytes, address: bytes, tag: bytes, epoch: int, token_of: TokenFunction) -> int:
@@ -191,7 +193,12 @@ def split_frames(data: bytes, drops: Counter[str]) -> list[tuple[int, int, bytes
     """(type, offset, body) of the frames that are spoken."""
     frames = []
     at = 18
+    seen = 0
     while at < len(data):
+        if seen == 8:
+            drops["frames-many"] += 1
+            break
+        seen += 1
         kind = data[at]
         try:
             body, at, shortest = read_pair(data, at + 1)

@@ -13,9 +13,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dispersy.constants import FRAMES_SIZE_MAX, MESSAGE_SIZE_MAX
+from dispersy import constants
+from dispersy.constants import FRAMES_PER_DATAGRAM_MAX, FRAMES_SIZE_MAX, MESSAGE_SIZE_MAX
 from dispersy.ext import digest, wire
-from dispersy.protocol import records
+from dispersy.protocol import frames as frame_bodies
+from dispersy.protocol import message as whole_messages
+from dispersy.protocol import missing, numbers, packing, records, summary
+from dispersy.protocol.numbers import FrameType, MessageFlag, MessagesFlag
 from tests.oracle import wire as oracle
 
 SECRET = bytes(range(16))
@@ -93,7 +97,7 @@ pairs = damaged(messages()).map(lambda data: oracle.uvarint(len(data)) + data) |
 envelopes = st.builds(
     lambda number, flags, *parts: number + bytes([flags]) + b"".join(parts),
     st.binary(min_size=4, max_size=4),
-    st.integers(0, 8),
+    st.integers(0, 7) | st.integers(0, 255),
     bounds,
     bounds,
     st.sampled_from([b"", bytes(range(24))]),
@@ -101,9 +105,11 @@ envelopes = st.builds(
 )
 frames = st.builds(
     lambda kind, body: bytes([kind]) + oracle.uvarint(len(body)) + body,
-    st.integers(0, 26) | st.just(1) | st.just(255),
+    st.integers(0, 27) | st.just(1) | st.just(255),
     st.just(b"t" * 8) | st.binary(max_size=30),
 ) | damaged(envelopes).map(lambda body: b"\x06" + oracle.uvarint(len(body)) + body)
+
+short_frames = st.sampled_from([b"\x07\x00", b"\x00\x00", b"\x08\x00", b"\x01\x08" + b"t" * 8])
 
 
 @st.composite
@@ -112,7 +118,7 @@ def datagrams(draw: st.DrawFn) -> bytes:
     minted = [TOKEN_OF(ADDRESS, tag, EPOCH - age) for age in range(3)]
     token = draw(st.sampled_from([bytes(8), b"\x80" + bytes(7), *minted]) | st.binary(min_size=8, max_size=8))
     start = draw(st.sampled_from([b"\xd3\x00"] * 6 + [b"\xd4\x00", b"\xd3\x80", b"\x00\x00"]))
-    return start + tag + token + b"".join(draw(st.lists(frames, max_size=4)))
+    return start + tag + token + b"".join(draw(st.lists(frames, max_size=4) | st.lists(short_frames, min_size=6, max_size=10)))
 
 
 def new_drops() -> bytearray:
@@ -164,6 +170,27 @@ def test_records_have_the_sizes_that_python_reads() -> None:
         "message": records.MESSAGE.size,
     }
     assert expected == wire.RECORD_SIZES
+
+
+def test_the_kernel_is_compiled_with_the_numbers_of_python() -> None:
+    """Goal: a size, flag or frame that one side knows and the other does not is noticed."""
+    flags = {"MESSAGE_FLAGS": sum(MessageFlag), "MESSAGES_FRAME_FLAGS": sum(MessagesFlag)}
+    modules = (constants, frame_bodies, whole_messages, missing, numbers, packing, summary)
+    for name, value in wire.CONSTANTS.items():
+        assert {where[name] for where in (flags, *map(vars, modules)) if name in where} == {value}, name
+    assert wire.FRAMES_SPOKEN == numbers.FRAMES_SPOKEN
+    assert wire.FRAMES_NUMBERED == set(FrameType)
+
+
+def test_flags_that_nobody_need_understand_are_ignored() -> None:
+    """Goal: of a messages frame's flags the low half binds: the kernel takes and hands on no other."""
+    header = b"\xd3\x00" + TAGS[0] + TOKEN_OF(ADDRESS, TAGS[0], EPOCH)
+    taken = {}
+    for flags in range(256):
+        body = bytes(4) + bytes([flags]) + b"\x00\xff" + bytes(24)
+        _, packed = kernel_split([header + b"\x06" + bytes([len(body)]) + body], new_drops())
+        taken[flags] = [row[6] for row in unpacked(records.ENVELOPE, packed)]
+    assert taken == {flags: [flags % 16] if flags % 16 < 8 else [] for flags in range(256)}
 
 
 @steady
@@ -306,8 +333,9 @@ def test_every_drop_reason_can_happen() -> None:
         "token-malformed": header + b"\x01\x07" + bytes(7),
         "frame-truncated": header + b"\x07\x06" + bytes(5),
         "frame-length-long": header + b"\x07\x86\x00" + bytes(6),
-        "frame-unknown": header + b"\x1a\x00",
+        "frame-unknown": header + b"\x1b\x00",
         "frame-unsupported": header + b"\x08\x00",
+        "frames-many": header + (b"\x07\x06" + bytes(6)) * (FRAMES_PER_DATAGRAM_MAX + 1),
         "messages-malformed": header + b"\x06\x04" + bytes(4),
         "messages-truncated": header + b"\x06\x09" + bytes(7) + b"\x02\x40",
     }

@@ -6,6 +6,7 @@ import pytest
 
 from dispersy.constants import (
     DATAGRAM_HEADER_SIZE,
+    FRAMES_PER_DATAGRAM_MAX,
     FRAMES_SIZE_MAX,
     MESSAGE_SIZE_MAX,
     TOKEN_DATAGRAM_SIZE,
@@ -44,7 +45,7 @@ def sync_request(
         (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\4" + bytes(67), "frame-truncated"),
         (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + bytes(69), "frame-trailing"),
         (FrameType.INTRODUCTION_RESPONSE, NUMBER + KEY + b"\1" + bytes(69), "flags-unknown"),
-        (FrameType.SYNC_REQUEST, sync_request(flags=1), "flags-unknown"),
+        *((FrameType.SYNC_REQUEST, sync_request(flags=1 << bit), "flags-unknown") for bit in range(4)),
         (FrameType.SYNC_REQUEST, sync_request(budget=0), "count-zero"),
         (FrameType.SYNC_REQUEST, sync_request(bounds=b"\xff\xff"), "range-empty"),
         (FrameType.SYNC_REQUEST, sync_request(bounds=b"\1\2\1\1"), "range-empty"),
@@ -69,6 +70,7 @@ def sync_request(
         (FrameType.REQUEST_MISSING, NUMBER + b"\1\4" + KEY, "missing-unknown"),
         (FrameType.MESSAGES, b"", "frame-unsupported"),
         (FrameType.PUSH, b"", "frame-unsupported"),
+        (FrameType.STRIPPED, b"", "frame-unsupported"),
         (99, b"", "frame-unsupported"),
     ],
 )
@@ -82,6 +84,7 @@ def test_a_wrong_body_is_refused_by_name(frame_type: int, body: bytes, reason: s
     ("body", "reason"),
     [
         (NUMBER + b"\x08\0\0", "flags-unknown"),
+        (NUMBER + b"\xf8\0\0", "flags-unknown"),
         (NUMBER + b"\0\xff\0", "bound-malformed"),
         (NUMBER + b"\4\0\0" + bytes(23), "frame-truncated"),
     ],
@@ -98,6 +101,14 @@ def test_a_filter_at_the_limit_is_taken() -> None:
     assert isinstance(request, frames.SyncRequest)
     assert request.filter == b"\x07" * 3 + b"\x0f" * 2
     assert (request.low, request.high) == (ORDER_LOW, ORDER_TOP)
+
+
+@pytest.mark.parametrize("ignored", [0x10, 0x20, 0x40, 0x80, 0xF0])
+def test_flags_that_nobody_need_understand_are_ignored(ignored: int) -> None:
+    request = frames.SyncRequest.decode(sync_request(flags=ignored))
+    assert request == frames.SyncRequest.decode(sync_request())
+    header, _ = frames.MessagesHeader.decode(NUMBER + bytes((ignored | MessagesFlag.LAST_OF_ANSWER,)) + b"\0\0")
+    assert header == frames.MessagesHeader(number=1, last=True)
 
 
 def test_every_spoken_type_has_a_decoder() -> None:
@@ -173,5 +184,8 @@ def test_the_datagram_that_proves_an_address_is_small() -> None:
 
 def test_a_datagram_holds_no_more_than_it_may() -> None:
     frames.datagram(TAG, TOKEN, [bytes(FRAMES_SIZE_MAX)])
+    frames.datagram(TAG, TOKEN, [b"\0\0"] * FRAMES_PER_DATAGRAM_MAX)
+    with pytest.raises(AssertionError):
+        frames.datagram(TAG, TOKEN, [b"\0\0"] * (FRAMES_PER_DATAGRAM_MAX + 1))
     with pytest.raises(AssertionError):
         frames.datagram(TAG, TOKEN, [bytes(FRAMES_SIZE_MAX), b"\0"])
