@@ -12,23 +12,33 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dispersy.bus.frames import CommitNote
-from dispersy.errors import StorageError, UsageError
+from dispersy.constants import MESSAGE_SIZE_MAX
+from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
 from dispersy.protocol import clock
 from dispersy.protocol.definition import accept_definition
-from dispersy.protocol.holdings import first_key_of, key_after, order_key_at
+from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake import Intake, Round
 from dispersy.protocol.lane import UNLIVE
-from dispersy.protocol.message import NO_PREVIOUS, create_many, create_message, read_message
+from dispersy.protocol.message import (
+    NO_PREVIOUS,
+    MessageTooLong,
+    create_many,
+    create_message,
+    payload_size_max,
+)
 from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
-from dispersy.storage.keyring import Key, Keyring
+from dispersy.protocol.summary import Summary
+from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import (
     Batch,
     CommunityRecord,
@@ -38,14 +48,12 @@ from dispersy.storage.store import (
     RequestRecord,
     StoreWriter,
 )
+from dispersy.workers.naming import free_name, new_key
 from dispersy.workers.requests import Requests
 
 BOOTSTRAP_MAX = 32
 """Addresses kept per community to walk to first; the newest stay."""
-KEY_NAMES_MAX = 100
-"""Names tried for a new key before the order is refused."""
 PUBLISH_MESSAGES_MAX = 1_000
-SCAN_CHUNK = 1_024
 PAYLOAD_COUNT_INDEX = 7
 ID_INDEX = 11
 """Of these fields in an unpacked message_record."""
@@ -98,16 +106,20 @@ class Ledger:
             self._load(record)
 
     def _load(self, record: CommunityRecord) -> _Community:
-        definition = newest = None
-        if record.definition:
-            view = read_message(CommunityId(record.community_id), record.definition)
-            definition, newest = accept_definition(view.payloads[0]), (int(view.global_time), bytes(view.id))
+        definitions = HeldDefinitions(CommunityId(record.community_id))
+        lane = list(self._store.lane(record.number, record.community_id, ControlKind.DEFINITION))
+        stored = self._store.messages([slot.cursor for slot in lane])
+        for message in dict.fromkeys([record.definition, *stored] if record.definition else stored):
+            try:
+                definitions.add(message)
+            except WireError as error:
+                # Live, but of another version than this software understands.
+                self.counters[error.reason] += 1
         intake = Intake(
             community=record.number,
             community_id=record.community_id,
             store=self._store,
-            definition=definition,
-            newest=newest,
+            definitions=definitions,
         )
         community = _Community(record, intake, self._store.state(record.number).clock)
         self._communities[record.number] = community
@@ -186,9 +198,18 @@ class Ledger:
         """A new community: keys for its master and for us as a member, and the definition that the master
         signs."""
         accept_definition(definition)
+        if name in self._names():
+            raise UsageError(
+                f"this node has a community called {name} already",
+                code="name-taken",
+                hint="choose another name: names stand for ids on this node",
+            )
+        # Looked at first: a definition that is too long must leave nothing behind.
+        room = payload_size_max(ControlKind.DEFINITION, global_time=1, sequence=1)
+        if len(definition) > room:
+            raise MessageTooLong(MESSAGE_SIZE_MAX + len(definition) - room)
         number = self._next_number()
-        master = self._new_key(f"{name}-{number}-master")
-        # Signed first: a definition that is too long must leave nothing behind.
+        master = new_key(self._keyring, f"{name}-{number}-master")
         message = create_message(
             CommunityId(master.public),
             master.secret,
@@ -198,7 +219,7 @@ class Ledger:
             payloads=[definition],
             previous=NO_PREVIOUS,
         )
-        member = self._new_key(f"{name}-{number}-member")
+        member = new_key(self._keyring, f"{name}-{number}-member")
         community = self._join_new(number, master.public, name, member.public, (), is_master=True)
         self._receive_own(community, [message])
         made = [master.name, member.name]
@@ -213,23 +234,16 @@ class Ledger:
                 self._orders.append((ticket, {**_joined(community.record), "already": True, "keys_made": []}))
                 return
         number = self._next_number()
-        name = name or community_id.hex()[:8]
+        name = free_name(name, self._names()) if name else community_id.hex()[:8]
         # A fresh key for each community: nothing on the wire but its address links a person's communities.
-        member = self._new_key(f"{name}-{number}-member")
+        member = new_key(self._keyring, f"{name}-{number}-member")
         bootstrap = tuple(peers)[-BOOTSTRAP_MAX:]
         community = self._join_new(number, community_id, name, member.public, bootstrap, is_master=False)
         made = [member.name]
         self._orders.append((ticket, {**_joined(community.record), "already": False, "keys_made": made}))
 
-    def _new_key(self, name: str) -> Key:
-        """A key under a name that is free: an order whose commit failed has left its key behind."""
-        for attempt in range(1, KEY_NAMES_MAX + 1):
-            try:
-                return self._keyring.create(name if attempt == 1 else f"{name}-{attempt}")
-            except UsageError as error:
-                if error.code != "key-exists" or attempt == KEY_NAMES_MAX:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+    def _names(self) -> set[str]:
+        return {community.record.name for community in self._communities.values()}
 
     def _join_new(
         self,
@@ -328,8 +342,12 @@ class Ledger:
             last_cursor=self._store.last_cursor(),
             communities_version=self.version,
             processed={number: self._communities[number].processed for number in chosen},
-            summaries={number: self._store.state(number).summary.encode() for number in chosen},
+            summaries={number: self._sent_summary(number).encode() for number in chosen},
         )
+
+    def _sent_summary(self, number: int) -> Summary:
+        state = self._store.state(number)
+        return state.summary.at_clock(state.clock)
 
     def _add_round(self, batch: Batch, community: _Community, now_ms: int) -> None:
         """One community's round of the intake as its part of the batch."""
@@ -354,12 +372,10 @@ class Ledger:
                 )
         if decided.definition is not None:
             definition, raw = decided.definition
-            named = (
-                community.record.name
-                if community.record.name != community.record.community_id.hex()[:8]
-                else ""
-            )
-            self._change(community, replace(community.record, definition=raw, name=named or definition.name))
+            name = community.record.name
+            if name == community.record.community_id.hex()[:8]:
+                name = free_name(definition.name, self._names())
+            self._change(community, replace(community.record, definition=raw, name=name))
         self._follow(community, decided)
         if community.clock != self._store.state(number).clock:
             batch.clocks[number] = community.clock
@@ -374,26 +390,13 @@ class Ledger:
             place = bisect_right(times, high)
             found = [time for time in times[max(0, place - 1) : place] if time > low]
             if stored_highest > low:
-                stored = self._highest_stored(community.record.number, low, high)
+                stored = highest_stored(partial(self._store.scan, community.record.number), low, high)
                 found += [] if stored is None else [stored]
             return max(found, default=None)
 
         community.clock = clock.follow(
             community.clock, times, highest=max(stored_highest, times[-1]), highest_within=highest_within
         )
-
-    def _highest_stored(self, number: int, low: int, high: int) -> int | None:
-        """The highest live global time with low < time <= high."""
-        found = None
-        start, end = first_key_of(low + 1), first_key_of(high + 1)
-        complete = False
-        while not complete:
-            keys, _, complete = self._store.scan(number, start, end, SCAN_CHUNK)
-            if not keys:
-                break
-            last = order_key_at(keys, -1)
-            found, start = int.from_bytes(last[:8], "big"), key_after(last)
-        return found
 
     def _place_requests(self, batch: Batch, outcomes: list[Outcome]) -> dict[bytes, list[Ticket]]:
         """Find the cursors that the publish orders of this batch will get; request id -> tickets."""
@@ -407,14 +410,14 @@ class Ledger:
                 cursors[fields[ID_INDEX]] = cursor
                 cursor += fields[PAYLOAD_COUNT_INDEX]
         for request_id, (_, publishing) in self._publishing.items():
-            if all(message_id in cursors for message_id in publishing.ids):
-                batch.requests.append(
-                    RequestRecord(request_id, cursors[publishing.ids[0]], len(publishing.ids))
-                )
+            stored = [message_id for message_id in publishing.ids if message_id in cursors]
+            if stored:
+                # Fewer than were asked for only where somebody else signs with our key, and took a slot in
+                # this very batch; the answer names those that are there.
+                batch.requests.append(RequestRecord(request_id, cursors[stored[0]], len(stored)))
                 answered[request_id] = publishing.tickets
             else:
-                # Somebody else signs with our key, and took the slot in this very batch.
-                outcomes += [(ticket, _refused("slot-full")) for ticket in publishing.tickets]
+                outcomes += [(ticket, _refused("slot taken")) for ticket in publishing.tickets]
         return answered
 
     def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any]:

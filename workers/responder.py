@@ -51,6 +51,11 @@ class _Holdings:
     def summary(self) -> Summary:
         return self._reader.state(self._number).summary
 
+    def sent_summary(self) -> Summary:
+        """As neighbours are told it."""
+        state = self._reader.state(self._number)
+        return state.summary.at_clock(state.clock)
+
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self._reader.scan(self._number, low, high, limit)
 
@@ -257,7 +262,7 @@ class Responder:
             self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
             self._reporter.counters["busy"] += 1
             return
-        answer = Answer(request, served.holdings, served.holdings.summary())
+        answer = Answer(request, served.holdings, served.holdings.sent_summary())
         self._answers.append((served.record.number, source, answer))
 
     def _receive_audit_request(self, served: _Served, source: Address, request: AuditRequest) -> None:

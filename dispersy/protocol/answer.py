@@ -26,6 +26,7 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.holdings import (
     ID_SIZE,
     KEY_SIZE,
+    SCAN_CHUNK,
     Holdings,
     MessageHoldings,
     ids_of,
@@ -39,7 +40,6 @@ from dispersy.protocol.summary import Summary
 ENVELOPE_SIZE_MAX = 82
 """Frame header, number, flags, two bounds, summary."""
 AREA_SIZE_MAX = FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX
-SCAN_CHUNK = 1_024
 READ_CHUNK = 128
 """Messages read at once: a budget that ends sooner has not paid for many more."""
 

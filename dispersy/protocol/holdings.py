@@ -3,7 +3,7 @@ read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Protocol
 
@@ -15,6 +15,7 @@ KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
 ID_SIZE = 32
 _KEY = Struct("8x32s")
+SCAN_CHUNK = 1_024
 
 
 class Holdings(Protocol):
@@ -83,3 +84,19 @@ def newest_low(holdings: Holdings, wanted: int) -> OrderKey:
             return first_key_of(time)
         span *= 2
     return first_key_of(max(0, too_many))
+
+
+def highest_stored(
+    scan: Callable[[bytes, bytes, int], tuple[bytes, bytes, bool]], low: int, high: int
+) -> int | None:
+    """The highest live global time with low < time <= high, None if there is none; scan as Holdings.scan."""
+    found = None
+    start, end = first_key_of(low + 1), first_key_of(high + 1)
+    complete = False
+    while not complete:
+        keys, _, complete = scan(start, end, SCAN_CHUNK)
+        if not keys:
+            break
+        last = order_key_at(keys, -1)
+        found, start = int.from_bytes(last[:8], "big"), key_after(last)
+    return found

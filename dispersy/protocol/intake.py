@@ -20,8 +20,9 @@ from dispersy.errors import WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Heads
 from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
-from dispersy.protocol.definition import Definition, Kind, accept_definition, check_payload_groups
-from dispersy.protocol.lane import UNLIVE, Change, LaneEntry, LaneRound, LaneStore
+from dispersy.protocol.definition import Definition
+from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.lane import UNLIVE, Allowance, Change, LaneEntry, LaneRound, LaneStore
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
@@ -63,27 +64,20 @@ class Round:
 class Intake:
     """One a community, in the writer.
 
-    definition    what is held, None until it is known: then every kind but a definition is refused
-    newest        (global time, id) of the definition message held
-    counters      outcomes by name, for the caller to read
+    definitions    what is held; while none is understood, every kind but a definition is refused
+    counters       outcomes by name, for the caller to read
     """
 
     def __init__(
-        self,
-        *,
-        community: int,
-        community_id: bytes,
-        store: LiveStore,
-        definition: Definition | None,
-        newest: tuple[int, bytes] | None,
+        self, *, community: int, community_id: bytes, store: LiveStore, definitions: HeldDefinitions
     ) -> None:
-        self.definition = definition
+        self.definitions = definitions
         self.counters: Counter[str] = Counter()
         self.waiting = WaitingRoom()
         self._community = community
         self._community_id = community_id
         self._store = store
-        self._newest = newest
+        self._allowance = Allowance()
         self._begin()
 
     def _begin(self) -> None:
@@ -97,9 +91,11 @@ class Intake:
             records = self._receive_control(records, arena)
         if not records:
             return
-        if self.definition is None:
-            self.counters["definition-unknown"] += len(records) // MESSAGE.size
+        count = len(records) // MESSAGE.size
+        if self.definitions.current is None:
+            self.counters["definition-unknown"] += count
             return
+        self._allowance.gain(count)
         wanted = self._admit(records, arena)
         in_order = self._store.heads.advance_many(records, arena, self._community, wanted)
         if in_order == b"\x01" * len(in_order):
@@ -110,12 +106,10 @@ class Intake:
     def refusal(self, number: int, groups: Sequence[Sequence[bytes]]) -> str | None:
         """Why a message of this kind with one of these groups of payloads would not be taken; None if all
         would."""
-        if self.definition is None:
+        if self.definitions.current is None:
             return "definition-unknown"
-        kind = self.definition.kind_by_number(number)
-        if kind is None:
-            return "kind-unknown"
-        return next((reason for reason in check_payload_groups(kind, groups) if reason is not None), None)
+        reasons = self.definitions.refusals(number, groups)
+        return next((reason for reason in reasons if reason is not None), None)
 
     def finish(self) -> Round:
         """End the round; the next receive() begins another. The caller commits it, or reloads the store if
@@ -123,7 +117,7 @@ class Intake:
         finished = self._round
         fates: dict[bytes, int] = {}
         for lane in (self._lanes or {}).values():
-            lane.decide(finished.changes, fates)
+            lane.decide(finished.changes, fates, self._allowance)
         if fates:
             finished.blocks = [self._decided(*block, fates) for block in finished.blocks]
         self._begin()
@@ -139,7 +133,7 @@ class Intake:
             record = _record(records, index)
             fate = fates.get(record[ID_OFFSET : ID_OFFSET + 32], 0)
             if fate == UNLIVE:
-                self.counters["slot-full"] += 1
+                self.counters["lane-refused"] += 1
             else:
                 kept.append(record)
                 marks.append(fate)
@@ -162,38 +156,28 @@ class Intake:
                 self.counters["duplicate"] += 1
             elif fields[5] != ControlKind.DEFINITION:
                 self._wait(record, arena)
-            elif self._receive_definition(_message(record, arena), fields[2], message_id):
+            elif self._receive_definition(_message(record, arena)):
                 self._control_ids.add(message_id)
                 self._accept(record, arena)
         return b"".join(data)
 
-    def _receive_definition(self, message: bytes, global_time: int, message_id: bytes) -> bool:
+    def _receive_definition(self, message: bytes) -> bool:
         if message[1] or message[2:34] != self._community_id:
             self.counters["definition-author"] += 1
             return False
-        payloads = split_payloads(message)
         try:
-            if len(payloads) != 1:
-                raise WireError("definition-malformed")
-            # Judged by itself, not by what is held now: the outcome must not depend on the order of arrival.
-            definition = accept_definition(payloads[0])
+            is_current = self.definitions.add(message)
         except WireError as error:
             self.counters[error.reason] += 1
-            return False
-        # The newest counts, then the lower id.
-        if self._newest is None or (global_time, _inverted(message_id)) > (
-            self._newest[0],
-            _inverted(self._newest[1]),
-        ):
-            self._newest = (global_time, message_id)
-            self.definition = definition
-            self._round.definition = (definition, message)
-            self._release_waiting()
+            return True
+        if is_current:
+            assert self.definitions.current is not None
+            self._round.definition = (self.definitions.current, message)
+        self._release_waiting()
         return True
 
     def _release_waiting(self) -> None:
-        assert self.definition is not None
-        released = self.waiting.release({kind.number for kind in self.definition.kinds})
+        released = self.waiting.release(self.definitions.names())
         if not released:
             return
         area = b"".join(encode_uvarint(len(message)) + message for message in released)
@@ -206,31 +190,26 @@ class Intake:
     def _admit(self, records: bytes, arena: bytes) -> bytes:
         """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or
         are refused."""
-        assert self.definition is not None
         wanted = bytearray(len(records) // MESSAGE.size)
         flags = records[FLAGS_OFFSET :: MESSAGE.size]
+        named = self.definitions.names()
         by_kind: dict[int, list[int]] = {}
         for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
             by_kind.setdefault(number, []).append(index)
         for number, indices in by_kind.items():
-            kind = self.definition.kind_by_number(number)
-            if kind is None:
+            if number not in named:
                 for index in indices:
                     self._wait(_record(records, index), arena)
                 continue
             plain = [index for index in indices if not flags[index]]
             self.counters["policy-authentication"] += len(indices) - len(plain)
-            for index, reason in zip(plain, self._check(kind, records, arena, plain), strict=True):
+            groups = [split_payloads(_message(_record(records, index), arena)) for index in plain]
+            for index, reason in zip(plain, self.definitions.refusals(number, groups), strict=True):
                 if reason is None:
                     wanted[index] = 1
                 else:
                     self.counters[reason] += 1
         return bytes(wanted)
-
-    def _check(self, kind: Kind, records: bytes, arena: bytes, indices: list[int]) -> list[str | None]:
-        return check_payload_groups(
-            kind, [split_payloads(_message(_record(records, index), arena)) for index in indices]
-        )
 
     def _wait(self, record: bytes, arena: bytes) -> None:
         fields = MESSAGE.unpack(record)
@@ -259,14 +238,17 @@ class Intake:
             self._lanes = {}
             for block_records, block_arena, _ in self._round.blocks:
                 self._enter(block_records, block_arena)
+        self.counters["duplicate"] += len(closer) - len(late)
         taken = [record for record in late if self._receive_late(record, arena)]
-        self.counters["duplicate"] += len(closer) - len(taken)
         if taken:
             self._round.blocks.append((b"".join(taken), arena, bytes(len(taken))))
 
     def _receive_late(self, record: bytes, arena: bytes) -> bool:
         entry, author, kind = _entry(record, arena)
-        return self._lane(author, kind).receive(entry)
+        refused = self._lane(author, kind).receive(entry)
+        if refused:
+            self.counters[refused] += 1
+        return not refused
 
     def _enter(self, records: bytes, arena: bytes) -> None:
         for index in range(len(records) // MESSAGE.size):
@@ -298,8 +280,3 @@ def _entry(record: bytes, arena: bytes) -> tuple[LaneEntry, bytes, int]:
     fields = MESSAGE.unpack(record)
     author = arena[fields[0] + 2 : fields[0] + 34]
     return LaneEntry(sequence=fields[3], message_id=fields[11], global_time=fields[2]), author, fields[5]
-
-
-def _inverted(message_id: bytes) -> int:
-    """Greater for lower ids."""
-    return -int.from_bytes(message_id, "big")

@@ -13,8 +13,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
+from dispersy.constants import LANE_ALLOWANCE, LANE_ALLOWANCE_MAX, LANE_MESSAGES_MAX, LANE_SIZES_MAX
 from dispersy.ext.table import Heads
 from dispersy.protocol.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
 
@@ -103,6 +105,42 @@ class Change:
     reason: str
 
 
+class Allowance:
+    """How many stored messages of misbehaving authors one community's intake may look at again.
+
+    It is gained with every message taken in and saved up to a bound: so one who misbehaves costs the others
+    no more than the messages that they verify anyway. A lane longer than the bound is read when all of it has
+    been saved.
+    """
+
+    def __init__(self) -> None:
+        self._saved = LANE_ALLOWANCE_MAX
+        self._sizes: dict[tuple[int, bytes, int], int] = {}
+
+    def gain(self, messages: int) -> None:
+        """So many messages have been taken in."""
+        self._saved = min(LANE_ALLOWANCE_MAX, self._saved + LANE_ALLOWANCE * messages)
+
+    def limit(self, lane: tuple[int, bytes, int]) -> int:
+        """How far this lane may be read now; -1: not at all, for it is known to be longer."""
+        if self._saved >= LANE_ALLOWANCE_MAX:
+            return LANE_MESSAGES_MAX
+        return self._saved if self._sizes.get(lane, 0) <= self._saved else -1
+
+    def spend(self, lane: tuple[int, bytes, int], count: int, limit: int) -> bool:
+        """That many were read of it; False when it went on behind the limit."""
+        if limit < 0:
+            return False
+        self._saved = max(0, self._saved - count)
+        if count <= limit:
+            return True
+        if len(self._sizes) >= LANE_SIZES_MAX:
+            self._sizes.clear()
+        # Twice as far the next time, so that looking again and again stays cheap in the long run.
+        self._sizes[lane] = min(LANE_ALLOWANCE_MAX, 2 * count)
+        return False
+
+
 class LaneRound:
     """One lane within one round of the intake: what is stored, and what this round adds to it."""
 
@@ -113,35 +151,40 @@ class LaneRound:
         self._added_ids: set[bytes] = set()
         head = store.heads.get(*self._key)
         self._irregular = head is not None and head[2]
-        self._is_touched = False
+        self._between: set[bytes] = set()
 
     def enter(self, entry: LaneEntry) -> None:
         """A message that this round has already accepted as in order."""
         insort(self._added, entry)
         self._added_ids.add(entry.message_id)
 
-    def receive(self, entry: LaneEntry) -> bool:
-        """A message that is not stored and did not come in order; False when this round has it already."""
+    def receive(self, entry: LaneEntry) -> str:
+        """A message that is not stored and did not come in order; why it is not taken, "" when it is."""
         if entry.message_id in self._added_ids:
-            return False
+            return "duplicate"
+        slot = self._store.slot(*self._key, entry.sequence)
+        if len(slot) == 2 and all(stored.message_id < entry.message_id for stored in slot):
+            # The third of a slot says nothing that the two lowest do not: it costs no look at the lane.
+            return "slot-full"
         head = self._store.heads.get(*self._key)
         sequence, global_time = (head[0], head[1]) if head is not None else (0, 0)
         # What lies beyond everything else hides nothing and is hidden by nothing, however irregular the lane:
         # an author who once erred goes on without the whole lane being read for each message.
         beyond = entry.sequence > sequence and entry.global_time > global_time
-        if not beyond and (self._irregular or not self._fits(entry)):
-            self._irregular = self._is_touched = True
+        if not beyond and (self._irregular or not self._fits(entry, slot)):
+            self._irregular = True
+            self._between.add(entry.message_id)
         self.enter(entry)
         self._store.heads.put(
             *self._key, max(sequence, entry.sequence), max(global_time, entry.global_time), self._irregular
         )
-        return True
+        return ""
 
-    def _fits(self, entry: LaneEntry) -> bool:
+    def _fits(self, entry: LaneEntry, slot: Sequence[LaneSlot]) -> bool:
         """Whether a regular lane stays regular with it."""
         place = bisect_left(self._added, entry)
         near: list[LaneEntry | LaneSlot] = [*self._added[max(0, place - 1) : place + 1]]
-        near.extend(self._store.slot(*self._key, entry.sequence))
+        near.extend(slot)
         near.extend(slot for slot in self._store.neighbours(*self._key, entry.sequence) if slot is not None)
         return all(
             (other.sequence < entry.sequence and other.global_time < entry.global_time)
@@ -149,16 +192,21 @@ class LaneRound:
             for other in near
         )
 
-    def decide(self, changes: list[Change], fates: dict[bytes, int]) -> None:
+    def decide(self, changes: list[Change], fates: dict[bytes, int], allowance: Allowance) -> None:
         """Where messages came between others in an irregular lane: append what changes among the stored, and
-        note the marks of what was added."""
-        if not self._is_touched:
+        note the marks of what was added. Without allowance what came between is not taken, and may come again
+        by synchronisation."""
+        if not self._between:
             return
         cursors: dict[bytes, int] = {}
         stored: list[LaneEntry] = []
-        for slot in self._store.lane(*self._key):
+        limit = allowance.limit(self._key)
+        for slot in islice(self._store.lane(*self._key), limit + 1):
             cursors[slot.message_id] = slot.cursor
             stored.append(LaneEntry(slot.sequence, slot.message_id, slot.global_time))
+        if not allowance.spend(self._key, len(stored), limit):
+            fates |= dict.fromkeys(self._between, UNLIVE)
+            return
         before = decide_lane(stored)
         after = decide_lane([*stored, *self._added])
         for entry in self._added:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispersy.errors import WireError
 
@@ -14,7 +14,9 @@ SUM_MODULUS = 1 << 96
 class Summary:
     """What introduction-requests and last messages datagrams say of the sender's live set.
 
-    highest    highest live global time, 48 bits on the wire (saturating); a hint, never compared
+    highest    of our own store: the highest live global time. Sent: our clock instead (at_clock), for any member
+               can write a message of any time, and a newcomer's clock starts from what its neighbours say; 48
+               bits on the wire (saturating), a hint, never compared
     count      live messages
     horizon    pruning horizon, 0 without pruning
     sum        see docs/wire.md, below 2^96
@@ -28,6 +30,10 @@ class Summary:
     def same_set(self, other: Summary) -> bool:
         """Whether nothing tells the two sets apart (an audit may still)."""
         return (self.count, self.horizon, self.sum) == (other.count, other.horizon, other.sum)
+
+    def at_clock(self, clock: int) -> Summary:
+        """As it is sent: with the sender's clock."""
+        return replace(self, highest=clock)
 
     def encode(self) -> bytes:
         return (

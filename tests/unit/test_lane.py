@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispersy.constants import LANE_ALLOWANCE, LANE_ALLOWANCE_MAX, LANE_MESSAGES_MAX
 from dispersy.ext.table import Heads
-from dispersy.protocol.lane import UNLIVE, Change, LaneEntry, LaneRound, LaneSlot, decide_lane
+from dispersy.protocol.lane import UNLIVE, Allowance, Change, LaneEntry, LaneRound, LaneSlot, decide_lane
 from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
 from dispersy.storage.store import SlotEntry
 from tests.oracle.lanes import Written, equivocated, live_of, overtaken
@@ -54,6 +55,7 @@ class LaneInMemory:
 
     stored: list[SlotEntry] = field(default_factory=list)
     heads: Heads = field(default_factory=Heads)
+    looks: int = 0
 
     def slot(self, _c: int, _a: bytes, _k: int, sequence: int) -> list[SlotEntry]:
         return [each for each in self.stored if each.sequence == sequence][:2]
@@ -68,7 +70,9 @@ class LaneInMemory:
         )
 
     def lane(self, _c: int, _a: bytes, _k: int) -> Iterator[LaneSlot]:
-        return iter(sorted(self.stored, key=lambda e: (e.sequence, e.message_id)))
+        for stored in sorted(self.stored, key=lambda e: (e.sequence, e.message_id)):
+            self.looks += 1
+            yield stored
 
     def store(self, sequence: int, name: str, global_time: int) -> None:
         self.stored.append(SlotEntry(sequence, global_time, name.encode(), 100 + len(self.stored)))
@@ -80,11 +84,11 @@ def decide(lane: LaneInMemory, *entries: LaneEntry) -> tuple[list[Change], dict[
     """(changes, fates of what is new, whether the lane is irregular now)"""
     round_ = LaneRound(lane, community=1, author=AUTHOR, kind=64)
     for each in entries:
-        assert round_.receive(each)
-        assert not round_.receive(each)
+        assert round_.receive(each) == ""
+        assert round_.receive(each) == "duplicate"
     changes: list[Change] = []
     fates: dict[bytes, int] = {}
-    round_.decide(changes, fates)
+    round_.decide(changes, fates, Allowance())
     head = lane.heads.get(1, AUTHOR, 64)
     assert head is not None
     return changes, fates, head[2]
@@ -125,11 +129,41 @@ def test_lower_ids_put_a_stored_one_out() -> None:
     changes, fates, _ = decide(lane, entry(1, "a", 10), entry(1, "b", 10))
     assert changes == [Change(b"z", 100, UNLIVE, "equivocation")]
     assert set(fates.values()) == {HIDDEN_BY_EQUIVOCATION}
-    # A third that is higher than both is not taken at all.
-    lane.stored.clear()
+
+
+def test_the_third_of_a_slot_costs_no_look_at_the_lane() -> None:
+    """Goal: one that is higher than both of its slot is turned away by the slot alone."""
+    lane = LaneInMemory()
     lane.store(1, "a", 10)
     lane.store(1, "b", 10)
-    assert decide(lane, entry(1, "c", 10))[1] == {b"c": UNLIVE}
+    round_ = LaneRound(lane, community=1, author=AUTHOR, kind=64)
+    assert [round_.receive(entry(1, "c", 10)) for _ in range(3)] == ["slot-full"] * 3
+
+
+def test_a_long_lane_is_read_only_as_far_as_was_saved_up() -> None:
+    """Goal: one who misbehaves in a long lane is put off, cheaply each time, and is judged in the end."""
+    lane = LaneInMemory()
+    length = 3_000
+    for sequence in range(1, length + 1):
+        lane.store(sequence, f"{sequence:06}", 10 * sequence)
+    allowance = Allowance()
+    allowance.spend((1, AUTHOR, 64), LANE_ALLOWANCE_MAX - 1_000, LANE_MESSAGES_MAX)
+    late = entry(7, "again", 70)
+    looks = rounds = 0
+    for _ in range(length):
+        round_ = LaneRound(lane, community=1, author=AUTHOR, kind=64)
+        assert round_.receive(late) == ""
+        fates: dict[bytes, int] = {}
+        before = lane.looks
+        round_.decide([], fates, allowance)
+        looks += lane.looks - before
+        if fates[b"again"] != UNLIVE:
+            break
+        allowance.gain(1)
+        rounds += 1
+    assert fates == {b"again": HIDDEN_BY_EQUIVOCATION}
+    assert rounds >= (length - 1_000) // LANE_ALLOWANCE
+    assert looks <= 1_000 + LANE_ALLOWANCE * rounds + 2
 
 
 def test_what_overtook_is_put_out_and_the_hidden_one_comes_back() -> None:

@@ -114,7 +114,7 @@ def test_create_makes_keys_and_a_definition(house: House) -> None:
         (b"junk", WireError),
         (
             encode_definition(
-                Definition("big", tuple(Kind(number=64 + at, name=f"kind-{at:026}") for at in range(14)))
+                Definition("big", tuple(Kind(number=64 + at, name=f"kind-{at:026}") for at in range(40)))
             ),
             MessageTooLong,
         ),
