@@ -17,6 +17,7 @@ from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, frame
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
@@ -30,6 +31,10 @@ ANSWERS_PER_SOURCE_MAX = 4
 """Requests that are worked off at once, in all and of one address; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
+MISSING_PER_SECOND_MAX = 4
+MISSING_SOURCES_MAX = 256
+"""Requests by name that are answered, of one address and from how many addresses, a second: each brings up to a
+datagram for its few bytes."""
 AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0
@@ -88,6 +93,9 @@ class Responder:
         self._rng = SystemRandom()
         self._served: dict[int, _Served] = {}
         self._answers: deque[tuple[int, bytes, Answer]] = deque()
+        self._missing: PerSecond[bytes] = PerSecond(
+            limit=MISSING_PER_SECOND_MAX, keys_max=MISSING_SOURCES_MAX
+        )
         self._audits: deque[tuple[_Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
@@ -244,6 +252,9 @@ class Responder:
             elif each.type == FrameType.BUSY:
                 served.puller.receive_busy(source, Busy.decode(each.body), now)
             elif each.type == FrameType.REQUEST_MISSING:
+                if not self._missing.admit(each.source, now):
+                    self._reporter.counters["missing-refused"] += 1
+                    return
                 request = RequestMissing.decode(each.body)
                 bodies = answer_missing(request, definition=served.record.definition)
                 self._send(

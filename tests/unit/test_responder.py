@@ -21,7 +21,13 @@ from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.report import Reporter
-from dispersy.workers.responder import ANSWERS_MAX, ANSWERS_PER_SOURCE_MAX, CLOCK_VOICES_S, Responder
+from dispersy.workers.responder import (
+    ANSWERS_MAX,
+    ANSWERS_PER_SOURCE_MAX,
+    CLOCK_VOICES_S,
+    MISSING_PER_SECOND_MAX,
+    Responder,
+)
 
 SEED = bytes(range(32))
 MASTER = public_key(SEED)
@@ -174,3 +180,14 @@ def test_no_bytes_of_a_neighbour_end_the_role(house: House, seed: int) -> None:
         house.responder.handle_timer(now)
         house.responder.drain_clocks()
     assert house.sent
+
+
+def test_requests_by_name_are_limited(house: House) -> None:
+    """Goal: a burst of small requests brings a few datagrams a second, and another address is still served."""
+    request = RequestMissing(1, 1, MissingLast(0, 1)).encode()
+    for _ in range(50):
+        house.receive(FrameType.REQUEST_MISSING, request, now=7.0)
+    assert house.sent_types() == [FrameType.MESSAGES] * MISSING_PER_SECOND_MAX
+    house.receive(FrameType.REQUEST_MISSING, request, source=2, now=7.0)
+    house.receive(FrameType.REQUEST_MISSING, request, now=8.0)
+    assert len(house.sent) == MISSING_PER_SECOND_MAX + 2
