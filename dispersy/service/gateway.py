@@ -39,6 +39,8 @@ FOLLOWS_MAX = 256
 FOLLOWS_PER_CLIENT_MAX = 16
 ORDERS_MAX = 1_024
 ORDERS_PER_CLIENT_MAX = 64
+PUMP_SLICE_S = 0.02
+"""All follows together hold a turn no longer than this, and one portion: requests are waiting, too."""
 ORDER_LIMIT_S = 30.0
 """After this the client is told that no answer came: the writer may be waiting for a disk."""
 
@@ -72,6 +74,7 @@ class GatewayRole:
         self._order_number = 0
         self._communities_version = -1
         self._stale = True
+        self._pump_due = False
         self._writer_pid: object = None
         self._reader: StoreReader | None = None
         self.counters: Counter[str] = Counter()
@@ -90,6 +93,7 @@ class GatewayRole:
         loop.watch(self._order_socket, self._on_answers)
         loop.watch(self._notes, self._on_notes)
         loop.every(1.0, self._on_second)
+        loop.flush(self._pump)
         self._on_second()
 
     def close(self) -> None:
@@ -104,7 +108,7 @@ class GatewayRole:
                 self._fail(client, None, UsageError("a request is one frame", code="malformed"))
                 continue
             self._request(client, frame)
-        self._pump()
+        self._pump_due = True
 
     def _request(self, client: bytes, frame: bytes) -> None:
         try:
@@ -266,7 +270,7 @@ class GatewayRole:
                     self._communities_version = version
                     self._stale = True
         self._refresh()
-        self._pump()
+        self._pump_due = True
 
     def _on_second(self) -> None:
         """A note may be lost, a client gone, a writer silent."""
@@ -283,7 +287,7 @@ class GatewayRole:
             self._fail(order.client, order.id, error)
         for (client, _), follow in list(self._follows.items()):
             follow.heartbeat(partial(self._send, client))
-        self._pump()
+        self._pump_due = True
 
     def _refresh(self) -> None:
         """See what has been committed; one snapshot a turn."""
@@ -302,13 +306,25 @@ class GatewayRole:
         return self._reader
 
     def _pump(self) -> None:
-        """Let every follow send its share, then let the snapshot go."""
-        if self._reader is None:
+        """Let the follows send what is due, in turn, then let the snapshot go."""
+        if self._reader is None or not self._pump_due:
             return
-        for (client, _), follow in list(self._follows.items()):
-            if follow.pump(self._reader, self.directory, partial(self._send, client)):
-                self._loop.again()
+        self._pump_due = False
+        until = monotonic() + PUMP_SLICE_S
+        for key in list(self._follows):
+            if monotonic() >= until:
+                self._pump_due = True
+                break
+            # To the end of the line: those that this turn has no time for are the first of the next.
+            follow = self._follows.pop(key, None)
+            if follow is None:
+                continue
+            self._follows[key] = follow
+            if follow.pump(self._reader, self.directory, partial(self._send, key[0])):
+                self._pump_due = True
         self._reader.release()
+        if self._pump_due:
+            self._loop.again()
 
     def _answer(self, client: bytes, request_id: RequestId, values: dict[str, Any]) -> None:
         reply = {"v": INTERFACE_VERSION, "id": request_id, "ok": True, **values}

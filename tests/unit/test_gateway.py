@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -228,6 +229,29 @@ def test_filters_choose_by_community_and_kind(house: House) -> None:
             assert _payloads(_take(client.follow(since="now", idle_s=LIMIT_S), 1)) == []
 
     house.play(scene)
+
+
+def test_a_follow_does_not_crawl_through_what_others_said(house: House) -> None:
+    """A long log of another community is passed without waiting for anything to happen at the node."""
+    house.join(1, CHAT, "chat")
+    house.join(2, NEWS, "news")
+    for _ in range(15):
+        house.publish(2, *([b"n"] for _ in range(1_000)))
+    house.publish(1, [b"c"])
+    caught_up: list[float] = []
+
+    def scene() -> None:
+        with house.client() as client:
+            began = monotonic()
+            follows = [client.follow(["chat"], since="begin", idle_s=LIMIT_S) for _ in range(3)]
+            for events in follows:
+                seen = _take(events, 2)
+                assert (_payloads(seen), seen[1].event) == ([b"c"], "caught-up")
+            caught_up.append(monotonic() - began)
+
+    house.play(scene)
+    # A share a second would take 15 s.
+    assert caught_up[0] < 5.0
 
 
 def test_a_definition_that_comes_with_its_first_messages_hides_none(house: House) -> None:
