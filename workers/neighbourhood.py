@@ -195,10 +195,8 @@ class Neighbourhood:
                 case SendToken(address, header_token):
                     given = self._token(address, now)
                     self._datagrams.append((address, token_datagram(self.tag, header_token, given)))
-                case SendIntroduction(address, header_token, frame_type, unsigned):
-                    self._datagrams.append(
-                        (address, self._introduction(address, header_token, frame_type, unsigned, now))
-                    )
+                case SendIntroduction(address):
+                    self._datagrams.append((address, self._introduction(event, now)))
                 case SendFrame(address, frame_type, body):
                     made = self.datagram(address, frame(frame_type, body))
                     if made is not None:
@@ -212,14 +210,19 @@ class Neighbourhood:
                 case SameKeyElsewhere(source):
                     self._same_key_elsewhere = [format_address(source)]
 
-    def _introduction(
-        self, address: Address, header_token: bytes, frame_type: FrameType, unsigned: bytes, now: float
-    ) -> bytes:
-        signed = introduction_signed_bytes(self.tag, header_token, frame_type, unsigned)
+    def _introduction(self, sent: SendIntroduction, now: float) -> bytes:
+        signed = introduction_signed_bytes(
+            self.tag,
+            sent.header_token,
+            sent.frame_type,
+            sent.unsigned_body,
+            receiver_member=sent.receiver_member,
+        )
         signature = sign_many(self._secret, [signed])
         # The token frame lets the receiver answer, and renews what it holds as the walk goes.
-        given = frame(FrameType.TOKEN, self._token(address, now))
-        return datagram(self.tag, header_token, (given, frame(frame_type, unsigned + signature)))
+        given = frame(FrameType.TOKEN, self._token(sent.address, now))
+        introduction = frame(sent.frame_type, sent.unsigned_body + signature)
+        return datagram(self.tag, sent.header_token, (given, introduction))
 
     def _token(self, address: Address, now: float) -> bytes:
         return tokens_many(address, self.tag, self._epoch(now), self._token_secret)

@@ -13,7 +13,7 @@ from dispersy.ext.table import Table
 from dispersy.ext.verify import verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
-from dispersy.protocol.identifiers import CommunityId, community_tag
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.store import CommunityRecord, StoreReader
@@ -33,24 +33,25 @@ class Verifier:
     def __init__(self, reader: StoreReader, reporter: Reporter) -> None:
         self._reader = reader
         self._reporter = reporter
-        self._ids: dict[int, bytes] = {}
+        self._communities: dict[int, CommunityRecord] = {}
         self._drops = bytearray(4 * len(DROP_REASONS))
         self._recent = Table(capacity=1024)
         self._older = Table(capacity=1024)
         self._rotated = 0.0
 
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
-        self._ids = {record.number: record.community_id for record in communities}
+        self._communities = {record.number: record for record in communities}
 
     def batch(self, community: int, area: bytes, now: float) -> bytes:
         """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*."""
         self._forget(now)
         began = perf_counter()
         counters = self._reporter.counters
-        community_id = self._ids.get(community)
-        if community_id is None:
+        record = self._communities.get(community)
+        if record is None:
             counters["community-gone"] += 1
             return b""
+        community_id = record.community_id
         records = parse_messages(area, self._drops)
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size
@@ -71,17 +72,16 @@ class Verifier:
         return fresh
 
     def introductions(self, introductions: Sequence[Introduction]) -> list[Introduction]:
-        """Those whose signature holds."""
+        """Those whose signature holds, under our own member key where it covers the receiver's."""
         began = perf_counter()
         keys: list[bytes] = []
         signatures: list[bytes] = []
         messages: list[bytes] = []
         decoded: list[Introduction] = []
         for each in introductions:
-            community_id = self._ids.get(each.community)
-            if community_id is None:
+            record = self._communities.get(each.community)
+            if record is None:
                 continue
-            tag = community_tag(CommunityId(community_id))
             try:
                 is_request = each.type == FrameType.INTRODUCTION_REQUEST
                 introduction = (IntroductionRequest if is_request else IntroductionResponse).decode(each.body)
@@ -92,7 +92,11 @@ class Verifier:
             signatures.append(introduction.signature)
             messages.append(
                 introduction_signed_bytes(
-                    tag, each.header_token, FrameType(each.type), introduction.unsigned()
+                    community_tag(CommunityId(record.community_id)),
+                    each.header_token,
+                    FrameType(each.type),
+                    introduction.unsigned(),
+                    receiver_member=MemberId(record.member_id) if introduction.covers_receiver else None,
                 )
             )
             decoded.append(each)

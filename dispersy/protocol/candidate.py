@@ -8,7 +8,8 @@
 
 A candidate is in the first category that has not lapsed, and leaves the table when all have. Walked and
 stumbled ones have proven their address and their member key: they alone are introduced to others. One
-member is one candidate: where it proves itself at a second address, it moves there.
+member is one candidate: where it proves itself at a second address, in an introduction meant for us, it
+moves there.
 """
 
 from __future__ import annotations
@@ -177,6 +178,11 @@ class Candidates:
         self._by_member[member] = candidate
         self._rotation.setdefault(address)
         return candidate
+
+    def is_verified_elsewhere(self, member: MemberId, address: Address, now: float) -> bool:
+        """Whether this member has proven itself lately at another address."""
+        known = self._by_member.get(member)
+        return known is not None and known.address != address and known.is_verified(now)
 
     def remove(self, address: Address) -> None:
         candidate = self._by_address.pop(address, None)

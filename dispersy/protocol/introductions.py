@@ -9,22 +9,41 @@ from dispersy.constants import TOKEN_SIZE
 from dispersy.errors import WireError
 from dispersy.protocol.address import NO_ADDRESS, Address, decode_address, encode_address
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.numbers import CONNECTION_TYPE_SHIFT, ConnectionType, FrameType, IntroductionFlag
-from dispersy.protocol.packing import FieldReader
+from dispersy.protocol.numbers import (
+    CONNECTION_TYPE_MASK,
+    CONNECTION_TYPE_SHIFT,
+    ConnectionType,
+    FrameType,
+    IntroductionFlag,
+)
+from dispersy.protocol.packing import FieldReader, decode_uvarint, encode_uvarint
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
 
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 NO_SIGNATURE = bytes(SIGNATURE_SIZE)
+EXTENSION_SIZE_MAX = 255
+_FLAGS = sum(IntroductionFlag) | CONNECTION_TYPE_MASK << CONNECTION_TYPE_SHIFT
 
 
 def introduction_signed_bytes(
-    tag: bytes, token: bytes, frame_type: FrameType, body_without_signature: bytes
+    tag: bytes,
+    token: bytes,
+    frame_type: FrameType,
+    body_without_signature: bytes,
+    *,
+    receiver_member: MemberId | None,
 ) -> bytes:
-    """What an introduction's signature covers: also the token, so a recorded one fits no other receiver."""
+    """What an introduction's signature covers.
+
+    token            in the datagram's header: a recorded introduction fits no other receiver
+    receiver_member  the receiver's key, None where it is not covered: the token alone does not keep one
+                     receiver from passing the introduction on to another whose token it gave as its own
+    """
     assert len(tag) == TOKEN_SIZE
     assert len(token) == TOKEN_SIZE
-    return b"dispersy/3 introduction" + tag + token + bytes((frame_type,)) + body_without_signature
+    domain = b"dispersy/3 introduction" + tag + token + bytes((frame_type,))
+    return domain + body_without_signature + (receiver_member or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +57,9 @@ class IntroductionRequest:
     summary              of the sender's live set; None while it summarises nothing
     asks_introduction    the response shall introduce somebody
     asks_announcements   new messages shall be announced to the sender
+    covers_receiver      the signature covers the receiver's member key, too
+    capabilities         u32, what later versions can do; 0 for now, unknown bits mean nothing
+    extension            at most EXTENSION_SIZE_MAX bytes for later versions, empty for now
     signature            64 bytes over introduction_signed_bytes(..., unsigned())
     """
 
@@ -52,6 +74,9 @@ class IntroductionRequest:
     connection: ConnectionType = ConnectionType.UNKNOWN
     asks_introduction: bool = False
     asks_announcements: bool = False
+    covers_receiver: bool = False
+    capabilities: int = 0
+    extension: bytes = b""
     signature: bytes = NO_SIGNATURE
 
     def unsigned(self) -> bytes:
@@ -59,10 +84,12 @@ class IntroductionRequest:
         flags = _introduction_flags(self.connection, self.summary, announcements=self.asks_announcements)
         if self.asks_introduction:
             flags |= IntroductionFlag.ASKS_INTRODUCTION
+        if self.covers_receiver:
+            flags |= IntroductionFlag.RECEIVER
         return (
-            _introduction_head(self.number, self.member, flags)
+            _introduction_head(self.number, self.member, flags, self.capabilities)
             + b"".join(map(encode_address, (self.receiver, self.lan, self.wan)))
-            + (b"" if self.summary is None else self.summary.encode())
+            + _introduction_tail(self.summary, self.extension)
         )
 
     def encode(self) -> bytes:
@@ -74,6 +101,7 @@ class IntroductionRequest:
         reader = FieldReader(body)
         number, member = reader.integer(4), MemberId(reader.take(KEY_SIZE))
         flags, connection = _decode_introduction_flags(reader.integer(1))
+        capabilities = reader.integer(4)
         introduction = cls(
             number=number,
             member=member,
@@ -84,6 +112,9 @@ class IntroductionRequest:
             connection=connection,
             asks_introduction=bool(flags & IntroductionFlag.ASKS_INTRODUCTION),
             asks_announcements=bool(flags & IntroductionFlag.ASKS_ANNOUNCEMENTS),
+            covers_receiver=bool(flags & IntroductionFlag.RECEIVER),
+            capabilities=capabilities,
+            extension=_extension(reader),
             signature=reader.take(SIGNATURE_SIZE),
         )
         reader.finish()
@@ -92,9 +123,13 @@ class IntroductionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntroductionResponse:
-    """The answer to an IntroductionRequest: its fields, and whom it introduces (NO_ADDRESS twice: nobody)."""
+    """The answer to an IntroductionRequest: its fields, and whom it introduces (NO_ADDRESS twice: nobody).
+
+    Its signature always covers the receiver's member key: the request has told it.
+    """
 
     type: ClassVar[FrameType] = FrameType.INTRODUCTION_RESPONSE
+    covers_receiver: ClassVar[bool] = True
 
     number: int
     member: MemberId
@@ -106,16 +141,20 @@ class IntroductionResponse:
     summary: Summary | None = None
     connection: ConnectionType = ConnectionType.UNKNOWN
     asks_announcements: bool = False
+    capabilities: int = 0
+    extension: bytes = b""
     signature: bytes = NO_SIGNATURE
 
     def unsigned(self) -> bytes:
         """The body before its signature."""
-        flags = _introduction_flags(self.connection, self.summary, announcements=self.asks_announcements)
+        flags = IntroductionFlag.RECEIVER | _introduction_flags(
+            self.connection, self.summary, announcements=self.asks_announcements
+        )
         addresses = (self.receiver, self.lan, self.wan, self.introduced_lan, self.introduced_wan)
         return (
-            _introduction_head(self.number, self.member, flags)
+            _introduction_head(self.number, self.member, flags, self.capabilities)
             + b"".join(map(encode_address, addresses))
-            + (b"" if self.summary is None else self.summary.encode())
+            + _introduction_tail(self.summary, self.extension)
         )
 
     def encode(self) -> bytes:
@@ -129,6 +168,9 @@ class IntroductionResponse:
         flags, connection = _decode_introduction_flags(reader.integer(1))
         if flags & IntroductionFlag.ASKS_INTRODUCTION:
             raise WireError("flags-unknown")
+        if not flags & IntroductionFlag.RECEIVER:
+            raise WireError("introduction-receiver")
+        capabilities = reader.integer(4)
         introduction = cls(
             number=number,
             member=member,
@@ -140,6 +182,8 @@ class IntroductionResponse:
             summary=_summary(reader) if flags & IntroductionFlag.SUMMARY else None,
             connection=connection,
             asks_announcements=bool(flags & IntroductionFlag.ASKS_ANNOUNCEMENTS),
+            capabilities=capabilities,
+            extension=_extension(reader),
             signature=reader.take(SIGNATURE_SIZE),
         )
         reader.finish()
@@ -155,16 +199,28 @@ def _introduction_flags(connection: ConnectionType, summary: Summary | None, *, 
     return flags
 
 
-def _introduction_head(number: int, member: MemberId, flags: int) -> bytes:
+def _introduction_head(number: int, member: MemberId, flags: int, capabilities: int) -> bytes:
     assert len(member) == KEY_SIZE
-    return number.to_bytes(4, "big") + member + bytes((flags,))
+    return number.to_bytes(4, "big") + member + bytes((flags,)) + capabilities.to_bytes(4, "big")
+
+
+def _introduction_tail(summary: Summary | None, extension: bytes) -> bytes:
+    assert len(extension) <= EXTENSION_SIZE_MAX
+    return (b"" if summary is None else summary.encode()) + encode_uvarint(len(extension)) + extension
 
 
 def _decode_introduction_flags(flags: int) -> tuple[int, ConnectionType]:
-    connection = flags >> CONNECTION_TYPE_SHIFT
-    if connection > max(ConnectionType):
+    connection = flags >> CONNECTION_TYPE_SHIFT & CONNECTION_TYPE_MASK
+    if flags & ~_FLAGS or connection > max(ConnectionType):
         raise WireError("flags-unknown")
     return flags, ConnectionType(connection)
+
+
+def _extension(reader: FieldReader) -> bytes:
+    size = reader.part(decode_uvarint)
+    if size > EXTENSION_SIZE_MAX:
+        raise WireError("introduction-extension")
+    return reader.take(size)
 
 
 def _summary(reader: FieldReader) -> Summary:

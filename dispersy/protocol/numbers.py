@@ -105,8 +105,8 @@ class ConnectionType(IntEnum):
 
 
 BINDING_FLAGS = 0x0F
-"""The half of the flags of a sync-request and of a messages frame that a node must understand, or else not take
-the frame; bits of the other half mean nothing yet and are ignored."""
+"""The half of the flags of a sync-request and of a messages frame that a node must understand, or else not
+take the frame; bits of the other half mean nothing yet and are ignored."""
 
 
 class MessagesFlag(IntFlag):

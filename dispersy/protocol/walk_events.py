@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispersy.protocol.address import Address
-from dispersy.protocol.candidate import Category
+from dispersy.protocol.candidate import Candidate, Category
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.numbers import ConnectionType, FrameType
 from dispersy.protocol.summary import Summary
@@ -21,12 +21,16 @@ class SendToken:
 
 @dataclass(frozen=True, slots=True)
 class SendIntroduction:
-    """A datagram of a token frame and an introduction, whose body is signed before it leaves."""
+    """A datagram of a token frame and an introduction, whose body is signed before it leaves.
+
+    receiver_member  what the signature covers besides; None where the receiver's key is not known
+    """
 
     address: Address
     header_token: bytes
     frame_type: FrameType
     unsigned_body: bytes
+    receiver_member: MemberId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,19 @@ class CandidateView:
     wan: Address
     summary: Summary | None
     summary_age_s: float | None
+
+    @classmethod
+    def of(cls, candidate: Candidate, category: Category, now: float) -> CandidateView:
+        """A candidate that is in this category now."""
+        return cls(
+            address=candidate.address,
+            member=candidate.member,
+            category=category,
+            proven_age_s=None if candidate.member is None else now - candidate.proven_at(),
+            round_trip_s=candidate.round_trip_s,
+            connection=candidate.connection,
+            lan=candidate.lan,
+            wan=candidate.wan,
+            summary=candidate.summary,
+            summary_age_s=None if candidate.member is None else now - candidate.summary_at,
+        )

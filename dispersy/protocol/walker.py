@@ -31,7 +31,6 @@ from dispersy.constants import (
     STEP_INTERVAL_S,
     VOTE_COUNT_S,
     WALK_FAILURES_MAX,
-    WALK_REQUEST_LIFETIME_S,
     WALK_REQUESTS_MAX,
     WALK_RETRIES_MAX,
     WALK_RETRY_S,
@@ -56,23 +55,10 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
     WalkEvent,
 )
+from dispersy.protocol.walk_request import WalkRequest
 
 SOON_S = 0.1
 """After which a request is repeated where something has changed, unless its answer is here by then."""
-
-
-class _Request:
-    """A walk under way. sent_under: the token it was sent under, None while it waits for one."""
-
-    __slots__ = ("expires_at", "number", "retries", "retry_at", "sent_at", "sent_under")
-
-    def __init__(self, *, number: int, now: float) -> None:
-        self.number = number
-        self.expires_at = now + WALK_REQUEST_LIFETIME_S
-        self.retries = 0
-        self.retry_at = now + WALK_RETRY_S
-        self.sent_at = now
-        self.sent_under: bytes | None = None
 
 
 class Walker:
@@ -96,7 +82,7 @@ class Walker:
             (address, NEVER) for address in bootstrap[:BOOTSTRAP_ADDRESSES_MAX] if usable_as_peer(address)
         )
         self._tokens = TokensHeld(keep=self._candidates)
-        self._requests: dict[Address, _Request] = {}
+        self._requests: dict[Address, WalkRequest] = {}
         self._introductions: PerSecond[Address] = PerSecond(
             limit=INTRODUCTIONS_PER_SECOND_MAX, keys_max=INTRODUCTION_SOURCES_MAX
         )
@@ -155,7 +141,12 @@ class Walker:
             return  # A nudge that tells us nothing, nor we them.
         introduced = self._candidates.introduction_for(candidate, now) if frame.asks_introduction else None
         lan = wan = NO_ADDRESS
-        if introduced is not None and self.token_for(introduced.address) is not None:
+        # The requester itself may be known elsewhere still: see _prove().
+        if (
+            introduced is not None
+            and introduced.member != frame.member
+            and self.token_for(introduced.address) is not None
+        ):
             lan, wan = self._own.addresses_of(introduced)
             walker_lan, walker_wan = self._own.addresses_of(candidate)
             puncture = PunctureRequest(self._new_number(), walker_lan, walker_wan)
@@ -171,7 +162,7 @@ class Walker:
             summary=self._summary,
             connection=self._own.connection,
         )
-        self._events.append(SendIntroduction(source, token, response.type, response.unsigned()))
+        self._events.append(SendIntroduction(source, token, response.type, response.unsigned(), frame.member))
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
         """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
@@ -237,18 +228,7 @@ class Walker:
     def candidates(self, now: float) -> list[CandidateView]:
         """Everybody in the table, verified ones first and these the freshest first."""
         return [
-            CandidateView(
-                address=candidate.address,
-                member=candidate.member,
-                category=category,
-                proven_age_s=None if candidate.member is None else now - candidate.proven_at(),
-                round_trip_s=candidate.round_trip_s,
-                connection=candidate.connection,
-                lan=candidate.lan,
-                wan=candidate.wan,
-                summary=candidate.summary,
-                summary_age_s=None if candidate.member is None else now - candidate.summary_at,
-            )
+            CandidateView.of(candidate, category, now)
             for candidate in sorted(self._candidates, key=Candidate.proven_at, reverse=True)
             if (category := candidate.category(now)) is not None
         ]
@@ -325,12 +305,12 @@ class Walker:
             candidate.asked_at = now
         request = self._requests.get(address)
         if request is None:
-            request = self._requests[address] = _Request(number=self._new_number(), now=now)
+            request = self._requests[address] = WalkRequest(number=self._new_number(), now=now)
         else:
             request.retries += 1
         self._attempt(address, request, now)
 
-    def _attempt(self, address: Address, request: _Request, now: float) -> None:
+    def _attempt(self, address: Address, request: WalkRequest, now: float) -> None:
         token = self.token_for(address)
         if token is None:
             self._events.append(SendToken(address, NO_TOKEN))
@@ -386,6 +366,8 @@ class Walker:
     def _introduction_request(
         self, address: Address, token: bytes, number: int, *, asks_introduction: bool
     ) -> SendIntroduction:
+        candidate = self._candidates.get(address)
+        receiver_member = None if candidate is None else candidate.member
         request = IntroductionRequest(
             number=number,
             member=self.member,
@@ -395,8 +377,9 @@ class Walker:
             summary=self._summary,
             connection=self._own.connection,
             asks_introduction=asks_introduction,
+            covers_receiver=receiver_member is not None,
         )
-        return SendIntroduction(address, token, request.type, request.unsigned())
+        return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
 
     # What is known of others.
 
@@ -407,12 +390,19 @@ class Walker:
         category: Category,
         now: float,
     ) -> Candidate | None:
-        """Take what a signed introduction says; None: it is signed with our own key."""
+        """Take what a signed introduction says; None: it is signed with our own key.
+
+        returns  the candidate at its source, proven to be the signer unless that one is known elsewhere
+        """
         if frame.member == self.member:
             self._candidates.remove(source)
             if not self._own.are(source):
                 self._events.append(SameKeyElsewhere(source))
             return None
+        if not frame.covers_receiver and self._candidates.is_verified_elsewhere(frame.member, source, now):
+            # Perhaps meant for another, who passes it on to take this member's place here. We may walk
+            # there: the answer will be meant for us.
+            return self._candidates.hear(source, Category.INTRODUCED, now)
         known = self._candidates.get(source)
         is_new = known is None or not known.is_verified(now)
         candidate = self._candidates.prove(source, frame.member, category, now)

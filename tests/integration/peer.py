@@ -136,7 +136,9 @@ class Peer:
             asks_introduction=True,
         )
         unsigned = request.unsigned()
-        signed = introduction_signed_bytes(self.tag, header_token, request.type, unsigned)
+        signed = introduction_signed_bytes(
+            self.tag, header_token, request.type, unsigned, receiver_member=None
+        )
         body = unsigned + sign_many(self.author.secret, [signed])
         given = frame(FrameType.TOKEN, self.own_token)
         return datagram(self.tag, header_token, (given, frame(request.type, body)))

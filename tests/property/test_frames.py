@@ -62,7 +62,10 @@ requests = st.builds(
     summary=st.none() | summaries,
     connection=st.sampled_from(ConnectionType),
     asks_introduction=st.booleans(),
+    covers_receiver=st.booleans(),
     asks_announcements=st.booleans(),
+    capabilities=u32,
+    extension=st.binary(max_size=255),
     signature=signatures,
 )
 responses = st.builds(
@@ -77,6 +80,8 @@ responses = st.builds(
     summary=st.none() | summaries,
     connection=st.sampled_from(ConnectionType),
     asks_announcements=st.booleans(),
+    capabilities=u32,
+    extension=st.binary(max_size=255),
     signature=signatures,
 )
 punctures = st.builds(frames.PunctureRequest, u32, addresses, addresses)

@@ -232,7 +232,13 @@ class Node:
             case IntroductionRequest() | IntroductionResponse():
                 if not self.walker.admit_introduction(source, now):
                     return
-                signed = introduction_signed_bytes(TAG, header_token, received.type, received.unsigned())
+                signed = introduction_signed_bytes(
+                    TAG,
+                    header_token,
+                    received.type,
+                    received.unsigned(),
+                    receiver_member=self.member if received.covers_receiver else None,
+                )
                 if verify.verify_many(received.member, received.signature, [signed]) != b"\1":
                     self.world.bad_signatures += 1
                 elif isinstance(received, IntroductionRequest):
@@ -266,8 +272,10 @@ class Node:
                 case SendToken(address, header_token):
                     given = self.tokens.token_for(address, now)
                     self._send(address, "token", token_datagram(TAG, header_token, given))
-                case SendIntroduction(address, header_token, frame_type, unsigned):
-                    signed = introduction_signed_bytes(TAG, header_token, frame_type, unsigned)
+                case SendIntroduction(address, header_token, frame_type, unsigned, receiver_member):
+                    signed = introduction_signed_bytes(
+                        TAG, header_token, frame_type, unsigned, receiver_member=receiver_member
+                    )
                     signature = verify.sign_many(self._secret, [signed])
                     frames = (
                         frame(FrameType.TOKEN, self.tokens.token_for(address, now)),

@@ -17,6 +17,7 @@ from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol import frames, records
 from dispersy.protocol.address import parse_address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, OrderKey
+from dispersy.protocol.introductions import EXTENSION_SIZE_MAX
 from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType, MessagesFlag
 from dispersy.protocol.summary import Summary
 
@@ -39,12 +40,25 @@ def sync_request(
     [
         (FrameType.TOKEN, bytes(8), "token-malformed"),
         (FrameType.TOKEN, b"\1" * 9, "frame-trailing"),
-        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\x20" + bytes(67), "flags-unknown"),
-        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\x18" + bytes(67), "flags-unknown"),
-        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\0\1" + bytes(66), "address-malformed"),
-        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\4" + bytes(67), "frame-truncated"),
-        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + bytes(69), "frame-trailing"),
-        (FrameType.INTRODUCTION_RESPONSE, NUMBER + KEY + b"\1" + bytes(69), "flags-unknown"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\x40" + bytes(72), "flags-unknown"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\x80" + bytes(72), "flags-unknown"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\x18" + bytes(72), "flags-unknown"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + bytes(5) + b"\1" + bytes(71), "address-malformed"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + b"\4" + bytes(72), "frame-truncated"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + bytes(74), "frame-trailing"),
+        (FrameType.INTRODUCTION_REQUEST, NUMBER + KEY + bytes(8) + b"\1" + bytes(64), "frame-truncated"),
+        (
+            FrameType.INTRODUCTION_REQUEST,
+            NUMBER + KEY + bytes(8) + b"\x80\2" + bytes(256 + 64),
+            "introduction-extension",
+        ),
+        (
+            FrameType.INTRODUCTION_REQUEST,
+            NUMBER + KEY + bytes(8) + b"\x80\0" + bytes(64),
+            "uvarint-malformed",
+        ),
+        (FrameType.INTRODUCTION_RESPONSE, NUMBER + KEY + b"\x21" + bytes(74), "flags-unknown"),
+        (FrameType.INTRODUCTION_RESPONSE, NUMBER + KEY + bytes(75), "introduction-receiver"),
         *((FrameType.SYNC_REQUEST, sync_request(flags=1 << bit), "flags-unknown") for bit in range(4)),
         (FrameType.SYNC_REQUEST, sync_request(budget=0), "count-zero"),
         (FrameType.SYNC_REQUEST, sync_request(bounds=b"\xff\xff"), "range-empty"),
@@ -107,7 +121,8 @@ def test_a_filter_at_the_limit_is_taken() -> None:
 def test_flags_that_nobody_need_understand_are_ignored(ignored: int) -> None:
     request = frames.SyncRequest.decode(sync_request(flags=ignored))
     assert request == frames.SyncRequest.decode(sync_request())
-    header, _ = frames.MessagesHeader.decode(NUMBER + bytes((ignored | MessagesFlag.LAST_OF_ANSWER,)) + b"\0\0")
+    flags = ignored | MessagesFlag.LAST_OF_ANSWER
+    header, _ = frames.MessagesHeader.decode(NUMBER + bytes((flags,)) + b"\0\0")
     assert header == frames.MessagesHeader(number=1, last=True)
 
 
@@ -146,6 +161,8 @@ def test_the_longest_introduction_fits_with_a_token() -> None:
         introduced_lan=address,
         introduced_wan=address,
         summary=Summary(),
+        capabilities=(1 << 32) - 1,
+        extension=bytes(EXTENSION_SIZE_MAX),
     )
     parts: list[frames.Frame] = [frames.TokenFrame(TOKEN), response]
     datagram = frames.datagram(TAG, TOKEN, [frames.frame(part.type, part.encode()) for part in parts])

@@ -11,7 +11,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.ext import verify
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.frames import IntroductionRequest, introduction_signed_bytes
+from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.message import create_many
 from dispersy.protocol.numbers import FrameType
@@ -25,6 +25,8 @@ from dispersy.workers.verifier import RECENT_LIFETIME_S, Verifier
 
 SEED = bytes(range(32))
 PUBLIC = verify.public_key(SEED)
+NEIGHBOUR_SEED = bytes(32)
+NEIGHBOUR = MemberId(verify.public_key(NEIGHBOUR_SEED))
 COMMUNITY = CommunityId(bytes(31) + b"\1")
 NUMBER = 3
 RECORD = CommunityRecord(NUMBER, COMMUNITY, "test", PUBLIC)
@@ -132,15 +134,28 @@ def test_an_unknown_community_gives_nothing(house: House) -> None:
     assert house.reporter.counters["community-gone"] == 1
 
 
+def introduction(
+    *, made_for: MemberId | None, flag: bool, response: bool = False, token: bytes = b"12345678"
+) -> Introduction:
+    """An introduction signed by a neighbour; made_for: the receiver's key that its signature covers."""
+    spoken: IntroductionRequest | IntroductionResponse = (
+        IntroductionResponse(number=1, member=NEIGHBOUR)
+        if response
+        else IntroductionRequest(
+            number=1, member=NEIGHBOUR, covers_receiver=flag, capabilities=1 << 31, extension=b"later"
+        )
+    )
+    signed = introduction_signed_bytes(
+        community_tag(COMMUNITY), token, spoken.type, spoken.unsigned(), receiver_member=made_for
+    )
+    signature = verify.sign_many(NEIGHBOUR_SEED + NEIGHBOUR, [signed])
+    return Introduction(NUMBER, bytes(18), token, spoken.type, spoken.unsigned() + signature)
+
+
 def test_introductions_that_hold_come_out(house: House) -> None:
     """Goal: a wrong signature, another token, junk and unknown communities are dropped."""
-    tag = community_tag(COMMUNITY)
-    token = b"12345678"
-    request = IntroductionRequest(number=1, member=MemberId(PUBLIC), signature=bytes(64))
-    signed = introduction_signed_bytes(tag, token, FrameType.INTRODUCTION_REQUEST, request.unsigned())
-    body = request.unsigned() + verify.sign_many(SEED + PUBLIC, [signed])
-    kind = FrameType.INTRODUCTION_REQUEST
-    good = Introduction(NUMBER, bytes(18), token, kind, body)
+    good = introduction(made_for=None, flag=False)
+    kind, token, body = good.type, good.header_token, good.body
     mix = [
         Introduction(NUMBER, bytes(18), token, kind, b""),
         Introduction(NUMBER, bytes(18), token, kind, body[:-1] + bytes([body[-1] ^ 1])),
@@ -151,3 +166,22 @@ def test_introductions_that_hold_come_out(house: House) -> None:
     ]
     assert house.verifier.introductions(mix) == [good]
     assert house.verifier.introductions([]) == []
+
+
+def test_an_introduction_made_for_another_does_not_hold(house: House) -> None:
+    """Goal: what covers the receiver's key holds under our own alone, requests and responses alike."""
+    ours, another = MemberId(PUBLIC), MemberId(bytes(32))
+    good = [
+        introduction(made_for=ours, flag=True),
+        introduction(made_for=ours, flag=True, response=True),
+        introduction(made_for=None, flag=False),
+    ]
+    passed_on = [
+        introduction(made_for=another, flag=True),
+        introduction(made_for=another, flag=True, response=True),
+        introduction(made_for=None, flag=True),
+        introduction(made_for=ours, flag=False),
+        introduction(made_for=None, flag=True, response=True),
+    ]
+    assert house.verifier.introductions([*passed_on, *good]) == good
+    assert house.reporter.counters["introduction-signature-wrong"] == len(passed_on)

@@ -19,7 +19,7 @@ from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
 from dispersy.protocol import definition_toml, frames
 from dispersy.protocol.address import parse_address
 from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
-from dispersy.protocol.identifiers import CommunityId, community_tag, sum_key
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key
 from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
 from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType
 from dispersy.protocol.summary import Summary
@@ -120,12 +120,16 @@ def test_introduction_signature(vector: dict[str, Any]) -> None:
     body, seed = joined(vector["body"]), bytes.fromhex(FRAMES["seed"])
     unsigned, signature, frame_type = body[:-64], body[-64:], FrameType(vector["type"])
     signed = bytes.fromhex(vector["signed"])
-    assert signed == b"dispersy/3 introduction" + tag + token + bytes((frame_type,)) + unsigned
+    covered = bytes.fromhex(FRAMES["receiver_member"]) if unsigned[36] & 0x20 else b""
+    assert signed == b"dispersy/3 introduction" + tag + token + bytes((frame_type,)) + unsigned + covered
     assert Ed25519PrivateKey.from_private_bytes(seed).sign(signed) == signature
 
     introduction = frames.decode_frame(frame_type, body)
     assert isinstance(introduction, frames.IntroductionRequest | frames.IntroductionResponse)
-    assert frames.introduction_signed_bytes(tag, token, frame_type, introduction.unsigned()) == signed
+    receiver = MemberId(covered) if introduction.covers_receiver else None
+    rebuilt = introduction.unsigned()
+    made = frames.introduction_signed_bytes(tag, token, frame_type, rebuilt, receiver_member=receiver)
+    assert made == signed
     assert introduction.member == public_key(seed)
     assert sign_many(seed + introduction.member, [signed]) == introduction.signature == signature
 
@@ -204,26 +208,21 @@ def test_all_messages_as_one_batch() -> None:
     assert verify_messages(records, area, COMMUNITY) == signed
 
 
-def test_definition() -> None:
-    vector = read("definition")
+@pytest.mark.parametrize("vector", read("definition")["definition"], ids=lambda vector: vector["name"])
+def test_definition(vector: dict[str, Any]) -> None:
     payload = joined(vector["payload"])
-    kind = {
-        1: 64,
-        2: "text",
-        3: {1: 1},
-        4: {1: 0},
-        5: {1: 0, 3: 0, 4: 128, 5: 0},
-        6: {1: 0, 2: 0},
-        7: {1: 0},
-        8: {1: 1, 2: 1024, 3: 0},
-        9: 0,
-        10: 0,
-    }
-    assert msgspec.msgpack.decode(payload) == {1: 1, 2: "demo", 3: [kind]}
-    assert encode_definition(default_definition("demo")) == payload
-    assert decode_definition(payload) == default_definition("demo")
-    assert definition_toml.parse(vector["toml"]) == default_definition("demo")
-    assert definition_toml.format(default_definition("demo")) == vector["toml"]
+    # Canonical MessagePack: whoever else decodes and encodes it gets the same bytes.
+    assert msgspec.msgpack.encode(msgspec.msgpack.decode(payload)) == payload
+    definition = definition_toml.parse(vector["toml"])
+    assert encode_definition(definition) == payload
+    assert decode_definition(payload) == definition
+    assert definition_toml.format(definition) == vector["toml"]
+
+
+def test_the_default_definition_is_the_first_vector() -> None:
+    shortest = read("definition")["definition"][0]
+    assert encode_definition(default_definition("demo")) == joined(shortest["payload"])
+    assert msgspec.msgpack.decode(joined(shortest["payload"])) == {1: 1, 2: "demo", 3: [{1: 64, 2: "text"}]}
 
 
 @pytest.mark.parametrize("vector", DIGESTS["token"], ids=lambda vector: vector["token"])
