@@ -183,7 +183,7 @@ def test_no_bytes_of_a_neighbour_end_the_role(house: House, seed: int) -> None:
 
 
 def test_requests_by_name_are_limited(house: House) -> None:
-    """Goal: a burst of small requests brings a few datagrams a second, and another address is still served."""
+    """Goal: a burst of small requests brings few datagrams, and another address is still served."""
     request = RequestMissing(1, 1, MissingLast(0, 1)).encode()
     for _ in range(50):
         house.receive(FrameType.REQUEST_MISSING, request, now=7.0)
