@@ -32,9 +32,11 @@ def split(
     drops      len(DROP_REASONS) * 4 bytes; counters are added to
     raises     ValueError for sizes that do not fit, a datagram_record outside the arena, over 65,535 tags
 
-    Of a datagram with more than FRAMES_PER_DATAGRAM_MAX frames the first ones stand (`frames-many`). Unknown types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are
-    returned as envelopes, without the flags that nobody need understand, their lists checked to be whole pairs of length and bytes (a list that is not keeps
-    its whole part; `messages-truncated`); what the pairs hold is for parse_messages() to judge. A datagram
+    Of a datagram with more than FRAMES_PER_DATAGRAM_MAX frames the first ones stand (`frames-many`). Unknown
+    types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are returned as
+    envelopes, without the flags that nobody need understand, their lists checked to be whole pairs of length
+    and bytes (a list that is not keeps its whole part; `messages-truncated`); what the pairs hold is for
+    parse_messages() to judge. A datagram
     without a valid token yields its token frames only, and is counted once as `token-missing` when it has
     none or holds any other frame that is spoken.
     """

@@ -1,5 +1,7 @@
 """A community's definition: its kinds and their policies, as one canonical MessagePack map (docs/wire.md).
 
+What is at its default is left out, so that some fifty kinds fit one message.
+
 Whoever writes one builds Kind and Definition, and gets a UsageError that says what is wrong. Whoever receives
 one calls accept_definition(), and gets a WireError with a named reason.
 """
@@ -7,15 +9,13 @@ one calls accept_definition(), and gets a WireError with a named reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol
 
 import msgspec
 
 from dispersy.errors import UsageError, WireError
-from dispersy.protocol.identifiers import GlobalTime, MessageId
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.protocol.policies import (
     GROUP_KEYS,
@@ -30,7 +30,7 @@ BATCH_WINDOW_MS_MAX = 0xFFFF
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NUMBER_KEY, _NAME_KEY, _BATCH_WINDOW_KEY, _FROZEN_KEY = 1, 2, 9, 10
-_KIND_KEYS = [_NUMBER_KEY, _NAME_KEY, *GROUP_KEYS.values(), _BATCH_WINDOW_KEY, _FROZEN_KEY]
+_KIND_KEYS = {_NUMBER_KEY, _NAME_KEY, *GROUP_KEYS.values(), _BATCH_WINDOW_KEY, _FROZEN_KEY}
 
 _PolicyMap = dict[int, int | str]
 _KindMap = dict[int, int | str | _PolicyMap]
@@ -68,6 +68,9 @@ class Kind:
             "pruning": self.pruning,
             "payload": self.payload,
         }
+
+
+_DEFAULT_CHOICES = Kind(number=COMMUNITY_KIND_MIN, name="default").choices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +124,14 @@ def decode_definition(payload: bytes) -> Definition:
         raise WireError(error.code) from error
 
 
-def accept_definition(payload: bytes, current: Definition | None = None) -> Definition:
-    """A received definition that this version enforces, and that may follow the current one.
+def accept_definition(payload: bytes) -> Definition:
+    """A received definition that this version enforces.
 
-    raises  WireError as decode_definition(); also definition-not-enforced and definition-change
+    raises  WireError as decode_definition(); also definition-not-enforced
     """
     definition = decode_definition(payload)
     try:
         require_enforced(definition)
-        if current is not None:
-            check_change(current, definition)
     except UsageError as error:
         raise WireError(error.code) from error
     return definition
@@ -181,49 +182,6 @@ def require_enforced(definition: Definition) -> None:
             faults.append("frozen is not enforced by this version; leave it out")
         if faults:
             raise UsageError(f"kind '{kind.name}': {faults[0]}", code="definition-not-enforced")
-
-
-def check_change(current: Definition, newer: Definition) -> None:
-    """Whether a newer definition may follow: kinds stay what they are for messages that exist already.
-
-    It may rename the community, add kinds, freeze them, and change distribution, pruning, limits and fan-out.
-    raises  UsageError definition-change
-    """
-    for kind in current.kinds:
-        successor = newer.kind_by_number(kind.number)
-        if successor is None:
-            fault = "it cannot be removed, only frozen: numbers are never reused"
-        elif successor.name != kind.name:
-            fault = f"it cannot be renamed to '{successor.name}'"
-        elif successor.authentication != kind.authentication:
-            fault = "its authentication cannot change"
-        elif successor.resolution != kind.resolution:
-            fault = "its resolution changes by settings only"
-        elif successor.destination.policy != kind.destination.policy:
-            fault = "its destination cannot change"
-        elif successor.payload.policy != kind.payload.policy:
-            fault = "its payload format cannot change"
-        elif kind.frozen and not successor.frozen:
-            fault = "it is frozen for good"
-        else:
-            continue
-        raise UsageError(f"kind '{kind.name}': {fault}", code="definition-change")
-
-
-class Placed(Protocol):
-    """What stands somewhere in a community's order, as a Message does."""
-
-    @property
-    def global_time(self) -> GlobalTime: ...
-    @property
-    def id(self) -> MessageId: ...
-
-
-def is_newer(message: Placed, *, than: Placed) -> bool:
-    """Whether a definition message replaces another: the newest global time counts, then the lower id."""
-    if message.global_time != than.global_time:
-        return message.global_time > than.global_time
-    return message.id < than.id
 
 
 def check_payload(kind: Kind, payload: bytes) -> str | None:
@@ -294,27 +252,29 @@ def _contradiction(kind: Kind) -> str | None:
 
 
 def _encode(definition: Definition) -> bytes:
-    kinds: list[_KindMap] = []
-    for kind in definition.kinds:
-        policies: Iterable[tuple[int, _PolicyMap]] = (
-            (GROUP_KEYS[group], _policy_map(choice)) for group, choice in kind.choices().items()
-        )
-        kinds.append(
-            {
-                _NUMBER_KEY: kind.number,
-                _NAME_KEY: kind.name,
-                **dict(policies),
-                _BATCH_WINDOW_KEY: kind.batch_window_ms,
-                _FROZEN_KEY: int(kind.frozen),
-            }
-        )
+    kinds = [_kind_map(kind) for kind in definition.kinds]
     return msgspec.msgpack.encode({1: FORMAT_VERSION, 2: definition.name, 3: kinds})
 
 
+def _kind_map(kind: Kind) -> _KindMap:
+    entries: _KindMap = {_NUMBER_KEY: kind.number, _NAME_KEY: kind.name}
+    for group, choice in kind.choices().items():
+        if choice != _DEFAULT_CHOICES[group]:
+            entries[GROUP_KEYS[group]] = _policy_map(choice)
+    if kind.batch_window_ms:
+        entries[_BATCH_WINDOW_KEY] = kind.batch_window_ms
+    if kind.frozen:
+        entries[_FROZEN_KEY] = 1
+    return entries
+
+
 def _policy_map(choice: Choice) -> _PolicyMap:
-    parameters = zip(choice.policy.parameters, choice.values, strict=True)
-    values: list[tuple[int, int | str]] = [(parameter.key, value) for parameter, value in parameters]
-    return {1: choice.policy.number, **dict(sorted(values))}
+    stated = sorted(
+        (parameter.key, value)
+        for parameter, value in zip(choice.policy.parameters, choice.values, strict=True)
+        if value != parameter.default
+    )
+    return {1: choice.policy.number, **dict(stated)}
 
 
 def _read_definition(payload: bytes) -> Definition:
@@ -322,7 +282,7 @@ def _read_definition(payload: bytes) -> Definition:
         decoded = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(f"not MessagePack of a definition: {error}", code="definition-malformed") from error
-    _require_keys(decoded, [1, 2, 3], "the definition")
+    _check_keys(decoded, required={1, 2, 3}, known={1, 2, 3}, where="the definition")
     version, name, kinds = decoded[1], decoded[2], decoded[3]
     if version != FORMAT_VERSION:
         raise UsageError(f"format version {version} is unknown to this version", code="definition-version")
@@ -330,16 +290,16 @@ def _read_definition(payload: bytes) -> Definition:
         raise UsageError("name or kinds is of the wrong type", code="definition-malformed")
     definition = Definition(name, tuple(_read_kind(kind) for kind in kinds))
     check_definition(definition)
-    # Whatever else could be written in two ways, duplicate keys and long forms among it, ends here.
+    # Whatever else could be written in two ways ends here: stated defaults, duplicate keys, long forms.
     if _encode(definition) != payload:
         raise UsageError("not in canonical form", code="definition-not-canonical")
     return definition
 
 
 def _read_kind(decoded: _KindMap) -> Kind:
-    _require_keys(decoded, _KIND_KEYS, "a kind")
+    _check_keys(decoded, required={_NUMBER_KEY, _NAME_KEY}, known=_KIND_KEYS, where="a kind")
     number, name = decoded[_NUMBER_KEY], decoded[_NAME_KEY]
-    batch_window_ms, frozen = decoded[_BATCH_WINDOW_KEY], decoded[_FROZEN_KEY]
+    batch_window_ms, frozen = decoded.get(_BATCH_WINDOW_KEY, 0), decoded.get(_FROZEN_KEY, 0)
     if not (
         isinstance(number, int)
         and isinstance(name, str)
@@ -347,7 +307,9 @@ def _read_kind(decoded: _KindMap) -> Kind:
         and frozen in (0, 1)
     ):
         raise UsageError("a kind's field is of the wrong type", code="definition-malformed")
-    choices = {group: _read_choice(group, decoded[key]) for group, key in GROUP_KEYS.items()}
+    choices = {
+        group: _read_choice(group, decoded[key]) for group, key in GROUP_KEYS.items() if key in decoded
+    }
     return Kind(number=number, name=name, batch_window_ms=batch_window_ms, frozen=frozen == 1, **choices)
 
 
@@ -355,11 +317,22 @@ def _read_choice(group: str, decoded: int | str | _PolicyMap) -> Choice:
     if not isinstance(decoded, dict) or not isinstance(number := decoded.get(1), int):
         raise UsageError(f"{group} is no map that names a policy", code="definition-malformed")
     policy = policy_by_number(group, number)
-    _require_keys(decoded, sorted([1, *(parameter.key for parameter in policy.parameters)]), group)
-    values = {parameter.name: decoded[parameter.key] for parameter in policy.parameters}
-    return choose(group, policy.name, **values)
+    _check_keys(
+        decoded,
+        required={1, *(parameter.key for parameter in policy.parameters if parameter.default is None)},
+        known={1, *(parameter.key for parameter in policy.parameters)},
+        where=group,
+    )
+    stated = {
+        parameter.name: decoded[parameter.key] for parameter in policy.parameters if parameter.key in decoded
+    }
+    return choose(group, policy.name, **stated)
 
 
-def _require_keys(decoded: Mapping[int, object], keys: Sequence[int], where: str) -> None:
-    if list(decoded) != list(keys):
-        raise UsageError(f"{where} has keys {list(decoded)} instead of {list(keys)}", code="definition-key")
+def _check_keys(decoded: Mapping[int, object], *, required: set[int], known: set[int], where: str) -> None:
+    keys = list(decoded)
+    if keys != sorted(keys) or not required <= set(keys) <= known:
+        raise UsageError(
+            f"{where} has keys {keys}; {sorted(required)} must and {sorted(known)} may be there, ascending",
+            code="definition-key",
+        )

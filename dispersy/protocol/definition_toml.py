@@ -7,7 +7,7 @@
     resolution = "public"
     authentication = "member"
     distribution = { type = "full-sync", priority = 128, order = "ascending" }
-    payload = { format = "utf-8", size_max = 1024 }
+    payload = { format = "utf-8", size_max = 971 }
 
 A policy without parameters of its own is written as its name alone.
 """

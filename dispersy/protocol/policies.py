@@ -1,7 +1,8 @@
 """The table of all policies a kind can have; what this version enforces; one row a policy.
 
 A definition states a policy by its group's entry: {1: number of the policy, further keys: its parameters}.
-People write its name, and its parameters by name. A new policy is a new row, and the code that enforces it.
+Parameters at their default are left out, and so is the entry of a policy that is its group's default. People
+write its name, and its parameters by name. A new policy is a new row, and the code that enforces it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispersy.errors import UsageError
+from dispersy.protocol.message import payload_size_max
 
-PAYLOAD_SIZE_MAX = 128 * 1024
-"""The largest payload a definition may allow; a message's own limit may be lower."""
+PAYLOAD_SIZE_MAX = 65_536
+"""The largest payload a definition may allow: no message will ever be longer."""
+PAYLOAD_SIZE_DEFAULT = 971
+"""What a message of any author and time holds in one datagram. Definitions leave it out, so it stays."""
+assert payload_size_max() >= PAYLOAD_SIZE_DEFAULT
 _TIME_MAX = (1 << 63) - 1
 
 
@@ -21,9 +26,9 @@ class Parameter:
 
     key        in the policy's map
     low, high  both inclusive; for text the length in UTF-8 bytes
-    default    None: people must state it
+    default    None: it must be stated
     words      what people write for 0, 1, 2 ...; empty: the number itself
-    enforced   whether this version enforces every value; else only the default
+    enforced   the values that this version enforces, lowest and highest; None: all
     """
 
     key: int
@@ -32,7 +37,7 @@ class Parameter:
     high: int
     default: int | None = None
     words: tuple[str, ...] = ()
-    enforced: bool = True
+    enforced: tuple[int, int] | None = None
     is_text: bool = False
 
     @property
@@ -48,6 +53,15 @@ class Parameter:
         elif isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             return f"{self.name} must be a number from {self.low} to {self.high}"
         return None
+
+    def instead_of(self, value: int | str) -> str | None:
+        """What to use for a value that this version does not enforce, as people write it; None if it does."""
+        if self.enforced is None or isinstance(value, str):
+            return None
+        low, high = self.enforced
+        if low <= value <= high:
+            return None
+        return self.written(low) if low == high else f"{low} to {high}"
 
     def written(self, value: int | str) -> str:
         """A value as people write it."""
@@ -95,13 +109,20 @@ class Choice:
 
 
 _SPREAD = (
-    Parameter(3, "in_sequence", 0, 1, default=0, enforced=False),
-    Parameter(4, "priority", 0, 255, default=128, enforced=False),
-    Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=False),
+    Parameter(3, "in_sequence", 0, 1, default=0, enforced=(0, 0)),
+    Parameter(4, "priority", 0, 255, default=128, enforced=(128, 128)),
+    Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=(0, 0)),
 )
 _PAYLOAD = (
-    Parameter(2, "size_max", 1, PAYLOAD_SIZE_MAX, default=1024),
-    Parameter(3, "rate", 0, (1 << 32) - 1, default=0, enforced=False),
+    Parameter(
+        2,
+        "size_max",
+        1,
+        PAYLOAD_SIZE_MAX,
+        default=PAYLOAD_SIZE_DEFAULT,
+        enforced=(1, payload_size_max()),
+    ),
+    Parameter(3, "rate", 0, (1 << 32) - 1, default=0, enforced=(0, 0)),
 )
 
 POLICIES = (
@@ -119,7 +140,7 @@ POLICIES = (
         "destination",
         0,
         "community",
-        (Parameter(2, "fan_out", 0, 255, default=0, enforced=False),),
+        (Parameter(2, "fan_out", 0, 255, default=0, enforced=(0, 0)),),
         enforced=True,
     ),
     Policy("destination", 1, "candidate"),
@@ -203,8 +224,8 @@ def not_enforced(choice: Choice) -> str | None:
         instead = " or ".join(row.name for row in POLICIES if row.group == policy.group and row.enforced)
         return f"{policy.group} {policy.name} is not enforced by this version; use {instead}"
     for parameter, value in zip(policy.parameters, choice.values, strict=True):
-        if not parameter.enforced and value != parameter.default:
-            assert parameter.default is not None
-            stated, instead = parameter.written(value), parameter.written(parameter.default)
-            return f"{policy.group} {parameter.name} {stated} is not enforced by this version; use {instead}"
+        right = parameter.instead_of(value)
+        if right is not None:
+            stated = f"{policy.group} {parameter.name} {parameter.written(value)}"
+            return f"{stated} is not enforced by this version; use {right}"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +16,6 @@ from dispersy.protocol.definition import (
     Definition,
     Kind,
     accept_definition,
-    check_change,
     check_definition,
     check_payload,
     check_payload_groups,
@@ -24,15 +23,33 @@ from dispersy.protocol.definition import (
     decode_definition,
     default_definition,
     encode_definition,
-    is_newer,
     require_enforced,
 )
-from dispersy.protocol.identifiers import GlobalTime, MessageId
+from dispersy.protocol.message import payload_size_max
+from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.policies import GROUP_KEYS, POLICIES, Choice, Parameter, choose
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
 DEFAULT = default_definition("demo")
 TEXT = DEFAULT.kinds[0]
+STATED = Definition(
+    "demo",
+    (
+        Kind(
+            number=64,
+            name="text",
+            authentication=choose("authentication", "double-member"),
+            resolution=choose("resolution", "dynamic", initial=1),
+            distribution=choose("distribution", "last-sync", newest=3, priority=7, order=2),
+            destination=choose("destination", "community", fan_out=4),
+            pruning=choose("pruning", "global-time", inactive_threshold=5, prune_threshold=6),
+            payload=choose("payload", "messagepack", size_max=8, rate=9, schema="s"),
+            batch_window_ms=10,
+            frozen=True,
+        ),
+    ),
+)
+"""One that states all there is to state, but for `in_sequence`, which last-sync does not have."""
 
 
 def values_of(parameter: Parameter) -> st.SearchStrategy[int | str]:
@@ -99,19 +116,33 @@ def test_a_damaged_definition_is_one_or_a_named_fault(definition: Definition, da
     assert outcome == bytes(payload) or str(outcome).startswith("definition-")
 
 
-def plain() -> dict[int, Any]:
-    decoded = msgspec.msgpack.decode(encode_definition(DEFAULT))
+def plain(definition: Definition) -> dict[int, Any]:
+    decoded = msgspec.msgpack.decode(encode_definition(definition))
     assert isinstance(decoded, dict)
     return decoded
 
 
-def changed(path: tuple[int, ...], value: object) -> bytes:
-    """The default definition's bytes with one value replaced, keys left in their order."""
-    decoded = plain()
+def changed(path: tuple[int, ...], value: object, definition: Definition = STATED) -> bytes:
+    """A definition's bytes with one value replaced or added; keys added are put in their order."""
+    decoded = plain(definition)
     place = decoded
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
+    if isinstance(place, dict):
+        ordered = sorted(place.items())
+        place.clear()
+        place.update(ordered)
+    return msgspec.msgpack.encode(decoded)
+
+
+def without(path: tuple[int, ...]) -> bytes:
+    """The bytes of STATED without one entry."""
+    decoded = plain(STATED)
+    place = decoded
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
     return msgspec.msgpack.encode(decoded)
 
 
@@ -139,10 +170,18 @@ CANONICAL = encode_definition(DEFAULT)
         (changed((3, 0, 1), 256), "definition-kind-number"),
         (changed((3, 0, 2), ""), "definition-name"),
         (changed((3, 0, 2), "text\n"), "definition-name"),
+        (without((3,)), "definition-key"),
+        (without((3, 0, 1)), "definition-key"),
+        (without((3, 0, 2)), "definition-key"),
+        (without((3, 0, 4, 1)), "definition-malformed"),
+        (without((3, 0, 4, 2)), "definition-key"),
+        (without((3, 0, 5, 2)), "definition-key"),
+        (without((3, 0, 7, 3)), "definition-key"),
+        (without((3, 0, 8, 4)), "definition-key"),
         (changed((3, 0, 3), 1), "definition-malformed"),
         (changed((3, 0, 3), {}), "definition-malformed"),
         (changed((3, 0, 3, 1), 9), "definition-policy"),
-        (changed((3, 0, 4, 2), 0), "definition-key"),
+        (changed((3, 0, 3, 2), 0), "definition-key"),
         (changed((3, 0, 5, 4), 256), "definition-parameter"),
         (changed((3, 0, 5, 4), "high"), "definition-parameter"),
         (changed((3, 0, 8, 2), 0), "definition-parameter"),
@@ -150,8 +189,8 @@ CANONICAL = encode_definition(DEFAULT)
         (changed((3, 0, 9), 0x10000), "definition-parameter"),
         (changed((3, 0, 10), 2), "definition-malformed"),
         (changed((3, 0, 11), 0), "definition-key"),
-        (changed((3,), [*plain()[3], *plain()[3]]), "definition-duplicate"),
-        (msgspec.msgpack.encode(dict(reversed(plain().items()))), "definition-key"),
+        (changed((3,), [*plain(DEFAULT)[3], *plain(DEFAULT)[3]]), "definition-duplicate"),
+        (msgspec.msgpack.encode(dict(reversed(plain(DEFAULT).items()))), "definition-key"),
         # 1 in two bytes, and the key 1 twice.
         (CANONICAL.replace(b"\x83\x01\x01", b"\x83\x01\xcc\x01"), "definition-not-canonical"),
         (CANONICAL.replace(b"\x83\x01\x01", b"\x84\x01\x01\x01\x01"), "definition-not-canonical"),
@@ -161,6 +200,52 @@ def test_other_than_canonical_is_refused_by_name(payload: bytes, reason: str) ->
     with pytest.raises(WireError) as caught:
         decode_definition(payload)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        ((3,), {1: 1}),
+        ((4,), {1: 0}),
+        ((5,), {1: 0}),
+        ((5, 3), 0),
+        ((5, 4), 128),
+        ((5, 5), 0),
+        ((6,), {1: 0}),
+        ((6, 2), 0),
+        ((7,), {1: 0}),
+        ((8,), {1: 1}),
+        ((8, 2), 971),
+        ((8, 3), 0),
+        ((9,), 0),
+        ((10,), 0),
+    ],
+)
+def test_what_is_at_its_default_is_left_out_and_must_be(path: tuple[int, ...], default: object) -> None:
+    """Goal: stating a default, as an entry or in one, is a second form of the same definition: refused."""
+    with pytest.raises(WireError) as caught:
+        decode_definition(changed((3, 0, *path), default))
+    assert caught.value.reason == "definition-not-canonical"
+
+
+def test_the_shortest_kind_is_a_number_and_a_name() -> None:
+    assert plain(DEFAULT) == {1: 1, 2: "demo", 3: [{1: 64, 2: "text"}]}
+
+
+def test_fifty_kinds_fit_one_message() -> None:
+    """Goal: fifty kinds with names of 12 letters can be defined, and seventy with names of 8."""
+    room = payload_size_max(ControlKind.DEFINITION)
+    fitting = {}
+    for length in (4, 8, 12):
+        kinds = [Kind(number=64 + index, name=f"{index:x}".rjust(length, "k")) for index in range(192)]
+        counts = range(1, 193)
+        sizes = [len(encode_definition(Definition("demo", tuple(kinds[:count])))) for count in counts]
+        fitting[length] = sum(size <= room for size in sizes)
+    assert fitting == {4: 99, 8: 70, 12: 54}
+
+
+def test_the_default_size_is_what_always_fits() -> None:
+    assert TEXT.payload.number("size_max") == payload_size_max()
 
 
 @pytest.mark.parametrize(
@@ -177,6 +262,8 @@ def test_other_than_canonical_is_refused_by_name(payload: bytes, reason: str) ->
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
         (choose("payload", "bytes", rate=1), "rate 1 .* use 0"),
         (choose("payload", "messagepack", schema=""), "use bytes or utf-8"),
+        (choose("payload", "bytes", size_max=972), "size_max 972 .* use 1 to 971"),
+        (choose("payload", "utf-8", size_max=65_536), "size_max 65536 .* use 1 to 971"),
     ],
 )
 def test_a_policy_that_is_not_enforced_is_refused_by_name(choice: Choice, right: str) -> None:
@@ -195,7 +282,14 @@ def test_what_else_is_not_enforced_is_refused(field: dict[str, Any]) -> None:
         require_enforced(Definition("demo", (replace(TEXT, **field),)))
 
 
-@pytest.mark.parametrize("payload", [choose("payload", "bytes", size_max=7), choose("payload", "utf-8")])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        choose("payload", "bytes", size_max=7),
+        choose("payload", "bytes", size_max=971),
+        choose("payload", "utf-8"),
+    ],
+)
 def test_what_is_enforced_is_accepted(payload: Choice) -> None:
     definition = Definition("demo", (replace(TEXT, payload=payload),))
     assert accept_definition(encode_definition(definition)) == definition
@@ -253,73 +347,12 @@ def test_a_kind_is_found_or_the_others_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    "newer",
-    [
-        Definition("demo", (TEXT, Kind(number=65, name="photo"))),
-        Definition("renamed", (TEXT,)),
-        Definition("demo", (replace(TEXT, frozen=True),)),
-        Definition("demo", (replace(TEXT, batch_window_ms=20),)),
-        Definition("demo", (replace(TEXT, payload=choose("payload", "utf-8", size_max=1, rate=5)),)),
-        Definition("demo", (replace(TEXT, distribution=choose("distribution", "last-sync", newest=1)),)),
-        Definition("demo", (replace(TEXT, destination=choose("destination", "community", fan_out=3)),)),
-    ],
-)
-def test_a_newer_definition_may_change(newer: Definition) -> None:
-    check_change(DEFAULT, newer)
-
-
-@pytest.mark.parametrize(
-    ("newer", "why"),
-    [
-        (Definition("demo", ()), "never reused"),
-        (Definition("demo", (replace(TEXT, name="prose"),)), "renamed"),
-        (
-            Definition("demo", (replace(TEXT, authentication=choose("authentication", "double-member")),)),
-            "authentication",
-        ),
-        (Definition("demo", (replace(TEXT, resolution=choose("resolution", "linear")),)), "settings only"),
-        (Definition("demo", (replace(TEXT, destination=choose("destination", "candidate")),)), "destination"),
-        (Definition("demo", (replace(TEXT, payload=choose("payload", "bytes")),)), "payload format"),
-    ],
-)
-def test_a_newer_definition_may_not_change(newer: Definition, why: str) -> None:
-    with pytest.raises(UsageError, match=f"kind 'text': .*{why}") as caught:
-        check_change(DEFAULT, newer)
-    assert caught.value.code == "definition-change"
-
-
-def test_frozen_is_for_good_and_a_forbidden_change_is_not_accepted() -> None:
-    frozen = Definition("demo", (replace(TEXT, frozen=True),))
-    with pytest.raises(UsageError, match="for good"):
-        check_change(frozen, DEFAULT)
-    with pytest.raises(WireError, match="definition-change"):
-        accept_definition(encode_definition(DEFAULT), frozen)
-
-
-@dataclass(frozen=True)
-class At:
-    global_time: GlobalTime
-    id: MessageId
-
-
-def test_the_newest_counts_then_the_lower_id() -> None:
-    early = At(GlobalTime(1), MessageId(b"b" * 32))
-    late = At(GlobalTime(2), MessageId(b"c" * 32))
-    lower = At(GlobalTime(2), MessageId(b"a" * 32))
-    assert is_newer(late, than=early)
-    assert not is_newer(early, than=late)
-    assert is_newer(lower, than=late)
-    assert not is_newer(late, than=lower)
-    assert not is_newer(late, than=late)
-
-
-@pytest.mark.parametrize(
     ("payload", "reason"),
     [
         (b"", None),
         ("größer".encode(), None),
-        (b"x" * 1024, None),
-        (b"x" * 1025, "payload-size"),
+        (b"x" * 971, None),
+        (b"x" * 972, "payload-size"),
         (b"\xff", "payload-utf-8"),
         ("ß".encode()[:1], "payload-utf-8"),
         (b"\xed\xa0\x80", "payload-utf-8"),
