@@ -8,11 +8,11 @@ import socket
 from dataclasses import dataclass
 
 from dispersy.errors import UsageError
+from dispersy.protocol.address import address_host, make_address, split_endpoint
 
-HIGHEST_PORT = 65535
+_DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 _HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
-    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z"
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
 
 
@@ -42,33 +42,17 @@ def parse_endpoint(text: str, *, port_zero: bool = False) -> Endpoint:
     port_zero  whether port 0 is allowed (the system chooses)
     raises     UsageError `address-malformed`, which says what would be right
     """
-    if text.startswith("["):
-        host, closing, port_text = text[1:].partition("]:")
-        if not closing:
-            raise _malformed(text, "an IPv6 address is written [ADDRESS]:PORT")
+    host, port = split_endpoint(text, port_min=0 if port_zero else 1)
+    if ":" in host or _DIGITS_AND_DOTS.fullmatch(host):
+        # What is meant as a number must be one, as the network role takes it: without a zone.
         try:
-            host = str(ipaddress.IPv6Address(host))
-        except ValueError:
-            raise _malformed(text, f"{host!r} is no IPv6 address") from None
-    else:
-        host, colon, port_text = text.rpartition(":")
-        if not colon:
-            raise _malformed(text, "the port is missing; write HOST:PORT, for example 192.0.2.1:6421")
-        if ":" in host:
-            raise _malformed(text, "an IPv6 address needs brackets: [ADDRESS]:PORT")
-        if re.fullmatch(r"[0-9.]+", host):
-            try:
-                ipaddress.IPv4Address(host)
-            except ValueError:
-                raise _malformed(text, f"{host!r} is no IPv4 address") from None
-        elif not _HOST_NAME.match(host):
-            raise _malformed(text, f"{host!r} is neither an address nor a host name")
-    # isdecimal() alone would let other scripts' digits through.
-    if not (port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5):
-        raise _malformed(text, f"the port {port_text!r} is no number from 1 to {HIGHEST_PORT}")
-    port = int(port_text)
-    if port > HIGHEST_PORT or (port == 0 and not port_zero):
-        raise _malformed(text, f"the port must be from {0 if port_zero else 1} to {HIGHEST_PORT}")
+            return Endpoint(address_host(make_address(host, port)), port)
+        except UsageError as error:
+            raise UsageError(f"{text!r}: {error}", code=error.code, hint=error.hint) from None
+    if not _HOST_NAME.fullmatch(host):
+        raise UsageError(
+            f"{text!r}: {host!r} is neither an address nor a host name", code="address-malformed"
+        )
     return Endpoint(host, port)
 
 
@@ -89,11 +73,3 @@ def resolve_endpoint(address: Endpoint) -> list[Endpoint]:
         ) from None
     numeric = {Endpoint(str(entry[4][0]).partition("%")[0], address.port): None for entry in found}
     return list(numeric)[:4]
-
-
-def _malformed(text: str, why: str) -> UsageError:
-    return UsageError(
-        f"{text!r} is no address: {why}",
-        code="address-malformed",
-        hint="HOST:PORT, or [ADDRESS]:PORT for IPv6",
-    )

@@ -21,7 +21,7 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
 from dispersy.constants import DATAGRAM_SIZE_MAX
-from dispersy.errors import UsageError
+from dispersy.errors import StorageError, UsageError
 from dispersy.ext.udp import Receiver, send_many
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import (
@@ -36,6 +36,8 @@ from dispersy.protocol.address import (
 )
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.dispatch import Dispatch
@@ -61,7 +63,9 @@ class NetworkRole:
 
     def __init__(self, settings: RoleSettings) -> None:
         self._settings = settings
-        self._secret = os.urandom(16)
+        self._secret = os.urandom(SECRET_SIZE)
+        # Epochs are the same for every community: a token's tag keeps them apart.
+        self._epoch = TokenEpochs(self._secret).at
         self._rng = SystemRandom()
         self._receiver = Receiver(batch_max=64, size_max=DATAGRAM_SIZE_MAX + 1)
         self._drops = bytearray(4 * len(DROP_REASONS))
@@ -72,6 +76,7 @@ class NetworkRole:
         self._tags = b""
         self._communities_version = -1
         self._without_key: dict[int, str] = {}
+        self._unreadable: set[str] = set()
         self._out: deque[tuple[bytes, bytes]] = deque()
         self._send_again_at: float | None = None
         self._reading = True
@@ -120,7 +125,6 @@ class NetworkRole:
             self._reporter.counters["datagrams-in"] += count
             self._reporter.counters["bytes-in"] += len(arena)
             now = monotonic()
-            # Epochs are the same for every community: a token's tag keeps them apart.
             frames, envelopes = split(
                 arena,
                 datagrams,
@@ -136,9 +140,6 @@ class NetworkRole:
             self._reporter.step("network.split", began, count)
             if self._dispatch.full:
                 return
-
-    def _epoch(self, now: float) -> int:
-        return int(now // 600)
 
     def _receive_frames(self, arena: bytes, datagrams: bytes, frames: bytes, now: float) -> None:
         answered = None
@@ -216,16 +217,20 @@ class NetworkRole:
                 if neighbourhood is None:
                     self._add(record, now)
                     continue
-                neighbourhood.add_peers([parse_address(text) for text in record.bootstrap], now)
+                neighbourhood.add_peers(self._bootstrap(record), now)
                 if record.definition and not neighbourhood.defined:
-                    neighbourhood.define(self._reader.state(record.number).summary, now)
+                    neighbourhood.define(self._sent_summary(record.number), now)
         finally:
             self._reader.release()
+
+    def _sent_summary(self, number: int) -> Summary:
+        state = self._reader.state(number)
+        return state.summary.at_clock(state.clock)
 
     def _add(self, record: CommunityRecord, now: float) -> None:
         try:
             key = self._keyring.by_public(record.member_id)
-        except UsageError as error:
+        except (StorageError, UsageError) as error:
             # One community whose key is gone must not stop the others.
             self._without_key[record.number] = str(error)
             return
@@ -236,17 +241,29 @@ class NetworkRole:
             token_secret=self._secret,
             epoch=self._epoch,
             rng=self._rng,
-            peers=[*self._peers, *(parse_address(text) for text in record.bootstrap)],
+            peers=[*self._peers, *self._bootstrap(record)],
             own_address=self._address,
             workers=self._settings.workers,
             counters=self._reporter.counters,
             now=now,
         )
         if record.definition:
-            neighbourhood.define(self._reader.state(record.number).summary, now)
+            neighbourhood.define(self._sent_summary(record.number), now)
         self._neighbourhoods.append(neighbourhood)
         self._by_number[record.number] = neighbourhood
         self._tags = b"".join(each.tag for each in self._neighbourhoods)
+
+    def _bootstrap(self, record: CommunityRecord) -> list[Address]:
+        """Where to walk to first; an entry that this version cannot read must not stop the node."""
+        addresses = []
+        for text in record.bootstrap:
+            try:
+                addresses.append(parse_address(text))
+            except UsageError:
+                if text not in self._unreadable:
+                    self._unreadable.add(text)
+                    self._reporter.counters["bootstrap-unreadable"] += 1
+        return addresses
 
     # -- timers and UDP out ----------------------------------------------------------------------------------
 
@@ -308,10 +325,7 @@ def open_udp(listen: str) -> tuple[socket.socket, bool]:
 
     raises  UsageError when the port is taken or the address is not ours
     """
-    host, _, port = listen.rpartition(":")
-    if port != "0":
-        host, _ = split_endpoint(listen)
-    address = make_address(host.strip("[]"), int(port))
+    address = make_address(*split_endpoint(listen, port_min=0))
     ipv6 = not is_ipv4(address)
     udp = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     if ipv6:

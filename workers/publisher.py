@@ -1,11 +1,12 @@
 """The publisher: follows the log by its own cursor and publishes what applications have subscribed to.
 
 A publication is a hint: XPUB drops at its high-water mark, so every header says the cursor of the one before
-on its topic, and who needs all follows by the control socket.
+on its topic, and who needs all follows by the control socket. docs/interface.md describes what is sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -15,12 +16,12 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, receive_all
-from dispersy.ext.wire import split_payloads
+from dispersy.errors import WireError
 from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.marks import HIDDEN
-from dispersy.protocol.message import read_message
-from dispersy.storage.store import EntryType, LogEntry
+from dispersy.protocol.message import MessageView, read_message
+from dispersy.storage.store import CommunityRecord, EntryType, LogEntry
 from dispersy.workers.loop import Loop
 from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter
@@ -28,6 +29,10 @@ from dispersy.workers.report import Reporter
 ENTRIES_PER_TURN_MAX = 2_048
 EVENTS_QUEUED_MAX = 100_000
 """Events that may wait for one slow subscriber before its further ones are dropped."""
+TOPICS_MAX = 1_024
+"""Different subscriptions at once, of all subscribers; further ones are counted and get nothing."""
+SUBSCRIPTION_SIZE_MAX = 1_024
+"""Bytes of one frame of a subscriber; a topic has at most 98."""
 
 
 class PublisherRole:
@@ -52,7 +57,11 @@ class PublisherRole:
         self._next = self._end + 1
         self._load_communities()
         self._events = bound(
-            loop.context, zmq.XPUB, self._settings.socket("events"), queued_max=EVENTS_QUEUED_MAX
+            loop.context,
+            zmq.XPUB,
+            self._settings.socket("events"),
+            queued_max=EVENTS_QUEUED_MAX,
+            size_max=SUBSCRIPTION_SIZE_MAX,
         )
         self._notes = connected(
             loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
@@ -66,11 +75,16 @@ class PublisherRole:
         self._reader.close()
 
     def _receive_subscriptions(self) -> None:
-        for (change,) in receive_all(self._events, count_max=64):
-            if change.startswith(b"\x01"):
-                self._topics.add(change[1:])
-            elif change.startswith(b"\x00"):
-                self._topics.discard(change[1:])
+        for parts in receive_all(self._events, count_max=64):
+            change, topic = parts[0][:1], parts[0][1:]
+            if len(parts) != 1 or change not in (b"\x00", b"\x01"):
+                self._reporter.counters["subscription-malformed"] += 1
+            elif change == b"\x00":
+                self._topics.discard(topic)
+            elif len(self._topics) < TOPICS_MAX or topic in self._topics:
+                self._topics.add(topic)
+            else:
+                self._reporter.counters["subscription-refused"] += 1
 
     def _receive_notes(self) -> None:
         for _, data in receive_all(self._notes, count_max=64):
@@ -85,23 +99,34 @@ class PublisherRole:
         try:
             for record in self._reader.communities():
                 if record.definition:
-                    view = read_message(CommunityId(record.community_id), record.definition)
-                    hex_id = record.community_id.hex().encode()
-                    self._names[record.number] = (hex_id, accept_definition(view.payloads[0]))
+                    self._load_definition(record)
         finally:
             self._reader.release()
+
+    def _load_definition(self, record: CommunityRecord) -> None:
+        try:
+            view = read_message(CommunityId(record.community_id), record.definition)
+            definition = accept_definition(view.payloads[0])
+        except WireError as error:
+            # Stored by software that accepts more: as good as one that has not come.
+            self._reporter.counters[error.reason] += 1
+            return
+        self._names[record.number] = (record.community_id.hex().encode(), definition)
 
     def _publish(self) -> None:
         if self._next > self._end:
             return
         if not self._topics:
-            # Nobody listens: what is in the log needs no reading.
+            # Nobody listens: what is in the log needs no reading. What came before is then not known.
+            self._previous.clear()
             self._next = self._end + 1
             return
         began = perf_counter()
         self._reader.refresh()
         try:
             entries = self._reader.log(self._next, ENTRIES_PER_TURN_MAX)
+            # More may have been committed than the note told; what was read is not read again.
+            self._end = self._reader.last_cursor()
         finally:
             self._reader.release()
         for entry in entries:
@@ -123,18 +148,28 @@ class PublisherRole:
             return
         topic = hex_id + b"/" + kind.name.encode() + b"/"
         if not any(topic.startswith(prefix) for prefix in self._topics):
+            self._previous.pop(topic, None)
             return
         view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), entry.message)
-        header: dict[str, Any] = {
-            "event": "message",
-            "author": view.author,
-            "global_time": view.global_time,
-            "sequence": view.sequence,
-            "message_id": entry.message_id,
-            "arrival_ms": entry.arrival_ms,
-        }
-        for index, payload in enumerate(split_payloads(entry.message)):
-            cursor = entry.cursor + index
-            header |= {"cursor": cursor, "previous": self._previous.get(topic, 0), "index": index}
-            self._previous[topic] = cursor
+        for header, payload in self._events_of(topic, entry, view):
             self._events.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
+
+    def _events_of(
+        self, topic: bytes, entry: LogEntry, view: MessageView
+    ) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """(header, payload) of each payload."""
+        for index, payload in enumerate(view.payloads):
+            cursor = entry.cursor + index
+            header = {
+                "event": "message",
+                "cursor": cursor,
+                "previous": self._previous.get(topic, 0),
+                "index": index,
+                "author": view.author,
+                "global_time": view.global_time,
+                "sequence": view.sequence,
+                "message_id": entry.message_id,
+                "arrival_ms": entry.arrival_ms,
+            }
+            self._previous[topic] = cursor
+            yield header, payload

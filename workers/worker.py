@@ -107,10 +107,11 @@ class WorkerRole:
         self._reader.refresh()
         try:
             communities = self._reader.communities()
+            self._verifier.set_communities(communities)
+            # It reads the store, too, and an open snapshot pins pages.
+            self._responder.set_communities(communities, monotonic())
         finally:
             self._reader.release()
-        self._verifier.set_communities(communities)
-        self._responder.set_communities(communities, monotonic())
 
     def _handle_timers(self) -> None:
         self._responder.handle_timer(monotonic())

@@ -25,6 +25,9 @@ from dispersy.workers.report import Reporter
 
 BATCHES_PER_TURN_MAX = 64
 NOTE_INTERVAL_S = 1.0
+"""Between notes of everything, for whoever subscribed after the last commit."""
+READERS_CHECKED_S = 1.0
+"""A killed reader's snapshot pins pages for so long: what is written meanwhile makes the file grow."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -63,8 +66,8 @@ class WriterRole:
         self._reporter.open(loop)
         loop.watch(self._intake, self._receive_intake)
         loop.watch(self._orders, self._receive_orders)
-        # Again each second, for whoever subscribed after the last commit.
         loop.every(NOTE_INTERVAL_S, self._send_note_of_all)
+        loop.every(READERS_CHECKED_S, self._clear_dead_readers)
         loop.flush(self._commit)
 
     def close(self) -> None:
@@ -135,6 +138,9 @@ class WriterRole:
 
     def _send_note_of_all(self) -> None:
         send_or_drop(self._notes, [bus.COMMIT, bus.encode(self._ledger.note())])
+
+    def _clear_dead_readers(self) -> None:
+        self._reporter.counters["readers-cleared"] += self._store.clear_dead_readers()
 
     def _report(self) -> dict[str, Any]:
         return {"outcomes": dict(self._ledger.counters), "last_cursor": self._last_cursor}

@@ -13,10 +13,15 @@ SEND_RETRY_MS = 50
 
 
 def bound(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int, size_max: int = -1
 ) -> zmq.Socket[bytes]:
-    """A socket that waits at `endpoint` for those that connect."""
+    """A socket that waits at `endpoint` for those that connect.
+
+    size_max    bytes of a frame, -1: any; whoever sends a longer one is disconnected
+    """
     socket = _socket(context, kind, queued_max=queued_max)
+    # Before bind(): afterwards it would bind nobody.
+    socket.setsockopt(zmq.MAXMSGSIZE, size_max)
     if kind == zmq.ROUTER:
         # Without it a message to a peer that is gone disappears without a word; with hand-over a restarted
         # peer takes its name back from the connection that has not been noticed to be dead.

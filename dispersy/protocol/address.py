@@ -32,15 +32,19 @@ def make_address(host: str, port: int) -> Address:
     raises  UsageError for a host that is a name or has a zone, and for a port outside 0 to 65535
     """
     if not 0 <= port <= PORT_MAX:
-        raise UsageError(f"port {port} is outside 0 to {PORT_MAX}", code="address")
+        raise UsageError(f"port {port} is outside 0 to {PORT_MAX}", code="address-malformed")
     try:
         parsed = ip_address(host)
     except ValueError as error:
         raise UsageError(
-            f"'{host}' is no numeric address; write one as 192.0.2.1 or 2001:db8::1", code="address"
+            f"'{host}' is no numeric address; write one as 192.0.2.1 or 2001:db8::1",
+            code="address-malformed",
+            hint="host names are resolved by the Python client and the command line",
         ) from error
     if isinstance(parsed, IPv6Address) and parsed.scope_id is not None:
-        raise UsageError(f"'{host}' has a zone; write it without '%{parsed.scope_id}'", code="address")
+        raise UsageError(
+            f"'{host}' has a zone; write it without '%{parsed.scope_id}'", code="address-malformed"
+        )
     packed = _MAPPED_PREFIX + parsed.packed if isinstance(parsed, IPv4Address) else parsed.packed
     return Address(packed + port.to_bytes(2, "big"))
 
@@ -75,24 +79,29 @@ def parse_address(text: str) -> Address:
     return make_address(host, port)
 
 
-def split_endpoint(text: str) -> tuple[str, int]:
+def split_endpoint(text: str, *, port_min: int = 1) -> tuple[str, int]:
     """(host, port) of HOST:PORT, where the host may be a name; nothing is resolved.
 
-    raises  UsageError: no port, port outside 1 to 65535, or an IPv6 host without brackets
+    port_min  0 where the system may choose the port
+    raises    UsageError: no port, port outside port_min to 65535, or an IPv6 host without brackets
     """
     host, colon, port_text = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
         host = host[1:-1]
-    if not colon or not host or len(host) > _HOST_SIZE_MAX or any(character.isspace() for character in text):
+    if not colon:
+        reason = "the port is missing; write HOST:PORT, as 192.0.2.1:6421 or [2001:db8::1]:6421"
+    elif not host or len(host) > _HOST_SIZE_MAX or any(character.isspace() for character in text):
         reason = "no HOST:PORT; write it as 192.0.2.1:6421 or [2001:db8::1]:6421"
     elif (":" in host) != bracketed:
         reason = "brackets belong around an IPv6 host, and only there, as in [2001:db8::1]:6421"
-    elif not _PORT.fullmatch(port_text) or not 0 < int(port_text) <= PORT_MAX:
-        reason = f"port '{port_text}' is not a number from 1 to {PORT_MAX}"
+    elif not _PORT.fullmatch(port_text) or not port_min <= int(port_text) <= PORT_MAX:
+        reason = f"port '{port_text}' is not a number from {port_min} to {PORT_MAX}"
     else:
         return host, int(port_text)
-    raise UsageError(f"'{text}': {reason}", code="address")
+    raise UsageError(
+        f"{text!r}: {reason}", code="address-malformed", hint="HOST:PORT, or [ADDRESS]:PORT for IPv6"
+    )
 
 
 def encode_address(address: Address) -> bytes:

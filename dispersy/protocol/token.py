@@ -20,6 +20,23 @@ TOKEN_LIFETIME_S = 2 * TOKEN_EPOCH_S
 """A token is valid in its epoch and the next."""
 
 
+class TokenEpochs:
+    """When our tokens change: for all communities of one secret at the same moment.
+
+    secret  16 bytes, random, of this process
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        assert len(secret) == SECRET_SIZE
+        # Epochs of nodes that started together must not change together, or all renew at once.
+        mixed = sha256(b"dispersy/3 epoch" + secret).digest()
+        self._offset_s = int.from_bytes(mixed[:8], "big") % int(TOKEN_EPOCH_S)
+
+    def at(self, now: float) -> int:
+        """The epoch to give the wire kernel beside the secret."""
+        return int((now + self._offset_s) / TOKEN_EPOCH_S)
+
+
 class Tokens:
     """Our tokens for one community.
 
@@ -28,17 +45,10 @@ class Tokens:
     """
 
     def __init__(self, *, secret: bytes, tag: bytes) -> None:
-        assert len(secret) == SECRET_SIZE
         assert len(tag) == TOKEN_SIZE
         self.secret = secret
         self.tag = tag
-        # Epochs of nodes that started together must not change together, or all renew at once.
-        mixed = sha256(b"dispersy/3 epoch" + secret).digest()
-        self._offset_s = int.from_bytes(mixed[:8], "big") % int(TOKEN_EPOCH_S)
-
-    def epoch(self, now: float) -> int:
-        """The epoch to give the wire kernel beside the secret; the same for every community of one secret."""
-        return int((now + self._offset_s) / TOKEN_EPOCH_S)
+        self.epoch = TokenEpochs(secret).at
 
     def token_for(self, address: Address, now: float) -> bytes:
         """8 bytes that this address shall put into its datagrams to us."""

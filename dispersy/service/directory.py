@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dispersy.errors import UsageError
+from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.definition import Definition, decode_definition
+from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.storage.store import CommunityRecord, StoreReader
 
 PREFIX_MIN = 4
@@ -18,6 +18,7 @@ class Directory:
     def __init__(self) -> None:
         self._records: dict[int, CommunityRecord] = {}
         self._definitions: dict[int, tuple[bytes, Definition]] = {}
+        self._refusals: dict[int, str] = {}
         self._kind_names: dict[tuple[int, int], str] = {}
 
     def update(self, reader: StoreReader) -> None:
@@ -27,7 +28,13 @@ class Directory:
             known = self._definitions.get(number)
             if not record.definition or (known is not None and known[0] == record.definition):
                 continue
-            definition = decode_definition(split_payloads(record.definition)[0])
+            try:
+                definition = accept_definition(split_payloads(record.definition)[0])
+            except WireError as error:
+                # Stored by software that accepts more: as good as one that has not come.
+                self._refusals[number] = error.reason
+                continue
+            self._refusals.pop(number, None)
             self._definitions[number] = (record.definition, definition)
             for kind in definition.kinds:
                 self._kind_names[number, kind.number] = kind.name
@@ -52,9 +59,13 @@ class Directory:
         return self._kind_names.get((number, kind), "")
 
     def definition(self, record: CommunityRecord) -> Definition | None:
-        """None until it has come."""
+        """None until one has come that this version enforces."""
         known = self._definitions.get(record.number)
         return known[1] if known else None
+
+    def refusal(self, record: CommunityRecord) -> str:
+        """Why the definition that is stored is not taken, a drop reason; empty when it is."""
+        return self._refusals.get(record.number, "")
 
     def resolve(self, text: str) -> CommunityRecord:
         """The one community that `text` names.

@@ -19,8 +19,8 @@ import zmq
 from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, connected, receive_all, send_or_drop
-from dispersy.endpoint import parse_endpoint
-from dispersy.errors import UsageError
+from dispersy.errors import StorageError, UsageError
+from dispersy.protocol.address import format_address, parse_address
 from dispersy.service import requests
 from dispersy.service.directory import Directory
 from dispersy.service.follow import Follow
@@ -83,8 +83,13 @@ class GatewayRole:
         """Bind and connect; the store is opened when the writer has made it."""
         endpoint = self._settings.socket
         self._loop = loop
-        self._control = bound(loop.context, zmq.ROUTER, endpoint("control"), queued_max=REPLIES_QUEUED_MAX)
-        self._control.setsockopt(zmq.MAXMSGSIZE, REQUEST_SIZE_MAX)
+        self._control = bound(
+            loop.context,
+            zmq.ROUTER,
+            endpoint("control"),
+            queued_max=REPLIES_QUEUED_MAX,
+            size_max=REQUEST_SIZE_MAX,
+        )
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000)
@@ -142,7 +147,8 @@ class GatewayRole:
                 order = {"op": "create", "name": request.name, "definition": definition}
                 self._order(client, request.id, order, repeatable=False)
             case requests.Join():
-                peers = [str(_numeric(peer)) for peer in request.peers]
+                # As the network role reads them, which will find them in the store at every start.
+                peers = [format_address(parse_address(peer)) for peer in request.peers]
                 order = {
                     "op": "join",
                     "community_id": request.community,
@@ -165,7 +171,10 @@ class GatewayRole:
         name = self.directory.name(record)
         definition = self.directory.definition(record)
         together = isinstance(request, requests.Publish)
-        kind = check_publication(name, definition, request.kind, request.payloads, together=together)
+        refusal = self.directory.refusal(record)
+        kind = check_publication(
+            name, definition, request.kind, request.payloads, together=together, refusal=refusal
+        )
         order = {
             "op": "publish",
             "community": record.number,
@@ -294,7 +303,12 @@ class GatewayRole:
         if self._reader is None:
             if not (self._settings.store_path / "data.mdb").exists():
                 return
-            self._reader = LmdbReader(self._settings.store_path)
+            try:
+                self._reader = LmdbReader(self._settings.store_path)
+            except StorageError:
+                # The writer makes the file before it stamps it. If it cannot, its own error tells why.
+                self.counters["store-not-ready"] += 1
+                return
         self._reader.refresh()
         if self._stale:
             self.directory.update(self._reader)
@@ -360,14 +374,3 @@ def _refusal(op: object, why: str) -> UsageError:
         return UsageError(f"no operation is called {op[:64]!r}", code="op-unknown", hint=f"there are {known}")
     what = f"{op}: {why}" if isinstance(op, str) else why
     return UsageError(what, code="malformed", hint="docs/interface.md lists the fields of every operation")
-
-
-def _numeric(text: str) -> object:
-    address = parse_endpoint(text)
-    if address.numeric is None:
-        raise UsageError(
-            f"{text!r} is a host name: the gateway takes numeric addresses",
-            code="address-malformed",
-            hint="resolve it first; the Python client and the command line do",
-        )
-    return address

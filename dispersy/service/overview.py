@@ -104,6 +104,7 @@ class Overview:
             "member": record.member_id,
             "is_master": record.is_master,
             "defined": definition is not None,
+            "definition_refused": self._directory.refusal(record),
             "kinds": kinds,
             "bootstrap": list(record.bootstrap),
         }

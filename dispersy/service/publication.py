@@ -34,12 +34,20 @@ def check_publication(
     payloads: Sequence[bytes],
     *,
     together: bool,
+    refusal: str = "",
 ) -> int:
     """The number of the kind; every payload may be published.
 
     together  whether the payloads go into one message, or each into its own
+    refusal   why this version does not take the definition that has come
     raises    UsageError that names the payload (counted from 1), its size and the limit
     """
+    if definition is None and refusal:
+        raise UsageError(
+            f"this version does not take the definition of {community}: {refusal}",
+            code=refusal,
+            hint="upgrade this node: the definition asks for something newer",
+        )
     if definition is None:
         raise UsageError(
             f"the definition of {community} has not come yet",

@@ -75,8 +75,7 @@ class Keyring:
 
     def load_all(self) -> list[Key]:
         """Every key, by name; files are read once."""
-        names = sorted(path.stem for path in self._folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
-        return [self.by_name(name) for name in names]
+        return [self.by_name(name) for name in self._names()]
 
     def by_name(self, name: str) -> Key:
         """The key of this name; UsageError if there is none."""
@@ -86,18 +85,31 @@ class Keyring:
         return key
 
     def by_public(self, public: bytes) -> Key:
-        """The key with this 32-byte public key, also if another process made it since; UsageError if none."""
+        """The key with this 32-byte public key, also if another process made it since.
+
+        raises  UsageError `key-unknown` if it is none of those that can be read; names those that cannot
+        """
         for key in self._keys.values():
             if key.public == public:
                 return key
-        for key in self.load_all():
+        unreadable = []
+        for name in self._names():
+            try:
+                key = self.by_name(name)
+            except (StorageError, UsageError) as error:
+                # It may be the key of another community, which must not stop this one.
+                unreadable.append(str(error))
+                continue
             if key.public == public:
                 return key
         raise UsageError(
-            f"{self._folder}: no key for {public.hex()}",
+            "; ".join([f"{self._folder}: no key for {public.hex()}", *unreadable]),
             code="key-unknown",
             hint="put its file back into the folder",
         )
+
+    def _names(self) -> list[str]:
+        return sorted(path.stem for path in self._folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
     def _path(self, name: str) -> Path:
         is_plain = name.isprintable() and "/" not in name and not name.startswith(".")

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "constants": set(),
     "errors": set(),
-    "endpoint": _OPEN,
+    "endpoint": _FLOOR_1,
     "locations": _OPEN,
     "ext": set(),
     "protocol": _OPEN | {"ext"},
