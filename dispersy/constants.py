@@ -75,6 +75,7 @@ BOOTSTRAP_ADDRESSES_MAX = 64
 
 PULL_SOURCES_MAX = 64
 """Neighbours whose summaries wait to be pulled from, per community; the one heard longest ago leaves."""
+PULL_SOURCES_PER_HOST_MAX = 8
 PULL_SOURCE_LIFETIME_S = 120.0
 PULL_BUDGET_START = 16
 PULL_BUDGET_MIN = 4
@@ -89,6 +90,17 @@ REQUEST_TIMEOUTS_MAX = 3
 """In a row, after which another source has its turn."""
 LONE_TIMEOUTS_MAX = 8
 """In a row, after which a source is left alone although there is no other."""
+ANSWER_TIME_MAX_S = 3.0
+"""After a request its answer is over, whatever is still to come, unless the time-out is longer."""
+IDLE_ANSWERS_MAX = 64
+"""Answers with messages in a row of which the store takes none, after which a source is left alone."""
+TURN_S = 5.0
+TURN_MESSAGES_MIN = 256
+"""A source whose messages reach the store slower than so many in TURN_S makes room for another's turn."""
+TURN_MAX_S = 30.0
+"""A turn ends after it in any case where others wait, and goes on later where it stopped."""
+FRUITFUL_SHARE = 0.75
+"""How often the next turn goes to those that brought something lately, where strangers wait too."""
 PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
 BACK_OFF_START_S = 0.25
@@ -97,6 +109,8 @@ TRANSFER_INTERVAL_S = 0.05
 """Between two transfers from one source: one that has something new all the time is still not alone."""
 SETTLE_S = 0.1
 """How long we wait for a commit that shows what arrived, when all of it is said to be dealt with."""
+SETTLE_MAX_S = 3.0
+"""How long what arrived, and a full backlog, keep us from asking on in all."""
 TIP_SIZE = 64
 """Of our newest messages: nearly every difference is above them."""
 REPAIRS_MAX = 16
@@ -132,4 +146,6 @@ assert MESSAGE_SIZE_MAX + 2 + 82 <= FRAMES_SIZE_MAX
 assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
 assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
+assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX
+assert TURN_S <= TURN_MAX_S
 assert WALK_REQUEST_LIFETIME_S < REVISIT_S

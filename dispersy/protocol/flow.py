@@ -97,10 +97,15 @@ class Pace:
 
 
 class Backlog:
-    """Messages on their way to the store, by counts that may be lost or start again."""
+    """Messages on their way to the store, by counts that may be lost or start again.
+
+    count       of them now
+    announced   in all so far
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.announced = 0
         self._processed = 0
         self._moved_at = 0.0
 
@@ -108,6 +113,7 @@ class Backlog:
         if not self.count:
             self._moved_at = now
         self.count += count
+        self.announced += count
 
     def process(self, total: int, now: float) -> None:
         """total    so far, of all that was announced; lower than before: counted from zero again"""
@@ -116,6 +122,10 @@ class Backlog:
         if progress:
             self._moved_at = now
             self.count = max(0, self.count - progress)
+
+    def has_passed(self, announced: int) -> bool:
+        """Whether the first so many that were announced have been dealt with, whatever came since."""
+        return self.announced - self.count >= announced
 
     def is_full(self) -> bool:
         return self.count >= BACKLOG_MAX

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from dispersy.constants import (
     BACK_OFF_MAX_S,
     BACK_OFF_START_S,
+    FRUITFUL_SHARE,
     PULL_SOURCE_LIFETIME_S,
     PULL_SOURCES_MAX,
+    PULL_SOURCES_PER_HOST_MAX,
     TRANSFER_INTERVAL_S,
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import Pace
+from dispersy.protocol.hosts import host_of
 from dispersy.protocol.summary import Summary
 
 FRUITLESS_MAX = 3
@@ -23,12 +28,16 @@ class Source:
     summary      its newest word
     not_before   when the next transfer may begin, and everything_at when one may reach back to the beginning
     fruitless    transfers in a row that brought nothing; fruitless_all: those that reached back all the way
+    broken       transfers in a row that brought nothing although it said it had more than we
+    fruitful     the store took something from a transfer of it, and its word was not broken often since
     seen         (its summary, ours) when the last fruitless one ended
     """
 
     __slots__ = (
         "began_at",
+        "broken",
         "everything_at",
+        "fruitful",
         "fruitless",
         "fruitless_all",
         "heard_at",
@@ -47,6 +56,8 @@ class Source:
         self.everything_at = now
         self.fruitless = 0
         self.fruitless_all = 0
+        self.broken = 0
+        self.fruitful = False
         self.seen: tuple[Summary, Summary] | None = None
 
     def begins_at(self, ours: Summary) -> float | None:
@@ -58,11 +69,16 @@ class Source:
         return max(self.not_before, self.began_at + TRANSFER_INTERVAL_S)
 
     def bear_fruit(self) -> None:
-        self.fruitless = self.fruitless_all = 0
+        """The store has taken something that came from here."""
+        self.fruitless = self.fruitless_all = self.broken = 0
+        self.fruitful = True
 
-    def bear_none(self, now: float) -> None:
+    def bear_none(self, ours: Summary, now: float) -> None:
         """A transfer brought nothing: the next one waits, longer each time."""
         self.fruitless += 1
+        if self.summary.count > ours.count:
+            self.broken += 1
+            self.fruitful = self.fruitful and self.broken < FRUITLESS_MAX
         self.not_before = now + back_off_s(self.fruitless)
 
     def end_everything(self, now: float, *, fruit: bool) -> None:
@@ -77,11 +93,15 @@ class Source:
         """Everything was asked for and nothing came; at first that may be a wrong positive."""
         if self.fruitless >= FRUITLESS_MAX:
             self.seen = (self.summary, ours)
-        self.bear_none(now)
+        self.bear_none(ours, now)
 
 
 class PullSources:
-    """At most PULL_SOURCES_MAX sources by address; the one heard longest ago leaves first."""
+    """At most PULL_SOURCES_MAX sources by address, PULL_SOURCES_PER_HOST_MAX of one host.
+
+    Of those that brought nothing the one heard longest ago makes room; those that did stay, for anybody can
+    claim to have something.
+    """
 
     def __init__(self) -> None:
         self._sources: dict[Address, Source] = {}
@@ -93,24 +113,38 @@ class PullSources:
         """Take a neighbour's newest word."""
         source = self._sources.get(address)
         if source is None:
-            if len(self._sources) >= PULL_SOURCES_MAX:
-                del self._sources[min(self._sources, key=lambda known: self._sources[known].heard_at)]
-            self._sources[address] = Source(summary, now)
+            if self._make_room(address):
+                self._sources[address] = Source(summary, now)
             return
         source.heard_at = now
-        if not source.summary.same_set(summary) and summary.count > ours.count:
-            # It surely has something for us, so it need not wait for having had nothing before; but there is
-            # a limit to how often a neighbour may say so.
+        grew = not source.summary.same_set(summary) and summary.count > ours.count
+        if grew and source.broken < FRUITLESS_MAX:
+            # If that is true it need not wait for having had nothing before; but there is a limit to how
+            # often a neighbour may say so, and to how often without keeping its word.
             source.not_before = min(source.not_before, max(now, source.began_at + BACK_OFF_START_S))
         source.summary = summary
 
     def remove(self, address: Address) -> None:
         self._sources.pop(address, None)
 
-    def ready(self, ours: Summary, now: float) -> list[tuple[int, float, Address, Source]]:
-        """Who may be pulled from now: (messages it has, when it was heard, address, source)."""
+    def choose(self, ours: Summary, now: float, *, last: Address | None, rng: Random) -> Address | None:
+        """Whose turn it is now: mostly one of those that brought something lately, by lot.
+
+        What they claim to have decides nothing, for it costs nothing to claim.
+
+        last    who had to make room, and has a turn only if nobody else may
+        """
+        ready = self.ready(ours, now)
+        ready = [each for each in ready if each != last] or ready
+        fruitful = [address for address in ready if self._sources[address].fruitful]
+        if fruitful and rng.random() < FRUITFUL_SHARE:
+            ready = fruitful
+        return rng.choice(ready) if ready else None
+
+    def ready(self, ours: Summary, now: float) -> list[Address]:
+        """Who may be pulled from now."""
         return [
-            (source.summary.count, source.heard_at, address, source)
+            address
             for address, source in self._sources.items()
             if (begins_at := source.begins_at(ours)) is not None and now >= begins_at
         ]
@@ -128,6 +162,20 @@ class PullSources:
         ]
         for address in lapsed:
             del self._sources[address]
+
+    def _make_room(self, address: Address) -> bool:
+        """For a new one; False: there is none."""
+        host = host_of(address)
+        rivals = [known for known in self._sources if host is not None and host_of(known) == host]
+        if len(rivals) < PULL_SOURCES_PER_HOST_MAX:
+            if len(self._sources) < PULL_SOURCES_MAX:
+                return True
+            rivals = list(self._sources)
+        rivals = [known for known in rivals if not self._sources[known].fruitful]
+        if not rivals:
+            return False
+        del self._sources[min(rivals, key=lambda known: self._sources[known].heard_at)]
+        return True
 
 
 def back_off_s(times: int) -> float:

@@ -7,7 +7,11 @@ again, and where they are equal that is the end. A transfer that brought nothing
 longer each time, for what it has and we lack is nothing, or a filter's wrong positive, which a new salt
 finds.
 
-One transfer runs at a time in a community; the other neighbours queue by their newest summary.
+One transfer runs at a time in a community, and neighbours take turns. What a neighbour claims costs it
+nothing, so nothing that only it says gives it more time than others: an answer has a time of its own and a
+number of datagrams, a turn ends while others wait unless the store is taking in what comes, and whose turn
+is next is drawn by lot, mostly among those from whom the store took something before. A transfer whose turn
+ended goes on in the next one where it stopped.
 """
 
 from __future__ import annotations
@@ -17,15 +21,21 @@ from dataclasses import dataclass
 from random import Random
 
 from dispersy.constants import (
+    ANSWER_TIME_MAX_S,
     AUDIT_CHANCE,
     AUDIT_IDS_MAX,
     AUDIT_INTERVAL_S,
     BACK_OFF_MAX_S,
+    IDLE_ANSWERS_MAX,
     LONE_TIMEOUTS_MAX,
     REPAIRS_MAX,
     REQUEST_TIMEOUTS_MAX,
+    SETTLE_MAX_S,
     SETTLE_S,
     TIP_SIZE,
+    TURN_MAX_S,
+    TURN_MESSAGES_MIN,
+    TURN_S,
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
@@ -33,11 +43,12 @@ from dispersy.protocol.definition_request import DefinitionRequest
 from dispersy.protocol.flow import Backlog
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest
 from dispersy.protocol.holdings import Holdings, newest_low
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.pull import Pull
 from dispersy.protocol.pull_sources import PullSources, Source
 from dispersy.protocol.summary import Summary
-from dispersy.protocol.transfer import Range, Transfer, error_rate_for, filter_capacity
+from dispersy.protocol.transfer import Range, error_rate_for, filter_capacity
 
 TIP, NEWEST, EVERYTHING = 1, 2, 3
 """The stages of a transfer."""
@@ -50,28 +61,6 @@ class Send:
     address: Address
     frame_type: FrameType
     body: bytes
-
-
-class _Pull:
-    """The transfer under way, its source, and how far back it has come.
-
-    floor       everything from here upwards has been asked for
-    began_with  our summary then
-    repairs     this is an audit's repair, which ends with its range
-    """
-
-    def __init__(self, address: Address, source: Source, began_with: Summary) -> None:
-        self.address = address
-        self.source = source
-        self.transfer = Transfer()
-        self.stage = 0
-        self.stage_received = 0
-        self.floor = ORDER_TOP
-        self.began_with = began_with
-        self.repairs = False
-        self.asked_at = 0.0
-        self.due_at = 0.0
-        self.settled_at: float | None = None
 
 
 class Puller:
@@ -107,7 +96,9 @@ class Puller:
         self._sources = PullSources()
         self._repairs: list[tuple[Address, Range]] = []
         self._backlog = Backlog()
-        self._pull: _Pull | None = None
+        self._pull: Pull | None = None
+        self._parked: dict[Address, Pull] = {}
+        self._made_room: Address | None = None
         # Kept, for the store must not be read while its role only asks how long it may sleep.
         self._begins_at: float | None = None
         self._events: list[Send] = []
@@ -147,14 +138,17 @@ class Puller:
         if pull is None or source != pull.address:
             return
         transfer = pull.transfer
+        received = transfer.received
         over = transfer.receive(
             number=number, flags=flags, low=OrderKey(low), high=OrderKey(high), count=count
         )
+        if transfer.received > received:
+            pull.announced = self._backlog.announced
         if not number or number != transfer.number:
             return
         if transfer.datagrams == 1:
             pull.source.pace.measure(now - pull.asked_at)
-        pull.due_at = now + pull.source.pace.timeout_s()
+        pull.due_at = min(pull.over_at, now + pull.source.pace.timeout_s())
         if over:
             if summary is not None:
                 pull.source.summary = summary
@@ -216,7 +210,7 @@ class Puller:
         elif pull.transfer.is_under_way():
             deadlines.append(pull.due_at)
         else:
-            deadlines.append(pull.settled_at)
+            deadlines += [pull.settled_at, pull.settle_by]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def drain(self) -> list[Send]:
@@ -225,26 +219,65 @@ class Puller:
 
     # Whom to pull from.
 
-    def _begin(self, now: float) -> _Pull | None:
+    def _begin(self, now: float) -> Pull | None:
         ours = self._holdings.summary()
         if self._repairs:
             address, part = self._repairs.pop()
             source = self._sources.get(address)
             if source is not None:
-                pull = _Pull(address, source, ours)
+                pull = Pull(address, source, ours, now)
                 pull.repairs = True
                 pull.transfer.add(part)
                 self.counts["repairs"] += 1
                 return pull
-        ready = self._sources.ready(ours, now)
-        if not ready:
+        chosen = self._sources.choose(ours, now, last=self._made_room, rng=self._rng)
+        self._made_room = None
+        source = None if chosen is None else self._sources.get(chosen)
+        if chosen is None or source is None:
             self._begins_at = self._sources.begin_at(ours)
             return None
-        _, _, address, source = max(ready, key=lambda each: each[:2])
         source.began_at = now
-        pull = _Pull(address, source, ours)
-        self._reach_back(pull)
+        parked = self._parked.pop(chosen, None)
+        if parked is not None and parked.source is source:
+            parked.take_turn(ours, now)
+            return parked
+        pull = Pull(chosen, source, ours, now)
+        self._reach_back(pull, ours)
         return pull
+
+    def _others_wait(self, pull: Pull, ours: Summary, now: float) -> bool:
+        return any(address != pull.address for address in self._sources.ready(ours, now))
+
+    def _turn_is_over(self, pull: Pull, now: float) -> bool:
+        """Whether others wait and have waited long enough; a turn that fills the store is a longer one."""
+        if now < pull.turn_at + TURN_S:
+            return False
+        ours = self._holdings.summary()
+        if not self._others_wait(pull, ours, now):
+            return False
+        if ours.count - pull.turn_count >= TURN_MESSAGES_MIN and now < pull.began_at + TURN_MAX_S:
+            pull.turn_at = now
+            pull.turn_count = ours.count
+            return False
+        return True
+
+    def _end_turn(self, pull: Pull, now: float) -> None:
+        """Others wait: keep what this transfer has still to do for its next turn."""
+        ours = self._holdings.summary()
+        if pull.gains(ours):
+            pull.gained = True
+            pull.source.bear_fruit()
+        elif pull.transfer.received > pull.received or pull.source.pace.timeouts:
+            pull.source.bear_none(ours, now)
+        self._parked = {
+            address: parked
+            for address, parked in self._parked.items()
+            if self._sources.get(address) is parked.source
+        }
+        if not pull.repairs:
+            self._parked[pull.address] = pull
+        self._made_room = pull.address
+        self._pull = None
 
     # One transfer.
 
@@ -257,7 +290,9 @@ class Puller:
             if self._pull is None:
                 self._pull = self._begin(now)
             pull = self._pull
-            if pull is None or pull.transfer.is_under_way() or self._backlog.is_full():
+            if pull is None or pull.transfer.is_under_way():
+                return
+            if self._backlog.is_full() and not self._waited_enough(pull, now):
                 return
             if not pull.repairs and pull.source.summary.same_set(self._holdings.summary()):
                 self._end_stage(pull, now)
@@ -267,12 +302,21 @@ class Puller:
                     return
                 self._end_stage(pull, now)
                 continue
-            if pull.transfer.must_repair() and not self._is_settled(pull, now):
+            if self._turn_is_over(pull, now):
+                self._end_turn(pull, now)
+                continue
+            idles = pull.idle_answers >= IDLE_ANSWERS_MAX
+            if (idles or pull.transfer.must_repair()) and not self._is_settled(pull, now):
                 return
+            if idles:
+                pull.idle_answers = 0
+                if self._brought_nothing(pull):
+                    self._give_up(pull, now)
+                    continue
             self._request(pull, now)
             return
 
-    def _request(self, pull: _Pull, now: float) -> None:
+    def _request(self, pull: Pull, now: float) -> None:
         request = pull.transfer.next_request(
             holdings=self._holdings,
             number=self._rng.randrange(1, 1 << 32),
@@ -282,18 +326,24 @@ class Puller:
         )
         pull.asked_at = now
         pull.due_at = now + pull.source.pace.timeout_s()
-        pull.settled_at = None
+        pull.over_at = max(pull.due_at, now + ANSWER_TIME_MAX_S)
+        pull.settled_at = pull.settle_by = None
         self.counts["requests"] += 1
         self.counts["filters"] += bool(request.hash_count)
         self._send((pull.address, request))
 
-    def _end_answer(self, pull: _Pull, now: float) -> None:
-        lost, progress = pull.transfer.end_answer()
+    def _end_answer(self, pull: Pull, now: float) -> None:
+        lost, progress, count = pull.transfer.end_answer()
+        # Most sweeps of what both hold bring no message at all, and end at the end of their range.
+        if count and not self._brought_nothing(pull):
+            pull.idle_answers = 0
+        elif count:
+            pull.idle_answers += 1
         pull.source.pace.answered(datagrams=pull.transfer.datagrams, lost=lost)
         if not progress:
             self._give_up(pull, now)
 
-    def _time_out(self, pull: _Pull, now: float) -> None:
+    def _time_out(self, pull: Pull, now: float) -> None:
         self.counts["timeouts"] += 1
         if pull.transfer.datagrams:
             self._end_answer(pull, now)
@@ -301,10 +351,7 @@ class Puller:
         pull.transfer.end_answer()
         pace = pull.source.pace
         pace.timed_out()
-        others_wait = any(
-            source is not pull.source
-            for _, _, _, source in self._sources.ready(self._holdings.summary(), now)
-        )
+        others_wait = self._others_wait(pull, self._holdings.summary(), now)
         if pace.timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
@@ -312,9 +359,24 @@ class Puller:
         elif others_wait and pace.timeouts % REQUEST_TIMEOUTS_MAX == 0:
             self._give_up(pull, now)
 
-    def _is_settled(self, pull: _Pull, now: float) -> bool:
-        """Whether what arrived is in the store, or has had time enough to get there."""
-        if self._backlog.count:
+    def _brought_nothing(self, pull: Pull) -> bool:
+        """Whether our store is as it was when this was last asked."""
+        ours = self._holdings.summary()
+        same = pull.idle_with.same_set(ours)
+        pull.idle_with = ours
+        return same
+
+    def _waited_enough(self, pull: Pull, now: float) -> bool:
+        """Whether we asked nothing for SETTLE_MAX_S: what others send must not hold us for ever."""
+        if pull.settle_by is None:
+            pull.settle_by = now + SETTLE_MAX_S
+        return now >= pull.settle_by
+
+    def _is_settled(self, pull: Pull, now: float) -> bool:
+        """Whether what arrived for this transfer is in the store, or has had time enough to get there."""
+        if self._waited_enough(pull, now):
+            return True
+        if not self._backlog.has_passed(pull.announced):
             pull.settled_at = None
             return False
         if pull.settled_at is None:
@@ -322,30 +384,33 @@ class Puller:
             pull.settled_at = now if changed else now + SETTLE_S
         return now >= pull.settled_at
 
-    def _end_stage(self, pull: _Pull, now: float) -> None:
+    def _end_stage(self, pull: Pull, now: float) -> None:
         ours = self._holdings.summary()
-        pull.settled_at = None
+        pull.settled_at = pull.settle_by = None
+        pull.gained = pull.gained or pull.gains(ours)
         if pull.repairs or pull.source.summary.same_set(ours):
-            pull.source.bear_fruit()
+            if pull.gained:
+                pull.source.bear_fruit()
             self._pull = None
         elif pull.floor != ORDER_LOW and (pull.stage < NEWEST or now >= pull.source.everything_at):
-            self._reach_back(pull)
+            self._reach_back(pull, ours)
         else:
             self._end_differing(pull, ours, now)
 
-    def _end_differing(self, pull: _Pull, ours: Summary, now: float) -> None:
+    def _end_differing(self, pull: Pull, ours: Summary, now: float) -> None:
         """The summaries still differ, and this transfer has done what it may."""
         if pull.stage == EVERYTHING:
-            pull.source.end_everything(now, fruit=pull.transfer.received > pull.stage_received)
-        if pull.transfer.received and not ours.same_set(pull.began_with):
-            pull.source.fruitless = 0
+            pull.source.end_everything(now, fruit=not ours.same_set(pull.stage_with))
+        if pull.gained:
+            pull.source.fruitless = pull.source.broken = 0
+            pull.source.fruitful = True
         elif pull.floor == ORDER_LOW:
             pull.source.end_fruitless(ours, now)
         else:
-            pull.source.bear_none(now)
+            pull.source.bear_none(ours, now)
         self._pull = None
 
-    def _reach_back(self, pull: _Pull) -> None:
+    def _reach_back(self, pull: Pull, ours: Summary) -> None:
         """Add the next stage's range: what lies below everything that has been asked for so far."""
         low = ORDER_LOW
         if pull.stage < TIP:
@@ -353,13 +418,13 @@ class Puller:
         elif pull.stage < NEWEST:
             low = newest_low(self._holdings, filter_capacity(self._error_rate(pull.source)))
         pull.stage += 1
-        pull.stage_received = pull.transfer.received
+        pull.stage_with = ours
         if low < pull.floor:
             pull.transfer.add((low, pull.floor))
             pull.floor = low
 
-    def _give_up(self, pull: _Pull, now: float) -> None:
-        pull.source.bear_none(now)
+    def _give_up(self, pull: Pull, now: float) -> None:
+        pull.source.bear_none(self._holdings.summary(), now)
         self._pull = None
 
     def _error_rate(self, source: Source) -> float:

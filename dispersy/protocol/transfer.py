@@ -15,7 +15,6 @@ from math import ceil, log
 from random import Random
 
 from dispersy.constants import (
-    ANSWER_BUDGET_MAX,
     FILTER_ERROR_MAX,
     FILTER_ERROR_MIN,
     FILTER_ERROR_RATIO,
@@ -38,8 +37,8 @@ GAPS_REPAIR = 64
 """Gaps at which a transfer stops to repair them, before they outgrow what one request can describe."""
 LATE_REQUESTS_MAX = 8
 """Requests whose datagrams may still come after their answer is over."""
-ANSWER_DATAGRAMS_MAX = 4 * ANSWER_BUDGET_MAX
-"""Datagrams of one answer, duplicates included; more is a flood."""
+ANSWER_DATAGRAMS_RATIO = 2
+"""Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
 EMPTY_ANSWERS_MAX = 3
 """Answers in a row without a message and without an end: more is somebody who keeps us busy."""
 
@@ -198,12 +197,13 @@ class Transfer:
             self._covered.append((low, high))
         if flags & LAST_OF_ANSWER:
             self._stop = high
-        return bool(flags & LAST_OF_ANSWER) or self.datagrams >= ANSWER_DATAGRAMS_MAX
+        return bool(flags & LAST_OF_ANSWER) or self.datagrams >= ANSWER_DATAGRAMS_RATIO * self._budget
 
-    def end_answer(self) -> tuple[int, bool]:
+    def end_answer(self) -> tuple[int, bool, int]:
         """The answer is over, because its last datagram is here or nothing came for too long.
 
-        returns   how many datagrams seem lost, and whether it got us anywhere (else all of it is asked again)
+        returns   how many datagrams seem lost, whether it got us anywhere (else all of it is asked again),
+                  and how many messages came
         """
         assert self._asked is not None
         low, high = self._asked
@@ -224,7 +224,7 @@ class Transfer:
             else:
                 self._todo.appendleft((stop, high))
         self._gaps = sorted(self._gaps + gaps)[:PULL_GAPS_MAX]
-        return lost, stop > low and self._empty_answers < EMPTY_ANSWERS_MAX
+        return lost, stop > low and self._empty_answers < EMPTY_ANSWERS_MAX, self._count
 
 
 def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from dispersy.constants import REQUEST_TIMEOUT_MIN_S
+from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.frames import Frame, MessagesHeader, SyncRequest
+from dispersy.protocol.holdings import key_after
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.summary import Summary
 from tests.simulation.world import Link, Node, World, equal, history
 
 
@@ -133,3 +143,77 @@ def test_equal_nodes_are_quiet() -> None:
     after = one.sent + other.sent
     assert after["sync-request"] == before["sync-request"]
     assert after["introduction-request"] - before["introduction-request"] <= 2 * 300 / 5
+
+
+class Hostile(Node):
+    """A node that claims to hold 2^31 messages and holds one, which everybody else holds too.
+
+    stalls    it answers a request with that message again and again, one datagram just before each time-out,
+              and never says that one is the last; else it ends every answer at once, and its `partner`
+              sends that message unasked, 25 times a second, to whom it answered
+    """
+
+    def __init__(self, world: World, host: int, *, known: Node, stalls: bool) -> None:
+        super().__init__(
+            world, make_address(f"198.51.100.{host}", 6421), bootstrap=[known.address], seed=host
+        )
+        world.nodes[self.address] = self
+        self.asked = 0
+        self.partner: Node = self
+        self._stalls = stalls
+        self._request = SyncRequest(number=1, budget=1, low=ORDER_LOW, high=ORDER_TOP)
+        self._victim: Address | None = None
+        self._send_at = 0.0
+
+    def next_deadline(self) -> float:
+        self.walker.set_summary(Summary(highest=1, count=1 << 31, sum=self.asked + 1), self.world.now)
+        deadline = super().next_deadline()
+        return deadline if self._victim is None else min(deadline, self._send_at)
+
+    def handle_timer(self) -> None:
+        super().handle_timer()
+        if self._victim is None or self.world.now < self._send_at:
+            return
+        if self._stalls:
+            self._send_at = self.world.now + 0.9 * REQUEST_TIMEOUT_MIN_S
+            low = self._request.low
+            header = MessagesHeader(number=self._request.number, low=low, high=key_after(low))
+            self._request = replace(self._request, low=header.high)
+            self._send_area(self, self._victim, header)
+        else:
+            self._send_at = self.world.now + 1 / 25
+            self._send_area(self.partner, self._victim, MessagesHeader(number=0))
+
+    def _receive_frame(self, source: Address, received: Frame, header_token: bytes, token_state: int) -> None:
+        if not isinstance(received, SyncRequest):
+            super()._receive_frame(source, received, header_token, token_state)
+            return
+        self.asked += 1
+        self._victim, self._request, self._send_at = source, received, self.world.now
+        if not self._stalls:
+            low, high = received.low, received.high
+            last = MessagesHeader(number=received.number, low=low, high=high, end_of_range=True, last=True)
+            self._send_area(self, source, last)
+
+    def _send_area(self, sender: Node, target: Address, header: MessagesHeader) -> None:
+        [message] = history(1)
+        area = encode_uvarint(len(message)) + message
+        sender._send_frame(target, FrameType.MESSAGES, header.encode() + area)
+
+
+@pytest.mark.parametrize("stalls", [True, False], ids=["stalls", "never-settles"])
+def test_no_neighbour_keeps_us_from_the_others(stalls: bool) -> None:
+    """Beside two hostile neighbours that claim more than anybody, an honest one has its turns."""
+    world = World(seed=11)
+    honest = world.add(1)
+    messages = history(3_000)
+    honest.publish(messages[:1])
+    victim = world.add(2, bootstrap=[honest])
+    assert world.run(10, until=lambda: equal(honest, victim))
+    hostile = [Hostile(world, host, known=victim, stalls=stalls) for host in (3, 4)]
+    hostile[0].partner, hostile[1].partner = hostile[1], hostile[0]
+    assert world.run(30, until=lambda: all(each.asked for each in hostile[:1]))
+    for start in range(1, 3_000, 500):
+        honest.publish(messages[start : start + 500])
+        assert world.run(60, until=lambda: equal(honest, victim)), [each.asked for each in hostile]
+        world.run(5)

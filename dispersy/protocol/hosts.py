@@ -1,0 +1,20 @@
+"""Hosts: what limits are counted by where each address alone would let one machine be a crowd."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+from dispersy.protocol.address import Address, is_ipv4
+
+Host = NewType("Host", bytes)
+"""16 bytes of an IPv4-mapped address, or the 8 bytes of an IPv6 network: who has one /64 has all of it."""
+
+_LOOPBACK_4 = bytes(10) + b"\xff\xff\x7f"
+_LOOPBACK_6 = bytes(15) + b"\x01"
+
+
+def host_of(address: Address) -> Host | None:
+    """Whom this address is counted as; None: nobody, for it is this machine, where many nodes are normal."""
+    if address.startswith((_LOOPBACK_4, _LOOPBACK_6)):
+        return None
+    return Host(address[:16] if is_ipv4(address) else address[:8])
