@@ -240,7 +240,7 @@ class MessagesHeader:
             raise WireError("flags-unknown")
         low, high = reader.part(decode_bound), reader.part(decode_bound)
         if low > high:
-            raise WireError("bound-malformed")
+            raise WireError("messages-malformed")
         header = cls(
             number=number,
             low=low,

@@ -145,6 +145,7 @@ REASONS = {
     "flags-unknown",
     "frame-trailing",
     "frame-truncated",
+    "messages-malformed",
     "missing-unknown",
     "range-empty",
     "token-malformed",

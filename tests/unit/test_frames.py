@@ -99,7 +99,7 @@ def test_a_wrong_body_is_refused_by_name(frame_type: int, body: bytes, reason: s
     [
         (NUMBER + b"\x08\0\0", "flags-unknown"),
         (NUMBER + b"\xf8\0\0", "flags-unknown"),
-        (NUMBER + b"\0\xff\0", "bound-malformed"),
+        (NUMBER + b"\0\xff\0", "messages-malformed"),
         (NUMBER + b"\4\0\0" + bytes(23), "frame-truncated"),
     ],
 )
