@@ -17,10 +17,9 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import msgspec
 import zmq
 
-from dispersy.connection import REPEATED_CODES, RETRY_S, Connector, error_of, send
+from dispersy.connection import REPEATED_CODES, RETRY_S, Connector, Stream, error_of, send
 from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import home_path, socket_path
@@ -33,6 +32,8 @@ PUBLISH_PORTION_MAX = 500
 PUBLISH_WINDOW = 4
 """Publish-many requests under way at once."""
 FOLLOW_CREDIT = 1_000
+ABSENCE_S = 300.0
+"""How long a follow waits for a node that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,27 +158,31 @@ class Client:
         kinds: Sequence[str] = (),
         since: str | int = "now",
         idle_s: float | None = None,
+        absence_s: float = ABSENCE_S,
+        on_absence: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         """Events in the order of the node's log: stored ones after `since`, then `caught-up`, then live.
 
+        A node that ends and comes back is followed on from the last event, without gap or repetition.
+
         communities  names or ids; none: all
         since        "begin", "now", or the cursor of the last event that is known
-        idle_s       end when nothing but heartbeats came for this long; None: never
+        idle_s       end when it is caught up and nothing but heartbeats came for this long; None: never
+        absence_s    how long the node may be away; after that UsageError `not-running`
+        on_absence   called when the node has gone
         """
-        # Asked now and not at the first next(): "now" shall mean this moment.
-        socket = self._connector.open()
+        for name, given in (("communities", communities), ("kinds", kinds)):
+            if isinstance(given, (str, bytes)):
+                raise UsageError(f"{name} is a list, as [{given!r}], not {given!r}")
         fields = {
             "communities": list(communities),
             "kinds": list(kinds),
             "since": since,
             "credit": FOLLOW_CREDIT,
         }
-        try:
-            number, _ = self._connector.ask(socket, "follow", fields)
-        except BaseException:
-            socket.close()
-            raise
-        return self._events(socket, number, idle_s)
+        # Asked now and not at the first next(): "now" shall mean this moment.
+        stream = Stream(self._connector, fields, absence_s=absence_s, on_absence=on_absence)
+        return _events(stream, idle_s)
 
     def count(self, community: str) -> int:
         """How many messages of a community the node holds."""
@@ -188,6 +193,11 @@ class Client:
     def communities(self) -> list[dict[str, Any]]:
         """What the node has joined, see docs/interface.md."""
         return list(self.request("communities")["communities"])
+
+    def community(self, name: str) -> dict[str, Any]:
+        """One of communities(): by name, id in hex, or the beginning of one."""
+        found = self.request("count", community=name)["community"]
+        return next(entry for entry in self.communities() if entry["community"] == found)
 
     def create(self, name: str, definition: bytes = b"") -> dict[str, Any]:
         """A new community with the canonical bytes of a definition, or with one kind `text`."""
@@ -296,38 +306,6 @@ class Client:
             else:
                 raise error_of(reply)
 
-    def _events(self, socket: zmq.Socket[bytes], number: int, idle_s: float | None) -> Iterator[Event]:
-        """Events as they come; credit is given back by halves, so that the stream never dries up."""
-        used = 0
-        caught_up = False
-        last = time.monotonic()
-        try:
-            while True:
-                wait = None if idle_s is None else int(max(0.0, last + idle_s - time.monotonic()) * 1000) + 1
-                if not socket.poll(wait):
-                    return
-                frame = msgspec.msgpack.decode(socket.recv())
-                if frame.get("id") != number:
-                    continue
-                if "error" in frame:
-                    raise error_of(frame)
-                if "event" not in frame:
-                    continue
-                if frame["event"] == "caught-up":
-                    if caught_up:
-                        continue
-                    caught_up = True
-                else:
-                    used += 1
-                    last = time.monotonic()
-                yield _event(frame)
-                if used >= FOLLOW_CREDIT // 2:
-                    grant = {"v": 1, "id": number, "op": "credit", "count": used}
-                    socket.send(msgspec.msgpack.encode(grant))
-                    used = 0
-        finally:
-            socket.close()
-
     def _wait(
         self, ask: Callable[[], Answer], enough: Callable[[Answer], bool], timeout_s: float, what: str
     ) -> Answer:
@@ -357,6 +335,14 @@ def _publication(
 
 def _published(reply: dict[str, Any]) -> Published:
     return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
+
+
+def _events(stream: Stream, idle_s: float | None) -> Iterator[Event]:
+    try:
+        for frame in stream.events(idle_s):
+            yield _event(frame)
+    finally:
+        stream.close()
 
 
 def _event(frame: dict[str, Any]) -> Event:

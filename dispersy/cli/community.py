@@ -115,8 +115,8 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
 def show(community: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show one community, with an invite for others."""
     with Client(home) as client:
-        found = client.request("count", community=community)["community"]
-        entry = next(each for each in client.communities() if each["community"] == found)
+        entry = client.community(community)
+        found = entry["community"]
         invite = _invite(found, client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
         show_json({**entry, "invite": str(invite)})

@@ -85,7 +85,10 @@ def subscribe(
     """Print a community's messages as they come, until Ctrl-C."""
     try:
         with Client(home) as client:
-            for event in client.follow([community], kinds=kind or (), since=since.value):
+            _say_awaited(client, community)
+            for event in client.follow(
+                [community], kinds=kind or (), since=since.value, on_absence=_say_absent
+            ):
                 if json:
                     _show_event_json(event)
                 else:
@@ -99,10 +102,21 @@ def count(community: CommunityArgument, home: HomeOption = None, json: JsonOptio
     """Print how many messages of a community this node holds."""
     with Client(home) as client:
         held = client.count(community)
+        _say_awaited(client, community)
     if json:
         show_json({"community": community, "count": held})
     else:
         out.print(str(held))
+
+
+def _say_awaited(client: Client, community: str) -> None:
+    """Why there is nothing to see in a community that was just joined."""
+    if not client.community(community)["defined"]:
+        err.print("its definition has not come yet: messages are shown and counted once it has")
+
+
+def _say_absent() -> None:
+    err.print("the node has gone; waiting for it to come back (Ctrl-C ends)")
 
 
 def _read_lines(file: Path) -> list[bytes]:
@@ -123,8 +137,7 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
 
 def _check_lines(client: Client, community: str, kind: str, lines: list[bytes], file: str) -> None:
     """Name the first line that would be refused, before anything is published."""
-    found = client.request("count", community=community)["community"]
-    entry = next(each for each in client.communities() if each["community"] == found)
+    entry = client.community(community)
     rule = next((each for each in entry["kinds"] if each["name"] == kind), None)
     if rule is None:
         # The node's own words say what kinds there are, or that the definition is still to come.

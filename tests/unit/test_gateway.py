@@ -254,6 +254,57 @@ def test_a_follow_does_not_crawl_through_what_others_said(house: House) -> None:
     assert caught_up[0] < 5.0
 
 
+def test_a_follow_goes_on_when_the_node_comes_back(house: House) -> None:
+    """Every gateway ends some day; who follows sees neither a gap nor anything twice, and is not deaf."""
+    house.join(1, CHAT, "chat")
+    house.publish(1, [b"a"], [b"b", b"c"])
+    absences: list[bool] = []
+    with house.client() as client:
+        followed: list[Iterator[Event]] = []
+
+        def before() -> None:
+            events = client.follow(
+                ["chat"], since="begin", idle_s=1.0, on_absence=lambda: absences.append(True)
+            )
+            followed.append(events)
+            assert _payloads(_take(events, 2)) == [b"a", b"b"]
+
+        def after() -> None:
+            assert _payloads(_take(followed[0], 3)) == [b"c", b"d"]
+            house.publish(1, [b"e"])
+            assert _payloads(_take(followed[0], 1)) == [b"e"]
+            assert list(followed[0]) == [], "it ends when it is idle, and not before"
+
+        house.play(before)
+        house.publish(1, [b"d"])
+        house.play(after)
+    assert absences == [True]
+
+
+def test_a_follow_says_that_the_node_stays_away(house: House) -> None:
+    """Not being caught up is no idleness: the end of the node is an error, not an end of the stream."""
+    house.join(1, CHAT, "chat")
+    with house.client() as client:
+        followed: list[Iterator[Event]] = []
+
+        def follow() -> None:
+            followed.append(client.follow(["chat"], idle_s=LIMIT_S, absence_s=0.1))
+            assert _take(followed[0], 1)[0].event == "caught-up"
+
+        house.play(follow)
+        with pytest.raises(UsageError) as caught:
+            next(followed[0])
+    assert caught.value.code == "not-running"
+    assert "dispersy run --home" in caught.value.hint
+
+
+def test_what_is_no_list_of_names_is_refused_by_the_client(house: House) -> None:
+    """A text is a sequence of letters, and following those would find nothing."""
+    with house.client() as client, pytest.raises(UsageError) as caught:
+        client.follow("chat")
+    assert "['chat']" in str(caught.value)
+
+
 def test_a_definition_that_comes_with_its_first_messages_hides_none(house: House) -> None:
     """What a commit brought may be read before the note of it is: the names of its kinds too."""
 
