@@ -36,13 +36,39 @@ def test_from_create_to_a_conversation(make_node: MakeNode) -> None:
     assert second.command("count", "chat").stdout == "1501\n"
     assert json.loads(second.command("count", "chat", "--json").stdout)["count"] == 1501
     seen = _subscribe(second, "--json", until=1501)
-    assert [json.loads(line)["text"] for line in seen][1:] == [f"line {number}" for number in range(1500)]
+    # A node's log has the order of arrival; the order of publication is that of global times.
+    shown = sorted((json.loads(line) for line in seen), key=lambda event: event["global_time"])
+    assert [event["text"] for event in shown][1:] == [f"line {number}" for number in range(1500)]
     # A peer's bytes must not reach the terminal as commands.
-    assert _subscribe(second, until=1)[0].endswith("hello\\x1b[2J")
+    assert any(line.endswith("hello\\x1b[2J") for line in _subscribe(second, until=1501))
     assert json.loads(first.command("peers", "chat", "--json").stdout)
     assert json.loads(first.command("status", "--json").stdout)["ready"]
     assert "worker-0" in first.command("status").stdout
     assert "chat" in first.command("community", "list").stdout
+
+
+def test_a_subscription_outlives_its_node(make_node: MakeNode) -> None:
+    """It says that it waits, and goes on where it was when the node is back: no gap, nothing twice."""
+    node = make_node("a")
+    node.start().close()
+    assert node.command("community", "create", "chat").returncode == 0
+    assert node.command("publish", "chat", "before").returncode == 0
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "dispersy.cli", "subscribe", "chat", "--home", str(node.home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=node.environment,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().endswith(" before\n")
+        assert node.stop() == 0
+        assert "waiting for it to come back" in process.stderr.readline()
+        node.start().close()
+        assert node.command("publish", "chat", "after").returncode == 0
+        assert process.stdout.readline().endswith(" after\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
 
 
 def test_commands_wait_for_a_node_that_is_just_starting(make_node: MakeNode) -> None:
