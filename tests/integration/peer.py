@@ -112,7 +112,8 @@ class Peer:
         self.sent_bytes += len(data)
 
     def send_frames(self, *frames: bytes, token: bytes | None = None) -> None:
-        self.send(datagram(self.tag, self.token if token is None else token, frames))
+        """One datagram, also of more frames than a node would put into it."""
+        self.send(datagram(self.tag, self.token if token is None else token, ()) + b"".join(frames))
 
     def send_frame(self, spoken: Frame) -> None:
         self.send_frames(frame(spoken.type, spoken.encode()))
