@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 include "sodium.pxi"
+include "message_sizes.pxi"
 
 cdef extern from "records.h":
     ctypedef struct message_record:
@@ -27,10 +28,6 @@ cdef enum:
     ID_SIZE = 32
     COMMUNITY_ID_SIZE = 32
     DIGEST_SIZE = 32
-    SIGNATURE_SIZE = 64
-    SIGNATURES_MAX = 2
-    # kind, flags, three keys, two uvarints, previous, n-hop: nothing longer is a header (docs/wire.md)
-    HEADER_SIZE_MAX = 2 + 3 * 32 + 2 * 9 + 32 + 17
     CONTEXT_SIZE = 13
     SUM_KEY_SIZE = 16
     SUM_HASH_SIZE = 16

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 include "sodium.pxi"
+include "message_sizes.pxi"
 
 cdef extern from "records.h":
     ctypedef struct message_record:
@@ -25,12 +26,9 @@ cdef crypto_sign_seed_keypair_t crypto_sign_seed_keypair = (
 )
 
 cdef enum:
-    KEY_SIZE = 32
-    SIGNATURE_SIZE = 64
     CONTEXT_SIZE = 18
     PREFIX_SIZE = 50         # context and community id
-    HEADER_SIZE_MAX = 165    # kind, flags, three keys, two uvarints of 9, previous, n-hop: docs/wire.md
-    SIGNED_SIZE_MAX = 311    # signature, prefix, header, digest
+    SIGNED_SIZE_MAX = SIGNATURE_SIZE + PREFIX_SIZE + HEADER_SIZE_MAX + KEY_SIZE    # the last one: digest
 
 cdef const uint8_t *CONTEXT = b"dispersy/3 message"
 
@@ -38,7 +36,7 @@ cdef const uint8_t *CONTEXT = b"dispersy/3 message"
 cdef bint _is_inside(const message_record *record, Py_ssize_t arena_size) noexcept nogil:
     """Whether the record's message lies in the arena and its keys, header and signatures in the message."""
     cdef uint64_t signatures_size = <uint64_t>record.signature_count * SIGNATURE_SIZE
-    if record.signature_count > 2 or record.header_size > HEADER_SIZE_MAX:
+    if record.signature_count > SIGNATURES_MAX or record.header_size > HEADER_SIZE_MAX:
         return False
     if record.header_size < 2 + record.signature_count * KEY_SIZE:
         return False

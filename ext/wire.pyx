@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 include "sodium.pxi"
+include "message_sizes.pxi"
 
 cdef extern from "records.h":
     ctypedef struct datagram_record:
@@ -67,16 +68,12 @@ cdef enum:
     TOKEN_SIZE = 8
     SECRET_SIZE = 16
     TAGS_MAX = 65535            # records number communities in 16 bits
-    KEY_SIZE = 32
-    SIGNATURE_SIZE = 64
-    N_HOP_SIZE = 17
     SUMMARY_SIZE = 24
     BOUND_SIZE = 24
     BOUND_TOP = 255
     MESSAGE_SIZE_MIN = 5        # no author: kind, flags, time, one payload of nothing
     MESSAGE_SIZE_MAX = 1090
     PAYLOADS_MAX = 255
-    UVARINT_SIZE_MAX = 9
     KIND_CONTROL_END = 64
 
 cdef enum:
@@ -109,6 +106,7 @@ CONSTANTS = {
     "KEY_SIZE": KEY_SIZE,
     "SIGNATURE_SIZE": SIGNATURE_SIZE,
     "N_HOP_SIZE": N_HOP_SIZE,
+    "HEADER_SIZE_MAX": HEADER_SIZE_MAX,
     "SUMMARY_SIZE": SUMMARY_SIZE,
     "ORDER_KEY_SIZE": BOUND_SIZE,
     "BOUND_TOP": BOUND_TOP,

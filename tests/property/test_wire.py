@@ -176,10 +176,16 @@ def test_records_have_the_sizes_that_python_reads() -> None:
 
 def test_the_kernel_is_compiled_with_the_numbers_of_python() -> None:
     """Goal: a size, flag or frame that one side knows and the other does not is noticed."""
-    flags = {"MESSAGE_FLAGS": sum(MessageFlag), "MESSAGES_FRAME_FLAGS": sum(MessagesFlag)}
+    time = packing.UVARINT_MAX
+    parts = (0, 13, b"a" * 64, b"r" * 32, time, time, b"p" * 32, b"n" * 17, [b""])
+    counted_out = {
+        "MESSAGE_FLAGS": sum(MessageFlag),
+        "MESSAGES_FRAME_FLAGS": sum(MessagesFlag),
+        "HEADER_SIZE_MAX": len(oracle.encode_message(*parts)) - len(b"\x01\x00"),
+    }
     modules = (constants, frame_bodies, whole_messages, missing, numbers, packing, summary)
     for name, value in wire.CONSTANTS.items():
-        assert {where[name] for where in (flags, *map(vars, modules)) if name in where} == {value}, name
+        assert {where[name] for where in (counted_out, *map(vars, modules)) if name in where} == {value}, name
     assert wire.FRAMES_SPOKEN == numbers.FRAMES_SPOKEN
     assert set(FrameType) == wire.FRAMES_NUMBERED
 
