@@ -35,6 +35,8 @@ REQUESTS_KEPT = 100_000
 """Publish requests whose answer can be repeated; older request ids are refused."""
 CANDIDATES_MAX = 1_000
 """Per community; the least useful leaves first."""
+CANDIDATES_PER_HOST_MAX = 64
+"""As many as may well share an address behind one NAT; loopback has no such limit, here and below."""
 
 STEP_INTERVAL_S = 5.0
 WALKED_LIFETIME_S = 57.5
@@ -64,6 +66,8 @@ INTRODUCTIONS_PER_SECOND_MAX = 10
 """Per address: 4 nudges, 4 answers to ours, and steps."""
 INTRODUCTION_SOURCES_MAX = 1_024
 """Addresses a second whose signatures we check; only known candidates beyond it."""
+INTRODUCTIONS_PER_HOST_MAX = 64
+"""A second, from addresses of one host that are no candidates yet."""
 VOTE_COUNT_S = 0.005
 """Per candidate, until votes on our address are counted again: a count looks at every candidate."""
 NUDGE_INTERVAL_S = 0.25
@@ -115,6 +119,7 @@ TIP_SIZE = 64
 """Of our newest messages: nearly every difference is above them."""
 REPAIRS_MAX = 16
 DEFINITION_PEERS_MAX = 64
+DEFINITION_PEERS_PER_HOST_MAX = 8
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.011
@@ -147,5 +152,8 @@ assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
 assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
 assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX
+assert DEFINITION_PEERS_PER_HOST_MAX < DEFINITION_PEERS_MAX
+assert CANDIDATES_PER_HOST_MAX < CANDIDATES_MAX
+assert INTRODUCTIONS_PER_HOST_MAX < INTRODUCTION_SOURCES_MAX
 assert TURN_S <= TURN_MAX_S
 assert WALK_REQUEST_LIFETIME_S < REVISIT_S

@@ -71,6 +71,7 @@ class Neighbourhood:
         self.tag = community_tag(CommunityId(record.community_id))
         self.responder = responder_of(record.community_id, workers=workers)
         self.defined = False
+        self._summary = b""
         self._secret = secret
         self._token_secret = token_secret
         self._epoch = epoch
@@ -97,13 +98,15 @@ class Neighbourhood:
     def define(self, summary: Summary, now: float) -> None:
         """The definition is known: from now on our introductions carry a summary."""
         self.defined = True
+        self._summary = summary.encode()
         self._walker.set_summary(summary, now)
         self._walker.nudge(now)
         self._drain(now)
 
     def summary_changed(self, summary: bytes, now: float) -> None:
-        """Our live set is another one: tell a few neighbours."""
-        if self.defined:
+        """Our live set as last told; where it is another one, tell a few neighbours, each once."""
+        if self.defined and summary != self._summary:
+            self._summary = summary
             self._walker.set_summary(Summary.decode(summary), now)
             self._walker.nudge(now)
             self._drain(now)

@@ -19,6 +19,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, frame
+from dispersy.protocol.hosts import host_of
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
 from dispersy.protocol.summary import Summary
@@ -27,8 +28,9 @@ from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
 
 ANSWERS_MAX = 64
+ANSWERS_PER_HOST_MAX = 16
 ANSWERS_PER_SOURCE_MAX = 4
-"""Requests that are worked off at once, in all and of one address; to more the answer is busy."""
+"""Requests worked off at once, in all, of one host, and of one address; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
 MISSING_PER_SECOND_MAX = 4
@@ -267,14 +269,23 @@ class Responder:
     def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:
             return
-        in_work = sum(source == asker for _, asker, _ in self._answers)
-        if len(self._answers) >= ANSWERS_MAX or in_work >= ANSWERS_PER_SOURCE_MAX:
+        if not self._may_answer(source):
             busy = Busy(request.number, BUSY_MS)
             self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
             self._reporter.counters["busy"] += 1
             return
         answer = Answer(request, served.holdings, served.holdings.sent_summary())
         self._answers.append((served.record.number, source, answer))
+
+    def _may_answer(self, source: Address) -> bool:
+        """Whether one more request of this address may be worked off."""
+        askers = [Address(asker) for _, asker, _ in self._answers]
+        host = host_of(source)
+        return (
+            len(askers) < ANSWERS_MAX
+            and askers.count(source) < ANSWERS_PER_SOURCE_MAX
+            and (host is None or sum(host_of(asker) == host for asker in askers) < ANSWERS_PER_HOST_MAX)
+        )
 
     def _receive_audit_request(self, served: _Served, source: Address, request: AuditRequest) -> None:
         if len(self._audits) >= AUDITS_MAX or any(source == asker for _, asker, _ in self._audits):

@@ -21,6 +21,7 @@ from random import Random
 
 from dispersy.constants import (
     CANDIDATES_MAX,
+    CANDIDATES_PER_HOST_MAX,
     DISCOVERED_LIFETIME_S,
     INTRODUCED_LIFETIME_S,
     REVISIT_S,
@@ -28,6 +29,7 @@ from dispersy.constants import (
     WALKED_LIFETIME_S,
 )
 from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.numbers import ConnectionType
 from dispersy.protocol.summary import Summary
@@ -130,11 +132,14 @@ class Candidate:
 
 
 class Candidates:
-    """One community's candidates, at most CANDIDATES_MAX; one entry an address and a proven member."""
+    """One community's candidates, at most CANDIDATES_MAX, and CANDIDATES_PER_HOST_MAX of one host; one entry
+    an address and a proven member.
+    """
 
     def __init__(self) -> None:
         self._by_address: dict[Address, Candidate] = {}
         self._by_member: dict[MemberId, Candidate] = {}
+        self._by_host: dict[Host, dict[Address, Candidate]] = {}
         # Whose turn it is to be introduced: the first. Verified candidates only.
         self._rotation: OrderedDict[Address, None] = OrderedDict()
 
@@ -154,9 +159,10 @@ class Candidates:
         """The candidate of this address, made if need be, heard of in this way now."""
         candidate = self._by_address.get(address)
         if candidate is None:
-            if len(self._by_address) >= CANDIDATES_MAX:
-                self._make_room(now)
+            self._make_room(address, now)
             candidate = self._by_address[address] = Candidate(address)
+            if (host := host_of(address)) is not None:
+                self._by_host.setdefault(host, {})[address] = candidate
         candidate.heard[category] = now
         return candidate
 
@@ -187,6 +193,11 @@ class Candidates:
     def remove(self, address: Address) -> None:
         candidate = self._by_address.pop(address, None)
         self._rotation.pop(address, None)
+        host = host_of(address)
+        if candidate is not None and host is not None:
+            del self._by_host[host][address]
+            if not self._by_host[host]:
+                del self._by_host[host]
         if candidate is not None and candidate.member is not None:
             self._by_member.pop(candidate.member, None)
 
@@ -240,13 +251,21 @@ class Candidates:
             return candidate
         return None
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self, address: Address, now: float) -> None:
         # A sixteenth at once: sorting for every newcomer would let a flood of them take the processor.
         # Those who answered us leave last: whom we walk to, a stranger cannot choose, but anybody can
         # stumble upon us.
-        self.expire(now)
-        excess = len(self._by_address) - CANDIDATES_MAX * 15 // 16
-        for candidate in sorted(self, key=lambda candidate: _usefulness(candidate, now))[: max(0, excess)]:
+        host = host_of(address)
+        of_host = {} if host is None else self._by_host.get(host, {})
+        if len(of_host) >= CANDIDATES_PER_HOST_MAX:
+            self._remove_least_useful(list(of_host.values()), CANDIDATES_PER_HOST_MAX * 15 // 16, now)
+        if len(self._by_address) >= CANDIDATES_MAX:
+            self.expire(now)
+            self._remove_least_useful(list(self), CANDIDATES_MAX * 15 // 16, now)
+
+    def _remove_least_useful(self, rivals: list[Candidate], left_max: int, now: float) -> None:
+        rivals.sort(key=lambda candidate: _usefulness(candidate, now))
+        for candidate in rivals[: max(0, len(rivals) - left_max)]:
             self.remove(candidate.address)
 
 

@@ -7,11 +7,13 @@ from random import Random
 
 from dispersy.constants import (
     DEFINITION_PEERS_MAX,
+    DEFINITION_PEERS_PER_HOST_MAX,
     REQUEST_TIMEOUT_MAX_S,
     REQUEST_TIMEOUT_START_S,
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.frames import MissingLast, RequestMissing
+from dispersy.protocol.hosts import host_of
 from dispersy.protocol.numbers import ControlKind
 
 
@@ -28,11 +30,11 @@ class DefinitionRequest:
     def hear(self, source: Address, *, knows: bool, now: float) -> None:
         """A neighbour has been met; knows: its summary shows that it has the definition."""
         known = self._peers.get(source)
+        if known is None:
+            self._make_room(source)
         self._peers[source] = knows or bool(known)
         if known is None:
             self._peers.move_to_end(source, last=False)
-            if len(self._peers) > DEFINITION_PEERS_MAX:
-                self._peers.popitem()
         better = knows and not known and not (self._asked is not None and self._peers.get(self._asked))
         if self._due_at is None or better:
             self._due_at = now
@@ -51,6 +53,15 @@ class DefinitionRequest:
         self._due_at = now + min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))
         number = self._rng.randrange(1, 1 << 32)
         return source, RequestMissing(number, 1, MissingLast(ControlKind.DEFINITION, 1))
+
+    def _make_room(self, source: Address) -> None:
+        """Whoever was asked last leaves, of its own host where that is a crowd already."""
+        host = host_of(source)
+        rivals = [peer for peer in self._peers if host is not None and host_of(peer) == host]
+        if len(rivals) >= DEFINITION_PEERS_PER_HOST_MAX:
+            del self._peers[rivals[-1]]
+        elif len(self._peers) >= DEFINITION_PEERS_MAX:
+            self._peers.popitem()
 
     def next_deadline(self) -> float | None:
         return self._due_at

@@ -20,6 +20,7 @@ from dispersy.constants import (
     EARLY_STEP_INTERVAL_S,
     EARLY_STEPS_MAX,
     INTRODUCTION_SOURCES_MAX,
+    INTRODUCTIONS_PER_HOST_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     LONELY_INTERVALS_S,
     NUDGE_INTERVAL_S,
@@ -39,6 +40,7 @@ from dispersy.protocol.address import NO_ADDRESS, Address, usable_as_peer
 from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
+from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_PREVIOUS
@@ -86,6 +88,9 @@ class Walker:
         self._introductions: PerSecond[Address] = PerSecond(
             limit=INTRODUCTIONS_PER_SECOND_MAX, keys_max=INTRODUCTION_SOURCES_MAX
         )
+        self._introduction_hosts: PerSecond[Host] = PerSecond(
+            limit=INTRODUCTIONS_PER_HOST_MAX, keys_max=INTRODUCTION_SOURCES_MAX
+        )
         self._punctured: OrderedDict[Address, float] = OrderedDict()
         self._nudges: OrderedDict[Address, int] = OrderedDict()
         self._step_at = now
@@ -127,7 +132,12 @@ class Walker:
 
     def admit_introduction(self, source: Address, now: float) -> bool:
         """Whether an introduction from there is worth checking its signature."""
-        return self._introductions.admit(source, now, beyond_keys_max=source in self._candidates)
+        known = source in self._candidates
+        host = host_of(source)
+        # The host first: one with all its ports must not fill the table of addresses.
+        if not known and host is not None and not self._introduction_hosts.admit(host, now):
+            return False
+        return self._introductions.admit(source, now, beyond_keys_max=known)
 
     def receive_introduction_request(self, source: Address, frame: IntroductionRequest, now: float) -> None:
         """A request has come whose token was valid and whose signature holds."""

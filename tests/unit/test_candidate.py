@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import CANDIDATES_MAX, REVISIT_S
+from dispersy.constants import CANDIDATES_MAX, CANDIDATES_PER_HOST_MAX, REVISIT_S
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.candidate import (
     BOOTSTRAP_SHARE,
@@ -169,3 +169,19 @@ def test_the_table_is_bounded_and_the_useful_stay() -> None:
         candidates.prove(address(index), member(index), Category.STUMBLED, NOW + 2)
         assert len(candidates) <= CANDIDATES_MAX
     assert all(address(index) in candidates for index in range(10))
+
+
+def test_one_host_is_no_crowd() -> None:
+    """All ports of one machine, or all addresses of one IPv6 network, have a small part of the table."""
+    candidates = Candidates()
+    candidates.prove(make_address("203.0.113.9", 1), member(1), Category.WALKED, NOW)
+    for port in range(2, 5 * CANDIDATES_PER_HOST_MAX):
+        candidates.prove(make_address("203.0.113.9", port), member(port), Category.STUMBLED, NOW)
+        assert len(candidates) <= CANDIDATES_PER_HOST_MAX
+    assert make_address("203.0.113.9", 1) in candidates
+    for index in range(1, 5 * CANDIDATES_PER_HOST_MAX):
+        candidates.hear(make_address(f"2001:db8::{index:x}", 6421), Category.INTRODUCED, NOW)
+    assert len(candidates) <= 2 * CANDIDATES_PER_HOST_MAX
+    for port in range(1, 5 * CANDIDATES_PER_HOST_MAX):
+        candidates.hear(make_address("127.0.0.1", port), Category.DISCOVERED, NOW)
+    assert len(candidates) > 5 * CANDIDATES_PER_HOST_MAX

@@ -9,6 +9,7 @@ import pytest
 
 from dispersy.constants import (
     INTRODUCTION_SOURCES_MAX,
+    INTRODUCTIONS_PER_HOST_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     NUDGE_INTERVAL_S,
     NUDGED_MAX,
@@ -318,6 +319,16 @@ def test_introductions_are_limited_before_their_signature_is_checked() -> None:
     flood = [walker.admit_introduction(address(index), 7.0) for index in range(100, 3_000)]
     assert sum(flood) == INTRODUCTION_SOURCES_MAX
     assert walker.admit_introduction(address(2), 7.0)
+
+
+def test_one_host_does_not_take_all_introductions() -> None:
+    """Its ports share a limit that leaves the others theirs; neighbours there are not hindered."""
+    walker = make_walker()
+    stumble(walker, 2, 0.0)
+    flood = [walker.admit_introduction(address(2, port), 1.0) for port in range(10_000, 13_000)]
+    assert sum(flood) == INTRODUCTIONS_PER_HOST_MAX
+    assert walker.admit_introduction(address(2), 1.0)
+    assert walker.admit_introduction(address(3), 1.0)
 
 
 def test_nudges_are_few_fresh_and_coalesced() -> None:
