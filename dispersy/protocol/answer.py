@@ -10,6 +10,7 @@ way.
 from __future__ import annotations
 
 from collections import deque
+from itertools import compress
 
 from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, FRAMES_SIZE_MAX, SCAN_MAX
 from dispersy.errors import WireError
@@ -32,6 +33,7 @@ from dispersy.protocol.holdings import (
     ids_of,
     key_after,
     order_key_at,
+    order_keys_of,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.numbers import ControlKind
@@ -40,6 +42,9 @@ from dispersy.protocol.summary import Summary
 ENVELOPE_SIZE_MAX = 82
 """Frame header, number, flags, two bounds, summary."""
 AREA_SIZE_MAX = FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX
+LOOK_MIN = 32
+MESSAGES_PER_DATAGRAM = 6
+"""Keys that are looked at first: what a budget holds of messages of some 200 bytes."""
 READ_CHUNK = 128
 """Messages read at once: a budget that ends sooner has not paid for many more."""
 
@@ -74,6 +79,7 @@ class Answer:
         self._scanned_to = request.low
         self._scan_count = 0
         self._scan_over = False
+        self._look = max(LOOK_MIN, request.budget * MESSAGES_PER_DATAGRAM // 2)
         self._wanted: deque[tuple[OrderKey, int]] = deque()
         self._read_keys: list[OrderKey] = []
         self._read: list[bytes] = []
@@ -123,7 +129,9 @@ class Answer:
         del self._read[:done], self._read_keys[:done]
 
     def _scan_more(self) -> None:
-        limit = min(SCAN_CHUNK, SCAN_MAX - self._scan_count)
+        # A first look as long as the budget, for without a filter all of it is wanted; then ever longer ones.
+        self._look = min(SCAN_CHUNK, 2 * self._look)
+        limit = min(self._look, SCAN_MAX - self._scan_count)
         keys, cursors, complete = self._holdings.scan(self._scanned_to, self._request.high, limit)
         count = len(keys) // KEY_SIZE
         self._scan_count += count
@@ -131,9 +139,8 @@ class Answer:
             lacks = (
                 b"\1" * count if self._filter is None else self._filter.missing_many(ids_of(keys), ID_SIZE)
             )
-            places = memoryview(cursors).cast("Q")
             self._wanted.extend(
-                (order_key_at(keys, index), places[index]) for index in range(count) if lacks[index]
+                compress(zip(order_keys_of(keys), memoryview(cursors).cast("Q"), strict=True), lacks)
             )
         if complete:
             self._scanned_to = self._request.high

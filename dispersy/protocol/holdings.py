@@ -3,7 +3,7 @@ read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Protocol
 
@@ -15,6 +15,7 @@ KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
 ID_SIZE = 32
 _KEY = Struct("8x32s")
+_ORDER_KEY = Struct("24s16x")
 SCAN_CHUNK = 1_024
 
 
@@ -43,6 +44,11 @@ def order_key_at(keys: bytes, index: int) -> OrderKey:
     """The order key of one of several packed keys; a negative index counts from the end."""
     start = index * KEY_SIZE if index >= 0 else len(keys) + index * KEY_SIZE
     return OrderKey(keys[start : start + ORDER_KEY_SIZE])
+
+
+def order_keys_of(keys: bytes) -> Iterator[OrderKey]:
+    """The order keys of packed keys, one by one."""
+    return (OrderKey(order_key) for (order_key,) in _ORDER_KEY.iter_unpack(keys))
 
 
 def first_key_of(global_time: int) -> OrderKey:
