@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from pathlib import Path
@@ -10,13 +11,24 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, table, waiting
+from dispersy.cli.output import (
+    HomeOption,
+    JsonOption,
+    err,
+    examples,
+    out,
+    show_json,
+    shown_file,
+    table,
+    waiting,
+)
 from dispersy.client import Client
-from dispersy.endpoint import parse_endpoint
+from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import encode_definition
-from dispersy.service.invite import Invite, parse_invite
+from dispersy.protocol.definition import Definition, default_definition, encode_definition
+from dispersy.service.invite import Invite, is_sendable, parse_invite
+from dispersy.service.publication import check_name, check_new
 
 app = typer.Typer(
     help="Create, join and list communities.",
@@ -27,6 +39,8 @@ app = typer.Typer(
     ),
 )
 _POLL_S = 0.2
+_ANSWER_S = 5.0
+"""A neighbour that is there has answered by then."""
 
 READY_LIMIT_S = 10.0
 """A node that just begins to start does not know its address yet, and an invite without one is of no use."""
@@ -34,8 +48,24 @@ READY_LIMIT_S = 10.0
 NameArgument = Annotated[str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)]
 
 
+DEFINITION_EXAMPLE = """\
+name = "news"
+
+[kinds.headline]
+number = 64
+
+[kinds.photo]
+number = 65
+payload = { format = "bytes", size_max = 900 }
+"""
+
+
 @app.command(
-    epilog=examples("dispersy community create chat", "dispersy community create news --definition news.toml")
+    epilog=examples(
+        "dispersy community create chat",
+        "dispersy community create news --definition news.toml",
+    )
+    + shown_file("news.toml, for example; docs/definition.md lists all keys and defaults", DEFINITION_EXAMPLE)
 )
 def create(
     name: Annotated[str, typer.Argument(help="Small letters, digits and hyphens.", show_default=False)],
@@ -46,9 +76,10 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Make a new community; this node becomes its master."""
-    payload = _read_definition(definition) if definition is not None else b""
+    check_name(name)
+    defined = _read_definition(definition, name) if definition is not None else default_definition(name)
     with Client(home) as client:
-        made = client.create(name, payload)
+        made = client.create(name, encode_definition(defined))
         invite = _invite(made["community_id"], client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
         show_json({**_without_frame(made), "invite": str(invite)})
@@ -59,7 +90,9 @@ def create(
         out.print(f"  made key {escape(str(key))}")
     out.print("  others join with:")
     out.print(f"    dispersy community join '{invite}'", markup=False)
-    out.print(f'  publish with:\n    dispersy publish {name} "hello"', markup=False)
+    kinds = [kind.name for kind in defined.kinds]
+    option = "" if "text" in kinds else f" --kind {kinds[0]}"
+    out.print(f'  publish with:\n    dispersy publish {name} "hello"{option}', markup=False)
 
 
 @app.command(epilog=examples("dispersy community join 'dispersy:<id>?peer=192.0.2.1:6421' --name chat"))
@@ -72,12 +105,16 @@ def join(
 ) -> None:
     """Take part in a community. Ctrl-C while it waits leaves it joined."""
     wanted = parse_invite(invite)
+    if name:
+        check_name(name)
     with Client(home) as client:
         made = client.join(wanted.community_id, name=name, peers=[str(peer) for peer in wanted.peers])
         if not json:
             already = " already" if made["already"] else ""
             out.print(f"joined{already} {wanted.community_id.hex()}")
             out.print(f"  you are member {made['member_id'].hex()}")
+        if name:
+            _say_name(client, wanted, name)
         try:
             entry = _await_definition(client, wanted) if wait else None
         except KeyboardInterrupt:
@@ -131,7 +168,7 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
     out.print(f"  invite:\n    {invite}", markup=False)
 
 
-def _read_definition(file: Path) -> bytes:
+def _read_definition(file: Path, name: str) -> Definition:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -139,9 +176,11 @@ def _read_definition(file: Path) -> bytes:
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text") from None
     try:
-        return encode_definition(definition_toml.parse(text))
+        definition = definition_toml.parse(text)
+        check_new(name, definition)
     except UsageError as error:
         raise UsageError(f"{file}: {error}", code=error.code, hint=error.hint) from None
+    return definition
 
 
 def _invite(community_id: bytes, status: dict[str, Any]) -> Invite:
@@ -149,14 +188,38 @@ def _invite(community_id: bytes, status: dict[str, Any]) -> Invite:
     return Invite(community_id, tuple(parse_endpoint(text) for text in status["addresses"]))
 
 
+def _say_name(client: Client, wanted: Invite, name: str) -> None:
+    """Names are given once, so the one that was asked for may not be what it is called."""
+    called = client.community(wanted.community_id.hex())["name"]
+    if called != name:
+        err.print(f"it is called {escape(called)} here, not {name}")
+
+
 def _await_definition(client: Client, wanted: Invite) -> dict[str, Any]:
     """Wait with a line that says what is known; as long as it takes."""
+    community = wanted.community_id.hex()
+    entry = client.community(community)
+    if entry["defined"]:
+        return entry
+    peers = [found for peer in wanted.peers for found in resolve_endpoint(peer)]
+    listen = parse_endpoint(client.wait_for_ready(timeout_s=READY_LIMIT_S)["listen"])
+    if peers and not any(is_sendable(peer, listen) for peer in peers):
+        err.print(
+            f"this node listens on {listen} and cannot send to {', '.join(map(str, peers))}: "
+            "run it with --listen '[::]:PORT' for both IPv4 and IPv6",
+            markup=False,
+        )
+    say_at = time.monotonic() + _ANSWER_S
     with waiting("waiting for the community's definition (Ctrl-C: it stays joined)"):
-        while True:
-            for entry in client.communities():
-                if entry["community"] == wanted.community_id and entry["defined"]:
-                    return entry
+        while not (entry := client.community(community))["defined"]:
+            if time.monotonic() >= say_at and not client.peers(community):
+                say_at = math.inf
+                asked = ", ".join(map(str, peers)) or "anyone (the invite names no node)"
+                err.print(
+                    f"no answer from {asked} yet; still waiting (Ctrl-C: it stays joined)", markup=False
+                )
             time.sleep(_POLL_S)
+    return entry
 
 
 def _without_frame(reply: dict[str, Any]) -> dict[str, Any]:

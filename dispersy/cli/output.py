@@ -43,6 +43,11 @@ def examples(*commands: str) -> str:
     return "\n\n".join(["[bold]Examples[/bold]", *(f"  {escape(command)}" for command in commands)])
 
 
+def shown_file(title: str, text: str) -> str:
+    """What follows examples() in an epilog: a file line by line."""
+    return "\n\n".join(["", f"[bold]{escape(title)}[/bold]", *(escape(line) for line in text.splitlines())])
+
+
 def show_error(text: str, *, hint: str = "") -> None:
     """One or two lines on stderr."""
     err.print(f"[bold red]error:[/bold red] {escape(text)}")

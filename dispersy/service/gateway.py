@@ -24,8 +24,9 @@ from dispersy.protocol.address import format_address, parse_address
 from dispersy.service import requests
 from dispersy.service.directory import Directory
 from dispersy.service.follow import Follow
+from dispersy.service.invite import is_own
 from dispersy.service.overview import Overview
-from dispersy.service.publication import check_publication, new_definition
+from dispersy.service.publication import check_name, check_publication, new_definition
 from dispersy.service.requests import INTERFACE_VERSION, AnyRequest, RequestId
 from dispersy.service.status import Reports
 from dispersy.storage.lmdb_reader import LmdbReader
@@ -143,17 +144,17 @@ class GatewayRole:
             case requests.Publish() | requests.PublishMany():
                 self._publish(client, request)
             case requests.Create():
-                definition = request.definition or new_definition(request.name)
+                definition = new_definition(request.name, request.definition)
                 order = {"op": "create", "name": request.name, "definition": definition}
                 self._order(client, request.id, order, repeatable=False)
             case requests.Join():
-                # As the network role reads them, which will find them in the store at every start.
-                peers = [format_address(parse_address(peer)) for peer in request.peers]
+                if request.name:
+                    check_name(request.name)
                 order = {
                     "op": "join",
                     "community_id": request.community,
                     "name": request.name,
-                    "peers": peers,
+                    "peers": self._foreign(request.peers),
                 }
                 self._order(client, request.id, order, repeatable=True)
             case requests.Count():
@@ -164,6 +165,13 @@ class GatewayRole:
             case requests.Peers():
                 of = self.directory.resolve(request.community) if request.community else None
                 self._answer(client, request.id, {"peers": self._overview.peers(of)})
+
+    def _foreign(self, peers: list[str]) -> list[str]:
+        """Peers as the network role reads them, which will find them in the store at every start."""
+        addresses = [format_address(parse_address(peer)) for peer in peers]
+        told = self._overview.status(None, brief=True)
+        # One's own invite names oneself: walking there is a waste at every start.
+        return [address for address in addresses if not is_own(address, told["listen"], told["addresses"])]
 
     def _publish(self, client: bytes, request: requests.Publish | requests.PublishMany) -> None:
         self._store()

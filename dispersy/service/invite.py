@@ -88,6 +88,26 @@ def reachable_addresses(listen: Endpoint, known: Iterable[Endpoint] = ()) -> lis
     return list(found)[:INVITE_PEERS_MAX]
 
 
+def is_own(peer: str, listen: str, addresses: Iterable[str]) -> bool:
+    """Whether a numeric HOST:PORT leads back to the node that listens there and is known at these."""
+    if peer == listen or peer in addresses:
+        return True
+    if not listen:
+        return False
+    own, other = parse_endpoint(listen), parse_endpoint(peer)
+    assert own.numeric is not None
+    assert other.numeric is not None
+    return own.numeric.is_unspecified and other.numeric.is_loopback and own.port == other.port
+
+
+def is_sendable(peer: Endpoint, listen: Endpoint) -> bool:
+    """Whether a node that listens there can send to this numeric peer: IPv4 alone reaches no IPv6."""
+    own, other = listen.numeric, peer.numeric
+    assert own is not None
+    assert other is not None
+    return own.version == other.version or (own.version == 6 and own.is_unspecified)
+
+
 def _interface_hosts(*, ipv6: bool) -> list[str]:
     """The addresses from which this machine would send to the world, without sending anything."""
     # Documentation addresses: routing is asked, no datagram leaves by connect().

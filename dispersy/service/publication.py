@@ -1,17 +1,20 @@
-"""What is checked of a publication before the writer is troubled: kind, format and size."""
+"""What is checked before the writer is troubled: a publication's kind, format and size; a new community."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dispersy.constants import MESSAGE_SIZE_MAX
-from dispersy.errors import UsageError
+from dispersy.errors import UsageError, WireError
 from dispersy.protocol.definition import (
     Definition,
+    check_definition,
     check_payload,
     check_payload_groups,
+    decode_definition,
     default_definition,
     encode_definition,
+    require_enforced,
 )
 
 _HEADER_SIZE_MAX = 1 + 1 + 32 + 9 + 9
@@ -22,9 +25,53 @@ LONGEST_PAYLOAD = PAYLOADS_SIZE_MAX - 2
 """The longest single payload that a message of this version carries."""
 
 
-def new_definition(name: str) -> bytes:
-    """The definition payload of a new community that asks for nothing special: one kind, `text`."""
-    return encode_definition(default_definition(name))
+def check_name(name: str) -> None:
+    """UsageError `definition-name` for what cannot be the name of a community."""
+    try:
+        check_definition(Definition(name, ()))
+    except UsageError as error:
+        raise UsageError(
+            f"'{name}' is no name for a community: it takes a small letter, then at most 31 small letters, "
+            "digits or hyphens",
+            code=error.code,
+        ) from None
+
+
+def new_definition(name: str, payload: bytes = b"") -> bytes:
+    """The definition payload of a new community, checked; without one: one kind, `text`.
+
+    raises  UsageError that names what is wrong, the kind and the policy
+    """
+    check_name(name)
+    if not payload:
+        return encode_definition(default_definition(name))
+    try:
+        definition = decode_definition(payload)
+    except WireError as error:
+        raise UsageError(f"this is no definition: {error.__cause__ or error}", code=error.reason) from None
+    check_new(name, definition)
+    return payload
+
+
+def check_new(name: str, definition: Definition) -> None:
+    """Whether a community of this name may begin with this definition.
+
+    raises  UsageError, code definition-...: name, kinds, not-enforced
+    """
+    if definition.name != name:
+        # Everyone who joins calls it as it is defined, so two names would only confuse.
+        raise UsageError(
+            f"the definition is that of '{definition.name}', not of '{name}'",
+            code="definition-name",
+            hint=f'write the same name in both places, for example: name = "{name}"',
+        )
+    if not definition.kinds:
+        raise UsageError(
+            "the definition has no kinds, so nobody could ever publish",
+            code="definition-kinds",
+            hint="one is enough: a table [kinds.text] with number = 64",
+        )
+    require_enforced(definition)
 
 
 def check_publication(

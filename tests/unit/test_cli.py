@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dispersy.cli.app import main
+from dispersy.cli.community import DEFINITION_EXAMPLE
 from dispersy.cli.messages import printable
 from dispersy.cli.output import readable, size_text
 from dispersy.cli.run import check_port_free
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
+from dispersy.protocol import definition_toml
+from dispersy.protocol.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
 from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
+from dispersy.service.publication import check_new
 from dispersy.service.supervisor import describe_end
 
 ID = bytes(range(32)).hex()
@@ -99,6 +104,80 @@ def test_without_a_node_the_error_says_how_to_start_one(
     """The exact command, with the home that was looked at."""
     assert main(command) == 1
     assert f"dispersy run --home {tmp_path / 'home'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('distribution = { type = "last-sync", newest = 1 }', ["'photo'", "last-sync", "use full-sync"]),
+        ("frozen = true", ["'photo'", "frozen is not enforced"]),
+        ("colour = 1", ["'photo'", "'colour' is unknown"]),
+    ],
+)
+def test_a_definition_that_is_not_enforced_is_refused_by_name(
+    text: str, parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, kind, policy and what to use instead, before the node is asked."""
+    file = tmp_path / "news.toml"
+    file.write_text(f'name = "news"\n[kinds.photo]\nnumber = 64\n{text}\n')
+    assert main(["community", "create", "news", "--definition", str(file)]) == 1
+    told = capsys.readouterr().err
+    for part in [str(file), *parts]:
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('name = "news"', ["no kinds", "[kinds.text]"]),
+        ('name = "other"\n[kinds.text]\nnumber = 64', ["'other'", "'news'", 'name = "news"']),
+    ],
+)
+def test_a_definition_must_fit_its_community(
+    text: str, parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody could publish without kinds; two names would confuse everyone who joins."""
+    file = tmp_path / "news.toml"
+    file.write_text(text + "\n")
+    assert main(["community", "create", "news", "--definition", str(file)]) == 1
+    told = capsys.readouterr().err
+    for part in parts:
+        assert part in told
+
+
+def test_the_documented_definition_is_one() -> None:
+    """People copy it: it must be taken as it stands, say the defaults, and name every key that there is."""
+    text = (Path(__file__).parents[2] / "docs" / "definition.md").read_text(encoding="utf-8")
+    definition = definition_toml.parse(text.partition("```toml\n")[2].partition("```")[0])
+    check_new("news", definition)
+    headline, photo = definition.kinds
+    stated = replace(photo, number=headline.number, name=headline.name, payload=headline.payload)
+    assert stated == headline
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    keys = {row[1].strip(" `") for row in rows}
+    assert {*GROUP_KEYS, "number", "batch_window_ms", "frozen"} <= keys
+    for policy in POLICIES:
+        assert f'`"{policy.name}"`' in text
+        assert all(f"`{parameter.name}`" in text for parameter in policy.parameters)
+    assert f"`{PAYLOAD_SIZE_DEFAULT}` bytes" in text
+
+
+def test_help_shows_a_definition_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever wants other kinds than `text` has a file to begin with."""
+    check_new("news", definition_toml.parse(DEFINITION_EXAMPLE))
+    assert main(["community", "create", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "docs/definition.md" in told
+    assert all(line in told for line in DEFINITION_EXAMPLE.splitlines())
+
+
+def test_a_wrong_name_is_refused_at_join_as_at_create(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is asked of a node."""
+    for command in (["community", "create", "No Name"], ["community", "join", ID, "--name", "No Name"]):
+        assert main(command) == 1
+        told = capsys.readouterr().err
+        assert "'No Name' is no name for a community" in told
+        assert "small letter" in told
 
 
 def test_a_taken_port_names_the_next_free_one() -> None:

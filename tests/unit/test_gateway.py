@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -10,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import lmdb
 import msgspec
 import pytest
 import zmq
@@ -22,7 +24,7 @@ from dispersy.client import Client, Event, new_request_id
 from dispersy.errors import DispersyError, UsageError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definition import Definition, Kind, default_definition, encode_definition
 from dispersy.protocol.marks import HIDDEN_BY_ORDER
 from dispersy.service.gateway import GatewayRole
 from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
@@ -34,6 +36,15 @@ LIMIT_S = 10.0
 CHAT = bytes([1]) * 32
 NEWS = bytes([1, 2]) * 16
 AUTHOR = bytes([7]) * 32
+UNSEEN = {
+    "config", "home-in-use", "invite-malformed", "key-foreign", "listen", "message", "passphrase", "permissions",
+}  # fmt: skip
+"""Of the command line and of starts, or told inside another one: no client is answered with these."""
+
+
+def _create(defined_name: str, *kinds: Kind) -> bytes:
+    definition = encode_definition(Definition(defined_name, kinds))
+    return encode({"v": 1, "id": 7, "op": "create", "name": "chat", "definition": definition})
 
 
 class House:
@@ -361,6 +372,29 @@ def test_a_publication_goes_to_the_writer_and_its_answer_back(house: House) -> N
     house.play(scene)
 
 
+def test_a_node_is_not_led_back_to_itself(house: House) -> None:
+    """Who joins by an own invite, to be sure, would walk to itself at every start."""
+    peers = ["192.0.2.1:6421", "127.0.0.1:6421", "192.0.2.7:6421", "[::1]:6421"]
+    orders = []
+
+    def scene() -> None:
+        def accept(order: dict[str, Any]) -> dict[str, Any]:
+            orders.append(order)
+            return {"ok": True, "number": 1, "member_id": AUTHOR, "already": True, "keys_made": []}
+
+        network = {"role": "network", "listen": "[::]:6421", "addresses": ["192.0.2.1:6421"]}
+        house.reports().send(encode(network))
+        with house.client() as client:
+            client.wait_for_status(lambda status: bool(status["listen"]), timeout_s=LIMIT_S)
+            writer = threading.Thread(target=lambda: house.answer_order(accept))
+            writer.start()
+            client.join(CHAT, peers=peers)
+            writer.join(LIMIT_S)
+
+    house.play(scene)
+    assert orders[0]["peers"] == ["192.0.2.7:6421"]
+
+
 def test_a_restarted_writer_is_asked_again(house: House) -> None:
     """What a dead writer was asked is gone with it; the request id keeps the answer the same."""
     house.join(1, CHAT, "chat")
@@ -450,8 +484,20 @@ def test_an_id_or_its_beginning_names_a_community(house: House) -> None:
         (encode({"v": 1, "id": 7, "op": "follow", "credit": CREDIT_MAX + 1}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "join", "community": b"short"}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "create", "name": "No Name"}), "definition-name"),
+        (encode({"v": 1, "id": 7, "op": "join", "community": CHAT, "name": "No Name"}), "definition-name"),
+        (_create("other", Kind(number=64, name="text")), "definition-name"),
+        (_create("chat"), "definition-kinds"),
+        (_create("chat", Kind(number=64, name="text", frozen=True)), "definition-not-enforced"),
+        (
+            encode({"v": 1, "id": 7, "op": "create", "name": "chat", "definition": b"?"}),
+            "definition-malformed",
+        ),
         (
             encode({"v": 1, "id": 7, "op": "join", "community": CHAT, "peers": ["host:1"]}),
+            "address-malformed",
+        ),
+        (
+            encode({"v": 1, "id": 7, "op": "join", "community": CHAT, "peers": ["[fe80::1%eth0]:6421"]}),
             "address-malformed",
         ),
     ],
@@ -518,3 +564,60 @@ def _receive(socket: zmq.Socket[bytes]) -> dict[str, Any]:
     assert socket.poll(int(LIMIT_S * 1000)), "no answer came"
     frame: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
     return frame
+
+
+def test_a_store_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    """The writer makes the file before it stamps it: who looks in between looks again."""
+    gateway = GatewayRole(RoleSettings(str(tmp_path), str(tmp_path), "127.0.0.1:0", 1))
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "data.mdb").write_bytes(b"")
+    gateway._refresh()
+    lmdb.open(str(store)).close()
+    gateway._refresh()
+    with pytest.raises(UsageError, match="starting"):
+        gateway._store()
+    made = LmdbStore(store)
+    gateway._refresh()
+    assert gateway._store().last_cursor() == 0
+    gateway.close()
+    made.close()
+
+
+def test_a_definition_of_newer_software_is_none_and_said_so(house: House) -> None:
+    """Its community is listed and takes no publications; the others go on."""
+    definition = encode_message(0, 0, AUTHOR, b"", 1, 1, bytes(32), b"", [b"\x93"]) + bytes(64)
+    house.commit(Batch(communities=[CommunityRecord(2, NEWS, "news", AUTHOR, definition)]))
+    house.join(1, CHAT, "chat")
+    house.publish(1, [b"a"])
+
+    def scene() -> None:
+        with house.client() as client:
+            listed = {entry["name"]: entry for entry in client.communities()}
+            assert {name: entry["defined"] for name, entry in listed.items()} == {"news": False, "chat": True}
+            refusal = listed["news"]["definition_refused"]
+            assert refusal.startswith("definition-")
+            assert listed["chat"]["definition_refused"] == ""
+            with pytest.raises(UsageError) as caught:
+                client.publish("news", [b"n"])
+            assert caught.value.code == refusal
+            assert _payloads(_take(client.follow(since="begin", idle_s=LIMIT_S), 1)) == [b"a"]
+
+    house.play(scene)
+
+
+def test_every_error_code_is_documented() -> None:
+    """A program can only test a code that docs/interface.md lists: those of all that stands behind an answer."""
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "interface.md").read_text(encoding="utf-8").partition("## Error codes")[2]
+    listed = set(re.findall(r"`([a-z-]+)`", text))
+    assert listed
+    behind = [*(root / "dispersy" / "service").glob("*.py"), *(root / "workers").glob("*.py")]
+    behind += [root / "dispersy" / "client.py", root / "dispersy" / "connection.py"]
+    behind += [
+        root / "dispersy" / "protocol" / name for name in ("address.py", "message.py", "definition.py")
+    ]
+    behind.append(root / "dispersy" / "storage" / "keyring.py")
+    for path in behind:
+        for code in re.findall(r'code="([a-z-]+)"', path.read_text(encoding="utf-8")):
+            assert code in listed | UNSEEN or code.startswith("definition-"), f"{path.name}: {code}"
