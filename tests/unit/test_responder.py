@@ -23,6 +23,7 @@ from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import (
     ANSWERS_MAX,
+    ANSWERS_PER_HOST_MAX,
     ANSWERS_PER_SOURCE_MAX,
     CLOCK_VOICES_S,
     MISSING_PER_SECOND_MAX,
@@ -100,6 +101,20 @@ def test_one_address_leaves_room_for_others(house: House) -> None:
     assert house.sent_types() == [FrameType.BUSY] * 2
     house.receive(FrameType.SYNC_REQUEST, request, source=2)
     assert house.sent_types() == [FrameType.BUSY] * 2
+
+
+def test_one_host_leaves_room_for_others(house: House) -> None:
+    """Goal: however many ports a machine asks from, it has its part of the answers only."""
+    request = bus.SyncFrame(b"", FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
+    for port in range(ANSWERS_MAX):
+        source = Address(address(1)[:16] + port.to_bytes(2, "big"))
+        house.responder.receive(
+            bus.SYNC, NUMBER, bus.encode([bus.SyncFrame(source, request.type, request.body)]), 0.0
+        )
+    refused = house.sent_types()
+    assert refused == [FrameType.BUSY] * (ANSWERS_MAX - ANSWERS_PER_HOST_MAX)
+    house.receive(FrameType.SYNC_REQUEST, request.body, source=2)
+    assert house.sent_types() == refused
 
 
 def test_a_newcomers_clock_takes_the_median(house: House) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
+    ANSWER_TIME_MAX_S,
     BACKLOG_MAX,
     BACKLOG_STALL_S,
     LONE_TIMEOUTS_MAX,
@@ -182,6 +183,53 @@ def test_another_source_has_its_turn() -> None:
     assert OTHER in asked
 
 
+def test_an_answer_has_a_time_of_its_own() -> None:
+    """However steadily datagrams that are not the last one come, and whatever they hold."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    now, index = 0.0, 0
+    while now < 2 * ANSWER_TIME_MAX_S and not puller.drain():
+        now, index = now + 0.15, index + 1
+        puller.handle_timer(now)
+        if index < 2 * request.budget - 1:
+            arrive(puller, request, low=key(index), high=key(index + 1), count=1, now=now)
+    assert ANSWER_TIME_MAX_S - 0.2 < now < ANSWER_TIME_MAX_S + 0.2
+
+
+def test_an_answer_has_no_more_datagrams_than_twice_its_budget() -> None:
+    """The one behind them begins the next request, as the last one of an answer does."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    for index in range(2 * request.budget - 1):
+        arrive(puller, request, low=key(index), high=key(index + 1), count=1, now=0.1)
+    assert requests_of(puller) == []
+    arrive(puller, request, low=key(100), high=key(101), count=1, now=0.1)
+    assert len(requests_of(puller)) == 1
+
+
+def test_messages_of_others_do_not_hold_a_transfer_open() -> None:
+    """What others send unasked, and never is dealt with, keeps no transfer from being over."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    flags = LAST_OF_ANSWER | END_OF_RANGE
+    arrive(puller, request, low=ORDER_LOW, high=ORDER_TOP, flags=flags, count=1, now=0.1)
+    puller.receive_summary(OTHER, THEIRS, 0.1)
+    now, processed = 0.1, 0
+    asked: list[Address] = []
+    while not asked and now < 5.0:
+        now += 0.04
+        puller.receive_envelope(OTHER, 0, 0, ORDER_LOW, ORDER_LOW, None, 3, 100, now)
+        processed += 1
+        puller.set_processed(processed, now)
+        puller.handle_timer(now)
+        asked = [address for address, _ in requests_of(puller)]
+    assert asked
+    assert now < 1.0
+
+
 def test_busy_is_respected() -> None:
     """For as long as it says, and only from whom and for what was asked."""
     puller, _ = make_puller()
@@ -254,6 +302,12 @@ def creeping(puller: Puller, request: SyncRequest, now: float) -> None:
     arrive(puller, request, low=request.low, high=high, flags=LAST_OF_ANSWER, count=0, now=now)
 
 
+def creeping_with_rubbish(puller: Puller, request: SyncRequest, now: float) -> None:
+    """One key further each time, with a message that the store never takes."""
+    high = OrderKey((int.from_bytes(request.low, "big") + 1).to_bytes(24, "big"))
+    arrive(puller, request, low=request.low, high=high, flags=LAST_OF_ANSWER, count=1, now=now)
+
+
 def outside(puller: Puller, request: SyncRequest, now: float) -> None:
     """Intervals that run backwards and over both ends."""
     arrive(puller, request, low=ORDER_TOP, high=ORDER_LOW, flags=LAST_OF_ANSWER, count=0, now=now)
@@ -269,8 +323,11 @@ def new_summary_each_time(puller: Puller, request: SyncRequest, now: float) -> N
     puller.receive_summary(SOURCE, Summary(count=garbage.count + 1, sum=1), now)
 
 
+HOSTILE = [empty_end, same_range, creeping, creeping_with_rubbish, outside, new_summary_each_time]
+
+
 @pytest.mark.parametrize("held", [0, 3_000])
-@pytest.mark.parametrize("hostile", [empty_end, same_range, creeping, outside, new_summary_each_time])
+@pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_answers_cost_a_bounded_number_of_requests(hostile: Hostile, held: int) -> None:
     """Whatever one neighbour answers within a millisecond, it gets few requests a second from us."""
     puller, _ = make_puller(held)

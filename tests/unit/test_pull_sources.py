@@ -1,0 +1,56 @@
+"""Whom a community asks, of many who claim to have something: neither a crowd nor a claim decides it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from dispersy.constants import (
+    DEFINITION_PEERS_PER_HOST_MAX,
+    PULL_SOURCES_MAX,
+    PULL_SOURCES_PER_HOST_MAX,
+    REQUEST_TIMEOUT_MAX_S,
+)
+from dispersy.protocol.address import make_address
+from dispersy.protocol.definition_request import DefinitionRequest
+from dispersy.protocol.pull_sources import PullSources
+from dispersy.protocol.summary import Summary
+
+SOURCE = make_address("203.0.113.1", 6421)
+THEIRS = Summary(highest=900, count=5_000, sum=77)
+
+
+def test_claims_do_not_drive_out_who_brought_something() -> None:
+    """Neither many hosts nor the many ports of one; and a host has a part of the table only."""
+    ours, now = Summary(), 10.0
+    sources = PullSources()
+    sources.hear(SOURCE, THEIRS, ours=ours, now=0.0)
+    known = sources.get(SOURCE)
+    assert known is not None
+    known.bear_fruit()
+    crowd = [make_address("198.51.100.1", port) for port in range(1, 3 * PULL_SOURCES_MAX)]
+    for address in crowd:
+        sources.hear(address, THEIRS, ours=ours, now=1.0)
+    assert len(sources.ready(ours, now)) == 1 + PULL_SOURCES_PER_HOST_MAX
+    for host in range(1, 3 * PULL_SOURCES_MAX):
+        sources.hear(make_address(f"192.0.2.{host}", 1), THEIRS, ours=ours, now=2.0)
+    assert len(sources.ready(ours, now)) == PULL_SOURCES_MAX
+    assert SOURCE in sources.ready(ours, now)
+    chosen = Counter(sources.choose(ours, now, last=None, rng=Random(seed)) for seed in range(200))
+    assert 120 < chosen[SOURCE] < 180
+
+
+def test_the_definition_is_not_asked_of_one_host_only() -> None:
+    """A machine with many ports leaves those in the list whom we met before."""
+    request = DefinitionRequest(rng=Random(1))
+    request.hear(SOURCE, knows=False, now=0.0)
+    for port in range(1, 200):
+        request.hear(make_address("198.51.100.1", port), knows=False, now=0.0)
+    asked, now = set(), 0.0
+    for _ in range(2 * DEFINITION_PEERS_PER_HOST_MAX):
+        sent = request.step(now)
+        assert sent is not None
+        asked.add(sent[0])
+        now += REQUEST_TIMEOUT_MAX_S
+    assert SOURCE in asked
+    assert len(asked) == 1 + DEFINITION_PEERS_PER_HOST_MAX
