@@ -37,7 +37,8 @@ CHAT = bytes([1]) * 32
 NEWS = bytes([1, 2]) * 16
 AUTHOR = bytes([7]) * 32
 UNSEEN = {
-    "config", "home-in-use", "invite-malformed", "key-foreign", "listen", "message", "passphrase", "permissions",
+    "config", "home-in-use", "invite-malformed", "key-foreign", "listen", "message", "passphrase",
+    "permissions",
 }  # fmt: skip
 """Of the command line and of starts, or told inside another one: no client is answered with these."""
 
@@ -607,7 +608,7 @@ def test_a_definition_of_newer_software_is_none_and_said_so(house: House) -> Non
 
 
 def test_every_error_code_is_documented() -> None:
-    """A program can only test a code that docs/interface.md lists: those of all that stands behind an answer."""
+    """A program can only test a code that docs/interface.md lists: those of all behind an answer."""
     root = Path(__file__).parents[2]
     text = (root / "docs" / "interface.md").read_text(encoding="utf-8").partition("## Error codes")[2]
     listed = set(re.findall(r"`([a-z-]+)`", text))

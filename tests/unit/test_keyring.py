@@ -141,3 +141,15 @@ def test_a_passphrase_guards_the_file(folder: Path) -> None:
         Keyring(folder, passphrase=b"wrong").by_name("alice")
     with pytest.raises(UsageError, match="is encrypted"):
         Keyring(folder).by_name("alice")
+
+
+def test_a_broken_file_hides_only_its_own_key(folder: Path) -> None:
+    """Goal: a key is found beside files that cannot be read; when it is not, the error names them."""
+    made = Keyring(folder).create("c-ours")
+    write(folder / "a-corrupt.pem", b"not a key")
+    write(folder / "b-loose.pem", b"")
+    (folder / "b-loose.pem").chmod(0o644)
+    assert Keyring(folder).by_public(made.public) == made
+    with pytest.raises(UsageError, match=r"no key for 07.*a-corrupt\.pem.*b-loose\.pem") as caught:
+        Keyring(folder).by_public(bytes([7]) * 32)
+    assert caught.value.code == "key-unknown"

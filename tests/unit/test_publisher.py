@@ -1,0 +1,202 @@
+"""Goal: what is published is published once, as docs/interface.md says, whatever subscribers send."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+
+from dispersy.bus.frames import COMMIT, CommitNote, encode
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import bound
+from dispersy.ext.digest import identify_many
+from dispersy.ext.verify import public_key
+from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
+from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.message import NO_PREVIOUS, create_message
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+from dispersy.workers.publisher import TOPICS_MAX, PublisherRole
+
+SEED = bytes(range(32))
+AUTHOR = public_key(SEED)
+CHAT = CommunityId(AUTHOR)
+NUMBER = 3
+TOPIC = CHAT.hex().encode() + b"/text/"
+INTERFACE = Path(__file__).parents[2] / "docs" / "interface.md"
+LIMIT_MS = 5_000
+
+
+class FakeSocket:
+    """What a role receives from it, and what the role sent."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[list[bytes]] = deque()
+        self.sent: list[list[bytes]] = []
+
+    def recv_multipart(self, _: int) -> list[bytes]:
+        if not self.waiting:
+            raise zmq.Again
+        return self.waiting.popleft()
+
+    def send_multipart(self, parts: list[bytes], _: int) -> None:
+        self.sent.append(parts)
+
+
+class House:
+    """A publisher over a store that the test writes; `hear` tells it how far the log goes."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.events, self.notes = FakeSocket(), FakeSocket()
+        self.role = PublisherRole(RoleSettings("", "", "", 1))
+        self.role._reader = self.store  # type: ignore[assignment]
+        self.role._events = self.events  # type: ignore[assignment]
+        self.role._notes = self.notes  # type: ignore[assignment]
+        self.role._next = 1
+        self._version = 0
+        self._sequence = 0
+
+    def join(self, number: int, community_id: CommunityId, definition: bytes) -> None:
+        message = self._message(community_id, 0, [definition])
+        self._version += 1
+        self.store.commit(Batch(communities=[CommunityRecord(number, community_id, "", AUTHOR, message)]))
+
+    def publish(self, *groups: list[bytes]) -> int:
+        """Commit messages; the log's end."""
+        messages = [self._message(CHAT, 64, payloads) for payloads in groups]
+        ((_, area),) = pack(messages, 1 << 20)
+        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+        identify_many(records, area, CHAT)
+        block = MessageBlock(NUMBER, bytes(records), area, bytes(len(messages)), 1_000)
+        return self.store.commit(Batch(blocks=[block]))[1]
+
+    def _message(self, community_id: CommunityId, kind: int, payloads: list[bytes]) -> bytes:
+        self._sequence += 1
+        return create_message(
+            community_id,
+            SEED + AUTHOR,
+            kind=kind,
+            global_time=self._sequence,
+            sequence=self._sequence,
+            payloads=payloads,
+            previous=None if kind else NO_PREVIOUS,
+        )
+
+    def hear(self, last_cursor: int) -> None:
+        self.notes.waiting.append([COMMIT, encode(CommitNote(last_cursor, self._version, {}, {}))])
+        self.role._receive_notes()
+        self.role._publish()
+
+    def subscribe(self, *frames: list[bytes]) -> None:
+        self.events.waiting.extend(frames)
+        while self.events.waiting:
+            self.role._receive_subscriptions()
+
+    def headers(self) -> list[dict[str, Any]]:
+        return [msgspec.msgpack.decode(header) for _, header, _ in self.events.sent]
+
+
+@pytest.fixture
+def house() -> House:
+    made = House()
+    made.join(NUMBER, CHAT, encode_definition(default_definition("chat")))
+    made.hear(0)
+    return made
+
+
+def test_what_was_committed_after_the_note_is_published_once(house: House) -> None:
+    """The log is read as far as it goes, which may be further than the note told."""
+    house.subscribe([b"\x01" + TOPIC])
+    early = house.publish([b"a"])
+    late = house.publish([b"b", b"c"])
+    house.hear(early)
+    house.hear(late)
+    assert [payload for _, _, payload in house.events.sent] == [b"a", b"b", b"c"]
+    cursors = [header["cursor"] for header in house.headers()]
+    assert cursors == sorted(set(cursors))
+    assert [header["previous"] for header in house.headers()] == [0, *cursors[:-1]]
+
+
+def test_previous_is_zero_after_a_silence(house: House) -> None:
+    """What came while nobody listened was not seen: a gap that a subscriber cannot know must not look like
+    none."""
+    house.subscribe([b"\x01" + TOPIC])
+    house.hear(house.publish([b"a"]))
+    for other in (b"", b"\x01other"):
+        house.subscribe([b"\x00" + TOPIC], [other])
+        house.hear(house.publish([b"missed"]))
+        house.subscribe([b"\x01" + TOPIC], [b"\x00other"])
+        house.hear(house.publish([b"b"]))
+        assert house.headers()[-1]["previous"] == 0
+        house.hear(house.publish([b"c"]))
+        assert house.headers()[-1]["previous"] == house.headers()[-2]["cursor"]
+
+
+@pytest.mark.parametrize("frames", [[b"\x01a", b"b"], [b"\x01", b""], [b""], [b"\x02a"]])
+def test_what_is_no_subscription_is_counted(house: House, frames: list[bytes]) -> None:
+    """XSUB lets a client send anything: it ends nothing, and subscribes to nothing."""
+    house.subscribe(frames, [b"\x01" + TOPIC])
+    house.hear(house.publish([b"a"]))
+    assert [topic for topic, _, _ in house.events.sent] == [TOPIC]
+    assert house.role._topics == {TOPIC}
+    assert house.role._reporter.counters["subscription-malformed"] == 1
+
+
+def test_topics_are_bounded(house: House) -> None:
+    """Whoever subscribes to everything there could be fills no memory."""
+    house.subscribe(*([b"\x01%d" % number] for number in range(TOPICS_MAX + 2)))
+    assert len(house.role._topics) == TOPICS_MAX
+    assert house.role._reporter.counters["subscription-refused"] == 2
+    house.subscribe([b"\x000"], [b"\x01" + TOPIC])
+    assert TOPIC in house.role._topics
+
+
+def test_a_frame_that_is_too_long_disconnects(tmp_path: Path) -> None:
+    """A limit on the size of a frame is one only when it is set before the socket is bound."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    endpoint = f"ipc://{tmp_path}/socket"
+    here = bound(context, zmq.XPUB, endpoint, queued_max=10, size_max=100)
+    client = context.socket(zmq.XSUB)
+    monitor = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    try:
+        client.connect(endpoint)
+        client.send(b"\x01" + bytes(200))
+        assert monitor.poll(LIMIT_MS), "the client is still connected"
+    finally:
+        client.disable_monitor()
+        for socket in (monitor, here, client):
+            socket.close(linger=0)
+        context.term()
+
+
+@pytest.mark.parametrize("definition", [b"\x93", b"\x81\x01\x7f", b""])
+def test_a_definition_of_newer_software_stops_only_its_community(house: House, definition: bytes) -> None:
+    """It is as good as one that has not come: counted by its reason, and the others go on."""
+    house.join(NUMBER + 1, CommunityId(bytes(31) + b"\x09"), definition)
+    house.subscribe([b"\x01"])
+    house.hear(house.publish([b"a"]))
+    assert [payload for _, _, payload in house.events.sent] == [b"a"]
+    refused = {name: count for name, count in house.role._reporter.counters.items() if "definition" in name}
+    assert sum(refused.values()) == 1
+
+
+def test_the_header_is_as_documented(house: House) -> None:
+    """docs/interface.md lists every field of an event's header, in order, and its type."""
+    text = INTERFACE.read_text(encoding="utf-8").partition("## The events socket")[2].partition("\n## ")[0]
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| (str|bin|int)\b", text, re.MULTILINE))
+    assert documented
+    house.subscribe([b"\x01"])
+    house.hear(house.publish([b"a", b"b"]))
+    names = {str: "str", bytes: "bin", int: "int"}
+    for topic, header, _ in house.events.sent:
+        assert topic == TOPIC
+        fields = msgspec.msgpack.decode(header)
+        assert {name: names[type(value)] for name, value in fields.items()} == documented
+        assert list(fields) == list(documented)
