@@ -424,7 +424,10 @@ class Puller:
             pull.floor = low
 
     def _give_up(self, pull: Pull, now: float) -> None:
-        pull.source.bear_none(self._holdings.summary(), now)
+        ours = self._holdings.summary()
+        if pull.gained or pull.gains(ours):
+            pull.source.bear_fruit()
+        pull.source.bear_none(ours, now)
         self._pull = None
 
     def _error_rate(self, source: Source) -> float:
