@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
+from threading import Event as Flag
 from typing import Annotated, BinaryIO
 
 import typer
 
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, progress_bar, show_json
-from dispersy.client import Client, Event
+from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event
 from dispersy.errors import StorageError, UsageError
 
 PUBLISH_EXAMPLES = examples(
@@ -50,7 +54,8 @@ def publish(
 ) -> None:
     """Publish a message, or a file with one message a line. Ends when they are stored."""
     if (text is None) == (file is None):
-        raise UsageError("give either TEXT or --file", hint='dispersy publish chat "hello"')
+        problem = "TEXT and --file together: give one" if file else "nothing to publish: give TEXT or --file"
+        raise UsageError(problem, hint='dispersy publish chat "hello"')
     with Client(home) as client:
         if text is not None:
             done = client.publish(community, [text.encode("utf-8", "surrogateescape")], kind=kind)
@@ -62,15 +67,14 @@ def publish(
         assert file is not None
         lines = _read_lines(file)
         _check_lines(client, community, kind, lines, str(file))
-        with progress_bar() as bar:
-            task = bar.add_task("publishing", total=len(lines))
-            count = client.publish_many(
-                community, lines, kind=kind, progress=lambda sent: bar.update(task, completed=sent)
-            )
+        count = _publish_lines(client, community, kind, lines)
     if json:
         show_json({"published": count})
     else:
-        out.print(f"published {count} messages")
+        out.print(f"published {count} message{'s' if count != 1 else ''}")
+    if count < len(lines):
+        err.print(f"interrupted: {_how_to_go_on(count)}", markup=False)
+        raise typer.Exit(130)
 
 
 def subscribe(
@@ -117,6 +121,59 @@ def _say_awaited(client: Client, community: str) -> None:
 
 def _say_absent() -> None:
     err.print("the node has gone; waiting for it to come back (Ctrl-C ends)")
+
+
+def _publish_lines(client: Client, community: str, kind: str, lines: list[bytes]) -> int:
+    """How many were stored, always the first ones: all, or fewer after Ctrl-C.
+
+    raises  UsageError that tells also how many lines are stored
+    """
+    stored = 0
+    with progress_bar() as bar, _interruption() as interrupted:
+        task = bar.add_task("publishing", total=len(lines))
+
+        def show(sent: int) -> None:
+            nonlocal stored
+            stored = sent
+            bar.update(task, completed=sent)
+
+        # What is under way when it is interrupted is still waited for: then it is known where to go on.
+        wanted = takewhile(lambda _: not interrupted.is_set(), lines)
+        try:
+            return client.publish_many(community, wanted, kind=kind, progress=show)
+        except UsageError as error:
+            raise UsageError(
+                f"{error}; {_what_is_stored(stored, len(lines))}", code=error.code, hint=error.hint
+            ) from None
+        except KeyboardInterrupt:
+            err.print(f"interrupted; {_what_is_stored(stored, len(lines))}", markup=False)
+            raise typer.Exit(130) from None
+
+
+def _what_is_stored(stored: int, total: int) -> str:
+    unknown = min(total - stored, PUBLISH_WINDOW * PUBLISH_PORTION_MAX)
+    return f"of the next {unknown} lines it is not known (`dispersy count` tells); {_how_to_go_on(stored)}"
+
+
+def _how_to_go_on(stored: int) -> str:
+    rest = stored + 1
+    return f"the first {stored} lines are stored; go on with those from line {rest} (tail -n +{rest})"
+
+
+@contextmanager
+def _interruption() -> Iterator[Flag]:
+    """Set by the first Ctrl-C; the second one interrupts."""
+    interrupted = Flag()
+
+    def note(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read_lines(file: Path) -> list[bytes]:

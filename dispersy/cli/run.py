@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
+import signal
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +32,7 @@ from dispersy.service.config import (
     read_config,
 )
 from dispersy.service.home import Home, create_home, create_runtime, take_lock
-from dispersy.service.supervisor import supervisor_command
+from dispersy.service.supervisor import STOP_SIGNALS, supervisor_command
 from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord
@@ -50,38 +54,79 @@ def run(
     ] = None,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
-    place, new = create_home(home_path(home))
+    before = {number: signal.signal(number, _leave) for number in STOP_SIGNALS}
+    try:
+        command = _make_ready(home_path(home), listen, peer, workers)
+        # Handlers end with this program, what is blocked stays so: the supervisor hears of it when it can.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    os.execv(command[0], command)
+
+
+def _make_ready(path: Path, listen: str | None, peers: list[str] | None, workers: int | None) -> list[str]:
+    """Check and prepare everything; the command of the supervisor, which inherits the home's lock."""
+    place, new = create_home(path)
     lock = take_lock(place)
+    try:
+        settings = _settings(place, listen, peers, workers)
+        _introduce(place, settings, new=new)
+    except BaseException:
+        # A start that failed shall leave nothing behind that was not there.
+        if new:
+            shutil.rmtree(place.path)
+        raise
+    os.set_inheritable(lock, True)
+    return supervisor_command(settings, lock)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _settings(place: Home, listen: str | None, peers: list[str] | None, workers: int | None) -> RoleSettings:
     create_config(place.config)
-    config = _overridden(read_config(place.config), listen, peer, workers)
-    check_port_free(config.listen)
+    config = _overridden(read_config(place.config), listen, peers, workers)
+    options = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in peers or ())]
+    if workers is not None:
+        options.append(f"--workers {workers}")
+    check_port_free(config.listen, options)
     create_runtime(place.runtime)
-    settings = RoleSettings(
+    return RoleSettings(
         home=str(place.path),
         runtime=str(place.runtime),
         listen=str(config.listen),
         workers=config.worker_count,
         peers=_numeric_peers(config),
     )
-    _introduce(place, settings, new=new)
-    os.set_inheritable(lock, True)
-    command = supervisor_command(settings, lock)
-    os.execv(command[0], command)
+
+
+def _home_option(place: Home) -> list[str]:
+    """What other commands need to find this node; nothing when it is where they look."""
+    return [] if home_path() == place.path else [f"--home {shlex.quote(str(place.path))}"]
 
 
 def _overridden(config: Config, listen: str | None, peers: list[str] | None, workers: int | None) -> Config:
     fields: dict[str, object] = {}
-    if listen is not None:
-        fields["listen"] = check_listen(listen)
-    if peers:
-        fields["peers"] = check_peers(peers)
-    if workers is not None:
-        fields["workers"] = check_workers(workers)
+    for name, option, given, check in (
+        ("listen", "--listen", listen, check_listen),
+        ("peers", "--peer", peers or None, check_peers),
+        ("workers", "--workers", workers, check_workers),
+    ):
+        if given is not None:
+            try:
+                fields[name] = check(given)
+            except UsageError as error:
+                raise UsageError(f"{option}: {error}", code=error.code, hint=error.hint) from None
     return override(config, fields)
 
 
-def check_port_free(listen: Endpoint) -> None:
-    """Raise UsageError `port-taken` that names the next free port, when somebody listens there already."""
+def check_port_free(listen: Endpoint, options: Sequence[str] = ()) -> None:
+    """Raise UsageError `port-taken` that names the next free port, when somebody listens there already.
+
+    options  others that were given, which the command in the hint shall have too
+    """
     problem = _bind_problem(listen)
     if problem is None:
         return
@@ -97,7 +142,7 @@ def check_port_free(listen: Endpoint) -> None:
     raise UsageError(
         f"UDP port {listen.port} is taken by another program (maybe another node)",
         code="port-taken",
-        hint=f"the next free one: dispersy run --listen {shlex.quote(str(free))}"
+        hint=f"the next free one: {' '.join(['dispersy run', *options, '--listen', shlex.quote(str(free))])}"
         if free
         else "choose another port",
     )
@@ -131,7 +176,7 @@ def _numeric_peers(config: Config) -> tuple[str, ...]:
 def _introduce(place: Home, settings: RoleSettings, *, new: bool) -> None:
     """Say what will run, with what, and what to type next."""
     communities = _joined(place)
-    option = "" if home_path() == place.path else f" --home {shlex.quote(str(place.path))}"
+    option = "".join(f" {option}" for option in _home_option(place))
     out.print(f"[bold]Dispersy[/bold] node in {escape(str(place.path))}" + (" (new)" if new else ""))
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     out.print(f"  listens on UDP {escape(settings.listen)}, {workers}")

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -78,6 +79,15 @@ def create_runtime(folder: Path) -> None:
             raise StorageError(f"{level} belongs to user {found.st_uid}, not to you; set XDG_RUNTIME_DIR")
         if stat.S_IMODE(found.st_mode) & 0o077:
             level.chmod(0o700)
+
+
+def remove_runtime(folder: Path) -> None:
+    """Remove the sockets and, when nothing else is in it, the folder; call while the home is held."""
+    for path in folder.iterdir():
+        if path.is_socket():
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def take_lock(home: Home) -> int:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, process_time, time
@@ -22,7 +23,7 @@ import zmq
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
-from dispersy.service.home import Home, create_runtime, take_lock
+from dispersy.service.home import Home, create_runtime, remove_runtime, take_lock
 from dispersy.service.process import add_role_arguments, role_arguments, settings_from
 
 BACK_OFF_FIRST_S = 0.1
@@ -31,6 +32,8 @@ STEADY_S = 30.0
 """A process that has run this long starts again with the shortest back-off."""
 STOP_LIMIT_S = 1.5
 """After this the children are killed: all must be gone within 2 s of the signal."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Each ends the node in order; the last comes when its terminal is closed."""
 REPORT_INTERVAL_S = 1.0
 READY_INTERVAL_S = 0.1
 
@@ -67,11 +70,13 @@ class Supervisor:
         self._ready = False
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT; the exit status."""
+        """Until one of STOP_SIGNALS; the exit status."""
         # Handlers only wake the poll: what is to be done is decided in one place.
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
+        # `dispersy run` has blocked them for the time in which nobody could have taken them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         report_due = monotonic()
         while not self._stopping:
@@ -196,10 +201,7 @@ class Supervisor:
                 process.kill()
             process.wait()
         self._context.destroy(linger=0)
-        for name in os.listdir(self._settings.runtime):
-            path = Path(self._settings.runtime) / name
-            if path.is_socket():
-                path.unlink()
+        remove_runtime(Path(self._settings.runtime))
 
 
 def describe_end(return_code: int) -> str:
@@ -215,8 +217,10 @@ def describe_end(return_code: int) -> str:
 def say(text: str, *, error: bool = False) -> None:
     """One line for people."""
     stream = sys.stderr if error else sys.stdout
-    stream.write(text + "\n")
-    stream.flush()
+    # The terminal may have been closed: that is no reason to leave processes behind.
+    with suppress(OSError):
+        stream.write(text + "\n")
+        stream.flush()
 
 
 def supervisor_command(settings: RoleSettings, lock: int) -> list[str]:

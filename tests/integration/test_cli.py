@@ -60,7 +60,8 @@ def test_a_subscription_outlives_its_node(make_node: MakeNode) -> None:
         text=True,
         env=node.environment,
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline().endswith(" before\n")
         assert node.stop() == 0
         assert "waiting for it to come back" in process.stderr.readline()
@@ -102,6 +103,34 @@ def _subscribe(node: Node, *options: str, until: int) -> list[str]:
     return lines
 
 
+def test_an_interrupted_publication_says_where_to_go_on(make_node: MakeNode) -> None:
+    """Ctrl-C: what is under way is still stored, the count is exact, and the status tells of it."""
+    node = make_node("a")
+    with node.start() as client:
+        assert node.command("community", "create", "chat").returncode == 0
+        command = [sys.executable, "-P", "-m", "dispersy.cli", "publish", "chat", "--file", "-"]
+        with subprocess.Popen(
+            [*command, "--home", str(node.home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=node.environment,
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write("line\n" * 100_000)
+            process.stdin.close()
+            process.stdin = None
+            client.wait_for_count("chat", 1, timeout_s=30.0)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+        assert process.returncode == 130
+        stored = client.count("chat")
+        assert 0 < stored < 100_000
+        assert f"the first {stored} lines are stored" in told
+        assert f"tail -n +{stored + 1}" in told
+
+
 def test_a_long_line_is_named_and_nothing_is_published(make_node: MakeNode, tmp_path: Path) -> None:
     """The number of the line, its size and the limit, before anything is sent."""
     node = make_node("a")
@@ -128,10 +157,12 @@ def test_a_second_run_and_a_taken_port_are_explained(make_node: MakeNode, short_
     again = node.command("run")
     assert again.returncode == 1
     assert "is running on" in again.stderr
-    other = run_command(["run", "--home", str(short_folder / "b"), "--listen", listen], node.environment)
+    options = ["--home", str(short_folder / "b"), "--workers", "2"]
+    other = run_command(["run", *options, "--listen", listen], node.environment)
     assert other.returncode == 1
     assert "taken" in other.stderr
-    assert "dispersy run --listen" in other.stderr
+    assert f"dispersy run {' '.join(options)} --listen 127.0.0.1:" in other.stderr
+    assert not (short_folder / "b").exists(), "a failed start leaves no home behind"
     assert len(again.stderr.splitlines()) <= 2
     assert len(other.stderr.splitlines()) <= 2
 

@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,21 +113,31 @@ def test_a_repeated_request_publishes_once(make_node: MakeNode) -> None:
         assert seen == [b"once", b"twice"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_ends_every_process_within_two_seconds(make_node: MakeNode, number: int) -> None:
-    """Status 0, a last word, no process and no socket left."""
+    """Status 0, a last word, no process, no socket and no folder of sockets left."""
     node = make_node("a")
-    node.start().close()
+    with node.start() as client:
+        runtime = Path(client.status(brief=True)["sockets"]["control"]).parent
     pids = node.pids().values()
     began = time.monotonic()
     assert node.stop(number) == 0
     assert time.monotonic() - began < 2.5
     assert node.lines[-1] == "stopped"
     assert not [pid for pid in pids if is_running(pid)]
+    assert not runtime.exists()
     with pytest.raises(UsageError) as caught, node.client() as client:
         client.status()
     assert caught.value.code == "not-running"
     assert str(node.home) in caught.value.hint
+
+
+def test_a_node_may_be_stopped_while_it_starts(make_node: MakeNode) -> None:
+    """Whoever stops it early sees no failure: the signal waits until the supervisor can take it."""
+    node = make_node("a")
+    node.begin()
+    node.wait_for_line("listens on UDP", limit_s=LIMIT_S)
+    assert node.stop() == 0
 
 
 def test_a_killed_supervisor_takes_its_processes_along(make_node: MakeNode) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dispersy.cli.app import main
 from dispersy.cli.community import DEFINITION_EXAMPLE
-from dispersy.cli.messages import printable
+from dispersy.cli.messages import _publish_lines, printable
 from dispersy.cli.output import readable, size_text
 from dispersy.cli.run import check_port_free
+from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.protocol import definition_toml
@@ -76,11 +79,11 @@ def test_wrong_use_is_status_2(command: list[str], capsys: pytest.CaptureFixture
     ("command", "parts"),
     [
         (["publish", "chat"], ["TEXT or --file"]),
-        (["publish", "chat", "a", "--file", "b"], ["TEXT or --file"]),
+        (["publish", "chat", "a", "--file", "b"], ["TEXT and --file together"]),
         (["community", "join", "chat"], ["no invite", "dispersy:"]),
         (["community", "join", f"dispersy:{ID}?peer=host"], ["port is missing"]),
         (["run", "--listen", "6421"], ["port is missing"]),
-        (["run", "--workers", "1000"], ["0 to 64"]),
+        (["run", "--workers", "1000"], ["--workers", "0 to 64"]),
         (["run", "--peer", "[::1"], ["[ADDRESS]:PORT"]),
     ],
 )
@@ -178,6 +181,24 @@ def test_a_wrong_name_is_refused_at_join_as_at_create(capsys: pytest.CaptureFixt
         told = capsys.readouterr().err
         assert "'No Name' is no name for a community" in told
         assert "small letter" in told
+
+
+class GoneNode:
+    """A client whose node ends after the first portion."""
+
+    def publish_many(self, *_: object, progress: Callable[[int], None], **__: object) -> int:
+        """What was acknowledged before it went."""
+        progress(500)
+        raise UsageError("no answer", code="timeout")
+
+
+def test_a_publication_that_fails_says_where_to_go_on() -> None:
+    """Those under way may be stored or not, and the message must not say more than is known."""
+    with pytest.raises(UsageError) as caught:
+        _publish_lines(cast(Client, GoneNode()), "chat", "text", [b"line"] * 5_000)
+    assert caught.value.code == "timeout"
+    for part in ("no answer", "first 500 lines are stored", "next 2000 lines", "tail -n +501"):
+        assert part in str(caught.value)
 
 
 def test_a_taken_port_names_the_next_free_one() -> None:
