@@ -35,8 +35,8 @@ BUSY_MS = 200
 STEP_DATAGRAMS = 16
 MISSING_PER_SECOND_MAX = 4
 MISSING_SOURCES_MAX = 256
-"""Requests by name that are answered a second, of one address and from how many: each brings a datagram for its
-few bytes."""
+"""Requests by name that are answered a second, of one address and from how many: each brings a datagram for
+its few bytes."""
 AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0

@@ -14,9 +14,9 @@ SUM_MODULUS = 1 << 96
 class Summary:
     """What introduction-requests and last messages datagrams say of the sender's live set.
 
-    highest    of our own store: the highest live global time. Sent: our clock instead (at_clock), for any member
-               can write a message of any time, and a newcomer's clock starts from what its neighbours say; 48
-               bits on the wire (saturating), a hint, never compared
+    highest    of our own store: the highest live global time. Sent: our clock instead (at_clock), for any
+               member can write a message of any time, and a newcomer's clock starts from what its neighbours
+               say; 48 bits on the wire (saturating), a hint, never compared
     count      live messages
     horizon    pruning horizon, 0 without pruning
     sum        see docs/wire.md, below 2^96

@@ -113,10 +113,17 @@ class StoreMachine(RuleBasedStateMachine):
         self, chosen: list[tuple[int, list[Sample], int]], clock: int, is_asked: bool
     ) -> None:
         taken = {(stored.community, stored.sample.message_id) for stored in self._live()}
+        homes = {stored.sample.message_id: stored.community for stored in self.model.stored}
         batch = Batch()
         fresh_groups = []
         for community, group, mark in chosen:
-            fresh = [sample for sample in group if (community, sample.message_id) not in taken]
+            # An id is of one community, which it is a hash of.
+            fresh = [
+                sample
+                for sample in group
+                if (community, sample.message_id) not in taken
+                and homes.setdefault(sample.message_id, community) == community
+            ]
             taken |= {(community, sample.message_id) for sample in fresh}
             self._advance(community, fresh)
             batch.blocks.append(block(community, fresh, marks=bytes([mark]) * len(fresh)))
