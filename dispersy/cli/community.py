@@ -18,6 +18,7 @@ from dispersy.cli.output import (
     examples,
     out,
     show_json,
+    show_table,
     shown_file,
     table,
     waiting,
@@ -145,7 +146,7 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
             ", ".join(kind["name"] for kind in entry["kinds"]) if entry["defined"] else "definition awaited"
         )
         shown.add_row(escape(entry["name"]), str(entry["count"]), escape(kinds), entry["community"].hex())
-    out.print(shown)
+    show_table(shown)
 
 
 @app.command(epilog=examples("dispersy community show chat"))

@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from dispersy.cli.output import err, examples, out, progress_bar, size_text, table
+from dispersy.cli.output import err, examples, out, progress_bar, show_table, size_text, table
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
@@ -208,9 +208,9 @@ def _show_result(nodes: list[Node], messages: int, base: int, seconds: float) ->
         )
         sizes = {each["role"]: each.get("anonymous_bytes") for each in status["processes"]}
         memory.add_row(f"node {node.number}", *(size_text(sizes.get(role) or 0) for role in roles))
-    out.print(shown)
+    show_table(shown)
     out.print()
-    out.print(memory)
+    show_table(memory)
 
 
 def _show_kept(nodes: list[Node], folder: Path, invite: Invite) -> None:

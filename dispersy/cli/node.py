@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.cli.output import HomeOption, JsonOption, examples, out, readable, show_json, size_text, table
+from dispersy.cli.output import (
+    HomeOption,
+    JsonOption,
+    examples,
+    out,
+    readable,
+    show_json,
+    show_table,
+    size_text,
+    table,
+)
 from dispersy.client import Client
 
 STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
@@ -40,12 +50,15 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
         communities.add_row(
             escape(entry["name"]), str(entry["count"]), str(entry["clock"]), entry["community"].hex()[:16]
         )
-    out.print(communities if told["communities"] else "no communities yet")
+    if told["communities"]:
+        show_table(communities)
+    else:
+        out.print("no communities yet")
     out.print()
     processes = table("process", "state", "#pid", "#restarts", "#cpu s", "#anonymous", "#file-backed")
     for process in told["processes"]:
         processes.add_row(*_process_row(process))
-    out.print(processes)
+    show_table(processes)
 
 
 def peers(
@@ -63,10 +76,17 @@ def peers(
         out.print("no neighbours yet; an invite with a peer's address is the way to the first one")
         return
     columns = [key for key in dict.fromkeys(key for peer in found for key in peer) if key != "community"]
-    shown = table(*columns)
+    shown = table(*(_title(column) for column in columns))
     for peer in found:
-        shown.add_row(*(_cell(peer.get(column, "")) for column in columns))
-    out.print(shown)
+        shown.add_row(*(_cell(column, peer.get(column)) for column in columns))
+    show_table(shown)
+
+
+def _title(column: str) -> str:
+    if column.endswith("_s"):
+        # Round trips are far below a second.
+        column = "#" + column.removesuffix("_s") + ("_ms" if column == "round_trip_s" else "_s")
+    return column.replace("_", " ")
 
 
 def _process_row(process: dict[str, Any]) -> list[str]:
@@ -81,8 +101,10 @@ def _process_row(process: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cell(value: object) -> str:
+def _cell(column: str, value: object) -> str:
     shown = readable(value)
+    if shown is None or shown == "":
+        return "-"
     if isinstance(shown, float):
-        return f"{shown:.1f}"
-    return escape(str(shown)[:40])
+        return f"{1000 * shown:.1f}" if column == "round_trip_s" else f"{shown:.1f}"
+    return escape(str(shown))

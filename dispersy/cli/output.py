@@ -25,6 +25,9 @@ from rich.table import Table
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+WIDTH_MAX = 1_000
+"""Of a table that no terminal limits."""
+
 HomeOption = Annotated[
     Path | None,
     typer.Option(
@@ -77,8 +80,16 @@ def table(*columns: str, title: str | None = None) -> Table:
     """A plain table; a column whose name begins with `#` holds numbers."""
     made = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in columns:
-        made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+        made.add_column(
+            column.removeprefix("#"), justify="right" if column.startswith("#") else "left", overflow="fold"
+        )
     return made
+
+
+def show_table(shown: Table) -> None:
+    """Folded on a terminal; whole lines for programs: an id that is cut is of no use."""
+    console = out if out.is_terminal else Console(width=WIDTH_MAX, highlight=False)
+    console.print(shown)
 
 
 @contextmanager

@@ -103,6 +103,36 @@ def _subscribe(node: Node, *options: str, until: int) -> list[str]:
     return lines
 
 
+def test_a_join_says_what_it_waits_for(make_node: MakeNode) -> None:
+    """Nobody answers at the invite's address, or none could: it is said, also to who counts."""
+    node = make_node("a")
+    node.start().close()
+    community = "ab" * 32
+    for peer, part in (
+        ("127.0.0.1:9", "no answer from 127.0.0.1:9 yet"),
+        ("[::1]:9", "listens on 127.0.0.1:"),
+    ):
+        invite = f"dispersy:{community}?peer={peer}"
+        command = [sys.executable, "-P", "-m", "dispersy.cli", "community", "join", invite, "--name", "late"]
+        with subprocess.Popen(
+            [*command, "--home", str(node.home)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=node.environment,
+        ) as process:
+            assert process.stderr is not None
+            assert part in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert "stays joined" in process.stderr.read()
+            assert process.wait(10) == 0
+    told = node.command("count", "late")
+    assert (told.returncode, told.stdout) == (0, "0\n")
+    assert "definition has not come yet" in told.stderr
+    renamed = node.command("community", "join", community, "--name", "other", "--no-wait")
+    assert "it is called late here, not other" in renamed.stderr
+
+
 def test_an_interrupted_publication_says_where_to_go_on(make_node: MakeNode) -> None:
     """Ctrl-C: what is under way is still stored, the count is exact, and the status tells of it."""
     node = make_node("a")

@@ -245,6 +245,33 @@ def test_a_payload_is_one_harmless_line(payload: bytes, shown: str) -> None:
     assert printable(payload) == shown
 
 
+def test_neighbours_are_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids are there to be copied, round trips are short, and what is not known is no `None`."""
+    monkeypatch.setenv("COLUMNS", "40")
+    peer = {"name": "chat", "address": "192.0.2.1:6421", "member": bytes(range(32)), "category": "walked"}
+    known = {**peer, "proven_age_s": 1.25, "round_trip_s": 0.0123}
+    unknown = {**peer, "member": b"", "proven_age_s": None, "round_trip_s": None}
+    monkeypatch.setattr(Client, "peers", lambda *_: [known, unknown])
+    assert main(["peers"]) == 0
+    title, first, second = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert " ".join(title).endswith("proven age s round trip ms")
+    assert first == ["chat", "192.0.2.1:6421", ID, "walked", "1.2", "12.3"]
+    assert second == ["chat", "192.0.2.1:6421", "-", "walked", "-", "-"]
+
+
+def test_communities_are_listed_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id that is cut cannot be joined."""
+    monkeypatch.setenv("COLUMNS", "40")
+    entry = {"name": "chat", "count": 1, "defined": False, "kinds": [], "community": bytes(range(32))}
+    monkeypatch.setattr(Client, "communities", lambda _: [entry])
+    assert main(["community", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["chat", "1", "definition", "awaited", ID]
+
+
 def test_bytes_are_hex_in_json() -> None:
     """Ids are written as people copy them; keys are text."""
     assert json.loads(json.dumps(readable({1: b"\x01\xff", "a": [b"", None, 1.5]}))) == {

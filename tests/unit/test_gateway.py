@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from textwrap import dedent
 from time import monotonic
 from typing import Any
 
@@ -394,6 +395,28 @@ def test_a_node_is_not_led_back_to_itself(house: House) -> None:
 
     house.play(scene)
     assert orders[0]["peers"] == ["192.0.2.7:6421"]
+
+
+def test_the_documented_example_runs(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is installed, as it stands there but for the path."""
+    house.join(1, CHAT, "chat")
+    text = (Path(__file__).parents[2] / "docs" / "interface.md").read_text(encoding="utf-8")
+    block = text.partition("## An example\n")[2]
+    example = dedent("\n".join(line for line in block.splitlines() if line.startswith("    ")))
+    path = "ipc:///run/user/1000/dispersy/1a2b3c4d/control"
+    assert path in example
+    reply = {"ok": True, "first_cursor": 5, "last_cursor": 5, "ids": [bytes(32)], "repeated": False}
+
+    def scene() -> None:
+        writer = threading.Thread(target=lambda: house.answer_order(lambda _: reply))
+        writer.start()
+        names: dict[str, Any] = {}
+        exec(example.replace(path, house.settings.socket("control")), names)
+        names["socket"].context.destroy(linger=0)
+        writer.join(LIMIT_S)
+
+    house.play(scene)
+    assert "'first_cursor': 5" in capsys.readouterr().out
 
 
 def test_a_restarted_writer_is_asked_again(house: House) -> None:
