@@ -89,7 +89,7 @@ class Ledger:
 
     def __init__(self, store: StoreWriter, keyring: Keyring, *, now_ms: int) -> None:
         self.counters: Counter[str] = Counter()
-        self.version = now_ms
+        self.version = self._incarnation = now_ms
         self._store = store
         self._keyring = keyring
         self._communities: dict[int, _Community] = {}
@@ -343,6 +343,7 @@ class Ledger:
             communities_version=self.version,
             processed={number: self._communities[number].processed for number in chosen},
             summaries={number: self._sent_summary(number).encode() for number in chosen},
+            incarnation=self._incarnation,
         )
 
     def _sent_summary(self, number: int) -> Summary:

@@ -154,6 +154,16 @@ class Responder:
             self._reader.release()
         self._reporter.step("responder.committed", began, 1)
 
+    def lost(self, now: float) -> None:
+        """The writer was started again: what was on its way to it is gone."""
+        self._reader.refresh()
+        try:
+            for served in self._served.values():
+                served.puller.receive_loss(now)
+                self._drain(served)
+        finally:
+            self._reader.release()
+
     def next_deadline(self) -> float | None:
         deadlines = [served.puller.next_deadline() for served in self._served.values()]
         deadlines += [served.clock_due for served in self._served.values()]

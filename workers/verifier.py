@@ -132,6 +132,10 @@ class Verifier:
         inserted = self._recent.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
         return _select(records, inserted, 1) if 0 in inserted else records
 
+    def forget(self) -> None:
+        """What was handled a moment ago may be lost behind us: check it again."""
+        self._recent, self._older = Table(capacity=1024), Table(capacity=1024)
+
     def _forget(self, now: float) -> None:
         aged = now - self._rotated
         if len(self._recent) < RECENT_MAX and aged < RECENT_LIFETIME_S:

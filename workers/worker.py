@@ -39,6 +39,7 @@ class WorkerRole:
         self._settings = settings
         self._index = index
         self._incarnation = int.from_bytes(os.urandom(8), "little")
+        self._incarnation_of_writer = 0
         self._done = 0
         self._batches: deque[tuple[bytes, bytes]] = deque()
         self._communities_version = -1
@@ -101,6 +102,11 @@ class WorkerRole:
             if note.communities_version != self._communities_version:
                 self._communities_version = note.communities_version
                 self._load_communities()
+            if note.incarnation != self._incarnation_of_writer:
+                if self._incarnation_of_writer:
+                    self._verifier.forget()
+                    self._responder.lost(now)
+                self._incarnation_of_writer = note.incarnation
             self._responder.committed(note, now)
 
     def _load_communities(self) -> None:

@@ -83,12 +83,14 @@ class CommitNote(msgspec.Struct, frozen=True):
     processed             community number -> messages from verifiers that were stored or dropped since the
                           writer began
     summaries             community number -> 24-byte summary, of those that changed
+    incarnation           another one after the writer was started again: what was on its way to it is gone
     """
 
     last_cursor: int
     communities_version: int
     processed: dict[int, int]
     summaries: dict[int, bytes]
+    incarnation: int = 0
 
 
 introductions_decoder = msgspec.msgpack.Decoder(list[Introduction])

@@ -51,13 +51,14 @@ class Source:
         self.summary = summary
         self.heard_at = now
         self.pace = Pace()
-        self.began_at = now - TRANSFER_INTERVAL_S
-        self.not_before = now
-        self.everything_at = now
-        self.fruitless = 0
-        self.fruitless_all = 0
-        self.broken = 0
         self.fruitful = False
+        self.forgive(now)
+
+    def forgive(self, now: float) -> None:
+        """Let the next transfer begin at once, as if none had failed."""
+        self.began_at = now - TRANSFER_INTERVAL_S
+        self.not_before = self.everything_at = now
+        self.fruitless = self.fruitless_all = self.broken = 0
         self.seen: tuple[Summary, Summary] | None = None
 
     def begins_at(self, ours: Summary) -> float | None:
@@ -123,6 +124,11 @@ class PullSources:
             # often a neighbour may say so, and to how often without keeping its word.
             source.not_before = min(source.not_before, max(now, source.began_at + BACK_OFF_START_S))
         source.summary = summary
+
+    def forgive(self, now: float) -> None:
+        """All of them: what they brought was lost here."""
+        for source in self._sources.values():
+            source.forgive(now)
 
     def remove(self, address: Address) -> None:
         self._sources.pop(address, None)

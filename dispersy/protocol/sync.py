@@ -185,6 +185,13 @@ class Puller:
         self._backlog.process(total, now)
         self._proceed(now)
 
+    def receive_loss(self, now: float) -> None:
+        """What was on its way to our store is gone: ask again, and blame nobody who brought it."""
+        self._pull = None
+        self._backlog = Backlog()
+        self._sources.forgive(now)
+        self._proceed(now)
+
     def set_definition_known(self, now: float) -> None:
         """From now on messages can be taken: pull."""
         self._definition = None

@@ -120,6 +120,15 @@ def test_what_was_lost_on_the_way_to_the_store_is_taken_again(house: House) -> N
     assert house.batch(raws, now=100.0 + 2 * RECENT_LIFETIME_S) == raws
 
 
+def test_a_restarted_writer_makes_the_verifier_forget(house: House) -> None:
+    """Goal: what was on its way to a killed writer is checked again at once, not after the table has aged."""
+    raws = messages(4)
+    assert house.batch(raws, now=100.0) == raws
+    assert house.batch(raws, now=100.1) == []
+    house.verifier.forget()
+    assert house.batch(raws, now=100.2) == raws
+
+
 def test_a_forged_copy_does_not_hide_the_good_one_later(house: House) -> None:
     """Goal: who sends a message with a wrong signature first keeps nobody from it."""
     [raw] = messages(1)
