@@ -172,7 +172,7 @@ def public_things_are_documented(source: Source) -> Violations:
 
 
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
-OF_A_MACHINE = re.compile(r"(?<![\w./-])/(work|root|home/\w+)/")
+OF_A_MACHINE = re.compile(r"(?<![\w./-])/(root|srv|work|home/\w+)/")
 
 
 def nothing_is_left_over(source: Source) -> Violations:
