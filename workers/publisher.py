@@ -1,12 +1,14 @@
 """The publisher: follows the log by its own cursor and publishes what applications have subscribed to.
 
 A publication is a hint: XPUB drops at its high-water mark, so every header says the cursor of the one before
-on its topic, and who needs all follows by the control socket. docs/interface.md describes what is sent.
+on its topic, a heartbeat says it each second for a tail that was lost, and who needs all follows by the
+control socket. docs/interface.md describes what is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -33,6 +35,12 @@ TOPICS_MAX = 1_024
 """Different subscriptions at once, of all subscribers; further ones are counted and get nothing."""
 SUBSCRIPTION_SIZE_MAX = 1_024
 """Bytes of one frame of a subscriber; a topic has at most 98."""
+HEARTBEAT_S = 1.0
+HEARTBEATS_MAX = 1_024
+"""Topics that get a heartbeat at once; where more are listened to, they take turns."""
+NODE_TOPIC = b"node/"
+"""What concerns the node's log as a whole."""
+_CHANGES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
 
 class PublisherRole:
@@ -49,6 +57,7 @@ class PublisherRole:
         self._communities_version = -1
         self._end = 0
         self._next = 0
+        self._heartbeat_turn = 0
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
@@ -69,6 +78,7 @@ class PublisherRole:
         self._reporter.open(loop)
         loop.watch(self._events, self._receive_subscriptions)
         loop.watch(self._notes, self._receive_notes)
+        loop.every(HEARTBEAT_S, self._send_heartbeats)
         loop.flush(self._publish)
 
     def close(self) -> None:
@@ -127,10 +137,10 @@ class PublisherRole:
             entries = self._reader.log(self._next, ENTRIES_PER_TURN_MAX)
             # More may have been committed than the note told; what was read is not read again.
             self._end = self._reader.last_cursor()
+            for entry in entries:
+                self._publish_entry(entry)
         finally:
             self._reader.release()
-        for entry in entries:
-            self._publish_entry(entry)
         if len(entries) < ENTRIES_PER_TURN_MAX:
             self._next = self._end + 1
         else:
@@ -139,37 +149,85 @@ class PublisherRole:
         self._reporter.step("publisher.publish", began, len(entries))
 
     def _publish_entry(self, entry: LogEntry) -> None:
+        if entry.type == EntryType.REMOVED:
+            if self._is_listened_to(NODE_TOPIC):
+                removed = {"event": "removed", "cursor": entry.cursor}
+                self._send(NODE_TOPIC, removed, {"low": entry.message_cursor})
+            return
         known = self._names.get(entry.community)
-        if known is None or entry.type != EntryType.MESSAGE or entry.marks & HIDDEN:
+        if known is None or (entry.type == EntryType.MESSAGE and entry.marks & HIDDEN):
             return
         hex_id, definition = known
-        kind = definition.kind_by_number(entry.message[0])
+        message = entry.message if entry.type == EntryType.MESSAGE else self._message_of(entry)
+        kind = definition.kind_by_number(message[0]) if message else None
         if kind is None:
             return
         topic = hex_id + b"/" + kind.name.encode() + b"/"
-        if not any(topic.startswith(prefix) for prefix in self._topics):
-            self._previous.pop(topic, None)
+        if not self._is_listened_to(topic):
             return
-        view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), entry.message)
-        for header, payload in self._events_of(topic, entry, view):
-            self._events.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
+        view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), message)
+        if entry.type == EntryType.MESSAGE:
+            for index, payload in enumerate(view.payloads):
+                fields = {"index": index, **_written(view, entry), "arrival_ms": entry.arrival_ms}
+                self._send(topic, {"event": "message", "cursor": entry.cursor + index}, fields, payload)
+            return
+        changed = {"event": _CHANGES[entry.type], "cursor": entry.cursor}
+        fields = {**_written(view, entry), "message_cursor": entry.message_cursor, "reason": entry.reason}
+        if entry.type == EntryType.RESTORED:
+            # A subscriber may never have been sent it: what was hidden when it came was not published.
+            fields["payloads"] = list(view.payloads)
+        self._send(topic, changed, fields)
 
-    def _events_of(
-        self, topic: bytes, entry: LogEntry, view: MessageView
-    ) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """(header, payload) of each payload."""
-        for index, payload in enumerate(view.payloads):
-            cursor = entry.cursor + index
+    def _message_of(self, entry: LogEntry) -> bytes:
+        """The message that a change is about; empty where it is no longer kept."""
+        if entry.type not in _CHANGES:
+            return b""
+        try:
+            return self._reader.messages([entry.message_cursor])[0]
+        except KeyError:
+            return b""
+
+    def _is_listened_to(self, topic: bytes) -> bool:
+        """Whether somebody has subscribed; what is passed over is not known as the one before."""
+        if any(topic.startswith(prefix) for prefix in self._topics):
+            return True
+        self._previous.pop(topic, None)
+        return False
+
+    def _send(
+        self, topic: bytes, event: dict[str, Any], fields: dict[str, Any], payload: bytes = b""
+    ) -> None:
+        header = {**event, "previous": self._previous.get(topic, 0), **fields}
+        self._previous[topic] = event["cursor"]
+        self._events.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
+
+    def _send_heartbeats(self) -> None:
+        """Tell on each topic that is listened to how far the log is published, and its last event."""
+        topics = [topic for topic in self._topics_known() if self._is_listened_to(topic)]
+        if not topics:
+            return
+        first = self._heartbeat_turn % len(topics)
+        self._heartbeat_turn = first + HEARTBEATS_MAX
+        for topic in islice(topics[first:] + topics[:first], HEARTBEATS_MAX):
             header = {
-                "event": "message",
-                "cursor": cursor,
+                "event": "heartbeat",
+                "cursor": self._next - 1,
                 "previous": self._previous.get(topic, 0),
-                "index": index,
-                "author": view.author,
-                "global_time": view.global_time,
-                "sequence": view.sequence,
-                "message_id": entry.message_id,
-                "arrival_ms": entry.arrival_ms,
             }
-            self._previous[topic] = cursor
-            yield header, payload
+            self._events.send_multipart([topic, msgspec.msgpack.encode(header), b""], zmq.NOBLOCK)
+
+    def _topics_known(self) -> Iterator[bytes]:
+        yield NODE_TOPIC
+        for hex_id, definition in self._names.values():
+            for kind in definition.kinds:
+                yield hex_id + b"/" + kind.name.encode() + b"/"
+
+
+def _written(view: MessageView, entry: LogEntry) -> dict[str, Any]:
+    """What an event's header tells of the message."""
+    return {
+        "author": view.author,
+        "global_time": view.global_time,
+        "sequence": view.sequence,
+        "message_id": entry.message_id,
+    }

@@ -21,7 +21,8 @@ from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import NO_PREVIOUS, create_message
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+from dispersy.storage.store import Batch, CommunityRecord, EntryType, EventEntry, MessageBlock
+from dispersy.workers import publisher
 from dispersy.workers.publisher import TOPICS_MAX, PublisherRole
 
 SEED = bytes(range(32))
@@ -188,11 +189,11 @@ def test_a_definition_of_newer_software_stops_only_its_community(house: House, d
 
 
 def test_the_header_is_as_documented(house: House) -> None:
-    """docs/interface.md lists every field of an event's header, in order, and its type."""
+    """docs/interface.md lists every field of a message's header, in order, and its type."""
     text = INTERFACE.read_text(encoding="utf-8").partition("## The events socket")[2].partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `([a-z_]+)` \| (str|bin|int)\b", text, re.MULTILINE))
     assert documented
-    house.subscribe([b"\x01"])
+    house.subscribe([b"\x01" + TOPIC])
     house.hear(house.publish([b"a", b"b"]))
     names = {str: "str", bytes: "bin", int: "int"}
     for topic, header, _ in house.events.sent:
@@ -200,3 +201,47 @@ def test_the_header_is_as_documented(house: House) -> None:
         fields = msgspec.msgpack.decode(header)
         assert {name: names[type(value)] for name, value in fields.items()} == documented
         assert list(fields) == list(documented)
+
+
+def test_a_heartbeat_tells_a_lost_tail(house: House) -> None:
+    """Goal: whoever missed the last event hears of it with the next heartbeat, not with the next event."""
+    house.subscribe([b"\x01" + TOPIC])
+    end = house.publish([b"a"], [b"b"])
+    house.hear(end)
+    house.events.sent.clear()
+    house.role._send_heartbeats()
+    [(topic, header, payload)] = house.events.sent
+    assert (topic, payload) == (TOPIC, b"")
+    assert msgspec.msgpack.decode(header) == {"event": "heartbeat", "cursor": end, "previous": end}
+
+
+def test_heartbeats_go_where_somebody_listens_and_are_bounded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: no topic, no heartbeat; where there are too many topics each has its turn."""
+    house.role._send_heartbeats()
+    assert house.events.sent == []
+    house.subscribe([b"\x01"])
+    monkeypatch.setattr(publisher, "HEARTBEATS_MAX", 1)
+    for _ in range(4):
+        house.role._send_heartbeats()
+    assert [topic for topic, _, _ in house.events.sent] == [b"node/", TOPIC, b"node/", TOPIC]
+    assert {header["previous"] for header in house.headers()} == {0}
+
+
+def test_changes_are_published_with_the_message_that_they_are_about(house: House) -> None:
+    """Goal: what is denied, restored or undone is told on the message's topic, in the order of the log."""
+    house.subscribe([b"\x01" + TOPIC])
+    house.hear(house.publish([b"a", b"b"]))
+    [entry] = [entry for entry in house.store.log(1, 10) if entry.type == EntryType.MESSAGE]
+    kinds = (EntryType.DENIED, EntryType.RESTORED, EntryType.UNDONE)
+    changes = [EventEntry(kind, NUMBER, entry.message_id, entry.cursor, "why") for kind in kinds]
+    house.hear(house.store.commit(Batch(events=changes))[1])
+    told = house.headers()[2:]
+    assert [each["event"] for each in told] == ["denied", "restored", "undone"]
+    assert [each["previous"] for each in told] == [entry.cursor + 1, *(each["cursor"] for each in told[:-1])]
+    for each in told:
+        assert (each["message_id"], each["message_cursor"]) == (entry.message_id, entry.cursor)
+        assert (each["author"], each["reason"]) == (AUTHOR, "why")
+    assert [each.get("payloads") for each in told] == [None, [b"a", b"b"], None]
+    assert [payload for _, _, payload in house.events.sent[2:]] == [b""] * 3
