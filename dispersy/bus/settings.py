@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class RoleSettings:
-    """Passed from the supervisor to every role; plain values only.
+class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Passed from the supervisor to every role as JSON; plain values only, a default for whatever is added.
 
     home      folder of configuration, keys and store
     runtime   folder of the sockets, mode 0700
@@ -22,6 +23,18 @@ class RoleSettings:
     listen: str
     workers: int
     peers: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """As one argument of a process; from_json() reads it."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The settings that to_json() wrote.
+
+        raises  ValueError that names the field which is wrong or missing
+        """
+        return msgspec.json.decode(text, type=cls)
 
     def socket(self, name: str) -> str:
         """The ZeroMQ endpoint of one of the sockets in docs/architecture.md."""

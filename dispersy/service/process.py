@@ -14,51 +14,19 @@ from dispersy.workers.loop import Loop, Role
 FAILED = 1
 
 
-def role_arguments(settings: RoleSettings) -> list[str]:
-    """The options that tell a process its settings."""
-    return [
-        f"--home={settings.home}",
-        f"--runtime={settings.runtime}",
-        f"--listen={settings.listen}",
-        f"--workers={settings.workers}",
-        *(f"--peer={peer}" for peer in settings.peers),
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one role until told to stop; the exit status."""
     parser = argparse.ArgumentParser(prog="dispersy.service.process")
     parser.add_argument("role")
     parser.add_argument("--life", type=int, required=True, help="read end of the supervisor's pipe")
-    add_role_arguments(parser)
+    parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
     given = parser.parse_args(arguments)
-    settings = settings_from(given)
     try:
-        Loop(given.life).run(*build_roles(given.role, settings))
+        Loop(given.life).run(*build_roles(given.role, given.settings))
     except DispersyError as error:
         sys.stderr.write(f"dispersy {given.role}: {error}\n")
         return FAILED
     return 0
-
-
-def add_role_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of role_arguments()."""
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--runtime", required=True)
-    parser.add_argument("--listen", required=True)
-    parser.add_argument("--workers", type=int, required=True)
-    parser.add_argument("--peer", action="append", default=[])
-
-
-def settings_from(given: argparse.Namespace) -> RoleSettings:
-    """What add_role_arguments() parsed."""
-    return RoleSettings(
-        home=given.home,
-        runtime=given.runtime,
-        listen=given.listen,
-        workers=given.workers,
-        peers=tuple(given.peer),
-    )
 
 
 def build_roles(name: str, settings: RoleSettings) -> list[Role]:

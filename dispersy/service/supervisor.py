@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, process_time, time
 
@@ -24,7 +24,6 @@ import zmq
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.service.home import Home, create_runtime, remove_runtime, take_lock
-from dispersy.service.process import add_role_arguments, role_arguments, settings_from
 
 BACK_OFF_FIRST_S = 0.1
 BACK_OFF_MAX_S = 5.0
@@ -136,9 +135,10 @@ class Supervisor:
                 "dispersy.service.process",
                 child.role,
                 f"--life={self._life_read}",
+                f"--settings={self._settings.to_json()}",
             ]
             child.process = subprocess.Popen(
-                [*command, *role_arguments(self._settings)],
+                command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(self._life_read,),
             )
@@ -178,7 +178,7 @@ class Supervisor:
                 say(f"ready, listening on {answer['listen']}")
                 self._ready = True
                 # Where the system chose the port: a restarted network process must be found where it was.
-                self._settings = replace(self._settings, listen=answer["listen"])
+                self._settings = msgspec.structs.replace(self._settings, listen=answer["listen"])
         if self._ready:
             self._poller.unregister(self._question)
             self._question.close()
@@ -231,7 +231,7 @@ def supervisor_command(settings: RoleSettings, lock: int) -> list[str]:
         "-m",
         "dispersy.service.supervisor",
         f"--lock={lock}",
-        *role_arguments(settings),
+        f"--settings={settings.to_json()}",
     ]
 
 
@@ -239,9 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
     parser = argparse.ArgumentParser(prog="dispersy.service.supervisor")
     parser.add_argument("--lock", type=int, help="descriptor that holds the home's lock already")
-    add_role_arguments(parser)
+    parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
     given = parser.parse_args(arguments)
-    settings = settings_from(given)
+    settings: RoleSettings = given.settings
     if given.lock is None:
         take_lock(Home(Path(settings.home)))
     else:
