@@ -260,7 +260,7 @@ def test_in_order_messages_are_one_block(keys: Path) -> None:
     """Goal: messages that are in order stay the batch they came in (the fast path is taken at all)."""
     node = Node(MemoryStore(), keys)
     batch = batch_of([message((0, 64, step, step, 0)) for step in range(1, 101)])
-    intake = node.ledger._communities[NUMBER].intake
+    intake = node.ledger._communities.by_number[NUMBER].intake
     intake.receive(*batch)
     [(records, arena, marks)] = intake.finish().blocks
     assert (records, arena, marks) == (*batch, bytes(100))

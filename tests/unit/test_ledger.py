@@ -15,7 +15,8 @@ from dispersy.protocol.message import MessageTooLong, read_message
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, EntryType
-from dispersy.workers.ledger import PUBLISH_MESSAGES_MAX, Ledger
+from dispersy.workers.ledger import Ledger
+from dispersy.workers.publishing import PUBLISH_MESSAGES_MAX
 
 NOW_MS = 1_700_000_000_000
 DEFINITION = encode_definition(default_definition("chat"))

@@ -1,0 +1,94 @@
+"""The communities that the writer has joined, each with its intake, and what of them the batch being gathered
+changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dispersy.errors import WireError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.intake import Intake
+from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.storage.store import CommunityRecord, StoreWriter
+
+
+class Community:
+    """A joined community; clock includes what the batch being gathered has lifted it to."""
+
+    def __init__(self, record: CommunityRecord, intake: Intake, clock_now: int) -> None:
+        self.record = record
+        self.intake = intake
+        self.clock = clock_now
+        self.processed = 0
+
+
+class Communities:
+    """By their numbers, as the store knows them and the batch changes them.
+
+    touched     numbers of those that the batch brings something
+    changed     records that the batch makes durable, by number
+    counters    where what cannot be understood is counted
+    """
+
+    def __init__(self, store: StoreWriter, counters: Counter[str]) -> None:
+        self._store = store
+        self._counters = counters
+        self.by_number: dict[int, Community] = {}
+        self.touched: set[int] = set()
+        self.changed: dict[int, CommunityRecord] = {}
+
+    def read_store(self) -> None:
+        """Forget the batch and begin with what is durable."""
+        self.by_number = {}
+        self.touched = set()
+        self.changed = {}
+        for record in self._store.communities():
+            self.load(record)
+
+    def clear_batch(self) -> None:
+        """What was touched and changed is durable."""
+        self.touched.clear()
+        self.changed.clear()
+
+    def load(self, record: CommunityRecord) -> Community:
+        """Begin to take in what belongs to it."""
+        definitions = HeldDefinitions(CommunityId(record.community_id))
+        lane = list(self._store.lane(record.number, record.community_id, ControlKind.DEFINITION))
+        stored = self._store.messages([slot.cursor for slot in lane])
+        for message in dict.fromkeys([record.definition, *stored] if record.definition else stored):
+            try:
+                definitions.add(message)
+            except WireError as error:
+                # Live, but of another version than this software understands.
+                self._counters[error.reason] += 1
+        intake = Intake(
+            community=record.number,
+            community_id=record.community_id,
+            store=self._store,
+            definitions=definitions,
+        )
+        community = Community(record, intake, self._store.state(record.number).clock)
+        self.by_number[record.number] = community
+        return community
+
+    def change(self, community: Community, record: CommunityRecord) -> None:
+        """Another record for it, durable with the batch."""
+        community.record = record
+        self.changed[record.number] = record
+
+    def receive_own(self, community: Community, messages: Sequence[bytes]) -> bytes:
+        """Take messages that we have signed; their packed message_records."""
+        area = b"".join(encode_uvarint(len(message)) + message for message in messages)
+        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+        identify_many(records, area, community.record.community_id)
+        community.intake.receive(bytes(records), area)
+        self.touched.add(community.record.number)
+        return bytes(records)
+
+    def names(self) -> set[str]:
+        return {community.record.name for community in self.by_number.values()}

@@ -1,0 +1,153 @@
+"""Publishing: a request becomes signed messages of the batch being gathered, and is answered once they are
+durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dispersy.errors import UsageError
+from dispersy.ext.wire import split_payloads
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.message import create_many
+from dispersy.protocol.records import MESSAGE
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.store import Batch, RequestRecord, StoreWriter
+from dispersy.workers.communities import Communities
+from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.requests import Requests
+
+PUBLISH_MESSAGES_MAX = 1_000
+PAYLOAD_COUNT_INDEX = 7
+ID_INDEX = 11
+"""Of these fields in an unpacked message_record."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """A publish request whose messages are in the batch being gathered."""
+
+    ids: list[bytes]
+    tickets: list[Ticket] = field(default_factory=list)
+
+
+class Publishing:
+    """The publish requests of the batch being gathered, and those that were answered before."""
+
+    def __init__(self, store: StoreWriter, keyring: Keyring, communities: Communities) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._communities = communities
+        self.read_store()
+
+    def read_store(self) -> None:
+        """Forget the batch; what was answered before is in the store."""
+        self._requests = Requests(self._store.requests())
+        self._publishing: dict[bytes, _Request] = {}
+
+    def clear_batch(self) -> None:
+        """Its messages are durable, its requests remembered."""
+        self._publishing.clear()
+
+    def tickets(self) -> list[Ticket]:
+        """Of all requests in the batch."""
+        return [ticket for request in self._publishing.values() for ticket in request.tickets]
+
+    def publish(
+        self,
+        ticket: Ticket,
+        *,
+        number: int,
+        kind: int,
+        groups: Sequence[Sequence[bytes]],
+        request_id: bytes,
+        now_ms: int,
+    ) -> Outcome | None:
+        """Give global times and sequences, sign, and put into the batch: one message a group of payloads.
+
+        returns  the outcome of a request that was answered before
+        raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
+                long
+        """
+        pending = self._publishing.get(request_id)
+        if pending is not None:
+            pending.tickets.append(ticket)
+            return None
+        known = self._requests.find(request_id, now_ms=now_ms)
+        if known is not None:
+            return ticket, self._answer(known, repeated=True)
+        community = self._communities.by_number.get(number)
+        if community is None:
+            raise UsageError(f"no community has number {number}", code="community-unknown")
+        if not 1 <= len(groups) <= PUBLISH_MESSAGES_MAX or not all(groups):
+            raise UsageError(
+                f"a request publishes 1 to {PUBLISH_MESSAGES_MAX} messages with payloads", code="count"
+            )
+        # All of a request or nothing: a message refused later would leave the others of it published.
+        refusal = community.intake.refusal(kind, groups)
+        if refusal is not None:
+            raise _refused(refusal)
+        key = self._keyring.by_public(community.record.member_id)
+        # A node on a restored home may have written more than its clock tells.
+        head = self._store.heads.get(number, key.public, kind) or (0, 0, False)
+        first_global_time = max(community.clock, head[1]) + 1
+        messages = create_many(
+            CommunityId(community.record.community_id),
+            key.secret,
+            kind=kind,
+            first_global_time=first_global_time,
+            first_sequence=head[0] + 1,
+            payload_groups=groups,
+        )
+        community.clock = first_global_time + len(messages) - 1
+        records = self._communities.receive_own(community, messages)
+        ids = [fields[ID_INDEX] for fields in MESSAGE.iter_unpack(records)]
+        self._publishing[request_id] = _Request(ids, [ticket])
+        return None
+
+    def place(self, batch: Batch, outcomes: list[Outcome]) -> dict[bytes, list[Ticket]]:
+        """Find the cursors that the requests of this batch will get; request id -> tickets."""
+        answered: dict[bytes, list[Ticket]] = {}
+        if not self._publishing:
+            return answered
+        cursors: dict[bytes, int] = {}
+        cursor = self._store.last_cursor() + 1
+        for block in batch.blocks:
+            for fields in MESSAGE.iter_unpack(block.records):
+                cursors[fields[ID_INDEX]] = cursor
+                cursor += fields[PAYLOAD_COUNT_INDEX]
+        for request_id, request in self._publishing.items():
+            stored = [message_id for message_id in request.ids if message_id in cursors]
+            if stored:
+                # Fewer than were asked for only where somebody else signs with our key, and took a slot in
+                # this very batch; the answer names those that are there.
+                batch.requests.append(RequestRecord(request_id, cursors[stored[0]], len(stored)))
+                answered[request_id] = request.tickets
+            else:
+                outcomes += [(ticket, _refused("slot taken")) for ticket in request.tickets]
+        return answered
+
+    def committed(self, batch: Batch, answered: dict[bytes, list[Ticket]]) -> Iterable[Outcome]:
+        """Remember the requests of a batch that is durable; the outcomes of those who wait for them."""
+        for request in batch.requests:
+            self._requests.add(request)
+            for ticket in answered[request.request_id]:
+                yield ticket, self._answer(request, repeated=False)
+
+    def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any]:
+        entries = self._store.log(request.first_cursor, request.message_count)
+        return {
+            "first_cursor": request.first_cursor,
+            "last_cursor": entries[-1].cursor + len(split_payloads(entries[-1].message)) - 1,
+            "ids": [entry.message_id for entry in entries],
+            "repeated": repeated,
+        }
+
+
+def _refused(reason: str) -> UsageError:
+    return UsageError(
+        f"the community's rules refuse a message of this request: {reason}",
+        code="refused",
+        hint="check the payloads against the definition of their kind (community show)",
+    )
