@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -158,19 +158,4 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     low: int = 0
 
 
-OPS = frozenset(
-    str(kind.__struct_config__.tag)
-    for kind in (
-        Publish,
-        PublishMany,
-        Follow,
-        CreditGrant,
-        Cancel,
-        Count,
-        Communities,
-        Create,
-        Join,
-        Status,
-        Peers,
-    )
-)
+OPS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyRequest))

@@ -284,10 +284,10 @@ def test_a_store_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
     lmdb.open(str(store)).close()
     gateway._refresh()
     with pytest.raises(UsageError, match="starting"):
-        gateway._store()
+        gateway.control.view.store()
     made = LmdbStore(store)
     gateway._refresh()
-    assert gateway._store().last_cursor() == 0
+    assert gateway.control.view.store().last_cursor() == 0
     gateway.close()
     made.close()
 

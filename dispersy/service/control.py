@@ -1,0 +1,149 @@
+"""What the control socket offers, without the socket: requests in, replies and streams out.
+
+One request is one frame, a MessagePack map (requests.py, docs/interface.md); whatever comes that is none is
+answered with an error, never with an exception. A client is a name. Nothing that a client does makes anybody
+wait: an event that cannot be sent now stays in its follow, within its credit; a reply that cannot be sent is
+dropped. The operations are methods of the groups: Reading, Writing, Communities, Follows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from dispersy.bus.frames import CommitNote
+from dispersy.bus.settings import RoleSettings
+from dispersy.errors import UsageError
+from dispersy.service import requests
+from dispersy.service.communities import Communities
+from dispersy.service.follows import Follows
+from dispersy.service.orders import Orders
+from dispersy.service.overview import Overview
+from dispersy.service.reading import Reading
+from dispersy.service.replies import ClientSend, Replies
+from dispersy.service.status import Reports
+from dispersy.service.view import View
+from dispersy.service.writing import Writing
+from dispersy.storage.store import StoreReader
+
+Operation = Callable[[bytes, Any], dict[str, Any] | None]
+"""Takes the client and its request; the reply, or None when it comes later, or not at all."""
+
+
+class Control:
+    """One a node. Whoever drives it refreshes it before it receives, and pumps it at the end of every turn.
+
+    send     takes a client's name and a frame for it; False: not now, or the client is gone
+    order    takes a frame for the writer; False: not now
+    """
+
+    def __init__(self, settings: RoleSettings, *, send: ClientSend, order: Callable[[bytes], bool]) -> None:
+        self.counters: Counter[str] = Counter()
+        self.view = View()
+        self._reports = Reports()
+        self._replies = Replies(send, self.counters)
+        self._orders = Orders(self._replies, order)
+        self._follows = Follows(self.view, send)
+        self._pump_due = False
+        overview = Overview(settings, self._reports, self.view.directory)
+        reading = Reading(self.view, overview)
+        writing = Writing(self.view, self._orders)
+        communities = Communities(self.view, self._orders, overview)
+        self._operations: dict[type, Operation] = {
+            requests.Cancel: self._follows.cancel,
+            requests.Communities: communities.all,
+            requests.Count: reading.count,
+            requests.Create: communities.create,
+            requests.CreditGrant: self._follows.grant,
+            requests.Follow: self._follows.begin,
+            requests.Join: communities.join,
+            requests.Peers: reading.peers,
+            requests.Publish: writing.publish,
+            requests.PublishMany: writing.publish,
+            requests.Status: reading.status,
+        }
+
+    def attach(self, reader: StoreReader) -> None:
+        """The store is there; close() closes the reader."""
+        self.view.attach(reader)
+
+    def close(self) -> None:
+        self.view.close()
+
+    def refresh(self) -> None:
+        """See what has been committed; once a turn."""
+        self.view.refresh()
+
+    def receive_request(self, client: bytes, frame: bytes) -> None:
+        """Answer, now or when the writer has; a follow's events come with pump()."""
+        self._pump_due = True
+        try:
+            request = requests.decoder.decode(frame)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            request_id, op = requests.decode_header(frame)
+            self._replies.fail(client, request_id, _refusal(op, str(error)))
+            return
+        try:
+            reply = self._operations[type(request)](client, request)
+        except UsageError as error:
+            self._replies.fail(client, request.id, error)
+            return
+        if reply is not None:
+            self._replies.answer(client, request.id, reply)
+
+    def refuse(self, client: bytes) -> None:
+        """Answer what is not even one frame."""
+        self._replies.fail(client, None, UsageError("a request is one frame", code="malformed"))
+
+    def receive_answer(self, frame: bytes) -> None:
+        """What the writer says to an order."""
+        if self._orders.receive_answer(frame):
+            # Its client may name the community before the note of the commit is here.
+            self.view.expire()
+
+    def receive_note(self, note: CommitNote) -> None:
+        """The writer has committed something."""
+        self.view.note_version(note.communities_version)
+        self._pump_due = True
+
+    def receive_report(self, frame: bytes) -> None:
+        """What a role tells of itself each second."""
+        report = self._reports.receive(frame)
+        if report is None:
+            self.counters["report-malformed"] += 1
+        elif report["role"] == "writer":
+            self._orders.note_writer(report.get("pid"))
+
+    def handle_second(self) -> None:
+        """A note may be lost, a client gone, a writer silent."""
+        self.view.expire()
+        self.view.refresh()
+        self._orders.expire(monotonic())
+        self._follows.heartbeat()
+        self._pump_due = True
+
+    def forget(self, client: bytes) -> None:
+        """The client is gone: what it had asked for ends here."""
+        self._follows.forget(client)
+        self.counters["client-gone"] += 1
+
+    def pump(self) -> bool:
+        """Let the follows send what is due, then let the snapshot go; True: call again soon."""
+        if self.view.reader is None or not self._pump_due:
+            return False
+        self._pump_due = self._follows.pump()
+        self.view.release()
+        return self._pump_due
+
+
+def _refusal(op: object, why: str) -> UsageError:
+    """What to tell about a request that did not decode."""
+    known = ", ".join(sorted(requests.OPS))
+    if isinstance(op, str) and op not in requests.OPS:
+        return UsageError(f"no operation is called {op[:64]!r}", code="op-unknown", hint=f"there are {known}")
+    what = f"{op}: {why}" if isinstance(op, str) else why
+    return UsageError(what, code="malformed", hint="docs/interface.md lists the fields of every operation")

@@ -1,0 +1,95 @@
+"""The follows of all clients: begun, granted credit, ended, and pumped in turn (follow.py is one of them)."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from dispersy.errors import UsageError
+from dispersy.service import requests
+from dispersy.service.follow import Follow
+from dispersy.service.replies import ClientSend
+from dispersy.service.requests import RequestId
+from dispersy.service.view import View
+
+FOLLOWS_MAX = 256
+FOLLOWS_PER_CLIENT_MAX = 16
+PUMP_SLICE_S = 0.02
+"""All follows together hold a turn no longer than this, and one portion: requests are waiting, too."""
+
+
+class Follows:
+    """follow, credit and cancel, and the streams themselves."""
+
+    def __init__(self, view: View, send: ClientSend) -> None:
+        self._view = view
+        self._send = send
+        self._follows: dict[tuple[bytes, RequestId], Follow] = {}
+
+    def begin(self, client: bytes, request: requests.Follow) -> dict[str, Any]:
+        """UsageError `follow-exists` or `too-many`."""
+        reader, directory = self._view.store(), self._view.directory
+        own = sum(1 for holder, _ in self._follows if holder == client)
+        if (client, request.id) in self._follows:
+            raise UsageError(
+                f"a follow with id {request.id!r} is running", code="follow-exists", hint="cancel it first"
+            )
+        if own >= FOLLOWS_PER_CLIENT_MAX or len(self._follows) >= FOLLOWS_MAX:
+            raise UsageError(
+                f"at most {FOLLOWS_PER_CLIENT_MAX} follows a client and {FOLLOWS_MAX} in all",
+                code="too-many",
+                hint="one follow may name many communities",
+            )
+        numbers = frozenset(directory.resolve(text).number for text in request.communities)
+        last = reader.last_cursor()
+        if isinstance(request.since, int):
+            position = request.since
+        else:
+            position = 0 if request.since == "begin" else last
+        self._follows[client, request.id] = Follow(
+            id=request.id,
+            communities=numbers if request.communities else None,
+            kinds=frozenset(request.kinds),
+            position=position,
+            credit=request.credit,
+            aligned=isinstance(request.since, str),
+        )
+        return {"since": position, "last_cursor": last}
+
+    def grant(self, client: bytes, request: requests.CreditGrant) -> None:
+        """Without a reply: the events are one."""
+        follow = self._follows.get((client, request.id))
+        if follow is not None:
+            follow.grant(request.count)
+
+    def cancel(self, client: bytes, request: requests.Cancel) -> dict[str, Any]:
+        self._follows.pop((client, request.id), None)
+        return {}
+
+    def forget(self, client: bytes) -> None:
+        """The client is gone."""
+        for key in [key for key in self._follows if key[0] == client]:
+            del self._follows[key]
+
+    def heartbeat(self) -> None:
+        """Only a send shows that a client is gone."""
+        for (client, _), follow in list(self._follows.items()):
+            follow.heartbeat(partial(self._send, client))
+
+    def pump(self) -> bool:
+        """Let the follows send what is due, in turn; True when time ran out and more is there."""
+        reader, directory = self._view.store(), self._view.directory
+        more = False
+        until = monotonic() + PUMP_SLICE_S
+        for key in list(self._follows):
+            if monotonic() >= until:
+                return True
+            # To the end of the line: those that this turn has no time for are the first of the next.
+            follow = self._follows.pop(key, None)
+            if follow is None:
+                continue
+            self._follows[key] = follow
+            if follow.pump(reader, directory, partial(self._send, key[0])):
+                more = True
+        return more

@@ -1,0 +1,36 @@
+"""Replies to clients, as docs/interface.md describes them; one that cannot be sent is dropped and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from dispersy.errors import UsageError
+from dispersy.service.requests import INTERFACE_VERSION, RequestId
+
+ClientSend = Callable[[bytes, bytes], bool]
+"""Takes a client's name and a frame for it, without waiting; False: not now, or it is gone."""
+
+
+class Replies:
+    """Answers requests by their id."""
+
+    def __init__(self, send: ClientSend, counters: Counter[str]) -> None:
+        self._send = send
+        self._counters = counters
+
+    def answer(self, client: bytes, request_id: RequestId, values: dict[str, Any]) -> None:
+        """It was done."""
+        self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": True, **values})
+
+    def fail(self, client: bytes, request_id: RequestId, error: UsageError) -> None:
+        """It was refused."""
+        described = {"code": error.code, "message": str(error), "hint": error.hint}
+        self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": False, "error": described})
+
+    def _reply(self, client: bytes, reply: dict[str, Any]) -> None:
+        if not self._send(client, msgspec.msgpack.encode(reply)):
+            self._counters["reply-dropped"] += 1
