@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -87,25 +87,20 @@ class LmdbReader:
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         prefix = COMMUNITY.pack(community)
         upper = prefix + high
-        keys: list[bytes] = []
-        cursors: list[bytes] = []
         with errors_named(self._path):
             cursor = self._snapshot().cursor(self._databases.order)
             if not cursor.set_range(prefix + low):
                 return b"", b"", True
-            items = cursor.iternext()
-            size = SCAN_FIRST
-            # One more than asked for tells whether the range goes on.
-            while len(keys) <= limit and (chunk := list(islice(items, min(size, limit + 1 - len(keys))))):
-                chunk_keys, chunk_cursors = zip(*chunk, strict=True)
-                inside = bisect_left(chunk_keys, upper)
-                keys += chunk_keys[:inside]
-                cursors += chunk_cursors[:inside]
-                if inside < len(chunk):
-                    break
-                size = min(size * SCAN_GROWTH, SCAN_CHUNK_MAX)
-        ends_here = len(keys) <= limit
-        return strip_community(keys[:limit]), native_cursors(b"".join(cursors[:limit])), ends_here
+            return _portion(cursor.iternext(), limit, lambda keys: bisect_left(keys, upper))
+
+    def scan_back(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        prefix = COMMUNITY.pack(community)
+        lower = prefix + low
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.order)
+            if not (cursor.prev() if cursor.set_range(prefix + high) else cursor.last()):
+                return b"", b"", True
+            return _portion(cursor.iterprev(), limit, lambda keys: len(keys) - bisect_left(keys[::-1], lower))
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         found = []
@@ -118,6 +113,17 @@ class LmdbReader:
                 found.append(entry[MESSAGE_OFFSET:])
         return found
 
+    def entries(self, cursors: Sequence[int]) -> list[LogEntry]:
+        found = []
+        with errors_named(self._path):
+            get = self._snapshot().cursor(self._databases.log).get
+            for cursor, key in zip(cursors, cursor_keys(cursors), strict=True):
+                entry = get(key)
+                if entry is None or entry[0] != EntryType.MESSAGE:
+                    raise KeyError(cursor)
+                found.append(decode_entry(cursor, entry))
+        return found
+
     def held(self, community: int, records: bytes) -> bytes:
         with errors_named(self._path):
             get = self._snapshot().cursor(self._databases.order).get
@@ -128,10 +134,20 @@ class LmdbReader:
             cursor = self._snapshot().cursor(self._databases.log)
             if not cursor.set_range(CURSOR.pack(first)):
                 return []
-            try:
-                return [decode_entry(CURSOR.unpack(key)[0], value) for key, value in islice(cursor, limit)]
-            except ValueError as error:
-                raise StorageError(f"{self._path}: a log entry of no known type ({error})") from error
+            return self._decoded(islice(cursor, limit))
+
+    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.log)
+            if not (cursor.prev() if cursor.set_range(CURSOR.pack(behind)) else cursor.last()):
+                return []
+            return self._decoded(islice(cursor.iterprev(), limit))
+
+    def _decoded(self, items: Iterable[tuple[bytes, bytes]]) -> list[LogEntry]:
+        try:
+            return [decode_entry(CURSOR.unpack(key)[0], value) for key, value in items]
+        except ValueError as error:
+            raise StorageError(f"{self._path}: a log entry of no known type ({error})") from error
 
     def _snapshot(self) -> lmdb.Transaction[bytes]:
         if self._txn is None:
@@ -148,3 +164,23 @@ class LmdbReader:
             return CommunityState()
         clock, count, highest, horizon, total = STATE.unpack(data)
         return CommunityState(clock, Summary(highest, count, horizon, int.from_bytes(total, "big")))
+
+
+def _portion(
+    items: Iterator[tuple[bytes, bytes]], limit: int, inside: Callable[[Sequence[bytes]], int]
+) -> tuple[bytes, bytes, bool]:
+    """What scan() gives of (key, cursor) pairs; `inside` says how many of a chunk's keys are in the range."""
+    keys: list[bytes] = []
+    cursors: list[bytes] = []
+    size = SCAN_FIRST
+    # One more than asked for tells whether the range goes on.
+    while len(keys) <= limit and (chunk := list(islice(items, min(size, limit + 1 - len(keys))))):
+        chunk_keys, chunk_cursors = zip(*chunk, strict=True)
+        count = inside(chunk_keys)
+        keys += chunk_keys[:count]
+        cursors += chunk_cursors[:count]
+        if count < len(chunk):
+            break
+        size = min(size * SCAN_GROWTH, SCAN_CHUNK_MAX)
+    ends_here = len(keys) <= limit
+    return strip_community(keys[:limit]), native_cursors(b"".join(cursors[:limit])), ends_here

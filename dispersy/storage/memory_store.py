@@ -97,13 +97,25 @@ class MemoryStore:
         cursors = array("Q", [known.cursors[key] for key in keys])
         return b"".join(keys), cursors.tobytes(), end - start <= limit
 
+    def scan_back(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        known = self._communities.get(community)
+        if known is None:
+            return b"", b"", True
+        start, end = bisect_left(known.order, low), bisect_left(known.order, high)
+        keys = known.order[max(start, end - limit) : end][::-1]
+        cursors = array("Q", [known.cursors[key] for key in keys])
+        return b"".join(keys), cursors.tobytes(), end - start <= limit
+
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        return [entry.message for entry in self.entries(cursors)]
+
+    def entries(self, cursors: Sequence[int]) -> list[LogEntry]:
         found = []
         for cursor in cursors:
             entry = self._log[cursor]
             if entry.type != EntryType.MESSAGE:
                 raise KeyError(cursor)
-            found.append(entry.message)
+            found.append(entry)
         return found
 
     def held(self, community: int, records: bytes) -> bytes:
@@ -114,6 +126,10 @@ class MemoryStore:
     def log(self, first: int, limit: int) -> list[LogEntry]:
         start = bisect_left(self._log_cursors, first)
         return [self._log[cursor] for cursor in self._log_cursors[start : start + limit]]
+
+    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
+        end = bisect_left(self._log_cursors, behind)
+        return [self._log[cursor] for cursor in self._log_cursors[max(0, end - limit) : end][::-1]]
 
     def commit(self, batch: Batch) -> tuple[int, int]:
         first = self._next

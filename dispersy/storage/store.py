@@ -162,14 +162,26 @@ class StoreReader(Protocol):
                    and whether the range ends here (False: there is more)
         """
 
+    def scan_back(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        """As scan(), but the last ones of the range, falling; False: there is more before them."""
+
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         """Whole messages by cursor; KeyError for a cursor that is none."""
+
+    def entries(self, cursors: Sequence[int]) -> list[LogEntry]:
+        """Message entries by cursor; KeyError for a cursor that is none."""
 
     def held(self, community: int, records: bytes) -> bytes:
         """One byte a packed message_record (ids filled): 1 if it is live here."""
 
     def log(self, first: int, limit: int) -> list[LogEntry]:
         """Entries with cursor >= first, in order, at most limit."""
+
+    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
+        """Entries with cursor < behind, the newest first, at most limit.
+
+        (An entry is kept under its first cursor: a message may have payloads at `behind` and after.)
+        """
 
     def close(self) -> None: ...
 

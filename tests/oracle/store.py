@@ -191,6 +191,11 @@ class Model:
         keys = b"".join(stored.key for stored in inside[:limit])
         return keys, [stored.cursor for stored in inside[:limit]], len(inside) <= limit
 
+    def scan_back(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, list[int], bool]:
+        inside = [stored for stored in self.live(community) if low <= stored.key[:24] < high][::-1]
+        keys = b"".join(stored.key for stored in inside[:limit])
+        return keys, [stored.cursor for stored in inside[:limit]], len(inside) <= limit
+
 
 @cache
 def _message_id(sample: Sample) -> bytes:

@@ -192,8 +192,17 @@ class StoreMachine(RuleBasedStateMachine):
         for high in (max(bounds), ORDER_TOP):
             keys, cursors, ended = self.model.scan(community, min(bounds), high, limit)
             expected = (keys, array("Q", cursors).tobytes(), ended)
+            back_keys, back_cursors, back_ended = self.model.scan_back(community, min(bounds), high, limit)
+            expected_back = (back_keys, array("Q", back_cursors).tobytes(), back_ended)
             for store in self.readers():
                 assert store.scan(community, min(bounds), high, limit) == expected
+                assert store.scan_back(community, min(bounds), high, limit) == expected_back
+
+    @rule(behind=st.integers(0, 400), limit=st.integers(1, 50))
+    def read_log_back(self, behind: int, limit: int) -> None:
+        expected = [entry for entry in self.model.entries if entry.cursor < behind][::-1][:limit]
+        for store in self.readers():
+            assert store.log_back(behind, limit) == expected
 
     @rule(
         community=st.sampled_from(COMMUNITIES),
@@ -232,6 +241,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert store.messages([entry.cursor for entry in messages]) == [
                 entry.message for entry in messages
             ]
+            assert store.entries([entry.cursor for entry in messages]) == messages
             for number in COMMUNITIES:
                 assert store.state(number) == self.model.state(number)
                 keys, cursors, ended = store.scan(number, ORDER_LOW, ORDER_TOP, 1 << 20)
