@@ -1,11 +1,13 @@
 """The writer: the one role that changes the store. It decides, commits, and only then lets anything leave.
 
 All that waits is taken as one batch and becomes one transaction; a batch gathers company only while another
-is being committed. Verified messages come from the workers, orders (publish, create, join) from the gateway.
+is being committed. Verified messages come from the workers, orders (publish, create, join, find) from the
+gateway.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter, time
 from typing import Any
 
@@ -19,6 +21,7 @@ from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers.finding import find_ids, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.report import Reporter
@@ -43,6 +46,9 @@ class Order(msgspec.Struct, frozen=True):
     definition: bytes = b""
     community_id: bytes = b""
     peers: list[str] = []
+    ids: list[bytes] = []
+    author: bytes = b""
+    sequence: int = 0
 
 
 class WriterRole:
@@ -113,8 +119,18 @@ class WriterRole:
                 self._ledger.create(ticket, name=order.name, definition=order.definition)
             case "join":
                 self._ledger.join(ticket, community_id=order.community_id, name=order.name, peers=order.peers)
+            case "find":
+                self._reply(ticket, {"cursors": self._find(order)})
             case _:
                 raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
+
+    def _find(self, order: Order) -> Sequence[int | None]:
+        """By ids, by slot, or the newest of an author: what is committed, as every reader can see it."""
+        if not order.author:
+            return find_ids(self._store, order.community, order.ids)
+        if order.sequence:
+            return find_slot(self._store, order.community, order.author, order.kind, order.sequence)
+        return find_newest(self._store, order.community, order.author)
 
     def _commit(self) -> None:
         began = perf_counter()
