@@ -43,12 +43,20 @@ class House:
         self.orders.bind(self.settings.socket("orders"))
         self.notes = self.context.socket(zmq.PUB)
         self.notes.bind(self.settings.socket("notes"))
-        self.pushes: list[zmq.Socket[bytes]] = []
+        self.sockets: list[zmq.Socket[bytes]] = []
         self.sequence = 0
         self.silent = False
 
     def client(self) -> Client:
         return Client(self.settings.home, endpoint=self.settings.socket("control"), timeout_s=LIMIT_S)
+
+    def dealer(self) -> zmq.Socket[bytes]:
+        """A client of no library: frames as a test writes them."""
+        socket = self.context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.RCVHWM, 2_000)
+        socket.connect(self.settings.socket("control"))
+        self.sockets.append(socket)
+        return socket
 
     def join(self, number: int, community_id: bytes, name: str, *, defined: bool = True) -> None:
         definition = b""
@@ -115,7 +123,7 @@ class House:
         """Where roles push their reports."""
         socket = self.context.socket(zmq.PUSH)
         socket.connect(self.settings.socket("reports"))
-        self.pushes.append(socket)
+        self.sockets.append(socket)
         return socket
 
     def close(self) -> None:

@@ -222,17 +222,16 @@ def test_wrong_requests_get_an_error_and_the_next_one_is_served(
     """No client can stop the gateway for the others."""
 
     def scene() -> None:
-        with house.client() as client:
-            socket = client._connector.open()
-            socket.send(frame)
-            reply = receive(socket)
-            assert not reply["ok"]
-            assert reply["error"]["code"] == code
-            assert reply["id"] in (7, None)
-            socket.send_multipart([b"two", b"parts"])
-            assert receive(socket)["error"]["code"] == "malformed"
-            socket.send(encode({"v": 1, "id": 8, "op": "status"}))
-            assert receive(socket)["id"] == 8
+        socket = house.dealer()
+        socket.send(frame)
+        reply = receive(socket)
+        assert not reply["ok"]
+        assert reply["error"]["code"] == code
+        assert reply["id"] in (7, None)
+        socket.send_multipart([b"two", b"parts"])
+        assert receive(socket)["error"]["code"] == "malformed"
+        socket.send(encode({"v": 1, "id": 8, "op": "status"}))
+        assert receive(socket)["id"] == 8
 
     house.play(scene)
 
@@ -321,7 +320,8 @@ def test_every_error_code_is_documented() -> None:
     listed = set(re.findall(r"`([a-z-]+)`", text))
     assert listed
     behind = [*(root / "dispersy" / "service").glob("*.py"), *(root / "workers").glob("*.py")]
-    behind += [root / "dispersy" / "client.py", root / "dispersy" / "connection.py"]
+    clients = ("client", "connection", "conversation", "operations")
+    behind += [root / "dispersy" / f"{name}.py" for name in clients]
     behind += [
         root / "dispersy" / "protocol" / name for name in ("address.py", "message.py", "definition.py")
     ]

@@ -55,30 +55,27 @@ def test_a_follow_sends_no_more_than_its_credit(house: House) -> None:
     house.publish(1, *([b"%d" % number] for number in range(300)))
 
     def scene() -> None:
-        with house.client() as client:
-            socket = client._connector.open()
-            follow = {
-                "v": 1,
-                "id": "f",
-                "op": "follow",
-                "communities": ["chat"],
-                "since": "begin",
-                "credit": 5,
-            }
-            socket.send(encode(follow))
-            frames = [receive(socket) for _ in range(6)]
-            assert frames[0]["ok"]
-            assert [frame["payload"] for frame in frames[1:]] == [b"%d" % number for number in range(5)]
-            socket.send(encode({"v": 1, "id": 2, "op": "count", "community": "chat"}))
-            assert receive(socket)["id"] == 2
-            socket.send(encode({"v": 1, "id": "f", "op": "credit", "count": CREDIT_MAX}))
-            rest = [receive(socket) for _ in range(296)]
-            assert [frame.get("payload") for frame in rest[:-1]] == [
-                b"%d" % number for number in range(5, 300)
-            ]
-            assert rest[-1]["event"] == "caught-up"
-            socket.send(encode({"v": 1, "id": "f", "op": "cancel"}))
-            assert receive(socket)["ok"]
+        socket = house.dealer()
+        follow = {
+            "v": 1,
+            "id": "f",
+            "op": "follow",
+            "communities": ["chat"],
+            "since": "begin",
+            "credit": 5,
+        }
+        socket.send(encode(follow))
+        frames = [receive(socket) for _ in range(6)]
+        assert frames[0]["ok"]
+        assert [frame["payload"] for frame in frames[1:]] == [b"%d" % number for number in range(5)]
+        socket.send(encode({"v": 1, "id": 2, "op": "count", "community": "chat"}))
+        assert receive(socket)["id"] == 2
+        socket.send(encode({"v": 1, "id": "f", "op": "credit", "count": CREDIT_MAX}))
+        rest = [receive(socket) for _ in range(296)]
+        assert [frame.get("payload") for frame in rest[:-1]] == [b"%d" % number for number in range(5, 300)]
+        assert rest[-1]["event"] == "caught-up"
+        socket.send(encode({"v": 1, "id": "f", "op": "cancel"}))
+        assert receive(socket)["ok"]
 
     house.play(scene)
 

@@ -1,0 +1,286 @@
+"""What a client does, as procedures: generators that say what to ask and get the reply, without any I/O.
+
+Client and AsyncClient run the very same procedures, each with its own way of waiting. A procedure yields
+Submit (it gets the number of the request), Wait (the number and reply of one that is done) or Pause (the time
+then), and returns the result; an error that the node answers is raised where the procedure waits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dispersy.conversation import RETRY_S, Frame, not_running
+from dispersy.endpoint import parse_endpoint, resolve_endpoint
+from dispersy.errors import UsageError
+from dispersy.locations import is_held
+
+T = TypeVar("T")
+
+TIMEOUT_S = 30.0
+ABSENCE_S = 300.0
+"""How long a follow waits for a node that has gone."""
+PUBLISH_PORTION_MAX = 500
+"""Payloads of one publish-many request: one is stored while the next travels."""
+PUBLISH_WINDOW = 4
+"""Publish-many requests under way at once."""
+START_GRACE_S = 1.0
+"""A node that was started on the line before may need so long to take its home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Begin a request."""
+
+    op: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Until one of these requests is done."""
+
+    numbers: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let so many seconds pass; 0: only tell the time (monotonic)."""
+
+    seconds: float
+
+
+Step = Submit | Wait | Pause
+Procedure = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a follow, see docs/interface.md.
+
+    event        message, denied, restored, undone, removed or caught-up
+    cursor       of this node's log; give the last one as `since` to go on after it
+    index        which of the message's payloads this is
+    payload      of message events
+    payloads     of restored events: all of the message
+    arrival_ms   unix time in milliseconds at which this node stored it
+    """
+
+    event: str
+    cursor: int
+    community: bytes = b""
+    kind: str = ""
+    author: bytes = b""
+    global_time: int = 0
+    sequence: int = 0
+    index: int = 0
+    message_id: bytes = b""
+    payload: bytes = b""
+    payloads: tuple[bytes, ...] = ()
+    arrival_ms: int = 0
+    message_cursor: int = 0
+    reason: str = ""
+    low: int = 0
+
+
+_EVENT_FIELDS = frozenset(field.name for field in fields(Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the node answered: stored, signed, and on its way.
+
+    repeated   whether this request id had been answered before; nothing was published again
+    """
+
+    first_cursor: int
+    last_cursor: int
+    ids: tuple[bytes, ...]
+    repeated: bool
+
+
+def event_of(frame: Frame) -> Event:
+    """An event's frame as an Event; fields that came with a later version are left out."""
+    values = {key: value for key, value in frame.items() if key in _EVENT_FIELDS}
+    if "payloads" in values:
+        values["payloads"] = tuple(values["payloads"])
+    return Event(**values)
+
+
+def new_request_id() -> bytes:
+    """16 bytes: 6 of unix milliseconds, so that a node can tell old ones, and 10 random ones."""
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big") + secrets.token_bytes(10)
+
+
+def follow_fields(communities: Sequence[str], kinds: Sequence[str], since: str | int) -> dict[str, Any]:
+    """The fields of a follow; UsageError where a text was given instead of a list of texts."""
+    for name, given in (("communities", communities), ("kinds", kinds)):
+        if isinstance(given, (str, bytes)):
+            raise UsageError(f"{name} is a list, as [{given!r}], not {given!r}")
+    return {"communities": list(communities), "kinds": list(kinds), "since": since}
+
+
+def request(op: str, /, **values: Any) -> Procedure[Frame]:
+    """One request; its reply."""
+    number = yield Submit(op, values)
+    _, reply = yield Wait((number,))
+    assert isinstance(reply, dict)
+    return reply
+
+
+def publish(
+    community: str, payloads: Sequence[bytes], *, kind: str, request_id: bytes | None
+) -> Procedure[Published]:
+    """One message with these payloads."""
+    reply = yield from request("publish", **_publication(community, kind, payloads, request_id))
+    return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
+
+
+def publish_many(
+    community: str, payloads: Iterable[bytes], *, kind: str, progress: Callable[[int], None] | None
+) -> Procedure[int]:
+    """One message for each payload, a few requests under way at once; how many."""
+    rest = iter(payloads)
+    waiting: dict[int, int] = {}
+    done = 0
+    while True:
+        while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
+            number = yield Submit("publish-many", _publication(community, kind, portion, None))
+            waiting[number] = len(portion)
+        if not waiting:
+            return done
+        number, _ = yield Wait(waiting)
+        done += waiting.pop(number)
+        if progress is not None:
+            progress(done)
+
+
+def count(community: str) -> Procedure[int]:
+    """How many messages of a community the node holds."""
+    reply = yield from request("count", community=community)
+    held = reply["count"]
+    assert isinstance(held, int)
+    return held
+
+
+def communities() -> Procedure[list[Frame]]:
+    """What the node has joined."""
+    reply = yield from request("communities")
+    return list(reply["communities"])
+
+
+def community(name: str) -> Procedure[Frame]:
+    """One of communities(): by name, id in hex, or the beginning of one."""
+    found = (yield from request("count", community=name))["community"]
+    listed = yield from communities()
+    return next(entry for entry in listed if entry["community"] == found)
+
+
+def join(community_id: bytes, *, name: str, peers: Sequence[str]) -> Procedure[Frame]:
+    """Take part in a community; the host names of peers are resolved here."""
+    numeric = [str(found) for peer in peers for found in resolve_endpoint(parse_endpoint(peer))]
+    return (yield from request("join", community=community_id, name=name, peers=numeric))
+
+
+def peers(community: str) -> Procedure[list[Frame]]:
+    """Neighbours, of one community or of all."""
+    reply = yield from request("peers", community=community)
+    return list(reply["peers"])
+
+
+def wait_for(
+    ask: Callable[[], Procedure[T]], enough: Callable[[T], bool], *, timeout_s: float, what: str
+) -> Procedure[T]:
+    """Ask until it is enough; UsageError `timeout`."""
+    limit = (yield Pause(0)) + timeout_s
+    while not enough(answer := (yield from ask())):
+        now = yield Pause(RETRY_S)
+        if now > limit:
+            raise UsageError(f"waited {timeout_s:g} s for {what} in vain", code="timeout")
+    return answer
+
+
+def wait_for_ready(*, timeout_s: float) -> Procedure[Frame]:
+    """Until every process of the node is at work; its brief status."""
+    return wait_for(
+        lambda: request("status", brief=True),
+        lambda status: bool(status["ready"]),
+        timeout_s=timeout_s,
+        what="the node to be ready",
+    )
+
+
+def wait_for_status(enough: Callable[[Frame], bool], *, timeout_s: float) -> Procedure[Frame]:
+    """Until the status is as wanted."""
+    return wait_for(lambda: request("status"), enough, timeout_s=timeout_s, what="the wanted status")
+
+
+def wait_for_count(
+    community: str, wanted: int, *, timeout_s: float, progress: Callable[[int], None] | None
+) -> Procedure[int]:
+    """Until the node holds at least so many messages of a community."""
+
+    def ask() -> Procedure[int]:
+        held = yield from count(community)
+        if progress is not None:
+            progress(held)
+        return held
+
+    what = f"{wanted} messages of {community}"
+    return wait_for(ask, lambda held: held >= wanted, timeout_s=timeout_s, what=what)
+
+
+def wait_for_peers(community: str, wanted: int, *, timeout_s: float) -> Procedure[list[Frame]]:
+    """Until at least so many neighbours of a community are known."""
+    what = f"{wanted} neighbours in {community}"
+    return wait_for(
+        lambda: peers(community), lambda found: len(found) >= wanted, timeout_s=timeout_s, what=what
+    )
+
+
+def wait_for_definition(name: str, *, timeout_s: float) -> Procedure[Frame]:
+    """Until a community's definition is known; its entry of communities()."""
+    return wait_for(
+        lambda: community(name),
+        lambda entry: bool(entry["defined"]),
+        timeout_s=timeout_s,
+        what=f"the definition of {name}",
+    )
+
+
+def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
+    """See that somebody is at a socket's path.
+
+    ZeroMQ would wait for a node for ever; whoever forgot to start one shall hear so at once.
+    raises  UsageError `not-running`
+    """
+    began = yield Pause(0)
+    while True:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+                return
+            except OSError as error:
+                why = error.strerror
+        # A home that is held belongs to a node that is starting; one that is not may be about to be,
+        # where both commands were typed in one line.
+        now = yield Pause(RETRY_S)
+        if now - began > (timeout_s if is_held(home) else START_GRACE_S):
+            raise not_running(home, str(why))
+
+
+def _publication(
+    community: str, kind: str, payloads: Sequence[bytes], request_id: bytes | None
+) -> dict[str, Any]:
+    return {
+        "community": community,
+        "kind": kind,
+        "payloads": list(payloads),
+        "request_id": request_id or new_request_id(),
+    }
