@@ -135,6 +135,8 @@ AUDITED_MAX = 1_024
 AUDIT_TIMEOUT_S = 5.0
 
 SOCKET_PATH_MAX = 107
+CLIENT_SOCKETS = frozenset({"control", "events"})
+"""Those that applications use: always files, whatever processes the roles are in."""
 """sockaddr_un.sun_path, less its terminating zero."""
 LMDB_MAP_SIZE = 1 << 40
 STORE_READERS_MAX = 254

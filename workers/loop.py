@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from select import select
 from time import monotonic
 from typing import Protocol
 
 import zmq
 
 Callback = Callable[[], None]
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Each ends a process in order; the last comes when its terminal is closed."""
 IDLE_WAIT_S = 1.0
 """The longest wait without a timer: bounds how late a signal that fell between two waits is seen."""
 
@@ -37,9 +38,10 @@ class Loop:
     """One per process; several roles may share it.
 
     life_fd    read end of a pipe whose write end the supervisor holds: when it closes, the process ends
+    beat       called once a turn, and a turn comes at least every IDLE_WAIT_S
     """
 
-    def __init__(self, life_fd: int | None = None) -> None:
+    def __init__(self, life_fd: int | None = None, beat: Callback | None = None) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._poller = zmq.Poller()
         self._callbacks: dict[zmq.Socket[bytes] | int, Callback] = {}
@@ -50,14 +52,16 @@ class Loop:
         self._ended = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wake_read, self._drain_wake)
-        self._life_fd = life_fd
         if life_fd is not None:
             self.watch(life_fd, self.stop)
+        if beat is not None:
+            self.flush(beat)
 
-    def watch(self, source: zmq.Socket[bytes] | int, callback: Callback) -> None:
-        """Call back whenever `source` is readable; the callback takes a bounded portion."""
+    def watch(self, source: zmq.Socket[bytes] | int, callback: Callback, events: int = zmq.POLLIN) -> None:
+        """Call back whenever `source` is readable (or, POLLOUT, takes more); the callback takes a bounded
+        portion."""
         self._callbacks[source] = callback
-        self._poller.register(source, zmq.POLLIN)
+        self._poller.register(source, events)
 
     def unwatch(self, source: zmq.Socket[bytes] | int) -> None:
         """Stop watching; nothing happens when it was not watched."""
@@ -86,16 +90,12 @@ class Loop:
         self._ended = True
         os.write(self._wake_write, b"!")
 
-    def ended(self) -> bool:
-        """Whether to stop; looks at the supervisor's pipe, too, for whoever waits outside the poller."""
-        if self._life_fd is not None and not self._ended and select([self._life_fd], [], [], 0)[0]:
-            self.stop()
-        return self._ended
-
     def run(self, *roles: Role) -> None:
-        """Drive the roles until SIGTERM, SIGINT, the supervisor's end or stop()."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Drive the roles until one of STOP_SIGNALS, the supervisor's end or stop()."""
+        for number in STOP_SIGNALS:
             signal.signal(number, lambda *_: self.stop())
+        # Whoever started us may have blocked them for the time in which nobody could have taken them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         for role in roles:
             role.open(self)
         try:

@@ -2,7 +2,8 @@
 between.
 
 Requests and envelopes come first in every turn: they are cheap, and what a neighbour or our own asking waits
-for. Then one batch is verified; then the sockets are looked at again.
+for. Then one batch is verified; then the sockets are looked at again. A batch that the writer does not take
+yet is kept, and no other one begun: the loop may be the writer's own, so nothing here may wait for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from time import monotonic, perf_counter
+from typing import NamedTuple
 
 import zmq
 
@@ -21,7 +23,6 @@ from dispersy.bus.sockets import (
     connected,
     receive_all,
     send_or_drop,
-    send_when_possible,
 )
 from dispersy.ext.verify import self_test
 from dispersy.workers.loop import Loop
@@ -29,6 +30,14 @@ from dispersy.workers.opening import open_reader
 from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
 from dispersy.workers.responder import Responder
 from dispersy.workers.verifier import Verifier
+
+
+class _Finished(NamedTuple):
+    """A verified batch on its way to the writer."""
+
+    parts: list[bytes]
+    announced: int
+    since: float
 
 
 class WorkerRole:
@@ -42,6 +51,7 @@ class WorkerRole:
         self._incarnation_of_writer = 0
         self._done = 0
         self._batches: deque[tuple[bytes, bytes]] = deque()
+        self._finished: _Finished | None = None
         self._communities_version = -1
         self._reporter = Reporter(self.name, settings)
 
@@ -128,15 +138,25 @@ class WorkerRole:
         clocks = self._responder.drain_clocks()
         for community, clock in clocks:
             send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(community, clock)])
-        if not self._batches:
-            return
-        header, area = self._batches.popleft()
+        if self._batches and self._finished is None:
+            self._verify(*self._batches.popleft())
+
+    def _verify(self, header: bytes, area: bytes) -> None:
         community, announced = bus.VERIFY_HEADER.unpack(header)
         records = self._verifier.batch(community, area, monotonic())
-        began = perf_counter()
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
-        send_when_possible(self._intake, [bus.MESSAGES, accounted, records, area], ended=self._loop.ended)
-        self._reporter.step("verifier.send", began, announced)
+        self._finished = _Finished([bus.MESSAGES, accounted, records, area], announced, perf_counter())
+        self._send_finished()
+
+    def _send_finished(self) -> None:
+        """Back-pressure: what the writer does not take is offered again as soon as it takes more."""
+        assert self._finished is not None
+        if not send_or_drop(self._intake, self._finished.parts):
+            self._loop.watch(self._intake, self._send_finished, zmq.POLLOUT)
+            return
+        self._loop.unwatch(self._intake)
+        self._reporter.step("verifier.send", self._finished.since, self._finished.announced)
+        self._finished = None
         self._done += 1
         self._send_credit()
         if self._batches:

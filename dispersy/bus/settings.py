@@ -7,15 +7,19 @@ from typing import Self
 
 import msgspec
 
+from dispersy.constants import CLIENT_SOCKETS
+
 
 class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Passed from the supervisor to every role as JSON; plain values only, a default for whatever is added.
 
-    home      folder of configuration, keys and store
-    runtime   folder of the sockets, mode 0700
-    listen    HOST:PORT of the UDP socket; port 0 lets the system choose
-    workers   number of worker processes, >= 1
-    peers     HOST:PORT (numeric) to walk to first, in every community
+    home       folder of configuration, keys and store
+    runtime    folder of the sockets, mode 0700
+    listen     HOST:PORT of the UDP socket; port 0 lets the system choose
+    workers    number of worker processes, >= 1
+    peers      HOST:PORT (numeric) to walk to first, in every community
+    placement  full, compact or single: which processes the roles are in
+    silent_max_s  seconds without a turn after which a process is taken to be hung
     """
 
     home: str
@@ -23,6 +27,13 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str
     workers: int
     peers: tuple[str, ...] = ()
+    placement: str = "full"
+    silent_max_s: int = 10
+
+    @property
+    def together(self) -> bool:
+        """Whether all roles share one process, and its ZeroMQ context."""
+        return self.placement != "full"
 
     def to_json(self) -> str:
         """As one argument of a process; from_json() reads it."""
@@ -37,7 +48,11 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.json.decode(text, type=cls)
 
     def socket(self, name: str) -> str:
-        """The ZeroMQ endpoint of one of the sockets in docs/architecture.md."""
+        """Where roles find one of the sockets in docs/architecture.md."""
+        return f"inproc://{name}" if self.together and name not in CLIENT_SOCKETS else self.path(name)
+
+    def path(self, name: str) -> str:
+        """Where another process finds it."""
         return f"ipc://{self.runtime}/{name}"
 
     @property

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import zmq
 
 BATCHES_QUEUED_MAX = 64
 """High-water mark of a hot socket: batches of up to some 60 KB, so at most a few MB a connection."""
 NOTES_QUEUED_MAX = 1_000
-SEND_RETRY_MS = 50
 
 
 def bound(
@@ -73,16 +70,6 @@ def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
         if error.errno == zmq.EHOSTUNREACH:
             return False
         raise
-    return True
-
-
-def send_when_possible(socket: zmq.Socket[bytes], parts: list[bytes], *, ended: Callable[[], bool]) -> bool:
-    """Wait until the peer takes it: back-pressure towards a role that never waits for us. False when `ended`
-    says so."""
-    while not send_or_drop(socket, parts):
-        if ended():
-            return False
-        socket.poll(SEND_RETRY_MS, zmq.POLLOUT)
     return True
 
 

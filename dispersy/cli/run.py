@@ -1,4 +1,4 @@
-"""`dispersy run`: everything is checked here, with words; then this process becomes the supervisor."""
+"""`dispersy run`: everything is checked here, with words; then this process becomes the node."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -26,16 +27,19 @@ from dispersy.service.config import (
     Config,
     check_listen,
     check_peers,
+    check_placement,
     check_workers,
     create_config,
     override,
     read_config,
 )
 from dispersy.service.home import Home, create_home, create_runtime, take_lock
-from dispersy.service.supervisor import STOP_SIGNALS, supervisor_command
+from dispersy.service.launch import node_command
+from dispersy.service.placement import FULL, choose_placement, this_machine
 from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord
+from dispersy.workers.loop import STOP_SIGNALS
 
 EXAMPLES = examples(
     "dispersy run",
@@ -45,6 +49,16 @@ EXAMPLES = examples(
 PORTS_TRIED_MAX = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given on the command line; None: nothing."""
+
+    listen: str | None = None
+    peers: list[str] | None = None
+    workers: int | None = None
+    placement: str | None = None
+
+
 def run(
     home: HomeOption = None,
     listen: Annotated[str | None, typer.Option(help="UDP address HOST:PORT; port 0: any free one.")] = None,
@@ -52,11 +66,15 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; 0: one for each core, at most 8.")
     ] = None,
+    placement: Annotated[
+        str | None, typer.Option(help="Processes: full, compact, single or auto (by cores and memory).")
+    ] = None,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
+    options = Options(listen=listen, peers=peer or None, workers=workers, placement=placement)
     before = {number: signal.signal(number, _leave) for number in STOP_SIGNALS}
     try:
-        command = _make_ready(home_path(home), listen, peer, workers)
+        command = _make_ready(home_path(home), options)
         # Handlers end with this program, what is blocked stays so: the supervisor hears of it when it can.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     finally:
@@ -65,41 +83,48 @@ def run(
     os.execv(command[0], command)
 
 
-def _make_ready(path: Path, listen: str | None, peers: list[str] | None, workers: int | None) -> list[str]:
-    """Check and prepare everything; the command of the supervisor, which inherits the home's lock."""
+def _make_ready(path: Path, options: Options) -> list[str]:
+    """Check and prepare everything; the command of the node, which inherits the home's lock."""
     place, new = create_home(path)
     lock = take_lock(place)
     try:
-        settings = _settings(place, listen, peers, workers)
-        _introduce(place, settings, new=new)
+        settings, why = _settings(place, options)
+        _introduce(place, settings, why, new=new)
     except BaseException:
         # A start that failed shall leave nothing behind that was not there.
         if new:
             shutil.rmtree(place.path)
         raise
     os.set_inheritable(lock, True)
-    return supervisor_command(settings, lock)
+    return node_command(settings, lock)
 
 
 def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _settings(place: Home, listen: str | None, peers: list[str] | None, workers: int | None) -> RoleSettings:
+def _settings(place: Home, options: Options) -> tuple[RoleSettings, str]:
+    """What the node runs with, and why in this placement."""
     create_config(place.config)
-    config = _overridden(read_config(place.config), listen, peers, workers)
-    options = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in peers or ())]
-    if workers is not None:
-        options.append(f"--workers {workers}")
-    check_port_free(config.listen, options)
+    config = _overridden(read_config(place.config), options)
+    chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
+    repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
+    repeated += [
+        f"--{name} {value}"
+        for name, value in (("workers", options.workers), ("placement", options.placement))
+        if value is not None
+    ]
+    check_port_free(config.listen, repeated)
     create_runtime(place.runtime)
-    return RoleSettings(
+    settings = RoleSettings(
         home=str(place.path),
         runtime=str(place.runtime),
         listen=str(config.listen),
-        workers=config.worker_count,
+        workers=config.worker_count if chosen.placement == FULL else 1,
         peers=_numeric_peers(config),
+        placement=chosen.placement,
     )
+    return settings, chosen.why
 
 
 def _home_option(place: Home) -> list[str]:
@@ -107,12 +132,13 @@ def _home_option(place: Home) -> list[str]:
     return [] if home_path() == place.path else [f"--home {shlex.quote(str(place.path))}"]
 
 
-def _overridden(config: Config, listen: str | None, peers: list[str] | None, workers: int | None) -> Config:
+def _overridden(config: Config, options: Options) -> Config:
     fields: dict[str, object] = {}
     for name, option, given, check in (
-        ("listen", "--listen", listen, check_listen),
-        ("peers", "--peer", peers or None, check_peers),
-        ("workers", "--workers", workers, check_workers),
+        ("listen", "--listen", options.listen, check_listen),
+        ("peers", "--peer", options.peers, check_peers),
+        ("workers", "--workers", options.workers, check_workers),
+        ("placement", "--placement", options.placement, check_placement),
     ):
         if given is not None:
             try:
@@ -173,13 +199,14 @@ def _numeric_peers(config: Config) -> tuple[str, ...]:
     return tuple(numeric)
 
 
-def _introduce(place: Home, settings: RoleSettings, *, new: bool) -> None:
+def _introduce(place: Home, settings: RoleSettings, why: str, *, new: bool) -> None:
     """Say what will run, with what, and what to type next."""
     communities = _joined(place)
     option = "".join(f" {option}" for option in _home_option(place))
     out.print(f"[bold]Dispersy[/bold] node in {escape(str(place.path))}" + (" (new)" if new else ""))
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     out.print(f"  listens on UDP {escape(settings.listen)}, {workers}")
+    out.print(f"  placement {settings.placement}" + (f", chosen for {escape(why)}" if why else ""))
     for record in communities:
         name = record.name or _defined_name(record) or record.community_id.hex()[:8]
         out.print(f"  community {escape(name)}  {record.community_id.hex()}")

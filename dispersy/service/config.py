@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
+from dispersy.service.placement import AUTO, PLACEMENTS
 
 DEFAULT_PORT = 6421
 WORKERS_MAX = 64
@@ -27,6 +28,10 @@ TEMPLATE = """\
 # system choose a free one (then `dispersy status` tells which).
 listen = "{listen}"
 
+# Which processes the node has: "full" (one a role), "compact" (a supervisor and one for all roles), "single"
+# (one alone, which a service manager must start again when it dies), or "auto", by cores and memory.
+placement = "auto"
+
 # Processes that check signatures and answer neighbours. 0: one for each core, at most 8.
 workers = 0
 
@@ -37,11 +42,13 @@ peers = []
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """listen: UDP address, port 0 = the system's choice; workers: 0 = by cores; peers: walked to first."""
+    """listen: UDP address, port 0 = the system's choice; workers: 0 = by cores; peers: walked to first;
+    placement: one of PLACEMENTS."""
 
     listen: Endpoint = DEFAULT_LISTEN
     workers: int = 0
     peers: tuple[Endpoint, ...] = ()
+    placement: str = AUTO
 
     @property
     def worker_count(self) -> int:
@@ -141,10 +148,18 @@ def check_peers(value: object) -> tuple[Endpoint, ...]:
     return tuple(parse_endpoint(_text(peer, "an address in quotes")) for peer in value)
 
 
+def check_placement(value: object) -> str:
+    """One of PLACEMENTS."""
+    if value not in PLACEMENTS:
+        raise UsageError(f"must be one of {', '.join(PLACEMENTS)}, not {value!r}")
+    return str(value)
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "listen": check_listen,
     "workers": check_workers,
     "peers": check_peers,
+    "placement": check_placement,
 }
 
 

@@ -43,6 +43,9 @@ class GatewayRole:
             size_max=REQUEST_SIZE_MAX,
         )
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
+        if self._settings.together:
+            # The supervisor reports, too, from its own process.
+            self._report_socket.bind(self._settings.path("reports"))
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000)
         loop.watch(self._control_socket, self._receive_requests)

@@ -14,6 +14,7 @@ from dispersy.errors import UsageError
 from dispersy.locations import SOCKET_NAMES
 from dispersy.service.directory import Directory
 from dispersy.service.invite import reachable_addresses
+from dispersy.service.placement import ALL_ROLES, SINGLE
 from dispersy.service.publication import LONGEST_PAYLOAD
 from dispersy.service.requests import INTERFACE_VERSION
 from dispersy.service.status import Reports
@@ -35,9 +36,11 @@ class Overview:
         network = self._reports.of("network")
         listen = network.get("listen", "")
         heard_as = network.get("addresses", [])
-        ready = bool(listen) and reader is not None and all(self._reports.of(role) for role in self._needed())
+        state = self._state(listen, reader)
         return {
-            "ready": ready,
+            "ready": state.startswith("ready"),
+            "state": state,
+            "placement": self._settings.placement,
             "versions": {
                 "dispersy": _VERSION,
                 "interface": INTERFACE_VERSION,
@@ -46,7 +49,7 @@ class Overview:
                 "zmq": zmq.zmq_version(),
             },
             "home": self._settings.home,
-            "sockets": {name: self._settings.socket(name) for name in SOCKET_NAMES},
+            "sockets": self._sockets(),
             "listen": listen,
             "addresses": self._addresses(listen, heard_as),
             "last_cursor": reader.last_cursor() if reader is not None else 0,
@@ -109,8 +112,25 @@ class Overview:
             "bootstrap": list(record.bootstrap),
         }
 
-    def _needed(self) -> list[str]:
-        return ["network", "writer", *(f"worker-{index}" for index in range(self._settings.workers))]
+    def _state(self, listen: str, reader: StoreReader | None) -> str:
+        """How the node is, in words that begin with "ready" when every role works."""
+        troubles = self._reports.troubles()
+        if troubles:
+            return "; ".join(troubles)
+        needed = ["writer", "network", *(f"worker-{index}" for index in range(self._settings.workers))]
+        missing = self._reports.missing(needed, process=ALL_ROLES if self._settings.together else "")
+        if self._settings.placement != SINGLE and not self._reports.of("supervisor"):
+            missing.append("supervisor")
+        if missing or not listen:
+            return f"starting: waiting for {', '.join(missing or ['network'])}"
+        if reader is None:
+            return "starting: waiting for the store"
+        return f"ready, listening on {listen}"
+
+    def _sockets(self) -> dict[str, str]:
+        """Those that another process can connect to."""
+        endpoints = {name: self._settings.socket(name) for name in SOCKET_NAMES}
+        return {name: each for name, each in endpoints.items() if each.startswith("ipc:")}
 
     def _addresses(self, listen: str, heard_as: list[str]) -> list[str]:
         """Where others may reach this node, for invites."""

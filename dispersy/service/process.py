@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import DispersyError
+from dispersy.service.placement import ALL_ROLES
 from dispersy.workers.loop import Loop, Role
+from dispersy.workers.pulse import Pulse
 
 FAILED = 1
 
@@ -19,12 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dispersy.service.process")
     parser.add_argument("role")
     parser.add_argument("--life", type=int, required=True, help="read end of the supervisor's pipe")
+    parser.add_argument("--pulse", type=int, nargs=2, required=True, help="descriptor of the board, slot")
     parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
     given = parser.parse_args(arguments)
+    loop = Loop(given.life, Pulse(*given.pulse).beat)
+    return run_roles(given.role, given.settings, loop)
+
+
+def run_roles(name: str, settings: RoleSettings, loop: Loop, *more: Role) -> int:
+    """Drive the roles of a process, and more, to their end; the exit status."""
     try:
-        Loop(given.life).run(*build_roles(given.role, given.settings))
+        loop.run(*build_roles(name, settings), *more)
     except DispersyError as error:
-        sys.stderr.write(f"dispersy {given.role}: {error}\n")
+        sys.stderr.write(f"dispersy {name}: {error}\n")
         return FAILED
     return 0
 
@@ -40,6 +49,8 @@ def build_roles(name: str, settings: RoleSettings) -> list[Role]:
         from dispersy.workers.writer import WriterRole
 
         return [WriterRole(settings)]
+    if name == ALL_ROLES:
+        return _all_roles(settings)
     if name == "publisher":
         from dispersy.service.gateway import GatewayRole
         from dispersy.workers.publisher import PublisherRole
@@ -51,6 +62,23 @@ def build_roles(name: str, settings: RoleSettings) -> list[Role]:
     from dispersy.workers.worker import WorkerRole
 
     return [WorkerRole(settings, int(worker[1]))]
+
+
+def _all_roles(settings: RoleSettings) -> list[Role]:
+    """Everything in one process; the writer first, for the others read the store that it makes."""
+    from dispersy.service.gateway import GatewayRole
+    from dispersy.workers.network import NetworkRole
+    from dispersy.workers.publisher import PublisherRole
+    from dispersy.workers.worker import WorkerRole
+    from dispersy.workers.writer import WriterRole
+
+    return [
+        WriterRole(settings),
+        GatewayRole(settings),
+        PublisherRole(settings),
+        NetworkRole(settings),
+        WorkerRole(settings, 0),
+    ]
 
 
 if __name__ == "__main__":

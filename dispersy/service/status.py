@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from dispersy.service.placement import ALL_ROLES
 
 REPORTS_MAX = 128
 """Roles remembered: more than a node with the most workers has."""
@@ -38,25 +42,62 @@ class Reports:
         """The newest report of a role; empty when it has not said anything."""
         return self._newest.get(role, {})
 
+    def missing(self, roles: Iterable[str], *, process: str = "") -> list[str]:
+        """Which of the roles have not been heard of since their process was started.
+
+        process    the one that holds all of them; empty: each has its own
+        """
+        children = self.of("supervisor").get("processes") or {}
+        missing = []
+        for role in roles:
+            child, report = children.get(process or role), self.of(role)
+            if not report or (child is not None and report.get("pid") != child.get("pid")):
+                missing.append(role)
+        return missing
+
+    def troubles(self) -> list[str]:
+        """What the supervisor says of the processes that do not work now."""
+        children = self.of("supervisor").get("processes") or {}
+        return [f"{name} {child['state']}" for name, child in children.items() if child.get("trouble")]
+
     def processes(self) -> list[dict[str, Any]]:
         """One map a process, the supervisor first: what it is, how it is, what it used."""
         supervisor = self.of("supervisor")
         children = supervisor.get("processes") or {}
+        roles: dict[object, list[str]] = {}
+        for role, report in self._newest.items():
+            roles.setdefault(report.get("pid"), []).append(role)
         rows: dict[str, dict[str, Any]] = {}
         if supervisor:
-            rows["supervisor"] = {"state": "running", "restarts": 0, **_process(supervisor)}
-        for role, child in children.items():
+            rows["supervisor"] = {"state": "running", "restarts": 0, **_process([supervisor])}
+            roles.pop(supervisor.get("pid"), None)
+        for name, child in children.items():
             # A report of a pid that is gone says nothing about the process that took its place.
-            report = self.of(role)
-            used = _process(report) if report.get("pid") == child.get("pid") else {}
-            rows[role] = {**used, **child}
-        for role, report in self._newest.items():
-            rows.setdefault(role, {"state": "running", "restarts": 0, **_process(report)})
-        return [{"role": role, **row, **_memory(row.get("pid"))} for role, row in rows.items()]
+            held = roles.pop(child.get("pid"), [])
+            told = {key: value for key, value in child.items() if key != "trouble"}
+            rows[name] = {**_process([self.of(role) for role in held]), **told, "roles": held}
+        for held in roles.values():
+            if not any(role in children or ALL_ROLES in children for role in held):
+                name = held[0] if len(held) == 1 else ALL_ROLES
+                reports = [self.of(role) for role in held]
+                rows[name] = {"state": "running", "restarts": 0, **_process(reports), "roles": held}
+        return [{"role": name, **row, **_memory(row.get("pid"))} for name, row in rows.items()]
 
 
-def _process(report: Report) -> dict[str, Any]:
-    return {key: report[key] for key in _TOLD if key in report}
+def _process(reports: list[Report]) -> dict[str, Any]:
+    """What one process used, from what its roles say; the CPU's time is the whole process's."""
+    told: dict[str, Any] = {}
+    for report in sorted(reports, key=lambda report: report.get("time", 0.0)):
+        for key in _TOLD:
+            value = report.get(key)
+            if isinstance(value, dict) and isinstance(told.get(key), dict):
+                told[key] = {**told[key], **value}
+            elif value is not None:
+                told[key] = value
+    counters: Counter[str] = Counter()
+    for report in reports:
+        counters.update(report.get("counters", {}))
+    return {**told, "counters": dict(counters)} if counters else told
 
 
 def _memory(pid: object) -> dict[str, int]:

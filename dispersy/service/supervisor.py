@@ -7,14 +7,10 @@ line's libraries do not stay in memory.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, process_time, time
 
@@ -23,31 +19,22 @@ import zmq
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
-from dispersy.service.home import Home, create_runtime, remove_runtime, take_lock
+from dispersy.service.child import WRITER_PATIENCE, Child
+from dispersy.service.home import remove_runtime
+from dispersy.service.launch import prepared_settings
+from dispersy.service.logs import say
+from dispersy.service.notify import Notifier
+from dispersy.service.placement import ALL_ROLES, processes_of
+from dispersy.service.readiness import Readiness
+from dispersy.workers.loop import STOP_SIGNALS
+from dispersy.workers.pulse import PulseBoard
 
-BACK_OFF_FIRST_S = 0.1
-BACK_OFF_MAX_S = 5.0
-STEADY_S = 30.0
-"""A process that has run this long starts again with the shortest back-off."""
 STOP_LIMIT_S = 1.5
 """After this the children are killed: all must be gone within 2 s of the signal."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Each ends the node in order; the last comes when its terminal is closed."""
-REPORT_INTERVAL_S = 1.0
-READY_INTERVAL_S = 0.1
-
-
-@dataclass(slots=True)
-class Child:
-    """One role's process, or the time of its next start."""
-
-    role: str
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    start_due: float = 0.0
-    back_off_s: float = BACK_OFF_FIRST_S
-    restarts: int = 0
-    state: str = "not started"
+LOOK_INTERVAL_S = 1.0
+LIVELY_S = 2.0
+LIVELY_INTERVAL_S = 0.1
+"""For a while after a start or an end reports go out more often: whoever waits for the node needs them."""
 
 
 class Supervisor:
@@ -55,18 +42,25 @@ class Supervisor:
 
     def __init__(self, settings: RoleSettings) -> None:
         self._settings = settings
-        workers = [f"worker-{index}" for index in range(settings.workers)]
-        self._children = [Child(role) for role in ("writer", "publisher", *workers, "network")]
+        self._board = PulseBoard()
+        self._notifier = Notifier()
+        names = processes_of(settings.placement, workers=settings.workers)
+        patience = {name: WRITER_PATIENCE if name in ("writer", ALL_ROLES) else 1 for name in names}
+        self._children = [
+            Child(name, slot, settings.silent_max_s * patience[name], board=self._board)
+            for slot, name in enumerate(names)
+        ]
         self._stopping = False
         self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._reports = connected(self._context, zmq.PUSH, settings.socket("reports"), queued_max=2)
+        self._reports = connected(self._context, zmq.PUSH, settings.path("reports"), queued_max=2)
+        self._readiness: Readiness | None = Readiness(self._context, settings)
         self._poller = zmq.Poller()
         self._poller.register(self._wake_read, zmq.POLLIN)
-        self._question: zmq.Socket[bytes] | None = None
-        self._question_due = 0.0
-        self._ready = False
+        self._poller.register(self._readiness.socket, zmq.POLLIN)
+        self._look_due = self._watchdog_due = self._report_due = monotonic()
+        self._lively_until = 0.0
 
     def run(self) -> int:
         """Until one of STOP_SIGNALS; the exit status."""
@@ -77,16 +71,25 @@ class Supervisor:
         # `dispersy run` has blocked them for the time in which nobody could have taken them.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        report_due = monotonic()
         while not self._stopping:
             now = monotonic()
             changed = self._collect(now) + self._start_due(now)
-            if changed or now >= report_due:
-                self._report()
-                report_due = now + REPORT_INTERVAL_S
-            if not self._ready:
-                self._ask_ready(now)
-            self._wait(self._next_due(report_due) - monotonic())
+            if now >= self._look_due:
+                self._look_due = now + LOOK_INTERVAL_S
+                self._look(now)
+            if changed:
+                self._lively_until = now + LIVELY_S
+            if changed or now >= self._report_due:
+                is_lively = now < self._lively_until or self._readiness is not None
+                self._report_due = now + (LIVELY_INTERVAL_S if is_lively else LOOK_INTERVAL_S)
+                self._report(now)
+            if now >= self._watchdog_due and all(child.is_well for child in self._children):
+                self._watchdog_due = now + self._notifier.interval_s
+                self._notifier.healthy()
+            if self._readiness is not None:
+                self._ask_ready(self._readiness, now)
+            self._wait(self._next_due() - monotonic())
+        self._notifier.stopping()
         self._end_all()
         say("stopped")
         return 0
@@ -98,61 +101,69 @@ class Supervisor:
         if dict(self._poller.poll(max(0, int(seconds * 1000 + 0.999)))).get(self._wake_read):
             os.read(self._wake_read, 4096)
 
-    def _next_due(self, report_due: float) -> float:
-        starts = [child.start_due for child in self._children if child.process is None]
-        return min([report_due, *starts, *([] if self._ready else [self._question_due])])
+    def _next_due(self) -> float:
+        due = [self._look_due, self._report_due]
+        due += [child.start_due for child in self._children if child.process is None]
+        due += [child.kill_due for child in self._children if child.kill_due is not None]
+        if self._readiness is not None:
+            due.append(self._readiness.due)
+        if self._notifier.watchdog_s:
+            # Where one is not well this is in the past: then the next look is early enough.
+            due += [self._watchdog_due] if self._watchdog_due > monotonic() else []
+        return min(due)
 
     def _collect(self, now: float) -> int:
         """Take note of processes that have ended; how many."""
-        ended = 0
-        for child in self._children:
-            if child.process is None or child.process.poll() is None:
-                continue
-            ended += 1
-            how = describe_end(child.process.returncode)
-            if now - child.started_at >= STEADY_S:
-                child.back_off_s = BACK_OFF_FIRST_S
-            child.process = None
-            child.start_due = now + child.back_off_s
-            child.state = f"{how}, starts again"
-            if not self._stopping:
-                say(f"{child.role} {how}; starting it again in {child.back_off_s:.1f} s", error=True)
-            child.back_off_s = min(2 * child.back_off_s, BACK_OFF_MAX_S)
-        return ended
+        ended = [child for child in self._children if child.take_end(now)]
+        for child in ended:
+            again_s = child.start_due - now
+            say(f"{child.name} {child.ended}; starting it again in {again_s:.1f} s", error=True)
+        return len(ended)
 
     def _start_due(self, now: float) -> int:
         """Start those whose time has come; how many."""
-        started = 0
-        for child in self._children:
-            if child.process is not None or child.start_due > now:
-                continue
-            if child.started_at:
-                child.restarts += 1
+        due = [child for child in self._children if child.process is None and child.start_due <= now]
+        for child in due:
             command = [
                 sys.executable,
                 "-P",
+                # What crashes, or is found to be hung, writes where it was.
+                "-X",
+                "faulthandler",
                 "-m",
                 "dispersy.service.process",
-                child.role,
+                child.name,
                 f"--life={self._life_read}",
+                "--pulse",
+                str(self._board.descriptor),
+                str(child.slot),
                 f"--settings={self._settings.to_json()}",
             ]
-            child.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(self._life_read,),
-            )
-            child.started_at = now
-            child.state = "running"
-            started += 1
-        return started
+            child.start(command, inherited=(self._life_read, self._board.descriptor), now=now)
+        return len(due)
 
-    def _report(self) -> None:
+    def _look(self, now: float) -> None:
+        """Look for processes that do nothing."""
+        for child in self._children:
+            if child.look(now):
+                say(f"{child.name} {child.hung}; killing it", error=True)
+            child.kill_when_due(now)
+        self._notifier.status(self._words(now))
+
+    def _words(self, now: float) -> str:
+        """How the node is, as the service manager is told it."""
+        troubles = [f"{child.name} {child.state(now)}" for child in self._children if not child.is_well]
+        if self._readiness is not None:
+            return "; ".join(troubles) or self._readiness.state or "starting"
+        return "; ".join(troubles) or f"ready, listening on {self._settings.listen}"
+
+    def _report(self, now: float) -> None:
         processes = {
-            child.role: {
+            child.name: {
                 "pid": child.process.pid if child.process else None,
                 "restarts": child.restarts,
-                "state": child.state,
+                "state": child.state(now),
+                "trouble": not child.is_well,
             }
             for child in self._children
         }
@@ -165,28 +176,19 @@ class Supervisor:
         }
         send_or_drop(self._reports, [msgspec.msgpack.encode(report)])
 
-    def _ask_ready(self, now: float) -> None:
+    def _ask_ready(self, readiness: Readiness, now: float) -> None:
         """Ask the gateway whether the node is whole; say so once."""
-        if self._question is None:
-            self._question = connected(
-                self._context, zmq.DEALER, self._settings.socket("control"), queued_max=4
-            )
-            self._poller.register(self._question, zmq.POLLIN)
-        while self._question.poll(0, zmq.POLLIN):
-            answer = msgspec.msgpack.decode(self._question.recv())
-            if answer.get("ready"):
-                say(f"ready, listening on {answer['listen']}")
-                self._ready = True
-                # Where the system chose the port: a restarted network process must be found where it was.
-                self._settings = msgspec.structs.replace(self._settings, listen=answer["listen"])
-        if self._ready:
-            self._poller.unregister(self._question)
-            self._question.close()
-            self._question = None
-        elif now >= self._question_due:
-            self._question_due = now + READY_INTERVAL_S
-            question = {"v": 1, "id": 0, "op": "status", "brief": True}
-            send_or_drop(self._question, [msgspec.msgpack.encode(question)])
+        listen = readiness.answered()
+        if not listen:
+            readiness.ask(now)
+            return
+        say(f"ready, listening on {listen}")
+        self._poller.unregister(readiness.socket)
+        readiness.socket.close()
+        self._readiness = None
+        # Where the system chose the port: a restarted network process must be found where it was.
+        self._settings = msgspec.structs.replace(self._settings, listen=listen)
+        self._notifier.ready(self._words(now))
 
     def _end_all(self) -> None:
         """SIGTERM to all, SIGKILL to those that are not gone in time."""
@@ -204,49 +206,9 @@ class Supervisor:
         remove_runtime(Path(self._settings.runtime))
 
 
-def describe_end(return_code: int) -> str:
-    """How a process ended, in words."""
-    if return_code >= 0:
-        return f"ended with status {return_code}"
-    try:
-        return f"was ended by {signal.Signals(-return_code).name}"
-    except ValueError:
-        return f"was ended by signal {-return_code}"
-
-
-def say(text: str, *, error: bool = False) -> None:
-    """One line for people."""
-    stream = sys.stderr if error else sys.stdout
-    # The terminal may have been closed: that is no reason to leave processes behind.
-    with suppress(OSError):
-        stream.write(text + "\n")
-        stream.flush()
-
-
-def supervisor_command(settings: RoleSettings, lock: int) -> list[str]:
-    """The command that becomes the supervisor; lock is an inheritable descriptor from take_lock()."""
-    return [
-        sys.executable,
-        "-P",
-        "-m",
-        "dispersy.service.supervisor",
-        f"--lock={lock}",
-        f"--settings={settings.to_json()}",
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
-    parser = argparse.ArgumentParser(prog="dispersy.service.supervisor")
-    parser.add_argument("--lock", type=int, help="descriptor that holds the home's lock already")
-    parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
-    given = parser.parse_args(arguments)
-    settings: RoleSettings = given.settings
-    if given.lock is None:
-        take_lock(Home(Path(settings.home)))
-    else:
-        os.set_inheritable(given.lock, False)
-    create_runtime(Path(settings.runtime))
+    settings = prepared_settings("dispersy.service.supervisor", arguments)
     return Supervisor(settings).run()
 
 

@@ -23,7 +23,6 @@ from dispersy.protocol import definition_toml
 from dispersy.protocol.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
 from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
 from dispersy.service.publication import check_new
-from dispersy.service.supervisor import describe_end
 
 ID = bytes(range(32)).hex()
 
@@ -287,10 +286,3 @@ def test_bytes_are_hex_in_json() -> None:
 def test_sizes(size: float, text: str) -> None:
     """Powers of 1000, as network and disk sizes are given."""
     assert size_text(size) == text
-
-
-def test_ends_of_processes_in_words() -> None:
-    """Numbers of signals mean nothing to people."""
-    assert describe_end(0) == "ended with status 0"
-    assert describe_end(-9) == "was ended by SIGKILL"
-    assert describe_end(-40) == "was ended by signal 40"

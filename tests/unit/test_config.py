@@ -30,7 +30,7 @@ def test_the_template_is_a_valid_config_and_is_never_overwritten(tmp_path: Path)
 def test_values_are_read() -> None:
     """Every key reaches its field."""
     config = parse_config(
-        'listen = "0.0.0.0:0"\nworkers = 2\n'
+        'listen = "0.0.0.0:0"\nworkers = 2\nplacement = "compact"\n'
         'peers = ["192.0.2.1:6421", "[2001:db8::1]:1", "node.example:9"]\n',
         FILE,
     )
@@ -38,13 +38,14 @@ def test_values_are_read() -> None:
         listen=Endpoint("0.0.0.0", 0),
         workers=2,
         peers=(Endpoint("192.0.2.1", 6421), Endpoint("2001:db8::1", 1), Endpoint("node.example", 9)),
+        placement="compact",
     )
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("# first\n\nworker = 2\n", ["config.toml:3", "worker", "unknown key", "listen, peers, workers"]),
+        ("# first\n\nworker = 2\n", ["config.toml:3", "worker", "unknown key", "listen, peers, placement"]),
         ("workers = -1\n", ["config.toml:1", "workers", "0 to 64", "-1"]),
         ("workers = true\n", ["config.toml:1", "workers", "True"]),
         ('workers = 1\nlisten = "6421"\n', ["config.toml:2", "listen", "port is missing"]),
@@ -53,6 +54,7 @@ def test_values_are_read() -> None:
         ('peers = "192.0.2.1:6421"\n', ["config.toml:1", "peers", "list"]),
         ('peers = ["2001:db8::1:6421"]\n', ["config.toml:1", "peers", "brackets"]),
         ('peers = ["192.0.2.1:0"]\n', ["config.toml:1", "peers", "1 to 65535"]),
+        ('placement = "tiny"\n', ["config.toml:1", "placement", "auto, full, compact, single", "tiny"]),
         ("[network]\nlisten = 1\n", ["config.toml:1", "network", "unknown key"]),
         ("workers = \n", ["config.toml", "TOML", "line 1"]),
     ],

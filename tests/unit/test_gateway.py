@@ -253,7 +253,7 @@ def test_reports_show_in_status(house: House) -> None:
         reports = house.reports()
         reports.send(b"\xc1 no report")
         processes = {"network": {"pid": os.getpid(), "restarts": 2, "state": "running"}}
-        reports.send(encode({"role": "supervisor", "pid": os.getpid(), "processes": processes}))
+        reports.send(encode({"role": "supervisor", "pid": os.getppid(), "processes": processes}))
         peer = {"address": "192.0.2.1:6421"}
         about = {"listen": "127.0.0.1:4000", "communities": {1: {"peers": [peer]}}}
         reports.send(encode({"role": "network", "pid": os.getpid(), "cpu_seconds": 1.5, **about}))

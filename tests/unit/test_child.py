@@ -1,0 +1,197 @@
+"""Goal: a process that hangs is found out and replaced, one that was frozen with all others is not, and what
+is said of each is what people want to know."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from dispersy.service.child import (
+    BACK_OFF_FIRST_S,
+    BACK_OFF_MAX_S,
+    DUMP_S,
+    START_LOOKS_MAX,
+    STEADY_S,
+    Child,
+    describe_end,
+)
+from dispersy.workers.loop import Loop
+from dispersy.workers.pulse import Pulse, PulseBoard
+
+LIMIT_S = 10
+WAITS = [sys.executable, "-P", "-c", "import signal; signal.pause()"]
+ENDS = [sys.executable, "-P", "-c", ""]
+SILENT_MAX = 3
+
+
+@pytest.fixture
+def board() -> PulseBoard:
+    return PulseBoard()
+
+
+@pytest.fixture
+def child(board: PulseBoard) -> Child:
+    return Child("worker-0", 1, SILENT_MAX, board=board)
+
+
+def pulse_of(board: PulseBoard, slot: int = 1) -> Pulse:
+    """As the process holds it."""
+    return Pulse(os.dup(board.descriptor), slot)
+
+
+def await_end(child: Child, now: float) -> None:
+    """Until the process has ended, and the child has noticed."""
+    assert child.process is not None
+    child.process.wait(LIMIT_S)
+    assert child.take_end(now)
+
+
+def test_a_loop_shows_its_pulse(board: PulseBoard) -> None:
+    """Goal: every turn counts, and turns come without anything to do."""
+    loop = Loop(beat=pulse_of(board).beat)
+    turns: list[bool] = []
+
+    class Watcher:
+        name = "watcher"
+
+        def open(self, loop: Loop) -> None:
+            loop.every(0.01, self.look)
+
+        def look(self) -> None:
+            turns.append(board.look(1) == 0)
+            if len(turns) == 5:
+                loop.stop()
+
+        def close(self) -> None:
+            pass
+
+    loop.run(Watcher())
+    assert turns[1:] == [True] * 4
+    assert board.has_begun(1)
+    assert not board.has_begun(0)
+
+
+def test_silence_is_counted_in_looks(board: PulseBoard) -> None:
+    """A machine that slept for an hour has been looked at once more, not 3,600 times."""
+    pulse = pulse_of(board)
+    pulse.beat()
+    assert [board.look(1) for _ in range(3)] == [0, 1, 2]
+    pulse.beat()
+    assert board.look(1) == 0
+
+
+def test_a_silent_process_is_killed_and_started_again(child: Child, board: PulseBoard) -> None:
+    """After silent_max looks, first with SIGABRT, so that it says where it is, then for good."""
+    child.start(WAITS, inherited=(), now=100.0)
+    try:
+        pulse_of(board).beat()
+        assert child.is_well
+        found = [child.look(100.0 + second) for second in range(SILENT_MAX + 2)]
+        assert found == [False] * SILENT_MAX + [True, False]
+        assert not child.is_well
+        assert child.state(103.0) == "hung for 3 s, is being killed"
+        await_end(child, 103.5)
+        assert child.state(103.5) == "hung for 3 s and was killed, starts again in 0.1 s"
+    finally:
+        if child.process is not None:
+            child.process.kill()
+            child.process.wait(LIMIT_S)
+
+
+def test_a_stopped_process_cannot_say_where_it_is_and_is_killed_all_the_same(
+    child: Child, board: PulseBoard
+) -> None:
+    """SIGABRT waits for a stopped process; SIGKILL does not."""
+    child.start(WAITS, inherited=(), now=0.0)
+    assert child.process is not None
+    process = child.process
+    try:
+        process.send_signal(signal.SIGSTOP)
+        pulse_of(board).beat()
+        for second in range(SILENT_MAX + 1):
+            child.look(float(second))
+        child.kill_when_due(SILENT_MAX + DUMP_S - 0.1)
+        assert process.poll() is None
+        child.kill_when_due(SILENT_MAX + DUMP_S)
+        await_end(child, 5.0)
+        assert process.returncode == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait(LIMIT_S)
+
+
+def test_a_process_that_opens_its_roles_is_given_more_time(child: Child) -> None:
+    """The index of a large store takes longer than any turn."""
+    child.start(WAITS, inherited=(), now=0.0)
+    try:
+        assert child.state(1.0) == "starting"
+        found = [child.look(float(second)) for second in range(START_LOOKS_MAX)]
+        assert found == [False] * (START_LOOKS_MAX - 1) + [True]
+    finally:
+        assert child.process is not None
+        child.process.kill()
+        child.process.wait(LIMIT_S)
+
+
+def test_restarts_back_off(child: Child, board: PulseBoard) -> None:
+    """From 0.1 s, doubling to 5 s; at once again after a while of work."""
+    waited = []
+    now = 0.0
+    for _ in range(8):
+        child.start(ENDS, inherited=(), now=now)
+        await_end(child, now)
+        waited.append(round(child.start_due - now, 3))
+    assert waited == [BACK_OFF_FIRST_S, 0.2, 0.4, 0.8, 1.6, 3.2, BACK_OFF_MAX_S, BACK_OFF_MAX_S]
+    child.start(ENDS, inherited=(), now=now)
+    pulse_of(board).beat()
+    await_end(child, now + STEADY_S)
+    assert child.start_due == pytest.approx(now + STEADY_S + BACK_OFF_FIRST_S)
+    assert child.restarts == 8
+
+
+def test_words(child: Child, board: PulseBoard) -> None:
+    """What became of it, and when, from its start to long after a crash."""
+    assert child.state(0.0) == "not started"
+    child.start(ENDS, inherited=(), now=0.0)
+    await_end(child, 0.0)
+    assert child.state(0.04) == "ended with status 0, starts again in 0.1 s"
+    child.start(WAITS, inherited=(), now=1.0)
+    try:
+        assert not child.is_well
+        assert child.state(1.0) == "starting again, ended with status 0"
+        pulse_of(board).beat()
+        assert child.is_well
+        assert child.state(4.0) == "running, ended with status 0 3 s ago and was started again"
+        assert child.state(90.0) == "running"
+    finally:
+        assert child.process is not None
+        child.process.kill()
+        child.process.wait(LIMIT_S)
+
+
+def test_the_signals_that_stop_a_node_wait_for_a_processs_handlers(child: Child) -> None:
+    """Goal: SIGTERM while Python is still starting ends the process in order."""
+    script = "import signal, sys; sys.exit(signal.SIGTERM in signal.pthread_sigmask(0, ()))"
+    child.start([sys.executable, "-P", "-c", script], inherited=(), now=0.0)
+    assert child.process is not None
+    assert child.process.wait(LIMIT_S) == 1
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_an_end_in_words() -> None:
+    """Numbers of signals mean nothing to people."""
+    assert describe_end(3) == "ended with status 3"
+    assert describe_end(-9) == "was ended by SIGKILL"
+    assert describe_end(-250) == "was ended by signal 250"
+
+
+def test_pulses_fit(board: PulseBoard) -> None:
+    """The count wraps around without becoming the zero that stands for no turn."""
+    pulse = pulse_of(board)
+    pulse._count = 0xFFFFFFFF - 1
+    pulse.beat()
+    pulse.beat()
+    assert board.has_begun(1)
