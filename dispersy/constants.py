@@ -19,6 +19,8 @@ SCAN_MAX = 100_000
 """No request examines more ids than this."""
 ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
+ANSWERS_MAX = 64
+"""Requests that a responder works off at once; to more the answer is busy."""
 CLOCK_AHEAD_MAX = 10_000
 """How far ahead of our clock a message may lift it; also bounded by pruning."""
 LANE_ALLOWANCE = 64

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from dispersy.bus import frames as bus
+from dispersy.bus.settings import CommunitySettings
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
@@ -40,6 +41,7 @@ from dispersy.protocol.walker import Walker
 from dispersy.storage.store import CommunityRecord
 
 PEERS_REPORTED_MAX = 100
+DEFAULTS = CommunitySettings()
 
 
 class Neighbourhood:
@@ -64,6 +66,7 @@ class Neighbourhood:
         peers: Sequence[Address],
         own_address: Address,
         workers: int,
+        settings: CommunitySettings = DEFAULTS,
         counters: Counter[str],
         now: float,
     ) -> None:
@@ -82,7 +85,14 @@ class Neighbourhood:
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
         self._walker = Walker(
-            tag=self.tag, member=MemberId(record.member_id), rng=rng, bootstrap=peers, now=now
+            tag=self.tag,
+            member=MemberId(record.member_id),
+            rng=rng,
+            bootstrap=peers,
+            now=now,
+            step_interval_s=settings.walker_step_interval_s,
+            candidates_max=settings.walker_peers_max,
+            introductions_per_second=settings.limits_introductions_per_second,
         )
         self._walker.set_own_addresses(lan=own_address, wan=None)
         self._drain(now)

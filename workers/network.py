@@ -244,6 +244,7 @@ class NetworkRole:
             peers=[*self._peers, *self._bootstrap(record)],
             own_address=self._address,
             workers=self._settings.workers,
+            settings=self._settings.community(record.community_id, record.name),
             counters=self._reporter.counters,
             now=now,
         )

@@ -13,7 +13,9 @@ from random import SystemRandom
 from time import perf_counter
 
 from dispersy.bus import frames as bus
+from dispersy.bus.settings import CommunitySettings
 from dispersy.bus.sharding import responder_of
+from dispersy.constants import ANSWERS_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing
@@ -27,10 +29,9 @@ from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
 
-ANSWERS_MAX = 64
 ANSWERS_PER_HOST_MAX = 16
 ANSWERS_PER_SOURCE_MAX = 4
-"""Requests worked off at once, in all, of one host, and of one address; to more the answer is busy."""
+"""Requests worked off at once, of one host and of one address; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
 MISSING_PER_SECOND_MAX = 4
@@ -46,6 +47,8 @@ CLOCK_VOICES_S = 2.0
 """How many neighbours a newcomer's clock listens to, and how long after the first."""
 
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
+SettingsOf = Callable[[bytes, str], CommunitySettings]
+"""Of a community's id and name."""
 
 
 class _Holdings:
@@ -73,8 +76,11 @@ class _Holdings:
 class _Served:
     """A community of this shard."""
 
-    def __init__(self, record: CommunityRecord, holdings: _Holdings, puller: Puller) -> None:
+    def __init__(
+        self, record: CommunityRecord, holdings: _Holdings, puller: Puller, settings: CommunitySettings
+    ) -> None:
         self.record = record
+        self.settings = settings
         self.holdings = holdings
         self.puller = puller
         self.clock_voices: dict[bytes, int] = {}
@@ -85,13 +91,21 @@ class Responder:
     """Owns a Puller (the asking side) for every community of its shard, and the answers in work."""
 
     def __init__(
-        self, reader: StoreReader, reporter: Reporter, *, index: int, workers: int, send: SendOut
+        self,
+        reader: StoreReader,
+        reporter: Reporter,
+        *,
+        index: int,
+        workers: int,
+        send: SendOut,
+        settings: SettingsOf = lambda _id, _name: CommunitySettings(),
     ) -> None:
         self._reader = reader
         self._reporter = reporter
         self._index = index
         self._workers = workers
         self._send = send
+        self._settings = settings
         self._rng = SystemRandom()
         self._served: dict[int, _Served] = {}
         self._answers: deque[tuple[int, bytes, Answer]] = deque()
@@ -109,15 +123,25 @@ class Responder:
                 continue
             served = self._served.get(record.number)
             if served is None:
-                holdings = _Holdings(self._reader, record.number)
-                served = _Served(record, holdings, Puller(rng=self._rng, holdings=holdings, now=now))
-                self._served[record.number] = served
+                served = self._served[record.number] = self._serve(record, now)
                 if record.definition:
                     served.puller.set_definition_known(now)
             elif record.definition and not served.record.definition:
                 served.puller.set_definition_known(now)
             served.record = record
             self._drain(served)
+
+    def _serve(self, record: CommunityRecord, now: float) -> _Served:
+        holdings = _Holdings(self._reader, record.number)
+        settings = self._settings(record.community_id, record.name)
+        puller = Puller(
+            rng=self._rng,
+            holdings=holdings,
+            now=now,
+            audits=settings.sync_audits,
+            budget_max=settings.sync_budget_max,
+        )
+        return _Served(record, holdings, puller, settings)
 
     def receive(self, kind: bytes, community: int, data: bytes, now: float) -> None:
         """Take what the network role hands over for one community."""
@@ -279,20 +303,27 @@ class Responder:
     def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:
             return
-        if not self._may_answer(source):
+        if not self._may_answer(served, source):
             busy = Busy(request.number, BUSY_MS)
             self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
             self._reporter.counters["busy"] += 1
             return
-        answer = Answer(request, served.holdings, served.holdings.sent_summary())
+        answer = Answer(
+            request,
+            served.holdings,
+            served.holdings.sent_summary(),
+            budget_max=served.settings.answers_budget_max,
+        )
         self._answers.append((served.record.number, source, answer))
 
-    def _may_answer(self, source: Address) -> bool:
+    def _may_answer(self, served: _Served, source: Address) -> bool:
         """Whether one more request of this address may be worked off."""
+        own = sum(number == served.record.number for number, _, _ in self._answers)
         askers = [Address(asker) for _, asker, _ in self._answers]
         host = host_of(source)
         return (
             len(askers) < ANSWERS_MAX
+            and own < served.settings.answers_at_once_max
             and askers.count(source) < ANSWERS_PER_SOURCE_MAX
             and (host is None or sum(host_of(asker) == host for asker in askers) < ANSWERS_PER_HOST_MAX)
         )

@@ -79,6 +79,7 @@ class WorkerRole:
             self._reporter,
             index=self._index,
             workers=self._settings.workers,
+            settings=self._settings.community,
             send=self._send_out,
         )
         self._load_communities()

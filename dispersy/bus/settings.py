@@ -7,7 +7,35 @@ from typing import Self
 
 import msgspec
 
-from dispersy.constants import CLIENT_SOCKETS
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    ANSWERS_MAX,
+    CANDIDATES_MAX,
+    CLIENT_SOCKETS,
+    INTRODUCTIONS_PER_SECOND_MAX,
+    STEP_INTERVAL_S,
+)
+
+
+class CommunitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How this node serves one community; told to no one.
+
+    walker_step_interval_s            seconds between steps of the walk once neighbours are known
+    walker_peers_max                  neighbours that are remembered
+    sync_budget_max                   datagrams that one of our requests asks for
+    sync_audits                       whether equal summaries are ever doubted
+    answers_at_once_max               requests of others that are worked off at once
+    answers_budget_max                datagrams of one answer, whatever was asked for
+    limits_introductions_per_second   of one address, whose signatures are looked at
+    """
+
+    walker_step_interval_s: float = STEP_INTERVAL_S
+    walker_peers_max: int = CANDIDATES_MAX
+    sync_budget_max: int = ANSWER_BUDGET_MAX
+    sync_audits: bool = True
+    answers_at_once_max: int = ANSWERS_MAX
+    answers_budget_max: int = ANSWER_BUDGET_MAX
+    limits_introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX
 
 
 class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,6 +48,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peers      HOST:PORT (numeric) to walk to first, in every community
     placement  full, compact or single: which processes the roles are in
     silent_max_s  seconds without a turn after which a process is taken to be hung
+    communities  settings of single communities, by name or by the 64 hex digits of the id
     """
 
     home: str
@@ -29,11 +58,16 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peers: tuple[str, ...] = ()
     placement: str = "full"
     silent_max_s: int = 10
+    communities: dict[str, CommunitySettings] = {}
 
     @property
     def together(self) -> bool:
         """Whether all roles share one process, and its ZeroMQ context."""
         return self.placement != "full"
+
+    def community(self, community_id: bytes, name: str) -> CommunitySettings:
+        """What holds for this community; the id says more surely which one is meant than a name."""
+        return self.communities.get(community_id.hex()) or self.communities.get(name) or CommunitySettings()
 
     def to_json(self) -> str:
         """As one argument of a process; from_json() reads it."""

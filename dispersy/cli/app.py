@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dispersy.cli import community, demo, messages, node, run
+from dispersy.cli import community, config, demo, messages, node, run
 from dispersy.cli.output import examples, show_error
 from dispersy.errors import DispersyError, UsageError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.add_typer(community.app, name="community")
+app.add_typer(config.app, name="config")
 app.command("publish", epilog=messages.PUBLISH_EXAMPLES)(messages.publish)
 app.command("subscribe", epilog=messages.SUBSCRIBE_EXAMPLES)(messages.subscribe)
 app.command("count", epilog=messages.COUNT_EXAMPLES)(messages.count)

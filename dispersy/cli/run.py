@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,16 +23,8 @@ from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.locations import home_path
 from dispersy.protocol.definition import decode_definition
-from dispersy.service.config import (
-    Config,
-    check_listen,
-    check_peers,
-    check_placement,
-    check_workers,
-    create_config,
-    override,
-    read_config,
-)
+from dispersy.service.config import Config, create_config
+from dispersy.service.config_sources import load_config
 from dispersy.service.home import Home, create_home, create_runtime, take_lock
 from dispersy.service.launch import node_command
 from dispersy.service.placement import FULL, choose_placement, this_machine
@@ -106,7 +98,7 @@ def _leave(*_: object) -> None:
 def _settings(place: Home, options: Options) -> tuple[RoleSettings, str]:
     """What the node runs with, and why in this placement."""
     create_config(place.config)
-    config = _overridden(read_config(place.config), options)
+    config = load_config(place.config, environment=os.environ, options=asdict(options)).checked()
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
     repeated += [
@@ -123,6 +115,7 @@ def _settings(place: Home, options: Options) -> tuple[RoleSettings, str]:
         workers=config.worker_count if chosen.placement == FULL else 1,
         peers=_numeric_peers(config),
         placement=chosen.placement,
+        communities=dict(config.communities),
     )
     return settings, chosen.why
 
@@ -130,22 +123,6 @@ def _settings(place: Home, options: Options) -> tuple[RoleSettings, str]:
 def _home_option(place: Home) -> list[str]:
     """What other commands need to find this node; nothing when it is where they look."""
     return [] if home_path() == place.path else [f"--home {shlex.quote(str(place.path))}"]
-
-
-def _overridden(config: Config, options: Options) -> Config:
-    fields: dict[str, object] = {}
-    for name, option, given, check in (
-        ("listen", "--listen", options.listen, check_listen),
-        ("peers", "--peer", options.peers, check_peers),
-        ("workers", "--workers", options.workers, check_workers),
-        ("placement", "--placement", options.placement, check_placement),
-    ):
-        if given is not None:
-            try:
-                fields[name] = check(given)
-            except UsageError as error:
-                raise UsageError(f"{option}: {error}", code=error.code, hint=error.hint) from None
-    return override(config, fields)
 
 
 def check_port_free(listen: Endpoint, options: Sequence[str] = ()) -> None:

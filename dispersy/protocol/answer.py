@@ -52,11 +52,19 @@ READ_CHUNK = 128
 class Answer:
     """The answer to one sync-request, produced in steps so that others get their turn in between.
 
-    summary   of our live set as `holdings` has it now; None: we summarise nothing
-    raises    WireError: range-empty, budget-too-large, filter-full
+    summary      of our live set as `holdings` has it now; None: we summarise nothing
+    budget_max   datagrams, also where more were asked for: the asker sees how far it went, and goes on
+    raises       WireError: range-empty, budget-too-large, filter-full
     """
 
-    def __init__(self, request: SyncRequest, holdings: MessageHoldings, summary: Summary | None) -> None:
+    def __init__(
+        self,
+        request: SyncRequest,
+        holdings: MessageHoldings,
+        summary: Summary | None,
+        *,
+        budget_max: int = ANSWER_BUDGET_MAX,
+    ) -> None:
         if request.low >= request.high:
             raise WireError("range-empty")
         if request.budget > ANSWER_BUDGET_MAX:
@@ -73,13 +81,13 @@ class Answer:
             if self._filter.fill() > FILTER_FILL_MAX:
                 raise WireError("filter-full")
         self._low = request.low
-        self._budget = request.budget
+        self._budget = min(request.budget, budget_max)
         # Scanned up to _scanned_to; _wanted are still to be read, _read still to be packed, _packed to be
         # sent.
         self._scanned_to = request.low
         self._scan_count = 0
         self._scan_over = False
-        self._look = max(LOOK_MIN, request.budget * MESSAGES_PER_DATAGRAM // 2)
+        self._look = max(LOOK_MIN, self._budget * MESSAGES_PER_DATAGRAM // 2)
         self._wanted: deque[tuple[OrderKey, int]] = deque()
         self._read_keys: list[OrderKey] = []
         self._read: list[bytes] = []

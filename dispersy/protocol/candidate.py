@@ -132,11 +132,12 @@ class Candidate:
 
 
 class Candidates:
-    """One community's candidates, at most CANDIDATES_MAX, and CANDIDATES_PER_HOST_MAX of one host; one entry
-    an address and a proven member.
+    """One community's candidates, at most count_max, and CANDIDATES_PER_HOST_MAX of one host; one entry an
+    address and a proven member.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, count_max: int = CANDIDATES_MAX) -> None:
+        self._count_max = count_max
         self._by_address: dict[Address, Candidate] = {}
         self._by_member: dict[MemberId, Candidate] = {}
         self._by_host: dict[Host, dict[Address, Candidate]] = {}
@@ -259,9 +260,9 @@ class Candidates:
         of_host = {} if host is None else self._by_host.get(host, {})
         if len(of_host) >= CANDIDATES_PER_HOST_MAX:
             self._remove_least_useful(list(of_host.values()), CANDIDATES_PER_HOST_MAX * 15 // 16, now)
-        if len(self._by_address) >= CANDIDATES_MAX:
+        if len(self._by_address) >= self._count_max:
             self.expire(now)
-            self._remove_least_useful(list(self), CANDIDATES_MAX * 15 // 16, now)
+            self._remove_least_useful(list(self), self._count_max * 15 // 16, now)
 
     def _remove_least_useful(self, rivals: list[Candidate], left_max: int, now: float) -> None:
         rivals.sort(key=lambda candidate: _usefulness(candidate, now))

@@ -1,17 +1,15 @@
 """The asking side of synchronisation: whom to pull from, and how far back.
 
-A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back:
-the tip, where nearly every difference is, then about as many of our newest messages as one filter
-describes, then everything. After each stage, when all that came is in the store, the summaries are compared
-again, and where they are equal that is the end. A transfer that brought nothing makes the neighbour wait,
-longer each time, for what it has and we lack is nothing, or a filter's wrong positive, which a new salt
-finds.
+A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back: the
+tip, where nearly every difference is, then about as many of our newest messages as one filter describes, then
+everything. After each stage, when all that came is in the store, summaries are compared again, and where they
+are equal that is the end. A transfer that brought nothing makes the neighbour wait, longer each time: it has
+nothing for us, or a filter's wrong positive, which a new salt finds.
 
 One transfer runs at a time in a community, and neighbours take turns. What a neighbour claims costs it
-nothing, so nothing that only it says gives it more time than others: an answer has a time of its own and a
-number of datagrams, a turn ends while others wait unless the store is taking in what comes, and whose turn
-is next is drawn by lot, mostly among those from whom the store took something before. A transfer whose turn
-ended goes on in the next one where it stopped.
+nothing, so nothing that only it says gives it more time: an answer has a time of its own and a number of
+datagrams, a turn ends while others wait unless the store is taking in what comes, and whose turn is next is
+drawn by lot, mostly among those who brought something. A transfer goes on in its next turn where it stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from dataclasses import dataclass
 from random import Random
 
 from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
     ANSWER_TIME_MAX_S,
     AUDIT_CHANCE,
     AUDIT_IDS_MAX,
@@ -66,8 +65,9 @@ class Send:
 class Puller:
     """The asking side of one community.
 
-    holdings   as last committed; read during calls only
-    audits     whether equal summaries are ever doubted
+    holdings     as last committed; read during calls only
+    audits       whether equal summaries are ever doubted
+    budget_max   datagrams that one request asks for
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class Puller:
         audit_chance: float = AUDIT_CHANCE,
         audit_ids_max: int = AUDIT_IDS_MAX,
         audit_interval_s: float = AUDIT_INTERVAL_S,
+        budget_max: int = ANSWER_BUDGET_MAX,
     ) -> None:
         self.counts: Counter[str] = Counter()
         """filters, requests, timeouts, audits, repairs: since the start."""
         self._rng = rng
+        self._budget_max = budget_max
         self._holdings = holdings
         self._auditor = Auditor(
             rng=rng,
@@ -327,7 +329,7 @@ class Puller:
         request = pull.transfer.next_request(
             holdings=self._holdings,
             number=self._rng.randrange(1, 1 << 32),
-            budget=pull.source.pace.budget,
+            budget=min(self._budget_max, pull.source.pace.budget),
             error_rate=self._error_rate(pull.source),
             rng=self._rng,
         )
@@ -368,10 +370,8 @@ class Puller:
 
     def _brought_nothing(self, pull: Pull) -> bool:
         """Whether our store is as it was when this was last asked."""
-        ours = self._holdings.summary()
-        same = pull.idle_with.same_set(ours)
-        pull.idle_with = ours
-        return same
+        before, pull.idle_with = pull.idle_with, self._holdings.summary()
+        return before.same_set(pull.idle_with)
 
     def _waited_enough(self, pull: Pull, now: float) -> bool:
         """Whether we asked nothing for SETTLE_MAX_S: what others send must not hold us for ever."""

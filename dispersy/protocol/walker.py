@@ -17,10 +17,9 @@ from random import Random
 
 from dispersy.constants import (
     BOOTSTRAP_ADDRESSES_MAX,
+    CANDIDATES_MAX,
     EARLY_STEP_INTERVAL_S,
     EARLY_STEPS_MAX,
-    INTRODUCTION_SOURCES_MAX,
-    INTRODUCTIONS_PER_HOST_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     LONELY_INTERVALS_S,
     NUDGE_INTERVAL_S,
@@ -37,10 +36,9 @@ from dispersy.constants import (
     WALK_RETRY_S,
 )
 from dispersy.protocol.address import NO_ADDRESS, Address, usable_as_peer
+from dispersy.protocol.admission import Admission
 from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category
-from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
-from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_PREVIOUS
@@ -72,12 +70,22 @@ class Walker:
     """
 
     def __init__(
-        self, *, tag: bytes, member: MemberId, rng: Random, bootstrap: Sequence[Address], now: float
+        self,
+        *,
+        tag: bytes,
+        member: MemberId,
+        rng: Random,
+        bootstrap: Sequence[Address],
+        now: float,
+        step_interval_s: float = STEP_INTERVAL_S,
+        candidates_max: int = CANDIDATES_MAX,
+        introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX,
     ) -> None:
         self.tag = tag
         self.member = member
         self._rng = rng
-        self._candidates = Candidates()
+        self._step_interval_s = step_interval_s
+        self._candidates = Candidates(count_max=candidates_max)
         self._own = OwnAddresses()
         self._summary: Summary | None = None
         self._bootstrap: OrderedDict[Address, float] = OrderedDict(
@@ -85,12 +93,7 @@ class Walker:
         )
         self._tokens = TokensHeld(keep=self._candidates)
         self._requests: dict[Address, WalkRequest] = {}
-        self._introductions: PerSecond[Address] = PerSecond(
-            limit=INTRODUCTIONS_PER_SECOND_MAX, keys_max=INTRODUCTION_SOURCES_MAX
-        )
-        self._introduction_hosts: PerSecond[Host] = PerSecond(
-            limit=INTRODUCTIONS_PER_HOST_MAX, keys_max=INTRODUCTION_SOURCES_MAX
-        )
+        self._admission = Admission(per_second=introductions_per_second)
         self._punctured: OrderedDict[Address, float] = OrderedDict()
         self._nudges: OrderedDict[Address, int] = OrderedDict()
         self._step_at = now
@@ -132,12 +135,7 @@ class Walker:
 
     def admit_introduction(self, source: Address, now: float) -> bool:
         """Whether an introduction from there is worth checking its signature."""
-        known = source in self._candidates
-        host = host_of(source)
-        # The host first: one with all its ports must not fill the table of addresses.
-        if not known and host is not None and not self._introduction_hosts.admit(host, now):
-            return False
-        return self._introductions.admit(source, now, beyond_keys_max=known)
+        return self._admission.admit(source, now, is_candidate=source in self._candidates)
 
     def receive_introduction_request(self, source: Address, frame: IntroductionRequest, now: float) -> None:
         """A request has come whose token was valid and whose signature holds."""
@@ -284,7 +282,7 @@ class Walker:
         self._lonely_steps = 0
         early = target is not None and self._early_steps < EARLY_STEPS_MAX
         self._early_steps += early
-        self._step_at = now + (EARLY_STEP_INTERVAL_S if early else STEP_INTERVAL_S)
+        self._step_at = now + (EARLY_STEP_INTERVAL_S if early else self._step_interval_s)
 
     def _choose(self, now: float) -> Address | None:
         bootstrap = self._next_bootstrap(now)

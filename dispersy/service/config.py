@@ -1,15 +1,24 @@
-"""The settings of a node: config.toml in its home, and what the command line overrides for one run."""
+"""The settings of a node: what there are, what each may be, and the file of them in a new home.
+
+Each is one row of SETTINGS or COMMUNITY_SETTINGS, and one field. Where values come from: config_sources.py.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import socket
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from dispersy.bus.settings import CommunitySettings
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    ANSWERS_MAX,
+    CANDIDATES_MAX,
+    INTRODUCTION_SOURCES_MAX,
+    PULL_BUDGET_MIN,
+)
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.service.placement import AUTO, PLACEMENTS
@@ -19,10 +28,14 @@ WORKERS_MAX = 64
 WORKERS_DEFAULT_MAX = 8
 """More than this must be asked for: each worker holds memory whether it has work or not."""
 CONFIG_PEERS_MAX = 64
+STEP_INTERVAL_MIN_S = 0.2
+STEP_INTERVAL_MAX_S = 25.0
+"""Slower, and the walk would forget neighbours between two visits."""
 DEFAULT_LISTEN = Endpoint("::", DEFAULT_PORT)
 
 TEMPLATE = """\
-# Settings of this Dispersy node. Options of `dispersy run` override them for one run.
+# Settings of this Dispersy node. Environment variables (DISPERSY_WORKERS=2) override them, and options of
+# `dispersy run` override both. `dispersy config check` looks this file over.
 
 # UDP address on which the node receives. "[::]" takes IPv6 and IPv4, "0.0.0.0" IPv4 alone; port 0 lets the
 # system choose a free one (then `dispersy status` tells which).
@@ -39,21 +52,44 @@ workers = 0
 peers = []
 """
 
+Check = Callable[[object], object]
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """listen: UDP address, port 0 = the system's choice; workers: 0 = by cores; peers: walked to first;
-    placement: one of PLACEMENTS."""
+    """A node's settings, checked. A table's key is the field table_key.
+
+    listen        UDP address, port 0 = the system's choice
+    workers       0 = by cores
+    peers         walked to first in every community
+    placement     one of PLACEMENTS
+    communities   by the name or the 64 hex digits of the id under which the file has them
+    """
 
     listen: Endpoint = DEFAULT_LISTEN
     workers: int = 0
     peers: tuple[Endpoint, ...] = ()
     placement: str = AUTO
+    communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
 
     @property
     def worker_count(self) -> int:
         """How many worker processes to start, at least 1."""
         return self.workers or max(1, min(len(os.sched_getaffinity(0)), WORKERS_DEFAULT_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one setting may be.
+
+    check       gives the value as the field holds it; UsageError that says what would be right
+    from_text   what an environment variable's text means to `check`; ValueError when it is nothing
+    option      of `dispersy run`
+    """
+
+    check: Check
+    from_text: Callable[[str], object] = str
+    option: str = ""
 
 
 def has_ipv6() -> bool:
@@ -81,45 +117,6 @@ def create_config(path: Path) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_config(path: Path) -> Config:
-    """Read and check config.toml.
-
-    raises  UsageError `config` that names the file, the line where it is known, the key and what is right;
-            StorageError when the file cannot be read
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text", code="config") from None
-    return parse_config(text, path)
-
-
-def parse_config(text: str, path: Path) -> Config:
-    """The Config that this TOML text describes; path is for messages only."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is no valid TOML: {error}", code="config") from None
-    fields: dict[str, object] = {}
-    for key, value in values.items():
-        check = _CHECKS.get(key)
-        if check is None:
-            known = ", ".join(sorted(_CHECKS))
-            raise _wrong(path, text, key, f"unknown key; known are {known}")
-        try:
-            fields[key] = check(value)
-        except UsageError as error:
-            raise _wrong(path, text, key, str(error)) from None
-    return override(Config(), fields)
-
-
-def override(config: Config, fields: Mapping[str, object]) -> Config:
-    """The config with some checked fields replaced."""
-    return replace(config, **fields)  # type: ignore[arg-type]
-
-
 def check_listen(value: object) -> Endpoint:
     """A listen address: numeric host, port 0 allowed."""
     address = parse_endpoint(_text(value, 'an address as "[::]:6421"'), port_zero=True)
@@ -145,7 +142,13 @@ def check_peers(value: object) -> tuple[Endpoint, ...]:
         raise UsageError(f'must be a list such as ["192.0.2.1:{DEFAULT_PORT}"], not {value!r}')
     if len(value) > CONFIG_PEERS_MAX:
         raise UsageError(f"at most {CONFIG_PEERS_MAX} peers, not {len(value)}")
-    return tuple(parse_endpoint(_text(peer, "an address in quotes")) for peer in value)
+    peers = []
+    for index, peer in enumerate(value):
+        try:
+            peers.append(parse_endpoint(_text(peer, "an address in quotes")))
+        except UsageError as error:
+            raise ElementError(index, str(error), hint=error.hint) from None
+    return tuple(peers)
 
 
 def check_placement(value: object) -> str:
@@ -155,12 +158,53 @@ def check_placement(value: object) -> str:
     return str(value)
 
 
-_CHECKS: dict[str, Callable[[object], object]] = {
-    "listen": check_listen,
-    "workers": check_workers,
-    "peers": check_peers,
-    "placement": check_placement,
-}
+class ElementError(UsageError):
+    """One element of a list is wrong; index: which, from 0."""
+
+    def __init__(self, index: int, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.index = index
+
+
+def whole(low: int, high: int) -> Setting:
+    """A whole number from low to high."""
+
+    def check(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise UsageError(f"must be a whole number from {low} to {high}, not {value!r}")
+        return value
+
+    return Setting(check, int)
+
+
+def seconds(low: float, high: float) -> Setting:
+    """A number of seconds from low to high."""
+
+    def check(value: object) -> float:
+        if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
+            raise UsageError(f"must be a number of seconds from {low:g} to {high:g}, not {value!r}")
+        return float(value)  # type: ignore[arg-type]
+
+    return Setting(check, float)
+
+
+def yes_or_no() -> Setting:
+    """true or false."""
+
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise UsageError(f"must be true or false, not {value!r}")
+        return value
+
+    return Setting(check, _truth)
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _text(value: object, what: str) -> str:
@@ -169,10 +213,25 @@ def _text(value: object, what: str) -> str:
     return value
 
 
-def _wrong(path: Path, text: str, key: str, why: str) -> UsageError:
-    where = str(path)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if re.match(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[].=]""", line):
-            where = f"{path}:{number}"
-            break
-    return UsageError(f"{where}: {key}: {why}", code="config", hint=f"correct {path} and start again")
+SETTINGS: dict[tuple[str, ...], Setting] = {
+    ("listen",): Setting(check_listen, option="--listen"),
+    ("workers",): Setting(check_workers, int, option="--workers"),
+    ("peers",): Setting(check_peers, _list, option="--peer"),
+    ("placement",): Setting(check_placement, option="--placement"),
+}
+"""By key, with that of its table before it."""
+COMMUNITY_SETTINGS: dict[tuple[str, ...], Setting] = {
+    ("walker", "step_interval_s"): seconds(STEP_INTERVAL_MIN_S, STEP_INTERVAL_MAX_S),
+    ("walker", "peers_max"): whole(1, CANDIDATES_MAX),
+    ("sync", "budget_max"): whole(PULL_BUDGET_MIN, ANSWER_BUDGET_MAX),
+    ("sync", "audits"): yes_or_no(),
+    ("answers", "at_once_max"): whole(1, ANSWERS_MAX),
+    ("answers", "budget_max"): whole(1, ANSWER_BUDGET_MAX),
+    ("limits", "introductions_per_second"): whole(1, INTRODUCTION_SOURCES_MAX),
+}
+"""Of [community.NAME], the tables in it."""
+
+
+def field_of(keys: tuple[str, ...]) -> str:
+    """The field of a row; in capitals and with DISPERSY_ before it, its environment variable."""
+    return "_".join(keys)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from dispersy.bus.settings import CommunitySettings, RoleSettings
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import is_held, runtime_path
-from dispersy.service.config import Config, create_config, parse_config, read_config
+from dispersy.service.config import COMMUNITY_SETTINGS, SETTINGS, Config, create_config, field_of
+from dispersy.service.config_sources import (
+    CONFIG_SIZE_MAX,
+    MISTAKES_MAX,
+    load_config,
+    parse_config,
+    read_config,
+)
 from dispersy.service.home import create_home, create_runtime, take_lock
 
 FILE = Path("config.toml")
@@ -20,11 +29,11 @@ def test_the_template_is_a_valid_config_and_is_never_overwritten(tmp_path: Path)
     """What we write for people must pass our own checks, and what they wrote is theirs."""
     path = tmp_path / "config.toml"
     create_config(path)
-    config = read_config(path)
+    config = read_config(path).checked()
     assert (config.listen.port, config.workers, config.peers) == (6421, 0, ())
     path.write_text("workers = 3\n")
     create_config(path)
-    assert read_config(path).workers == 3
+    assert read_config(path).checked().workers == 3
 
 
 def test_values_are_read() -> None:
@@ -33,7 +42,7 @@ def test_values_are_read() -> None:
         'listen = "0.0.0.0:0"\nworkers = 2\nplacement = "compact"\n'
         'peers = ["192.0.2.1:6421", "[2001:db8::1]:1", "node.example:9"]\n',
         FILE,
-    )
+    ).checked()
     assert config == Config(
         listen=Endpoint("0.0.0.0", 0),
         workers=2,
@@ -45,27 +54,113 @@ def test_values_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("# first\n\nworker = 2\n", ["config.toml:3", "worker", "unknown key", "listen, peers, placement"]),
+        ("# first\n\nworker = 2\n", ["config.toml:3: worker: unknown key; did you mean workers?", "peers"]),
         ("workers = -1\n", ["config.toml:1", "workers", "0 to 64", "-1"]),
         ("workers = true\n", ["config.toml:1", "workers", "True"]),
         ('workers = 1\nlisten = "6421"\n', ["config.toml:2", "listen", "port is missing"]),
         ('listen = "localhost:1"\n', ["config.toml:1", "listen", "host name"]),
         ("listen = 6421\n", ["config.toml:1", "listen", "6421"]),
         ('peers = "192.0.2.1:6421"\n', ["config.toml:1", "peers", "list"]),
-        ('peers = ["2001:db8::1:6421"]\n', ["config.toml:1", "peers", "brackets"]),
-        ('peers = ["192.0.2.1:0"]\n', ["config.toml:1", "peers", "1 to 65535"]),
+        ('peers = ["2001:db8::1:6421"]\n', ["config.toml:1", "peers[0]", "brackets"]),
+        ('peers = [\n "192.0.2.1:1",\n\n "192.0.2.1:0"\n]\n', ["config.toml:4", "peers[1]", "1 to 65535"]),
+        ("workers = 1\n[network]\nlisten = 1\n", ["config.toml:2", "network", "unknown key"]),
+        ("workers = \n", ["config.toml:1", "TOML"]),
+        ("workers = 1\nworkers = 2\n", ["config.toml:2", "TOML"]),
+        ('a = "x', ["config.toml", "TOML", "end of document"]),
+        ("[listen]\nworkers = 2\n", ["config.toml:1", "listen", "address"]),
+        ("[community]\nchat = 1\n", ["config.toml:2", "community.chat", "[community.chat.walker]"]),
+        ("community = 1\n", ["config.toml:1", "community"]),
+        ("[community.chat]\nsync = 1\n", ["config.toml:2", "community.chat.sync", "must be a table"]),
+        ("[community.chat.walkr]\n", ["config.toml:1", "community.chat.walkr", "did you mean walker?"]),
+        ('[community."a b"]\n\nsync.audits = 1\n', ['config.toml:3: community."a b".sync.audits', "true or"]),
+        ("[community.c.walker]\nstep_interval_s = nan\n", ["config.toml:2", "0.2 to 25", "nan"]),
+        ("[community.c.walker]\npeers_max = 2.0\n", ["config.toml:2", "whole number", "2.0"]),
+        ("[[community.c.sync]]\nbudget_max = 4\n", ["config.toml:1", "community.c.sync", "must be a table"]),
+        ("[community.c]\nsync = { budget_max = 3 }\n", ["config.toml:2", "community.c.sync.budget_max", "4"]),
         ('placement = "tiny"\n', ["config.toml:1", "placement", "auto, full, compact, single", "tiny"]),
-        ("[network]\nlisten = 1\n", ["config.toml:1", "network", "unknown key"]),
-        ("workers = \n", ["config.toml", "TOML", "line 1"]),
     ],
 )
 def test_what_is_wrong_is_named(text: str, parts: list[str]) -> None:
     """The message alone must be enough to correct the file."""
     with pytest.raises(UsageError) as caught:
-        parse_config(text, FILE)
+        parse_config(text, FILE).checked()
     assert caught.value.code == "config"
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_every_mistake_is_named_not_only_the_first() -> None:
+    """Who corrects one and starts again for the next loses patience; they come in the file's order."""
+    text = "[community.chat.sync]\naudits = 3\nbudget = 5\n[tpc]\n[community.x.answers]\nat_once_max = 0\n"
+    with pytest.raises(UsageError) as caught:
+        parse_config("workers = -1\n" + text, FILE).checked()
+    places = [line.partition(": ")[0] for line in str(caught.value).splitlines()]
+    assert places == [f"config.toml:{line}" for line in (1, 3, 4, 5, 7)]
+
+
+def test_lines_are_told_also_around_statements_of_many_lines() -> None:
+    """The file's own text may look like keys: only the parser knows what is one."""
+    text = 'peers = [ # worker = 1\n]\ns = """\nworkers = 1\n[listen]\n"""\r\n\nworkers = "\\u2028"\n'
+    mistakes = parse_config(text, FILE).mistakes
+    assert [mistake.where for mistake in mistakes] == ["config.toml:3", "config.toml:8"]
+
+
+def test_a_file_that_nobody_wrote_by_hand_is_refused(tmp_path: Path) -> None:
+    """Neither its size nor its number of mistakes may keep the start waiting."""
+    path = tmp_path / "config.toml"
+    path.write_text("#" * (CONFIG_SIZE_MAX + 1))
+    assert "larger" in read_config(path).mistakes[0].why
+    path.write_text("".join(f"a{number} = 1\n" for number in range(2 * MISTAKES_MAX)))
+    assert len(read_config(path).mistakes) == MISTAKES_MAX
+    path.write_bytes(b"workers = 1\n# \xff\n")
+    assert read_config(path).mistakes[0].where == f"{path}:2"
+
+
+def test_settings_of_communities_are_read() -> None:
+    """By name or id, tables or dotted keys; what is not said is the default."""
+    community_id = "0a" * 32
+    text = f"[community.chat.walker]\nstep_interval_s = 2\n[community.{community_id}]\nsync.audits = false\n"
+    communities = dict(parse_config(text, FILE).checked().communities)
+    assert communities["chat"] == CommunitySettings(walker_step_interval_s=2.0)
+    settings = RoleSettings("", "", "", 1, communities=communities)
+    assert settings.community(bytes.fromhex(community_id), "chat") == CommunitySettings(sync_audits=False)
+    assert settings.community(bytes(32), "chat").walker_step_interval_s == 2.0
+    assert settings.community(bytes(32), "other") == CommunitySettings()
+
+
+def test_every_setting_has_its_field() -> None:
+    """A row without a field would be read and forgotten."""
+    names = {field_of(keys) for keys in SETTINGS}
+    assert names | {"communities"} == {each.name for each in fields(Config)}
+    assert {field_of(keys) for keys in COMMUNITY_SETTINGS} == set(CommunitySettings.__struct_fields__)
+
+
+def test_an_option_overrides_the_environment_and_that_the_file(tmp_path: Path) -> None:
+    """And it is told where each value comes from."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '# here\nworkers = 1\nlisten = "0.0.0.0:1"\npeers = ["192.0.2.1:1"]\n'
+        "[community.c.sync]\naudits = false"
+    )
+    environment = {"DISPERSY_WORKERS": "2", "DISPERSY_LISTEN": "0.0.0.0:2", "DISPERSY_PEERS": ""}
+    loaded = load_config(path, environment=environment, options={"workers": 3, "listen": None})
+    config = loaded.checked()
+    assert (config.workers, config.listen.port, config.peers) == (3, 2, (Endpoint("192.0.2.1", 1),))
+    told = [
+        loaded.origin(name) for name in ("workers", "listen", "peers", "c.sync_audits", "c.sync_budget_max")
+    ]
+    assert told == ["--workers", "DISPERSY_LISTEN", f"{path}:4", f"{path}:6", "default"]
+
+
+def test_the_environment_is_read_by_type_and_its_mistakes_are_named(tmp_path: Path) -> None:
+    """Text is all that a variable can be."""
+    path = tmp_path / "config.toml"
+    path.write_text("workers = -1\n")
+    environment = {"DISPERSY_PEERS": "192.0.2.1:1, node.example:2", "DISPERSY_WORKERS": "two"}
+    loaded = load_config(path, environment=environment)
+    assert loaded.config.peers == (Endpoint("192.0.2.1", 1), Endpoint("node.example", 2))
+    assert [mistake.where for mistake in loaded.mistakes] == [f"{path}:1", "DISPERSY_WORKERS"]
+    assert "'two'" in loaded.mistakes[1].why
 
 
 def test_an_unreadable_config_names_the_file(tmp_path: Path) -> None:
