@@ -8,6 +8,23 @@ again.
 
 from __future__ import annotations
 
+DONE, REFUSED, MISUSED, NOT_RUNNING, STORAGE, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+"""Exit statuses: done; the node or a rule refused; asked wrongly; no node runs on this home; disk, store or
+key file; no answer in time; Ctrl-C."""
+_STATUSES = {
+    MISUSED: (
+        "usage", "config", "malformed", "op-unknown", "count", "request-id", "address-malformed",
+        "invite-malformed", "host-unknown", "path-too-long", "key-name", "message-too-long",
+    ),
+    NOT_RUNNING: ("not-running",),
+    STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign"),
+    TIMED_OUT: ("timeout", "no-answer"),
+}  # fmt: skip
+_STATUS_OF_CODE = {code: status for status, codes in _STATUSES.items() for code in codes}
+_MISUSED_BEGINNINGS = ("definition-", "payload-", "message-size")
+"""Codes of what was written wrongly by whoever made a definition or a payload."""
+_NOT_MISUSED = "definition-unknown"
+
 
 class DispersyError(Exception):
     """What all errors of this package share; never raised itself."""
@@ -39,3 +56,15 @@ class WireError(DispersyError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def exit_status(error: DispersyError) -> int:
+    """The exit status that tells programs what kind of error it was; docs/operation.md lists them."""
+    if isinstance(error, StorageError):
+        return STORAGE
+    if not isinstance(error, UsageError):
+        return REFUSED
+    if error.code in _STATUS_OF_CODE:
+        return _STATUS_OF_CODE[error.code]
+    is_misuse = error.code.startswith(_MISUSED_BEGINNINGS) and error.code != _NOT_MISUSED
+    return MISUSED if is_misuse else REFUSED

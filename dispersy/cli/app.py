@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from dispersy.cli import community, config, demo, messages, node, run
+from dispersy.cli.commands import CommandList
 from dispersy.cli.output import examples, show_error
-from dispersy.errors import DispersyError, UsageError
-
-OK, FAILED, MISUSED = 0, 1, 2
-_MISUSE_CODES = frozenset({"usage", "config", "address-malformed", "invite-malformed"})
+from dispersy.errors import DONE, DispersyError, exit_status
 
 app = typer.Typer(
     name="dispersy",
+    cls=CommandList,
     help="Communities without servers: every message reaches every member in the end.",
     epilog=examples(
         "dispersy demo",
@@ -29,20 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("run", epilog=run.EXAMPLES)(run.run)
-app.add_typer(community.app, name="community")
-app.add_typer(config.app, name="config")
-app.command("publish", epilog=messages.PUBLISH_EXAMPLES)(messages.publish)
-app.command("subscribe", epilog=messages.SUBSCRIBE_EXAMPLES)(messages.subscribe)
-app.command("count", epilog=messages.COUNT_EXAMPLES)(messages.count)
-app.command("status", epilog=node.STATUS_EXAMPLES)(node.status)
-app.command("peers", epilog=node.PEERS_EXAMPLES)(node.peers)
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        node.print_version()
+        # The machinery that knows versions is large, and asked for rarely.
+        import_module("dispersy.cli.node").print_version()
         raise typer.Exit
 
 
@@ -57,13 +48,12 @@ def _dispersy(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 1 (it failed) or 2 (it was asked wrongly)."""
+    """Run one command; the exit status, as docs/operation.md lists them."""
     try:
         app(sys.argv[1:] if arguments is None else arguments, prog_name="dispersy")
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else OK
+        return leaving.code if isinstance(leaving.code, int) else DONE
     except DispersyError as error:
         show_error(str(error), hint=getattr(error, "hint", ""))
-        asked_wrongly = isinstance(error, UsageError) and error.code in _MISUSE_CODES
-        return MISUSED if asked_wrongly else FAILED
-    return OK
+        return exit_status(error)
+    return DONE

@@ -16,9 +16,14 @@ from dispersy.service.config import SETTINGS, field_of
 from dispersy.service.config_sources import Loaded, load_config
 from dispersy.service.home import Home
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings of a node.")
 CHECK_EXAMPLES = examples("dispersy config check", "dispersy config check ./config.toml")
 SHOW_EXAMPLES = examples("dispersy config show", "DISPERSY_WORKERS=2 dispersy config show --json")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the settings of a node.",
+    rich_markup_mode="rich",
+    epilog=examples("dispersy config check", "dispersy config show"),
+)
 
 
 @app.command("check", epilog=CHECK_EXAMPLES)

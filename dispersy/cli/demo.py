@@ -16,7 +16,8 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from dispersy.cli.output import err, examples, out, progress_bar, show_table, size_text, table
+from dispersy.cli.output import err, examples, out, show_table, size_text, table
+from dispersy.cli.progress import progress_bar
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
@@ -53,7 +54,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the nodes running.")] = False,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes of each node.")] = 1,
 ) -> None:
-    """Start nodes, make a community, publish on one, and see every node get everything."""
+    """Start nodes, publish on one, and see every node get everything."""
     folder = Path(tempfile.mkdtemp(prefix="dispersy-demo-"))
     started: list[Node] = []
     kept = False

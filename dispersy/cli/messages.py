@@ -14,7 +14,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, progress_bar, show_json
+from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
+from dispersy.cli.progress import progress_bar
 from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event
 from dispersy.errors import StorageError, UsageError
 

@@ -12,14 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -90,22 +82,6 @@ def show_table(shown: Table) -> None:
     """Folded on a terminal; whole lines for programs: an id that is cut is of no use."""
     console = out if out.is_terminal else Console(width=WIDTH_MAX, highlight=False)
     console.print(shown)
-
-
-@contextmanager
-def progress_bar(*, transient: bool = True) -> Iterator[Progress]:
-    """Progress on stderr, so that stdout stays clean."""
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=transient,
-    )
-    with bar:
-        yield bar
 
 
 @contextmanager

@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from dispersy.bus.settings import RoleSettings
-from dispersy.errors import DispersyError
+from dispersy.errors import DONE, DispersyError, exit_status
 from dispersy.service.placement import ALL_ROLES
 from dispersy.workers.loop import Loop, Role
 from dispersy.workers.pulse import Pulse
-
-FAILED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +32,8 @@ def run_roles(name: str, settings: RoleSettings, loop: Loop, *more: Role) -> int
         loop.run(*build_roles(name, settings), *more)
     except DispersyError as error:
         sys.stderr.write(f"dispersy {name}: {error}\n")
-        return FAILED
-    return 0
+        return exit_status(error)
+    return DONE
 
 
 def build_roles(name: str, settings: RoleSettings) -> list[Role]:

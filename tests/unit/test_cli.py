@@ -104,7 +104,7 @@ def test_without_a_node_the_error_says_how_to_start_one(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The exact command, with the home that was looked at."""
-    assert main(command) == 1
+    assert main(command) == 3
     assert f"dispersy run --home {tmp_path / 'home'}" in capsys.readouterr().err
 
 
@@ -122,7 +122,7 @@ def test_a_definition_that_is_not_enforced_is_refused_by_name(
     """File, kind, policy and what to use instead, before the node is asked."""
     file = tmp_path / "news.toml"
     file.write_text(f'name = "news"\n[kinds.photo]\nnumber = 64\n{text}\n')
-    assert main(["community", "create", "news", "--definition", str(file)]) == 1
+    assert main(["community", "create", "news", "--definition", str(file)]) == 2
     told = capsys.readouterr().err
     for part in [str(file), *parts]:
         assert part in told
@@ -141,7 +141,7 @@ def test_a_definition_must_fit_its_community(
     """Nobody could publish without kinds; two names would confuse everyone who joins."""
     file = tmp_path / "news.toml"
     file.write_text(text + "\n")
-    assert main(["community", "create", "news", "--definition", str(file)]) == 1
+    assert main(["community", "create", "news", "--definition", str(file)]) == 2
     told = capsys.readouterr().err
     for part in parts:
         assert part in told
@@ -176,7 +176,7 @@ def test_help_shows_a_definition_that_works(capsys: pytest.CaptureFixture[str]) 
 def test_a_wrong_name_is_refused_at_join_as_at_create(capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is asked of a node."""
     for command in (["community", "create", "No Name"], ["community", "join", ID, "--name", "No Name"]):
-        assert main(command) == 1
+        assert main(command) == 2
         told = capsys.readouterr().err
         assert "'No Name' is no name for a community" in told
         assert "small letter" in told

@@ -1,0 +1,68 @@
+"""The commands of `dispersy` by name; a module is imported when its command is run.
+
+Whoever asks for help, mistypes a command or presses Tab must not wait for everything that any command needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Entry(NamedTuple):
+    """Where a command is, and what the list of commands says of it.
+
+    name        of the command, and of its function in the module
+    module      in dispersy.cli
+    summary     the first sentence of its own help
+    is_group    whether it is a group of commands: then it is the module's `app`
+    """
+
+    name: str
+    module: str
+    summary: str
+    is_group: bool = False
+
+
+_ENTRIES = (
+    Entry("run", "run", "Run a node until Ctrl-C."),
+    Entry("community", "community", "Create, join and list communities.", is_group=True),
+    Entry("config", "config", "Look at the settings of a node.", is_group=True),
+    Entry("publish", "messages", "Publish a message, or a file with one message a line."),
+    Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
+    Entry("count", "messages", "Print how many messages of a community this node holds."),
+    Entry("status", "node", "Show how the node is: addresses, communities, processes."),
+    Entry("peers", "node", "Show the neighbours this node walks among."),
+    Entry("demo", "demo", "Start nodes, publish on one, and see every node get everything."),
+)
+COMMANDS = {entry.name: entry for entry in _ENTRIES}
+
+
+def load(name: str) -> Any:
+    """The command itself, with its options and help."""
+    entry = COMMANDS[name]
+    module = import_module(f"dispersy.cli.{entry.module}")
+    if entry.is_group:
+        return typer.main.get_group(module.app)
+    single = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    # A module of several commands has their examples under their names.
+    epilog = getattr(module, f"{name.upper()}_EXAMPLES", None) or module.EXAMPLES
+    single.command(name, epilog=epilog)(getattr(module, name))
+    return typer.main.get_command(single)
+
+
+class CommandList(TyperGroup):
+    """The group that is `dispersy`: it lists COMMANDS, and loads the one that is meant."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=entry.summary, rich_markup_mode="rich")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """As every group does, but with the command itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest

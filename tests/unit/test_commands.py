@@ -1,0 +1,32 @@
+"""Goal: the list of commands is true to the commands, and asking for it loads none of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from dispersy.cli.commands import COMMANDS, load
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_summary_is_the_commands_own(name: str) -> None:
+    """Two descriptions of one thing would part ways."""
+    command = load(name)
+    assert command.help.startswith(COMMANDS[name].summary)
+    assert "Examples" in command.epilog
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["statsu"]])
+def test_help_imports_no_command(arguments: list[str]) -> None:
+    """Nor what commands need: ZeroMQ, the store, the client."""
+    script = (
+        "import sys; from dispersy.cli.app import main; main(sys.argv[1:]); "
+        "loaded = {'zmq', 'lmdb', 'msgspec', 'dispersy.client', 'rich.progress', 'dispersy.cli.node'}"
+        " & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
