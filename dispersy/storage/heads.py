@@ -49,20 +49,37 @@ class StoredHeads:
         if everything:
             self._unwritten.clear()
 
+    def forget(self, community: int) -> None:
+        """Know nothing of a community any more, and write nothing of it. If its transaction fails: open()
+        again."""
+        self.heads.forget(community)
+        self._unwritten = {lane: head for lane, head in self._unwritten.items() if lane[0] != community}
+        self._irregular = {lane for lane in self._irregular if lane[0] != community}
+
     def open(
-        self, txn: lmdb.Transaction[bytes], database: Any, replayed: dict[Lane, tuple[int, int]]
+        self,
+        txn: lmdb.Transaction[bytes],
+        database: Any,
+        replayed: dict[Lane, tuple[int, int]],
+        *,
+        forgotten: AbstractSet[int],
     ) -> None:
-        """Read them, raised to what the log behind the last run tells: (sequence, global time) by lane."""
+        """Read them, raised to what the log behind the last run tells: (sequence, global time) by lane;
+        nothing of the communities that are being purged."""
         self.heads.clear()
         self._unwritten.clear()
         self._irregular.clear()
         for key, value in txn.cursor(database):
             community, author, kind = HEAD_KEY.unpack(key)
+            if community in forgotten:
+                continue
             sequence, global_time, irregular = HEAD.unpack(value)
             self.heads.put(community, author, kind, sequence, global_time, bool(irregular))
             if irregular:
                 self._irregular.add((community, author, kind))
         self.heads.changed()
         for lane, (sequence, global_time) in replayed.items():
+            if lane[0] in forgotten:
+                continue
             stored = self.heads.get(*lane) or (0, 0, False)
             self.heads.put(*lane, max(stored[0], sequence), max(stored[1], global_time), stored[2])

@@ -50,6 +50,10 @@ META_NEXT = b"next"
 META_INDEXED = b"indexed"
 META_COMMUNITY = b"community"
 META_STATE = b"state"
+META_PURGE = b"purge"
+META_NUMBERED = b"numbered"
+META_BLOCKED = b"blocked"
+META_STARTED = b"started"
 
 ORDER_KEY_SIZE = 44
 RECORD_SIZE = 96
@@ -154,6 +158,11 @@ def encode_event(event: EventEntry) -> bytes:
         + EVENT_BODY.pack(event.message_id, event.message_cursor)
         + event.reason.encode("ascii")
     )
+
+
+def encode_removed(community: int, low: int, high: int) -> bytes:
+    """The marker that stands under the cursor `high` for entries that were removed."""
+    return ENTRY_HEAD.pack(EntryType.REMOVED, community) + REMOVED_BODY.pack(low, high)
 
 
 def decode_entry(cursor: int, data: bytes) -> LogEntry:

@@ -17,8 +17,11 @@ from dispersy.storage.layout import (
     COMMUNITY,
     CURSOR,
     MESSAGE_OFFSET,
+    META_BLOCKED,
     META_COMMUNITY,
     META_NEXT,
+    META_PURGE,
+    META_STARTED,
     META_STATE,
     STATE,
     cursor_keys,
@@ -27,7 +30,7 @@ from dispersy.storage.layout import (
     order_keys,
     strip_community,
 )
-from dispersy.storage.store import CommunityRecord, CommunityState, EntryType, LogEntry
+from dispersy.storage.store import BlockedRecord, CommunityRecord, CommunityState, EntryType, LogEntry
 
 SCAN_FIRST, SCAN_GROWTH, SCAN_CHUNK_MAX = 64, 4, 16_384
 """Keys read before the upper bound is looked at again: a narrow range costs little, a wide one few looks."""
@@ -79,6 +82,19 @@ class LmdbReader:
                         break
                     found.append(decoder.decode(value))
         return found
+
+    def purges(self) -> dict[int, int]:
+        with errors_named(self._path):
+            return self._purges(self._snapshot())
+
+    def blocked(self) -> list[BlockedRecord]:
+        with errors_named(self._path):
+            data = self._snapshot().get(META_BLOCKED, db=self._databases.meta)
+        return [] if data is None else msgspec.msgpack.decode(data, type=list[BlockedRecord])
+
+    def start_id(self) -> str:
+        with errors_named(self._path):
+            return self._snapshot().get(META_STARTED, b"", db=self._databases.meta).decode()
 
     def state(self, community: int) -> CommunityState:
         with errors_named(self._path):
@@ -157,6 +173,16 @@ class LmdbReader:
     def _next_cursor(self, txn: lmdb.Transaction[bytes]) -> int:
         data = txn.get(META_NEXT, db=self._databases.meta)
         return 1 if data is None else int(CURSOR.unpack(data)[0])
+
+    def _purges(self, txn: lmdb.Transaction[bytes]) -> dict[int, int]:
+        found = {}
+        cursor = txn.cursor(self._databases.meta)
+        if cursor.set_range(META_PURGE):
+            for key, value in cursor:
+                if not key.startswith(META_PURGE):
+                    break
+                found[COMMUNITY.unpack_from(key, len(META_PURGE))[0]] = CURSOR.unpack(value)[0]
+        return found
 
     def _state(self, txn: lmdb.Transaction[bytes], community: int) -> CommunityState:
         data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)

@@ -9,7 +9,7 @@ failed commit.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -17,13 +17,14 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from dispersy.constants import REQUESTS_KEPT, RUN_RECORDS
+from dispersy.constants import RUN_RECORDS
 from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
+from dispersy.storage.answered import read_requests, write_requests
 from dispersy.storage.environment import (
     MAP_SIZE,
     WriterLock,
@@ -40,13 +41,15 @@ from dispersy.storage.layout import (
     ID_OFFSET,
     MARKS_OFFSET,
     MESSAGE_OFFSET,
+    META_BLOCKED,
     META_COMMUNITY,
     META_INDEXED,
     META_NEXT,
+    META_NUMBERED,
+    META_STARTED,
     META_STATE,
     ORDER_KEY_SIZE,
     RECORD_SIZE,
-    REQUEST,
     STATE,
     UNLIVE,
     cursor_keys,
@@ -59,6 +62,7 @@ from dispersy.storage.layout import (
     slices,
 )
 from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.purge import purge_portion
 from dispersy.storage.store import (
     Batch,
     CommunityState,
@@ -69,9 +73,6 @@ from dispersy.storage.store import (
 )
 
 __all__ = ["LmdbReader", "LmdbStore"]
-
-REQUESTS_PRUNED_MAX = 64
-"""Old requests removed a commit beyond as many as it brings."""
 
 
 @dataclass(slots=True)
@@ -85,6 +86,8 @@ class _Changes:
     runs: list[int] | None = None
     lowered: set[Lane] = field(default_factory=set)
     """Lanes that lost live messages."""
+    gone: list[int] = field(default_factory=list)
+    """Communities of which the last has been removed."""
 
 
 class LmdbStore(LmdbReader):
@@ -137,7 +140,9 @@ class LmdbStore(LmdbReader):
             }
             self._states = {number: self._state(txn, number) for number in self._sum_keys}
             self._index.open(txn)
-            self._stored_heads.open(txn, self._databases.heads, self._replay(txn))
+            self._stored_heads.open(
+                txn, self._databases.heads, self._replay(txn), forgotten=self._purges(txn).keys()
+            )
         self._reload_needed = False
 
     def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[Lane, tuple[int, int]]:
@@ -185,6 +190,8 @@ class LmdbStore(LmdbReader):
             self._index.committed_run(changes.runs)
         for added in changes.added:
             self._index.add(*added)
+        for community in changes.gone:
+            del self._states[community], self._sum_keys[community]
 
     def _write(self, txn: lmdb.Transaction[bytes], batch: Batch, changes: _Changes) -> None:
         databases = self._databases
@@ -196,7 +203,7 @@ class LmdbStore(LmdbReader):
         for block in batch.blocks:
             if block.records:
                 self._write_block(txn, block, changes)
-        self._write_requests(txn, batch.requests)
+        write_requests(txn, databases.requests, batch.requests)
         for cursor, marks in batch.marks:
             self._write_marks(txn, cursor, marks)
         if batch.unlive:
@@ -206,6 +213,9 @@ class LmdbStore(LmdbReader):
             changes.next_cursor += 1
         for community, clock in batch.clocks.items():
             changes.states[community] = replace(self._state_of(community, changes), clock=clock)
+        for community, entries_max in batch.purges:
+            self._purge(txn, community, entries_max, changes)
+        self._write_meta(txn, batch)
         for community, state in changes.states.items():
             summary = state.summary
             total = summary.sum.to_bytes(12, "big")
@@ -218,6 +228,29 @@ class LmdbStore(LmdbReader):
             changes.runs = self._index.write_run(txn)
             txn.put(META_INDEXED, CURSOR.pack(self._next), db=databases.meta)
         self._stored_heads.write(txn, databases.heads, lowered=changes.lowered, everything=is_run_due)
+
+    def _write_meta(self, txn: lmdb.Transaction[bytes], batch: Batch) -> None:
+        meta = self._databases.meta
+        if batch.communities:
+            highest = max(self._numbered(txn), *(record.number for record in batch.communities))
+            txn.put(META_NUMBERED, COMMUNITY.pack(highest), db=meta)
+        if batch.blocked is not None:
+            txn.put(META_BLOCKED, msgspec.msgpack.encode(batch.blocked), db=meta)
+        if batch.start_id is not None:
+            txn.put(META_STARTED, batch.start_id.encode(), db=meta)
+
+    def _purge(
+        self, txn: lmdb.Transaction[bytes], community: int, entries_max: int, changes: _Changes
+    ) -> None:
+        self._stored_heads.forget(community)
+        portion = purge_portion(
+            txn, self._databases, community=community, end=changes.next_cursor, entries_max=entries_max
+        )
+        if portion.is_last:
+            changes.gone.append(community)
+            changes.states.pop(community, None)
+        elif portion.unlived:
+            self._uncount(txn, community, portion.unlived, changes)
 
     def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: _Changes) -> None:
         records, arena = block.records, block.arena
@@ -267,19 +300,6 @@ class LmdbStore(LmdbReader):
         assert added == len(pairs), "a message that is live already was committed again"
         return int(CURSOR.unpack_from(pairs[-1][0], 4)[0])
 
-    def _write_requests(self, txn: lmdb.Transaction[bytes], requests: Sequence[RequestRecord]) -> None:
-        database = self._databases.requests
-        for request in requests:
-            assert len(request.request_id) == 16
-            value = REQUEST.pack(request.request_id, request.message_count)
-            txn.put(CURSOR.pack(request.first_cursor), value, db=database)
-        if requests:
-            excess = txn.stat(database)["entries"] - REQUESTS_KEPT
-            cursor = txn.cursor(database)
-            for _ in range(min(excess, REQUESTS_PRUNED_MAX + len(requests))):
-                cursor.first()
-                cursor.delete()
-
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
         kept = entry[MARKS_OFFSET] & UNLIVE
@@ -300,18 +320,24 @@ class LmdbStore(LmdbReader):
             removed.setdefault(community, []).append(message_id)
             changes.lowered.add((community, author, kind))
         for community, ids in removed.items():
-            state = self._state_of(community, changes)
-            summary = state.summary
-            total = summary.sum - sum_many(b"".join(ids), self._sum_keys[community])
-            changes.states[community] = replace(
-                state,
-                summary=Summary(
-                    self._highest(txn, community),
-                    summary.count - len(ids),
-                    summary.horizon,
-                    total % self._sum_modulus,
-                ),
-            )
+            self._uncount(txn, community, ids, changes)
+
+    def _uncount(
+        self, txn: lmdb.Transaction[bytes], community: int, ids: list[bytes], changes: _Changes
+    ) -> None:
+        """Take messages that have left the order out of the summary."""
+        state = self._state_of(community, changes)
+        summary = state.summary
+        total = summary.sum - sum_many(b"".join(ids), self._sum_keys[community])
+        changes.states[community] = replace(
+            state,
+            summary=Summary(
+                self._highest(txn, community),
+                summary.count - len(ids),
+                summary.horizon,
+                total % self._sum_modulus,
+            ),
+        )
 
     def _message_entry(self, txn: lmdb.Transaction[bytes], cursor: int) -> bytes:
         entry = txn.get(CURSOR.pack(cursor), db=self._databases.log)
@@ -375,17 +401,18 @@ class LmdbStore(LmdbReader):
             same.append(entry)
         yield from sorted(same, key=lambda entry: entry.message_id)
 
-    def requests(self) -> list[RequestRecord]:
-        found: list[RequestRecord] = []
+    def highest_number(self) -> int:
         with errors_named(self._path):
-            cursor = self._snapshot().cursor(self._databases.requests)
-            for key, value in cursor.iterprev() if cursor.last() else ():
-                if len(found) == REQUESTS_KEPT:
-                    break
-                request_id, count = REQUEST.unpack(value)
-                found.append(RequestRecord(request_id, CURSOR.unpack(key)[0], count))
-        found.reverse()
-        return found
+            return self._numbered(self._snapshot())
+
+    def _numbered(self, txn: lmdb.Transaction[bytes]) -> int:
+        data = txn.get(META_NUMBERED, db=self._databases.meta)
+        # A store of before has no such number, and nothing that was purged.
+        return max(self._sum_keys, default=0) if data is None else int(COMMUNITY.unpack(data)[0])
+
+    def requests(self) -> list[RequestRecord]:
+        with errors_named(self._path):
+            return read_requests(self._snapshot(), self._databases.requests)
 
     def _lane_from(
         self, community: int, author: bytes, kind: int, low: int, high: int | None = None

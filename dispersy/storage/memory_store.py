@@ -15,6 +15,7 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
     Batch,
+    BlockedRecord,
     CommunityRecord,
     CommunityState,
     EntryType,
@@ -67,6 +68,10 @@ class MemoryStore:
         self._places: dict[int, _Place] = {}
         self._requests: dict[int, RequestRecord] = {}
         self._durable_heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
+        self._purges: dict[int, int] = {}
+        self._blocked: list[BlockedRecord] = []
+        self._start_id = ""
+        self._highest_number = 0
         self._next = 1
 
     def refresh(self) -> None:
@@ -87,6 +92,18 @@ class MemoryStore:
     def state(self, community: int) -> CommunityState:
         known = self._communities.get(community)
         return known.state if known else CommunityState()
+
+    def purges(self) -> dict[int, int]:
+        return dict(self._purges)
+
+    def blocked(self) -> list[BlockedRecord]:
+        return list(self._blocked)
+
+    def start_id(self) -> str:
+        return self._start_id
+
+    def highest_number(self) -> int:
+        return self._highest_number
 
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         known = self._communities.get(community)
@@ -136,6 +153,7 @@ class MemoryStore:
         for record in batch.communities:
             known = self._communities.setdefault(record.number, _Community(record))
             known.record = record
+            self._highest_number = max(self._highest_number, record.number)
         for block in batch.blocks:
             self._add_block(block)
         for request in batch.requests:
@@ -162,6 +180,12 @@ class MemoryStore:
         for community, clock in batch.clocks.items():
             known = self._communities[community]
             known.state = replace(known.state, clock=clock)
+        for community, entries_max in batch.purges:
+            self._purge(community, entries_max)
+        if batch.blocked is not None:
+            self._blocked = list(batch.blocked)
+        if batch.start_id is not None:
+            self._start_id = batch.start_id
         for community, author, kind, *head in self.heads.changed():
             self._durable_heads[community, author, kind] = (head[0], head[1], bool(head[2]))
         return first, self._next - 1
@@ -258,6 +282,40 @@ class MemoryStore:
             known = self._communities[community]
             highest = int.from_bytes(known.order[-1][:8], "big") if known.order else 0
             self._count(known, ids, added=-1, highest=highest)
+
+    def _purge(self, community: int, entries_max: int) -> None:
+        self.heads.forget(community)
+        self._durable_heads = {k: v for k, v in self._durable_heads.items() if k[0] != community}
+        position = self._purges.get(community, self._next)
+        below = bisect_left(self._log_cursors, position)
+        walked = self._log_cursors[max(0, below - entries_max) : below]
+        self._remove([cursor for cursor in walked if self._is_live_of(community, cursor)])
+        above = self._log[self._log_cursors[below]] if below < len(self._log_cursors) else None
+        high = None
+        if above and (above.type, above.community) == (EntryType.REMOVED, community):
+            high = above.cursor if above.message_cursor == position else None
+        for cursor in reversed(walked):
+            entry = self._log[cursor]
+            if entry.community == community:
+                high = position - 1 if high is None else high
+                del self._log[cursor]
+            elif high is not None:
+                self._mark_removed(community, position, high)
+                high = None
+            position = entry.message_cursor if entry.type == EntryType.REMOVED else cursor
+        if high is not None:
+            self._mark_removed(community, position, high)
+        self._log_cursors = sorted(self._log)
+        self._purges[community] = position
+        if len(walked) < entries_max:
+            del self._purges[community], self._communities[community]
+
+    def _is_live_of(self, community: int, cursor: int) -> bool:
+        place = self._places.get(cursor)
+        return place is not None and place.community == community
+
+    def _mark_removed(self, community: int, low: int, high: int) -> None:
+        self._log[high] = LogEntry(high, EntryType.REMOVED, community, b"", 0, 0, b"", low, "")
 
     def _count(self, known: _Community, ids: list[bytes], *, added: int, highest: int) -> None:
         summary = known.state.summary

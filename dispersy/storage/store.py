@@ -45,6 +45,29 @@ class CommunityRecord:
     bootstrap: tuple[str, ...] = ()
     """Addresses HOST:PORT to walk to first."""
     is_master: bool = False
+    autoload: str = "always"
+    """What becomes of it when the node starts: "always" loaded; "on-packet" loaded when somebody who receives
+    at his address says its tag; "never" loaded but by hand."""
+    loaded: bool = True
+    left: bool = False
+    """Whether the node takes part no more; what it held stays in the store until it is purged."""
+
+    @property
+    def served(self) -> bool:
+        """Whether this node walks, synchronises and publishes in it."""
+        return self.loaded and not self.left
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedRecord:
+    """Whom this node does not listen to: a member (32 bytes) or an address (HOST or HOST:PORT, canonical).
+
+    The other of the two is empty. Community 0 means everywhere.
+    """
+
+    community: int
+    member: bytes
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +130,12 @@ class Batch:
     """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log."""
     events: list[EventEntry] = field(default_factory=list)
     clocks: dict[int, int] = field(default_factory=dict)
+    purges: list[tuple[int, int]] = field(default_factory=list)
+    """(community, entries of the log to look at, >= 1): a portion of removing all that is held of it."""
+    blocked: list[BlockedRecord] | None = None
+    """All that are blocked from now on; None: as before."""
+    start_id: str | None = None
+    """The node's start that `loaded` is about; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +183,14 @@ class StoreReader(Protocol):
 
     def state(self, community: int) -> CommunityState: ...
 
+    def purges(self) -> dict[int, int]:
+        """Community that is being purged -> cursor below which the log is still to be looked at."""
+
+    def blocked(self) -> list[BlockedRecord]: ...
+
+    def start_id(self) -> str:
+        """The start of the node that the records' `loaded` is about; empty before the first."""
+
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         """The live messages with low <= order key < high, in order, at most limit of them.
 
@@ -193,7 +230,10 @@ class StoreWriter(StoreReader, Protocol):
         """Make the batch durable; (first cursor it was given, last cursor of the log now).
 
         Cursors go to blocks in order, record by record (one a payload), then to events. The summary of every
-        touched community follows. StorageError when the disk refuses: then nothing of the batch has happened,
+        touched community follows. A purge goes from the newest entry to the oldest, so that no event outlives
+        its message: entries of the community give way to markers, one for each row of them; with the first
+        portion nothing of it may be added any more and its heads are forgotten, with the last one its record
+        and state are gone. StorageError when the disk refuses: then nothing of the batch has happened,
         and reload() has to be called before the next commit.
         """
 
@@ -216,6 +256,9 @@ class StoreWriter(StoreReader, Protocol):
 
     def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
         """All live messages of a lane by rising (sequence, id). Read it to its end before the next commit."""
+
+    def highest_number(self) -> int:
+        """The highest number that any community here was given, purged ones included."""
 
     heads: Heads
     """Highest sequence and global time of every lane with anything live or held back by it.

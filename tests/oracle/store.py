@@ -12,6 +12,7 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
     Batch,
+    BlockedRecord,
     CommunityRecord,
     CommunityState,
     EntryType,
@@ -99,7 +100,13 @@ class Model:
         self.records: dict[int, CommunityRecord] = {}
         self.clocks: dict[int, int] = {}
         self.stored: list[Stored] = []
-        self.entries: list[LogEntry] = []
+        self._entries: list[LogEntry] = []
+        self.removed: dict[int, int] = {}
+        """community by single cursor"""
+        self.purges: dict[int, int] = {}
+        self.blocked: list[BlockedRecord] = []
+        self.start_id = ""
+        self.highest_number = 0
         self.requests: list[RequestRecord] = []
         self.next_cursor = 1
 
@@ -107,6 +114,7 @@ class Model:
         first = self.next_cursor
         for record in batch.communities:
             self.records[record.number] = record
+            self.highest_number = max(self.highest_number, record.number)
         for messages, group in zip(batch.blocks, samples, strict=True):
             for sample, marks in zip(group, messages.marks, strict=True):
                 self._add(messages, sample, marks)
@@ -117,7 +125,7 @@ class Model:
             if stored.cursor in batch.unlive:
                 stored.is_live = False
         for event in batch.events:
-            self.entries.append(
+            self._entries.append(
                 LogEntry(
                     self.next_cursor,
                     event.type,
@@ -132,12 +140,48 @@ class Model:
             )
             self.next_cursor += 1
         self.clocks |= batch.clocks
+        for community, entries_max in batch.purges:
+            self._purge(community, entries_max)
+        self.blocked = self.blocked if batch.blocked is None else batch.blocked
+        self.start_id = self.start_id if batch.start_id is None else batch.start_id
         return first, self.next_cursor - 1
+
+    @property
+    def entries(self) -> list[LogEntry]:
+        """The log: what is there, and a marker for each row of cursors that were removed."""
+        markers = []
+        for cursor, community in self.removed.items():
+            if self.removed.get(cursor + 1) == community:
+                continue
+            low = cursor
+            while self.removed.get(low - 1) == community:
+                low -= 1
+            markers.append(LogEntry(cursor, EntryType.REMOVED, community, b"", 0, 0, b"", low, ""))
+        return sorted([*self._entries, *markers], key=lambda entry: entry.cursor)
+
+    def _purge(self, community: int, entries_max: int) -> None:
+        position = self.purges.get(community, self.next_cursor)
+        below = [entry for entry in self.entries if entry.cursor < position][-entries_max:]
+        sizes = {stored.cursor: stored.sample.payload_count for stored in self.stored}
+        for entry in below:
+            if entry.community == community and entry.type != EntryType.REMOVED:
+                self._entries.remove(entry)
+                size = sizes[entry.cursor] if entry.type == EntryType.MESSAGE else 1
+                self.removed |= dict.fromkeys(range(entry.cursor, entry.cursor + size), community)
+        gone = {entry.cursor for entry in below if entry.community == community}
+        self.stored = [stored for stored in self.stored if stored.cursor not in gone]
+        if below:
+            low = below[0]
+            position = low.message_cursor if low.type == EntryType.REMOVED else low.cursor
+        self.purges[community] = position
+        if len(below) < entries_max:
+            del self.purges[community], self.records[community]
+            self.clocks.pop(community, None)
 
     def _add(self, messages: MessageBlock, sample: Sample, marks: int) -> None:
         cursor = self.next_cursor
         self.stored.append(Stored(messages.community, sample, cursor))
-        self.entries.append(
+        self._entries.append(
             LogEntry(
                 cursor,
                 EntryType.MESSAGE,
@@ -153,10 +197,10 @@ class Model:
         self.next_cursor += sample.payload_count
 
     def _mark(self, cursor: int, marks: int) -> None:
-        for index, entry in enumerate(self.entries):
+        for index, entry in enumerate(self._entries):
             if entry.cursor == cursor:
                 fields = {name: getattr(entry, name) for name in LogEntry.__slots__}
-                self.entries[index] = LogEntry(**{**fields, "marks": marks})
+                self._entries[index] = LogEntry(**{**fields, "marks": marks})
 
     def live(self, community: int) -> list[Stored]:
         """In order."""
@@ -172,6 +216,8 @@ class Model:
         return sorted(found, key=lambda entry: (entry.sequence, entry.message_id))
 
     def state(self, community: int) -> CommunityState:
+        if community not in self.records:
+            return CommunityState()
         live = self.live(community)
         key = sum_key(CommunityId(self.records[community].community_id))
         total = sum(

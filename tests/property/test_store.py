@@ -19,6 +19,7 @@ from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import (
     Batch,
+    BlockedRecord,
     CommunityRecord,
     EntryType,
     EventEntry,
@@ -31,7 +32,7 @@ from tests.oracle.store import Model, Sample, Stored, block
 SUM_BITS = 24
 RUN_RECORDS = 4
 """So small that a run is written with nearly every commit, and eight of them are merged."""
-COMMUNITIES = [1, 2, 0xFFFFFFFF]
+COMMUNITIES = [1, 2, 3, 0xFFFFFFFF]
 AUTHORS = [bytes([number]) * 32 for number in (1, 2, 255)]
 KINDS = [1, 64, 255]
 
@@ -58,6 +59,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.memory = MemoryStore(sum_bits=SUM_BITS)
         self.model = Model(sum_bits=SUM_BITS)
         self.heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
+        self.purged: set[int] = set()
         records = [
             CommunityRecord(
                 number, bytes([number & 255]) * 32, f"name {number}", b"m" * 32, b"", ("a:1", "b:2")
@@ -85,7 +87,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert store.commit(batch) == expected
 
     def _live(self) -> list[Stored]:
-        return [stored for stored in self.model.stored if stored.is_live]
+        return [stored for stored in self._kept() if stored.is_live]
+
+    def _kept(self) -> list[Stored]:
+        """In communities that nobody has begun to remove."""
+        return [stored for stored in self.model.stored if stored.community not in self.purged]
 
     def _advance(self, community: int, fresh: list[Sample]) -> None:
         """Heads as an intake keeps them: in order by the kernel, else by hand, irregular from then on."""
@@ -112,6 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
     def commit_messages(
         self, chosen: list[tuple[int, list[Sample], int]], clock: int, is_asked: bool
     ) -> None:
+        chosen = [each for each in chosen if each[0] not in self.purged]
         taken = {(stored.community, stored.sample.message_id) for stored in self._live()}
         homes = {stored.sample.message_id: stored.community for stored in self.model.stored}
         batch = Batch()
@@ -156,13 +163,28 @@ class StoreMachine(RuleBasedStateMachine):
                 store.heads.put(*lane, *self.heads[lane])
         self._commit(batch, [])
 
-    @precondition(lambda self: self.model.stored)
+    @precondition(lambda self: self._kept())
     @rule(data=st.data(), mark=marks)
     def change_marks(self, data: st.DataObject, mark: int) -> None:
-        chosen = data.draw(st.lists(st.sampled_from(self.model.stored), max_size=3))
+        chosen = data.draw(st.lists(st.sampled_from(self._kept()), max_size=3))
         batch = Batch(marks=[(stored.cursor, mark) for stored in chosen])
         batch.events = [_event(EntryType.RESTORED, stored) for stored in chosen]
         self._commit(batch, [])
+
+    @rule(community=st.sampled_from(COMMUNITIES[1:]), entries_max=st.integers(1, 12))
+    def purge(self, community: int, entries_max: int) -> None:
+        """A portion of removing a community; what came before it is still there where it was."""
+        if community not in self.model.records:
+            return
+        self.purged.add(community)
+        self.heads = {lane: head for lane, head in self.heads.items() if lane[0] != community}
+        self._commit(Batch(purges=[(community, entries_max)]), [])
+
+    @rule(members=st.lists(st.sampled_from(AUTHORS), max_size=3), start_id=st.sampled_from(["", "a", "b"]))
+    def change_what_is_no_message(self, members: list[bytes], start_id: str) -> None:
+        blocked = [BlockedRecord(0, member, "") for member in members]
+        self._commit(Batch(blocked=blocked, start_id=start_id), [])
+        self._commit(Batch(), [])
 
     @rule()
     def reopen(self) -> None:
@@ -237,7 +259,11 @@ class StoreMachine(RuleBasedStateMachine):
         for store in self.readers():
             assert store.last_cursor() == self.model.next_cursor - 1
             assert store.log(1, 1 << 20) == self.model.entries
-            assert store.communities() == [self.model.records[number] for number in COMMUNITIES]
+            assert store.communities() == [
+                self.model.records[number] for number in sorted(self.model.records)
+            ]
+            assert (store.purges(), store.blocked()) == (self.model.purges, self.model.blocked)
+            assert store.start_id() == self.model.start_id
             assert store.messages([entry.cursor for entry in messages]) == [
                 entry.message for entry in messages
             ]
@@ -250,10 +276,11 @@ class StoreMachine(RuleBasedStateMachine):
                 )
                 self._check_held(store, number)
         cursors_by_id = {stored.sample.message_id: set[int]() for stored in self.model.stored}
-        for stored in self._live():
+        for stored in [stored for stored in self.model.stored if stored.is_live]:
             cursors_by_id[stored.sample.message_id].add(stored.cursor)
         for writer in self.writers():
             assert writer.requests() == self.model.requests
+            assert writer.highest_number() == self.model.highest_number
             found = writer.find_ids(b"".join(cursors_by_id) + b"\7" * 32)
             for cursor, cursors in zip(found, [*cursors_by_id.values(), set[int]()], strict=True):
                 assert cursor in cursors or (cursor is None and not cursors)

@@ -16,7 +16,7 @@ import pytest
 
 from dispersy.errors import StorageError
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.storage import lmdb_store
+from dispersy.storage import answered
 from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, RequestRecord
 from tests.oracle.store import Sample, block
@@ -264,17 +264,17 @@ def test_a_store_is_not_carried_across_fork(store: LmdbStore) -> None:
 
 def test_old_requests_are_pruned_in_small_steps(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: the newest requests are kept, older ones leave without a long commit."""
-    monkeypatch.setattr(lmdb_store, "REQUESTS_KEPT", 1_000)
+    monkeypatch.setattr(answered, "REQUESTS_KEPT", 1_000)
     all_requests = [RequestRecord(number.to_bytes(16, "big"), number, 1) for number in range(1, 5_001)]
     store.commit(Batch(requests=all_requests[:1_000]))
-    monkeypatch.setattr(lmdb_store, "REQUESTS_KEPT", 100)
+    monkeypatch.setattr(answered, "REQUESTS_KEPT", 100)
     assert store.requests() == all_requests[900:1_000]
     left = []
     for number in range(1_000, 1_020):
         store.commit(Batch(requests=[all_requests[number]]))
         left.append(store._environment.begin().stat(store._databases.requests)["entries"])
     removed = [before - after for before, after in pairwise(left)]
-    assert all(0 <= number <= lmdb_store.REQUESTS_PRUNED_MAX for number in removed)
+    assert all(0 <= number <= answered.REQUESTS_PRUNED_MAX for number in removed)
     assert left[-1] == 100
     assert store.requests() == all_requests[920:1_020]
 
