@@ -81,6 +81,7 @@ def test_all_of_one_community_is_gone(opened: Open, entries_max: int, restarted:
         )
         if restarted:
             store = opened()
+            assert store.heads.get(GONE, AUTHOR, 64) is None
     assert portions == 6 // entries_max + 1
     assert shape(store.log(1, 100)) == [
         ("REMOVED", GONE, 1, 4),
