@@ -12,8 +12,9 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Send
+from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
-from dispersy.operations import Pause, Procedure, Submit, Wait, find_node
+from dispersy.operations import Pause, Procedure, Resolve, Submit, Wait, find_node
 
 RECEIVED_MAX = 2_000
 """Frames that may wait in a connection: more than the credit of a follow."""
@@ -78,6 +79,8 @@ def run(connection: Connection, procedure: Procedure[T]) -> T:
                         waiting.discard(given[0])
                     case Pause(seconds):
                         given = connection.pause(seconds)
+                    case Resolve(endpoint):
+                        given = resolve_endpoint(endpoint)
             except UsageError as error:
                 step = procedure.throw(error)
             else:

@@ -207,6 +207,11 @@ class Following:
         """Why it ended, unless that is as it should be."""
         return self._ended if isinstance(self._ended, UsageError) else None
 
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether drain() has something."""
+        return bool(self._out)
+
     def next_event(self) -> Frame | None:
         """The next event, None while there is none. Whoever asks has dealt with the one before."""
         if self._given:

@@ -1,8 +1,9 @@
 """What a client does, as procedures: generators that say what to ask and get the reply, without any I/O.
 
 Client and AsyncClient run the very same procedures, each with its own way of waiting. A procedure yields
-Submit (it gets the number of the request), Wait (the number and reply of one that is done) or Pause (the time
-then), and returns the result; an error that the node answers is raised where the procedure waits.
+Submit (it gets the number of the request), Wait (the number and reply of one that is done), Pause (the time
+then) or Resolve (the addresses), and returns the result; an error that the node answers is raised where the
+procedure waits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dispersy.conversation import RETRY_S, Frame, not_running
-from dispersy.endpoint import parse_endpoint, resolve_endpoint
+from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import is_held
 
@@ -56,7 +57,14 @@ class Pause:
     seconds: float
 
 
-Step = Submit | Wait | Pause
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """The numeric HOST:PORT of an endpoint, whose host may be a name."""
+
+    endpoint: Endpoint
+
+
+Step = Submit | Wait | Pause | Resolve
 Procedure = Generator[Step, Any, T]
 
 
@@ -184,7 +192,9 @@ def community(name: str) -> Procedure[Frame]:
 
 def join(community_id: bytes, *, name: str, peers: Sequence[str]) -> Procedure[Frame]:
     """Take part in a community; the host names of peers are resolved here."""
-    numeric = [str(found) for peer in peers for found in resolve_endpoint(parse_endpoint(peer))]
+    numeric: list[str] = []
+    for peer in peers:
+        numeric += map(str, (yield Resolve(parse_endpoint(peer))))
     return (yield from request("join", community=community_id, name=name, peers=numeric))
 
 

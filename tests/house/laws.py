@@ -32,6 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operations": _LEAVES | {"conversation"},
     "connection": _LEAVES | {"conversation", "operations"},
     "client": _LEAVES | {"operations", "connection"},
+    "aio_connection": _LEAVES | {"conversation", "operations"},
+    "aio": _LEAVES | {"operations", "aio_connection"},
     "workers": _FLOOR_1 | {"storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
     "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},

@@ -1,0 +1,224 @@
+"""The asyncio client of a node's gateway: the methods of Client, to be awaited, for many tasks at once.
+
+async with AsyncClient() as client:
+    await client.publish("chat", [b"hello"])
+    async for event in client.follow(["chat"], since="begin"):
+        print(event.payload)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from dispersy import operations
+from dispersy.aio_connection import AsyncConnection, AsyncSocketConnection, AsyncStream, run
+from dispersy.locations import home_path, socket_path
+from dispersy.operations import (
+    ABSENCE_S,
+    TIMEOUT_S,
+    Event,
+    Procedure,
+    Published,
+    event_of,
+    follow_fields,
+)
+
+T = TypeVar("T")
+
+
+class Events:
+    """The events of a follow: `async for event in client.follow(...)`.
+
+    Ended by aclose(), by `async with`, by closing the client, or by letting go of it.
+    """
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        frame = await self._stream.next()
+        if frame is None:
+            raise StopAsyncIteration
+        return event_of(frame)
+
+    async def __aenter__(self) -> Self:
+        await self.started()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def started(self) -> None:
+        """Until the node has said where it begins. UsageError when it refuses."""
+        await self._stream.started()
+
+    async def aclose(self) -> None:
+        """Follow no more."""
+        self._stream.close()
+
+
+class AsyncClient:
+    """A connection to one node, for many tasks of one event loop at once.
+
+    home        the node's home; default as for `dispersy run`
+    endpoint    a ZeroMQ endpoint instead of the home's own
+    timeout_s   for each answer
+    connection  instead of all this, another way to a node: dispersy.testing has one in memory
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        endpoint: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        connection: AsyncConnection | None = None,
+    ) -> None:
+        self.home = home_path(home)
+        self._connection = connection or AsyncSocketConnection(
+            self.home,
+            endpoint or f"ipc://{socket_path(self.home, 'control')}",
+            timeout_s=timeout_s,
+            check=endpoint is None,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect: iterators of this client end, and requests that wait fail with `closed`."""
+        await self._connection.close()
+
+    async def publish(
+        self,
+        community: str,
+        payloads: Sequence[bytes],
+        *,
+        kind: str = "text",
+        request_id: bytes | None = None,
+    ) -> Published:
+        """One message with these payloads. Returns when it is durable.
+
+        community   name, id in hex, or the beginning of one
+        request_id  16 bytes from new_request_id(); repeating it gives the first answer
+        """
+        return await self.run(operations.publish(community, payloads, kind=kind, request_id=request_id))
+
+    async def publish_many(
+        self,
+        community: str,
+        payloads: Iterable[bytes],
+        *,
+        kind: str = "text",
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """One message for each payload; how many. Returns when all are durable.
+
+        progress   called with the number that is durable so far
+        raises     UsageError for the first that is refused; earlier ones are published
+        """
+        return await self.run(operations.publish_many(community, payloads, kind=kind, progress=progress))
+
+    def follow(
+        self,
+        communities: Sequence[str] = (),
+        *,
+        kinds: Sequence[str] = (),
+        since: str | int = "now",
+        idle_s: float | None = None,
+        absence_s: float = ABSENCE_S,
+        on_absence: Callable[[], None] | None = None,
+    ) -> Events:
+        """Events in the order of the node's log: stored ones after `since`, then `caught-up`, then live.
+
+        A node that ends and comes back is followed on from the last event, without gap or repetition.
+
+        communities  names or ids; none: all
+        since        "begin", "now", or the cursor of the last event that is known
+        idle_s       end when it is caught up and nothing but heartbeats came for this long; None: never
+        absence_s    how long the node may be away; after that UsageError `not-running`
+        on_absence   called when the node has gone
+        """
+        fields = follow_fields(communities, kinds, since)
+        # Asked now and not at the first step: "now" shall mean this moment.
+        stream = self._connection.follow(fields, idle_s=idle_s, absence_s=absence_s, on_absence=on_absence)
+        return Events(stream)
+
+    async def count(self, community: str) -> int:
+        """How many messages of a community the node holds."""
+        return await self.run(operations.count(community))
+
+    async def communities(self) -> list[dict[str, Any]]:
+        """What the node has joined, see docs/interface.md."""
+        return await self.run(operations.communities())
+
+    async def community(self, name: str) -> dict[str, Any]:
+        """One of communities(): by name, id in hex, or the beginning of one."""
+        return await self.run(operations.community(name))
+
+    async def create(self, name: str, definition: bytes = b"") -> dict[str, Any]:
+        """A new community with the canonical bytes of a definition, or with one kind `text`."""
+        return await self.request("create", name=name, definition=definition)
+
+    async def join(self, community: bytes, *, name: str = "", peers: Sequence[str] = ()) -> dict[str, Any]:
+        """Take part in a community.
+
+        community  32 bytes
+        peers      HOST:PORT of nodes that serve it; host names are resolved here
+        """
+        return await self.run(operations.join(community, name=name, peers=peers))
+
+    async def status(self, *, brief: bool = False) -> dict[str, Any]:
+        """How the node is, see docs/interface.md; brief: without its processes."""
+        return await self.request("status", brief=brief)
+
+    async def peers(self, community: str = "") -> list[dict[str, Any]]:
+        """Neighbours, of one community or of all."""
+        return await self.run(operations.peers(community))
+
+    async def wait_for_ready(self, *, timeout_s: float) -> dict[str, Any]:
+        """Until every process of the node is at work; its brief status. UsageError `timeout`."""
+        return await self.run(operations.wait_for_ready(timeout_s=timeout_s))
+
+    async def wait_for_status(
+        self, enough: Callable[[dict[str, Any]], bool], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Until the status is as wanted; it. UsageError `timeout`."""
+        return await self.run(operations.wait_for_status(enough, timeout_s=timeout_s))
+
+    async def wait_for_count(
+        self, community: str, count: int, *, timeout_s: float, progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Until the node holds at least `count` messages of a community; how many. UsageError `timeout`."""
+        return await self.run(
+            operations.wait_for_count(community, count, timeout_s=timeout_s, progress=progress)
+        )
+
+    async def wait_for_peers(self, community: str, count: int, *, timeout_s: float) -> list[dict[str, Any]]:
+        """Until at least `count` neighbours of a community are known; they. UsageError `timeout`."""
+        return await self.run(operations.wait_for_peers(community, count, timeout_s=timeout_s))
+
+    async def wait_for_definition(self, community: str, *, timeout_s: float) -> dict[str, Any]:
+        """Until a community's definition is known; its entry of communities(). UsageError `timeout`."""
+        return await self.run(operations.wait_for_definition(community, timeout_s=timeout_s))
+
+    async def request(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Any operation of docs/interface.md; its reply. UsageError as the node gave it."""
+        return await self.run(operations.request(op, **fields))
+
+    async def run(self, procedure: Procedure[T]) -> T:
+        """A procedure of dispersy.operations, which may be several requests."""
+        return await run(self._connection, procedure)
