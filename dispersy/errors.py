@@ -14,7 +14,7 @@ key file; no answer in time; Ctrl-C."""
 _STATUSES = {
     MISUSED: (
         "usage", "config", "malformed", "op-unknown", "count", "request-id", "address-malformed",
-        "invite-malformed", "host-unknown", "path-too-long", "key-name", "message-too-long",
+        "invite-malformed", "host-unknown", "path-too-long", "home-missing", "key-name", "message-too-long",
     ),
     NOT_RUNNING: ("not-running",),
     STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign"),

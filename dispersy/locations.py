@@ -14,6 +14,8 @@ from dispersy.constants import SOCKET_PATH_MAX
 from dispersy.errors import UsageError
 
 LOCK_NAME = "lock"
+SERVICE_RUNTIME = Path("/run/dispersy")
+"""Where a system's service manager lets the node have its sockets, and all clients look for them."""
 SOCKET_NAMES = ("control", "events", "intake", "notes", "orders", "outbound", "reports", "work")
 
 
@@ -31,13 +33,11 @@ def runtime_path(home: Path) -> Path:
 
     raises  UsageError `path-too-long` when a socket's path would not fit the system's limit
     """
-    name = sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:8]
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = (
-        Path(runtime).absolute() / "dispersy" / name
-        if runtime
-        else Path(f"/tmp/dispersy-{os.getuid()}") / name
-    )
+    folder = _runtime_folder() / sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:8]
+    # Only the system may write there, so what is there is a node's; it need not be ours to read.
+    of_service = SERVICE_RUNTIME / folder.name
+    if os.path.lexists(of_service):
+        folder = of_service
     longest = max(len(os.fsencode(folder / socket)) for socket in SOCKET_NAMES)
     if longest > SOCKET_PATH_MAX:
         raise UsageError(
@@ -48,10 +48,22 @@ def runtime_path(home: Path) -> Path:
     return folder
 
 
+def _runtime_folder() -> Path:
+    """That of all nodes of this user, or of this service."""
+    # A service manager lists what it made for us; clients may be services, too, with folders of their own.
+    if str(SERVICE_RUNTIME) in os.environ.get("RUNTIME_DIRECTORY", "").split(":"):
+        return SERVICE_RUNTIME
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime).absolute() / "dispersy" if runtime else Path(f"/tmp/dispersy-{os.getuid()}")
+
+
 def is_held(home: Path) -> bool:
     """Whether a run holds the home's lock now."""
     try:
         descriptor = os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        # Another user's home, whose sockets may be open to us: only they can tell.
+        return True
     except OSError:
         return False
     try:

@@ -25,7 +25,14 @@ from dispersy.locations import home_path
 from dispersy.protocol.definition import decode_definition
 from dispersy.service.config import Config, create_config
 from dispersy.service.config_sources import load_config
-from dispersy.service.home import Home, create_home, create_runtime, take_lock
+from dispersy.service.home import (
+    Home,
+    create_home,
+    create_runtime,
+    demand_home,
+    is_under_service_manager,
+    take_lock,
+)
 from dispersy.service.launch import node_command
 from dispersy.service.placement import FULL, choose_placement, this_machine
 from dispersy.storage.environment import close_environment, open_environment
@@ -61,12 +68,20 @@ def run(
     placement: Annotated[
         str | None, typer.Option(help="Processes: full, compact, single or auto (by cores and memory).")
     ] = None,
+    init_only: Annotated[
+        bool, typer.Option("--init-only", help="Make the home with its config.toml and store, and end.")
+    ] = False,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
     options = Options(listen=listen, peers=peer or None, workers=workers, placement=placement)
+    path = home_path(home)
+    if is_under_service_manager(os.environ) and not init_only:
+        demand_home(path)
     before = {number: signal.signal(number, _leave) for number in STOP_SIGNALS}
     try:
-        command = _make_ready(home_path(home), options)
+        command = _make_ready(path, options, init_only=init_only)
+        if not command:
+            return
         # Handlers end with this program, what is blocked stays so: the supervisor hears of it when it can.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     finally:
@@ -75,12 +90,19 @@ def run(
     os.execv(command[0], command)
 
 
-def _make_ready(path: Path, options: Options) -> list[str]:
-    """Check and prepare everything; the command of the node, which inherits the home's lock."""
+def _make_ready(path: Path, options: Options, *, init_only: bool) -> list[str]:
+    """Check and prepare everything; the command of the node, which inherits the home's lock, or nothing."""
     place, new = create_home(path)
     lock = take_lock(place)
     try:
-        settings, why = _settings(place, options)
+        create_config(place.config)
+        config = load_config(place.config, environment=os.environ, options=asdict(options)).checked()
+        if init_only:
+            _joined(place)
+            what = "made a home" if new else "there is a home"
+            out.print(f"{what} in {escape(str(place.path))}, with its settings in config.toml")
+            return []
+        settings, why = _settings(place, config, options)
         _introduce(place, settings, why, new=new)
     except BaseException:
         # A start that failed shall leave nothing behind that was not there.
@@ -95,10 +117,8 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _settings(place: Home, options: Options) -> tuple[RoleSettings, str]:
+def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettings, str]:
     """What the node runs with, and why in this placement."""
-    create_config(place.config)
-    config = load_config(place.config, environment=os.environ, options=asdict(options)).checked()
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
     repeated += [

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
 from dispersy.errors import StorageError, UsageError
-from dispersy.locations import LOCK_NAME, runtime_path
+from dispersy.locations import LOCK_NAME, SERVICE_RUNTIME, runtime_path
 
 LOCK_LIMIT_S = 0.2
 """Clients look whether a home is held by locking it for an instant."""
@@ -46,6 +48,29 @@ class Home:
         return runtime_path(self.path)
 
 
+def is_under_service_manager(environment: Mapping[str, str]) -> bool:
+    """Whether a service manager started this very process, where nobody sees what a new home would print."""
+    if "NOTIFY_SOCKET" in environment:
+        return True
+    # A terminal may itself be a service and hand these on: then the process meant is another one.
+    started = environment.get("SYSTEMD_EXEC_PID", str(os.getpid()))
+    return "INVOCATION_ID" in environment and started == str(os.getpid())
+
+
+def demand_home(path: Path) -> None:
+    """Refuse a home that was never made: a disk that is not mounted must not give a node new keys.
+
+    raises  UsageError `home-missing`
+    """
+    home = Home(path)
+    if not home.config.exists() and not (home.store / "data.mdb").exists():
+        raise UsageError(
+            f"there is no home in {path}, and a service manager's node makes none by itself",
+            code="home-missing",
+            hint=f"once, as the node's user: dispersy run --init-only --home {shlex.quote(str(path))}",
+        )
+
+
 def create_home(path: Path) -> tuple[Home, bool]:
     """Make the home and its folders, closed to others; whether the home is new.
 
@@ -77,7 +102,8 @@ def create_runtime(folder: Path) -> None:
         # Below /tmp anyone can make this name first: sockets in another's folder would be theirs to replace.
         if found.st_uid != os.getuid():
             raise StorageError(f"{level} belongs to user {found.st_uid}, not to you; set XDG_RUNTIME_DIR")
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        # What the service manager has made has the mode that its owner asked for.
+        if stat.S_IMODE(found.st_mode) & 0o077 and level != SERVICE_RUNTIME:
             level.chmod(0o700)
 
 

@@ -21,12 +21,9 @@ class Notifier:
         watchdog_us = given.pop("WATCHDOG_USEC", "")
         watchdog_pid = given.pop("WATCHDOG_PID", "")
         self._status = ""
-        self._socket: socket.socket | None = None
         # "@" stands for the zero byte that begins an abstract name; other kinds of address are not for us.
-        self._address = "\0" + name[1:] if name.startswith("@") else name
-        if self._address[:1] in ("/", "\0"):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
+        address = "\0" + name[1:] if name.startswith("@") else name
+        self._address = address if address[:1] in ("/", "\0") else ""
         for_us = watchdog_pid in ("", str(os.getpid()))
         self.watchdog_s = int(watchdog_us) / 1e6 if for_us and watchdog_us.isdigit() else 0.0
         """Silence after which the manager ends us; 0: it does not watch."""
@@ -57,10 +54,12 @@ class Notifier:
         self._send("STOPPING=1", "STATUS=stopping")
 
     def _send(self, *lines: str) -> None:
-        if self._socket is None:
+        if not self._address:
             return
         try:
-            self._socket.sendto("\n".join(lines).encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto("\n".join(lines).encode(), self._address)
         except OSError:
             # The manager may be restarting itself, or be slow: the next one tells it the same.
             self._status = ""
