@@ -21,6 +21,7 @@ from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, META_FORMAT
 MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
 """Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
 LOCK_NAME = "writer.lock"
+DATA_NAME = "data.mdb"
 NOTHING_HERE = "no store here; start the node once, or name its home"
 
 
@@ -70,7 +71,7 @@ def open_environment(path: Path, *, create: bool, map_size: int = MAP_SIZE) -> E
         with errors_named(path):
             if create:
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            elif not (path / "data.mdb").exists():
+            elif not (path / DATA_NAME).exists():
                 raise StorageError(f"{path}: {NOTHING_HERE}")
             lmdb_environment = lmdb.open(
                 name,

@@ -54,6 +54,8 @@ META_PURGE = b"purge"
 META_NUMBERED = b"numbered"
 META_BLOCKED = b"blocked"
 META_STARTED = b"started"
+META_HOME = b"home"
+"""What ties the store to its home (stamp.py)."""
 
 ORDER_KEY_SIZE = 44
 RECORD_SIZE = 96

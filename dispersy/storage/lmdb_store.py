@@ -43,6 +43,7 @@ from dispersy.storage.layout import (
     MESSAGE_OFFSET,
     META_BLOCKED,
     META_COMMUNITY,
+    META_HOME,
     META_INDEXED,
     META_NEXT,
     META_NUMBERED,
@@ -166,6 +167,20 @@ class LmdbStore(LmdbReader):
         if cursors:
             self._index.add(b"".join(hashes), b"".join(records), cursors)
         return newest
+
+    # The mark of its home
+
+    def mark(self) -> bytes:
+        """What put_mark() was given last, b"" for a store without a mark."""
+        with errors_named(self._path):
+            found: bytes | None = self._snapshot().get(META_HOME, db=self._databases.meta)
+        return found or b""
+
+    def put_mark(self, mark: bytes) -> None:
+        """Keep what ties this store to its home, durably."""
+        self.release()
+        with errors_named(self._path), self._environment.begin(write=True) as txn:
+            txn.put(META_HOME, mark, db=self._databases.meta)
 
     # Committing
 
