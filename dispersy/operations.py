@@ -24,7 +24,8 @@ from dispersy.locations import is_held
 
 T = TypeVar("T")
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 45.0
+"""For an answer. Longer than the node itself waits for its writer: its own answer says more."""
 ABSENCE_S = 300.0
 """How long a follow waits for a node that has gone."""
 PUBLISH_PORTION_MAX = 500

@@ -18,15 +18,26 @@ from dispersy.bus.sharding import responder_of
 from dispersy.constants import ANSWERS_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing, pack_named
 from dispersy.protocol.flow import PerSecond
-from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, frame
+from dispersy.protocol.frames import (
+    Audit,
+    AuditRequest,
+    Busy,
+    MissingNewest,
+    RequestMissing,
+    SyncRequest,
+    frame,
+)
 from dispersy.protocol.hosts import host_of
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.newest_request import NewestRequest
+from dispersy.protocol.numbers import FrameType, MessagesFlag
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.newest import Find, NewestAnswers
 from dispersy.workers.report import Reporter
 
 ANSWERS_PER_HOST_MAX = 16
@@ -77,12 +88,18 @@ class _Served:
     """A community of this shard."""
 
     def __init__(
-        self, record: CommunityRecord, holdings: _Holdings, puller: Puller, settings: CommunitySettings
+        self,
+        record: CommunityRecord,
+        holdings: _Holdings,
+        puller: Puller,
+        newest: NewestRequest,
+        settings: CommunitySettings,
     ) -> None:
         self.record = record
         self.settings = settings
         self.holdings = holdings
         self.puller = puller
+        self.newest = newest
         self.clock_voices: dict[bytes, int] = {}
         self.clock_due: float | None = None
 
@@ -98,6 +115,7 @@ class Responder:
         index: int,
         workers: int,
         send: SendOut,
+        find: Find,
         settings: SettingsOf = lambda _id, _name: CommunitySettings(),
     ) -> None:
         self._reader = reader
@@ -115,6 +133,8 @@ class Responder:
         self._audits: deque[tuple[_Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
+        self._newest = NewestAnswers(find)
+        self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
         """Serve those of our shard; tell a puller when its definition has come."""
@@ -141,7 +161,7 @@ class Responder:
             audits=settings.sync_audits,
             budget_max=settings.sync_budget_max,
         )
-        return _Served(record, holdings, puller, settings)
+        return _Served(record, holdings, puller, NewestRequest(rng=self._rng), settings)
 
     def receive(self, kind: bytes, community: int, data: bytes, now: float) -> None:
         """Take what the network role hands over for one community."""
@@ -176,6 +196,8 @@ class Responder:
                     self._drain(served)
         finally:
             self._reader.release()
+        for number, served in self._served.items():
+            served.newest.set_authors([MemberId(author) for author in note.restored.get(number, ())], now)
         self._reporter.step("responder.committed", began, 1)
 
     def lost(self, now: float) -> None:
@@ -191,6 +213,8 @@ class Responder:
     def next_deadline(self) -> float | None:
         deadlines = [served.puller.next_deadline() for served in self._served.values()]
         deadlines += [served.clock_due for served in self._served.values()]
+        deadlines += [served.newest.next_deadline() for served in self._served.values()]
+        deadlines.append(self._newest.next_deadline())
         if self._audits:
             deadlines.append(self._audits_from)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -208,6 +232,13 @@ class Responder:
                 served.clock_due = None
                 voices = sorted(served.clock_voices.values())
                 self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
+            asking = served.newest.step(now)
+            if asking:
+                self._send(
+                    served.record.number,
+                    [(source, frame(request.type, request.encode())) for source, request in asking],
+                )
+        self._newest.handle_timer(now)
 
     def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
@@ -234,6 +265,24 @@ class Responder:
         clocks, self._clocks = self._clocks, []
         return clocks
 
+    def drain_told(self) -> list[int]:
+        """Communities in which a neighbour has said what it holds of ours."""
+        told, self._told = self._told, []
+        return told
+
+    def found(self, order: int, cursors: Sequence[int], now: float) -> None:
+        """The writer has looked up what a neighbour asked for."""
+        asked = self._newest.found(order, now)
+        if asked is None:
+            return
+        self._reader.refresh()
+        try:
+            messages = self._reader.messages(cursors)
+        finally:
+            self._reader.release()
+        bodies = pack_named(asked.request, messages)
+        self._send(asked.community, [(asked.source, frame(FrameType.MESSAGES, body)) for body in bodies])
+
     # -- what comes in ---------------------------------------------------------------------------------------
 
     def _receive_envelopes(self, served: _Served, data: bytes, now: float) -> None:
@@ -252,11 +301,14 @@ class Responder:
                 length,
                 now,
             )
+            if flags & MessagesFlag.LAST_OF_ANSWER and served.newest.receive_answer(source, number):
+                self._told.append(served.record.number)
             self._drain(served)
 
     def _receive_peers(self, served: _Served, data: bytes, now: float) -> None:
         for heard in bus.peers_decoder.decode(data):
             source = Address(heard.source)
+            served.newest.hear(source, now)
             if heard.summary:
                 summary = Summary.decode(heard.summary)
                 self._hear_clock(served, heard.source, summary, now)
@@ -291,14 +343,18 @@ class Responder:
                 if not self._missing.admit(each.source, now):
                     self._reporter.counters["missing-refused"] += 1
                     return
-                request = RequestMissing.decode(each.body)
-                bodies = answer_missing(request, definition=served.record.definition)
-                self._send(
-                    served.record.number, [(source, frame(FrameType.MESSAGES, body)) for body in bodies]
-                )
+                self._receive_missing(served, source, RequestMissing.decode(each.body))
         except WireError as error:
             self._reporter.counters[error.reason] += 1
         self._drain(served)
+
+    def _receive_missing(self, served: _Served, source: Address, request: RequestMissing) -> None:
+        if isinstance(request.wanted, MissingNewest):
+            if not self._newest.receive(served.record.number, source, request):
+                self._reporter.counters["missing-refused"] += 1
+            return
+        bodies = answer_missing(request, definition=served.record.definition)
+        self._send(served.record.number, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
 
     def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:

@@ -13,6 +13,7 @@ from collections import deque
 from time import monotonic, perf_counter
 from typing import NamedTuple
 
+import msgspec
 import zmq
 
 from dispersy.bus import frames as bus
@@ -52,6 +53,7 @@ class WorkerRole:
         self._done = 0
         self._batches: deque[tuple[bytes, bytes]] = deque()
         self._finished: _Finished | None = None
+        self._told: set[int] = set()
         self._communities_version = -1
         self._reporter = Reporter(self.name, settings)
 
@@ -73,6 +75,7 @@ class WorkerRole:
             loop.context, zmq.PUSH, endpoint("outbound"), queued_max=BATCHES_QUEUED_MAX
         )
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
+        self._orders = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
         self._verifier = Verifier(self._reader, self._reporter)
         self._responder = Responder(
             self._reader,
@@ -81,11 +84,13 @@ class WorkerRole:
             workers=self._settings.workers,
             settings=self._settings.community,
             send=self._send_out,
+            find=self._find,
         )
         self._load_communities()
         self._reporter.open(loop)
         loop.watch(self._work, self._receive_work)
         loop.watch(self._notes, self._receive_notes)
+        loop.watch(self._orders, self._receive_found)
         loop.deadline(self._responder.next_deadline, self._handle_timers)
         loop.every(REPORT_INTERVAL_S, self._send_credit)
         loop.flush(self._step)
@@ -120,6 +125,16 @@ class WorkerRole:
                 self._incarnation_of_writer = note.incarnation
             self._responder.committed(note, now)
 
+    def _find(self, order: int, community: int, author: bytes) -> bool:
+        """Ask the writer for the newest messages of an author."""
+        found = {"op": "find", "id": order, "community": community, "author": author}
+        return send_or_drop(self._orders, [bus.encode(found)])
+
+    def _receive_found(self) -> None:
+        for parts in receive_all(self._orders, count_max=64):
+            answer = msgspec.msgpack.decode(parts[-1])
+            self._responder.found(answer["id"], answer.get("cursors", ()), monotonic())
+
     def _load_communities(self) -> None:
         self._reader.refresh()
         try:
@@ -139,6 +154,11 @@ class WorkerRole:
         clocks = self._responder.drain_clocks()
         for community, clock in clocks:
             send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(community, clock)])
+        self._told.update(self._responder.drain_told())
+        for community in list(self._told):
+            # What the writer does not take now it is told in a later turn: it waits for this.
+            if send_or_drop(self._intake, [bus.TOLD, bus.NUMBER.pack(community)]):
+                self._told.discard(community)
         if self._batches and self._finished is None:
             self._verify(*self._batches.popleft())
 

@@ -7,8 +7,10 @@ gateway.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from time import perf_counter, time
+from pathlib import Path
+from time import monotonic, perf_counter, time
 from typing import Any
 
 import msgspec
@@ -21,16 +23,23 @@ from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.storage.stamp import Stamp
 from dispersy.workers.finding import find_ids, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.report import Reporter
+from dispersy.workers.restored import RestoredHome, own_authors
 
 BATCHES_PER_TURN_MAX = 64
 NOTE_INTERVAL_S = 1.0
 """Between notes of everything, for whoever subscribed after the last commit."""
+STAMP_RETRY_S = 60.0
+"""Until a stamp that could not be written, for want of space, is tried again."""
 READERS_CHECKED_S = 1.0
 """A killed reader's snapshot pins pages for so long: what is written meanwhile makes the file grow."""
+
+
+log = logging.getLogger("dispersy.writer")
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -51,6 +60,10 @@ class Order(msgspec.Struct, frozen=True):
     sequence: int = 0
 
 
+Ticket = tuple[bytes, int]
+"""Who asked, and the number of its order."""
+
+
 class WriterRole:
     """Owns the store through its Ledger, and the sockets around it."""
 
@@ -65,7 +78,20 @@ class WriterRole:
     def open(self, loop: Loop) -> None:
         endpoint = self._settings.socket
         self._store = LmdbStore(self._settings.store_path)
-        self._ledger = Ledger(self._store, Keyring(self._settings.keys_path), now_ms=_now_ms())
+        keyring = Keyring(self._settings.keys_path)
+        self._ledger = Ledger(self._store, keyring, now_ms=_now_ms())
+        self._stamp = Stamp(Path(self._settings.home), self._store)
+        self._restored: RestoredHome[tuple[Ticket, Order]] = RestoredHome(
+            self._stamp.problem,
+            own_authors(self._store, keyring) if self._stamp.problem else {},
+            now=monotonic(),
+            limit_s=self._settings.restored_wait_s,
+        )
+        self._stamp_due: float | None = None
+        if self._restored.is_over:
+            self._renew_stamp()
+        else:
+            log.warning("this home was restored or copied: %s; asking neighbours", self._stamp.problem)
         self._intake = bound(loop.context, zmq.PULL, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
         self._orders = bound(loop.context, zmq.ROUTER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
         self._notes = bound(loop.context, zmq.PUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
@@ -74,15 +100,21 @@ class WriterRole:
         loop.watch(self._orders, self._receive_orders)
         loop.every(NOTE_INTERVAL_S, self._send_note_of_all)
         loop.every(READERS_CHECKED_S, self._clear_dead_readers)
+        loop.deadline(self._restored.next_deadline, self._end_asking)
+        loop.deadline(lambda: self._stamp_due, self._renew_stamp)
         loop.flush(self._commit)
 
     def close(self) -> None:
+        self._stamp.close()
         self._store.close()
 
     def _receive_intake(self) -> None:
         for kind, header, *parts in receive_all(self._intake, count_max=BATCHES_PER_TURN_MAX):
             if kind == bus.CLOCK:
                 self._ledger.start_clock(*bus.CLOCK_HEADER.unpack(header))
+                continue
+            if kind == bus.TOLD:
+                self._restored.receive_told(bus.NUMBER.unpack(header)[0], monotonic())
                 continue
             began = perf_counter()
             number, announced = bus.MESSAGES_HEADER.unpack(header)
@@ -92,20 +124,22 @@ class WriterRole:
     def _receive_orders(self) -> None:
         for asker, data in receive_all(self._orders, count_max=BATCHES_PER_TURN_MAX):
             order = self._order_decoder.decode(data)
-            ticket = (asker, order.id)
-            began = perf_counter()
-            try:
-                self._take(ticket, order)
-            except WireError as error:
-                self._reply(
-                    ticket, UsageError(f"the definition is refused: {error.reason}", code=error.reason)
-                )
-            except (StorageError, UsageError) as error:
-                self._reply(ticket, error)
-            self._reporter.step(f"writer.{order.op}", began, max(1, len(order.groups)))
+            self._perform((asker, order.id), order)
 
-    def _take(self, ticket: tuple[bytes, int], order: Order) -> None:
+    def _perform(self, ticket: Ticket, order: Order) -> None:
+        began = perf_counter()
+        try:
+            self._take(ticket, order)
+        except WireError as error:
+            self._reply(ticket, UsageError(f"the definition is refused: {error.reason}", code=error.reason))
+        except (StorageError, UsageError) as error:
+            self._reply(ticket, error)
+        self._reporter.step(f"writer.{order.op}", began, max(1, len(order.groups)))
+
+    def _take(self, ticket: Ticket, order: Order) -> None:
         match order.op:
+            case "publish" if self._restored.hold(order.community, (ticket, order)):
+                self._reporter.counters["publish-held"] += 1
             case "publish":
                 self._ledger.publish(
                     ticket,
@@ -136,14 +170,15 @@ class WriterRole:
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
         if note is not None:
-            send_or_drop(self._notes, [bus.COMMIT, bus.encode(note)])
+            self._send_note(note)
             self._reporter.step("writer.commit", began, max(0, note.last_cursor - self._last_cursor))
             self._reporter.counters["commits"] += 1
             self._last_cursor = note.last_cursor
+            self._stamp.reach(note.last_cursor)
         for ticket, outcome in outcomes:
             self._reply(ticket, outcome)
 
-    def _reply(self, ticket: tuple[bytes, int], outcome: dict[str, Any] | StorageError | UsageError) -> None:
+    def _reply(self, ticket: Ticket, outcome: dict[str, Any] | StorageError | UsageError) -> None:
         asker, order_id = ticket
         if isinstance(outcome, dict):
             reply = {"id": order_id, "ok": True, **outcome}
@@ -153,13 +188,41 @@ class WriterRole:
         send_or_drop(self._orders, [asker, bus.encode(reply)])
 
     def _send_note_of_all(self) -> None:
-        send_or_drop(self._notes, [bus.COMMIT, bus.encode(self._ledger.note())])
+        self._send_note(self._ledger.note())
+
+    def _send_note(self, note: bus.CommitNote) -> None:
+        if not self._restored.is_over:
+            note = msgspec.structs.replace(note, restored=self._restored.authors())
+        send_or_drop(self._notes, [bus.COMMIT, bus.encode(note)])
+
+    def _end_asking(self) -> None:
+        """Neighbours have answered, or nobody has for too long: publish what has waited for it."""
+        was_over = self._restored.is_over
+        for ticket, order in self._restored.handle_timer(monotonic()):
+            self._perform(ticket, order)
+        if self._restored.is_over and not was_over:
+            for warning in self._restored.warnings(monotonic()):
+                log.warning("%s", warning["message"])
+            self._renew_stamp()
+
+    def _renew_stamp(self) -> None:
+        self._stamp_due = None
+        try:
+            self._stamp.renew()
+        except StorageError as error:
+            # Without room for it the old one goes on fitting: that must not keep the node from answering.
+            log.warning("the home's stamp was not renewed: %s", error)
+            self._stamp_due = monotonic() + STAMP_RETRY_S
 
     def _clear_dead_readers(self) -> None:
         self._reporter.counters["readers-cleared"] += self._store.clear_dead_readers()
 
     def _report(self) -> dict[str, Any]:
-        return {"outcomes": dict(self._ledger.counters), "last_cursor": self._last_cursor}
+        return {
+            "outcomes": dict(self._ledger.counters),
+            "last_cursor": self._last_cursor,
+            "warnings": self._restored.warnings(monotonic()),
+        }
 
 
 def _now_ms() -> int:

@@ -35,6 +35,9 @@ MESSAGES = b"M"
 CLOCK = b"K"
 """[CLOCK, u32 community number, u64 global time]: where a newcomer's clock should start"""
 
+TOLD = b"T"
+"""[TOLD, u32 community number]: a neighbour has said what it holds of ours, its messages are on their way"""
+
 # writer -> everyone, socket notes: [COMMIT, CommitNote]
 COMMIT = b"commit"
 
@@ -84,6 +87,8 @@ class CommitNote(msgspec.Struct, frozen=True):
                           writer began
     summaries             community number -> 24-byte summary, of those that changed
     incarnation           another one after the writer was started again: what was on its way to it is gone
+    restored              community number -> authors of ours whose newest messages neighbours are to be asked
+                          for, since the home was restored or copied; in every note until it is done
     """
 
     last_cursor: int
@@ -91,6 +96,7 @@ class CommitNote(msgspec.Struct, frozen=True):
     processed: dict[int, int]
     summaries: dict[int, bytes]
     incarnation: int = 0
+    restored: dict[int, list[bytes]] = {}
 
 
 introductions_decoder = msgspec.msgpack.Decoder(list[Introduction])

@@ -49,6 +49,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     placement  full, compact or single: which processes the roles are in
     silent_max_s  seconds without a turn after which a process is taken to be hung
     communities  settings of single communities, by name or by the 64 hex digits of the id
+    restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     """
 
     home: str
@@ -59,6 +60,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     placement: str = "full"
     silent_max_s: int = 10
     communities: dict[str, CommunitySettings] = {}
+    restored_wait_s: float = 30.0
 
     @property
     def together(self) -> bool:

@@ -10,6 +10,7 @@ way.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import compress
 
 from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, FRAMES_SIZE_MAX, SCAN_MAX
@@ -173,6 +174,17 @@ def answer_missing(request: RequestMissing, definition: bytes) -> list[bytes]:
     wanted = request.wanted
     if not definition or not isinstance(wanted, MissingLast) or wanted.kind != ControlKind.DEFINITION:
         return []
-    header = MessagesHeader(number=request.number, low=ORDER_LOW, high=ORDER_LOW, last=True)
-    [(_, area)] = wire.pack([definition], AREA_SIZE_MAX)
-    return [header.encode() + area]
+    return pack_named(request, [definition])
+
+
+def pack_named(request: RequestMissing, messages: Sequence[bytes]) -> list[bytes]:
+    """Bodies of the messages frames that answer a request by name with these messages, as far as its budget
+    reaches; one without messages says that we know of none."""
+    areas = [area for _, area in wire.pack(list(messages), AREA_SIZE_MAX)] if messages else [b""]
+    areas = areas[: min(request.budget, ANSWER_BUDGET_MAX)]
+    bodies = []
+    for index, area in enumerate(areas):
+        last = index == len(areas) - 1
+        header = MessagesHeader(number=request.number, low=ORDER_LOW, high=ORDER_LOW, last=last)
+        bodies.append(header.encode() + area)
+    return bodies

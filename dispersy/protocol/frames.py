@@ -28,6 +28,7 @@ from dispersy.protocol.introductions import (
 from dispersy.protocol.missing import (
     MissingLast,
     MissingMessages,
+    MissingNewest,
     MissingProof,
     MissingSequences,
     RequestMissing,
@@ -49,6 +50,7 @@ __all__ = [
     "MessagesHeader",
     "MissingLast",
     "MissingMessages",
+    "MissingNewest",
     "MissingProof",
     "MissingSequences",
     "PunctureRequest",

@@ -46,7 +46,14 @@ class MissingProof:
     message_id: MessageId
 
 
-Wanted = MissingMessages | MissingSequences | MissingLast | MissingProof
+@dataclass(frozen=True, slots=True)
+class MissingNewest:
+    """An author's newest message of every kind: where its sequences have got to."""
+
+    author: MemberId
+
+
+Wanted = MissingMessages | MissingSequences | MissingLast | MissingProof | MissingNewest
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,9 @@ def _encode_wanted(wanted: Wanted) -> tuple[Missing, bytes]:
         assert 1 <= wanted.count <= 255
         assert wanted.author is None or len(wanted.author) == KEY_SIZE
         return Missing.LAST, bytes((wanted.kind, wanted.count)) + (wanted.author or b"")
+    if isinstance(wanted, MissingNewest):
+        assert len(wanted.author) == KEY_SIZE
+        return Missing.NEWEST, wanted.author
     assert len(wanted.message_id) == KEY_SIZE
     return Missing.PROOF, wanted.message_id
 
@@ -107,4 +117,6 @@ def _decode_wanted(reader: FieldReader) -> Wanted:
         return MissingLast(kind, count, None if author_absent else MemberId(reader.take(KEY_SIZE)))
     if what == Missing.PROOF:
         return MissingProof(MessageId(reader.take(KEY_SIZE)))
+    if what == Missing.NEWEST:
+        return MissingNewest(MemberId(reader.take(KEY_SIZE)))
     raise WireError("missing-unknown")

@@ -124,3 +124,4 @@ class Missing(IntEnum):
     SEQUENCE = 1
     LAST = 2
     PROOF = 3
+    NEWEST = 4

@@ -15,8 +15,9 @@ from dispersy.service.requests import RequestId
 
 ORDERS_MAX = 1_024
 ORDERS_PER_CLIENT_MAX = 64
-ORDER_LIMIT_S = 30.0
-"""After this the client is told that no answer came: the writer may be waiting for a disk."""
+ORDER_LIMIT_S = 40.0
+"""After this the client is told that no answer came: the writer may be waiting for a disk. On a home that was
+restored it waits for neighbours, up to 30 s, and that is no failure."""
 
 
 MakeReply = Callable[[dict[str, Any]], dict[str, Any]]

@@ -54,6 +54,7 @@ class Overview:
             "addresses": self._addresses(listen, heard_as),
             "last_cursor": reader.last_cursor() if reader is not None else 0,
             "communities": self.communities(reader) if reader is not None else [],
+            "warnings": self._reports.warnings(),
             "processes": [] if brief else self._reports.processes(),
         }
 

@@ -60,6 +60,10 @@ class Reports:
         children = self.of("supervisor").get("processes") or {}
         return [f"{name} {child['state']}" for name, child in children.items() if child.get("trouble")]
 
+    def warnings(self) -> list[dict[str, Any]]:
+        """What the roles warn of now, one map each: code, community, message, hint."""
+        return [warning for report in self._newest.values() for warning in report.get("warnings") or ()]
+
     def processes(self) -> list[dict[str, Any]]:
         """One map a process, the supervisor first: what it is, how it is, what it used."""
         supervisor = self.of("supervisor")

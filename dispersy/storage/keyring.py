@@ -6,6 +6,7 @@ Only the roles that sign import this module. What a key's secret is never shows 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +77,14 @@ class Keyring:
     def load_all(self) -> list[Key]:
         """Every key, by name; files are read once."""
         return [self.by_name(name) for name in self._names()]
+
+    def readable(self) -> list[Key]:
+        """Every key but those that cannot be read."""
+        keys = []
+        for name in self._names():
+            with suppress(StorageError, UsageError):
+                keys.append(self.by_name(name))
+        return keys
 
     def by_name(self, name: str) -> Key:
         """The key of this name; UsageError if there is none."""

@@ -1,4 +1,4 @@
-"""Whether a home is the one that ran here last. A copy, and a home or a store that was restored, show at the start.
+"""Whether a home is the one that ran here last: a copy shows at the start, and so does what was restored.
 
 A node on an older state of its home would sign other messages under sequences that it has used. Three marks
 have to fit each other:
@@ -7,10 +7,10 @@ have to fit each other:
     the store      in its meta: the last run, and which file the stamp was
     reached        a file in the home: the store's last cursor, written after every commit
 
-A file is told by its inode and by the time of its last change, which cp, tar and rsync cannot set: so a copy of
-the stamp is another file, wherever it lies. Both marks change with every run, so a store restored under a newer
-stamp shows, and the other way round; within one run `reached` and the store's inode tell. Nothing has to be
-written when the node stops, and a node that was killed fits as one that was stopped does.
+A file is told by its inode and by the time of its last change, which cp, tar and rsync cannot set: so a copy
+of the stamp is another file, wherever it lies. Both marks change with every run, so a store restored under a
+newer stamp shows, and the other way round; within one run `reached` and the store's inode tell. Nothing has
+to be written when the node stops: a node that was killed fits as one that was stopped does.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _Stamp(msgspec.Struct, frozen=True):
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """What the store says. Without `stamp` a run was about to begin: its stamp is written, or `before` holds."""
+    """What the store says. Without `stamp` a run was about to begin: its stamp is there or `before` holds."""
 
     run: bytes
     stamp: FileMark | None = None
@@ -136,7 +136,9 @@ class Stamp:
             if mark:
                 known = msgspec.msgpack.decode(mark, type=_Mark)
                 self._fitting = _fitting(known, stamp, FileMark.of(self._path))
-            return "" if self._fitting is not None else "its stamp is a copy or of another time than its store"
+            return (
+                "" if self._fitting is not None else "its stamp is a copy, or older or newer than its store"
+            )
 
     @property
     def _store_file(self) -> Path:

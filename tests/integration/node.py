@@ -37,9 +37,8 @@ class Node:
 
     def begin(self) -> None:
         """Run it, and do not wait for anything."""
-        command = [sys.executable, "-P", "-m", "dispersy.cli", "run", "--home", str(self.home), *self.options]
         self.process = subprocess.Popen(
-            command,
+            self.command_line(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -50,6 +49,10 @@ class Node:
         self.lines = []
         self._reader = threading.Thread(target=self._read, args=(self.process,))
         self._reader.start()
+
+    def command_line(self) -> list[str]:
+        """What runs it."""
+        return [sys.executable, "-P", "-m", "dispersy.cli", "run", "--home", str(self.home), *self.options]
 
     def client(self) -> Client:
         return Client(self.home, timeout_s=START_LIMIT_S)

@@ -129,6 +129,7 @@ wanted = st.one_of(
     ),
     st.builds(frames.MissingLast, byte, positive_byte, st.none() | members),
     st.builds(frames.MissingProof, message_ids),
+    st.builds(frames.MissingNewest, members),
 )
 missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
 every_frame = st.one_of(

@@ -56,12 +56,19 @@ class House:
         self.store.commit(Batch(communities=[CommunityRecord(NUMBER, MASTER, "test", MASTER, definition)]))
         self.reporter = Reporter("worker-0", RoleSettings("", "", "", 1))
         self.sent: list[tuple[bytes, bytes]] = []
-        self.responder = Responder(self.store, self.reporter, index=0, workers=1, send=self._send)
+        self.found: list[tuple[int, int, bytes]] = []
+        self.responder = Responder(
+            self.store, self.reporter, index=0, workers=1, send=self._send, find=self._find
+        )
         self.responder.set_communities(self.store.communities(), 0.0)
 
     def _send(self, community: int, items: list[tuple[bytes, bytes]]) -> None:
         assert community == NUMBER
         self.sent += items
+
+    def _find(self, order: int, community: int, author: bytes) -> bool:
+        self.found.append((order, community, author))
+        return True
 
     def receive(self, frame_type: int, body: bytes, *, source: int = 1, now: float = 0.0) -> None:
         frames = [bus.SyncFrame(address(source), frame_type, body)]

@@ -1,4 +1,4 @@
-"""Goal: a home that was copied or restored, whole or in part, shows at the start; one that was killed does not."""
+"""Goal: a home that was copied or restored, whole or in part, shows at the start; a killed one does not."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ class Home:
 
     @contextmanager
     def open(self) -> Iterator[tuple[LmdbStore, Stamp]]:
-        with closing(LmdbStore(self.path / "store")) as store:
-            with closing(Stamp(self.path, store, machine_id=self._machine_id)) as stamp:
-                yield store, stamp
+        with (
+            closing(LmdbStore(self.path / "store")) as store,
+            closing(Stamp(self.path, store, machine_id=self._machine_id)) as stamp,
+        ):
+            yield store, stamp
 
     def run(self, *, renew: bool = True) -> str:
         """One run, ended without a word as kill -9 does; what was wrong at its start."""
@@ -159,7 +161,8 @@ def test_an_older_store_within_one_run_shows(home: Home) -> None:
     assert "older" in home.run()
 
 
-def test_another_machine_shows(home: Home, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("home")
+def test_another_machine_shows(tmp_path: Path) -> None:
     """A disk that was cloned: the files are the same to the last bit."""
     other = Home(tmp_path, machine="another machine")
     assert "machine" in other.run()
@@ -180,21 +183,28 @@ def test_being_killed_while_a_run_begins_fits(home: Home, monkeypatch: pytest.Mo
     for _ in range(2):
         with home.open() as (store, stamp), monkeypatch.context() as patched:
             assert stamp.problem == ""
-            left = iter(range(1, at))
-
-            def or_die(step: Callable[..., None]) -> Callable[..., None]:
-                def checked(*given: object) -> None:
-                    if next(left, None) is None:
-                        raise StorageError("killed here")
-                    step(*given)
-
-                return checked
-
-            patched.setattr(store, "put_mark", or_die(store.put_mark))
-            patched.setattr("dispersy.storage.stamp._replace", or_die(_replace_file))
+            death = _Death(after=at - 1)
+            patched.setattr(store, "put_mark", death.of(store.put_mark))
+            patched.setattr("dispersy.storage.stamp._replace", death.of(_replace_file))
             with pytest.raises(StorageError, match="killed here"):
                 stamp.renew()
     assert home.run() == ""
+
+
+class _Death:
+    """Comes after so many of the steps that it is given."""
+
+    def __init__(self, *, after: int) -> None:
+        self._left = after
+
+    def of(self, step: Callable[..., None]) -> Callable[..., None]:
+        def checked(*given: object) -> None:
+            if not self._left:
+                raise StorageError("killed here")
+            self._left -= 1
+            step(*given)
+
+        return checked
 
 
 def _replace_file(path: Path, data: bytes) -> None:

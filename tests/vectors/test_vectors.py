@@ -31,6 +31,7 @@ WANTED = {
     "low": frames.MissingSequences,
     "count": frames.MissingLast,
     "message_id": frames.MissingProof,
+    "author": frames.MissingNewest,
 }
 
 
