@@ -20,6 +20,7 @@ from dispersy.protocol import clock
 from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.intake import Round
 from dispersy.protocol.lane import UNLIVE
+from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
@@ -27,7 +28,7 @@ from dispersy.workers.communities import Communities, Community
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
 from dispersy.workers.orders import Outcome, Ticket
-from dispersy.workers.publishing import Publishing
+from dispersy.workers.publishing import ID_INDEX, Publishing
 
 
 class Ledger:
@@ -38,6 +39,8 @@ class Ledger:
 
     def __init__(self, store: StoreWriter, keyring: Keyring, *, now_ms: int) -> None:
         self.counters: Counter[str] = Counter()
+        self._own_unknown: Counter[int] = Counter()
+        self._own_heard: set[int] = set()
         self.version = self._incarnation = now_ms
         self._store = store
         self._communities = Communities(store, self.counters)
@@ -58,6 +61,9 @@ class Ledger:
         self._communities.touched.add(number)
         if records:
             community.intake.receive(records, arena)
+            # Whether to look closer: a search in the bytes costs nearly nothing.
+            if community.record.member_id in arena:
+                self._own_heard.add(number)
 
     def start_clock(self, number: int, global_time: int) -> None:
         """Where a newcomer's clock goes on from, unless it has run further by itself."""
@@ -92,6 +98,12 @@ class Ledger:
         """As Membership.join."""
         joined = self._membership.join(community_id=community_id, name=name, peers=peers)
         self._outcomes.append((ticket, joined))
+
+    def own_messages_unknown(self) -> list[tuple[int, bytes, int]]:
+        """(community number, its id, messages) where neighbours knew more of ours than this node."""
+        joined = self._communities.by_number
+        found = ((joined.get(number), count) for number, count in self._own_unknown.items())
+        return [(each.record.number, each.record.community_id, count) for each, count in found if each]
 
     # -- commit ----------------------------------------------------------------------------------------------
 
@@ -166,6 +178,9 @@ class Ledger:
         decided = community.intake.finish()
         self.counters.update(community.intake.counters)
         community.intake.counters.clear()
+        if number in self._own_heard:
+            self._own_heard.discard(number)
+            self._count_own(community, decided)
         batch.blocks.extend(
             MessageBlock(community=number, records=records, arena=arena, marks=marks, arrival_ms=now_ms)
             for records, arena, marks in decided.blocks
@@ -190,6 +205,15 @@ class Ledger:
         self._follow(community, decided)
         if community.clock != self._store.state(number).clock:
             batch.clocks[number] = community.clock
+
+    def _count_own(self, community: Community, decided: Round) -> None:
+        """What our member has signed and neither the store nor a request of this batch knows."""
+        published = self._publishing.ids()
+        for records, arena, _ in decided.blocks:
+            for fields in MESSAGE.iter_unpack(records):
+                author = arena[fields[0] + 2 : fields[0] + 34]
+                if author == community.record.member_id and fields[ID_INDEX] not in published:
+                    self._own_unknown[community.record.number] += 1
 
     def _follow(self, community: Community, decided: Round) -> None:
         times = sorted(decided.global_times())

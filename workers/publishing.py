@@ -54,6 +54,10 @@ class Publishing:
         """Of all requests in the batch."""
         return [ticket for request in self._publishing.values() for ticket in request.tickets]
 
+    def ids(self) -> set[bytes]:
+        """Of all messages in the batch that were published here."""
+        return {message_id for request in self._publishing.values() for message_id in request.ids}
+
     def publish(
         self,
         ticket: Ticket,

@@ -72,6 +72,10 @@ class RestoredHome(Generic[Held]):
         """Whom the workers are to ask for, by community."""
         return {number: asking.authors for number, asking in self._asking.items()}
 
+    def is_expected(self, number: int) -> bool:
+        """Whether messages of our own may well come back in a community: neighbours said that they hold some."""
+        return bool(self._problem) and number in self._ids and number not in self._unanswered
+
     def hold(self, number: int, order: Held) -> bool:
         """Keep an order to publish until it may be done; False: it may be done now.
 

@@ -221,8 +221,22 @@ class WriterRole:
         return {
             "outcomes": dict(self._ledger.counters),
             "last_cursor": self._last_cursor,
-            "warnings": self._restored.warnings(monotonic()),
+            "warnings": [*self._restored.warnings(monotonic()), *self._own_unknown()],
         }
+
+    def _own_unknown(self) -> list[dict[str, Any]]:
+        """What to warn of where neighbours hold what we have signed and did not know."""
+        return [
+            {
+                "code": "own-messages-unknown",
+                "community": community_id,
+                "message": f"{count} messages of our own came from neighbours that this node did not hold",
+                "hint": "if another node uses this key, stop one of them and give it a key of its own; if this "
+                "home is older than what it has published, all is well as soon as no more come",
+            }
+            for number, community_id, count in self._ledger.own_messages_unknown()
+            if not self._restored.is_expected(number)
+        ]
 
 
 def _now_ms() -> int:

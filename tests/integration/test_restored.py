@@ -1,4 +1,4 @@
-"""Goal: a node whose home was restored publishes behind all that it has published, as far as anybody knows."""
+"""Goal: a node whose home was restored publishes behind what it has published, as far as anybody knows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _codes(client: Client) -> list[str]:
 def test_what_is_published_after_restoring_stands_behind_what_was_lost(
     make_node: MakeNode, tmp_path: Path, running: bool
 ) -> None:
-    """Backup, publish 100, restore, publish: no two messages in one slot, on either node, and all are back."""
+    """Backup, publish 100, restore, publish: no two messages in one slot on either node; all are back."""
     backup = tmp_path / "backup"
     neighbour = make_node("b").start()
     address = neighbour.status()["listen"]
@@ -105,7 +105,7 @@ class Alone(Node):
 def test_without_neighbours_it_goes_on_with_a_warning(
     make_node: MakeNode, short_folder: Path, tmp_path: Path
 ) -> None:
-    """The status says for how long it waits and then what may be wrong; what was ordered meanwhile is done."""
+    """The status says how long it waits and then what may be wrong; what was ordered meanwhile is done."""
     node = make_node("a")
     with node.start() as client:
         client.create("chat")

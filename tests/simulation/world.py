@@ -10,13 +10,14 @@ from random import Random
 
 from dispersy.ext import digest, verify, wire
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing, pack_named
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
     Frame,
     IntroductionRequest,
     IntroductionResponse,
+    MissingNewest,
     PunctureRequest,
     RequestMissing,
     SyncRequest,
@@ -28,7 +29,8 @@ from dispersy.protocol.frames import (
     token_datagram,
 )
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.newest_request import NewestRequest
+from dispersy.protocol.numbers import FrameType, MessagesFlag
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY, MESSAGE
 from dispersy.protocol.summary import Summary
@@ -93,6 +95,10 @@ class StoreHoldings:
             self.store.commit(Batch(blocks=[block]))
         return len(fresh)
 
+    def newest(self, author: bytes) -> list[bytes]:
+        """The author's message of the highest sequence, if any."""
+        return [self.store.messages([slot.cursor])[0] for slot in self.store.lane(COMMUNITY, author, 64)][-1:]
+
     def ids(self) -> set[bytes]:
         keys, _, _ = self.scan(bytes(24), b"\xff" * 24, 1 << 30)
         return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
@@ -154,6 +160,9 @@ class Node:
         self.sent: Counter[str] = Counter()
         """Datagrams by the label of their last frame; `bytes`: of all of them."""
         self.same_key_at: list[Address] = []
+        self.newest = NewestRequest(rng=rng)
+        self.told_at: list[float] = []
+        """When neighbours had said what they hold of this node's own."""
         self._commits: deque[tuple[float, list[bytes]]] = deque()
         self._processed = 0
         if defined:
@@ -168,7 +177,13 @@ class Node:
         deadline = self.walker.next_deadline()
         pulls = self.puller.next_deadline()
         commits = self._commits[0][0] if self._commits else deadline
-        return min(deadline, commits, deadline if pulls is None else pulls)
+        asks = self.newest.next_deadline()
+        return min(
+            deadline,
+            commits,
+            deadline if pulls is None else pulls,
+            deadline if asks is None else asks,
+        )
 
     def handle_timer(self) -> None:
         now = self.world.now
@@ -176,6 +191,8 @@ class Node:
         self._drain()
         self.puller.handle_timer(now)
         self._drain()
+        for address, request in self.newest.step(now):
+            self._send_frame(address, request.type, request.encode())
         arrived: list[bytes] = []
         while self._commits and self._commits[0][0] <= now:
             arrived += self._commits.popleft()[1]
@@ -209,6 +226,8 @@ class Node:
             arrived = self._messages_of(data[offset : offset + length])
             if arrived:
                 self._commits.append((now + COMMIT_DELAY_S, arrived))
+            if flags & MessagesFlag.LAST_OF_ANSWER and self.newest.receive_answer(source, number):
+                self.told_at.append(now)
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
             self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
             self._drain()
@@ -255,6 +274,9 @@ class Node:
                 self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
             case Audit():
                 self.puller.receive_audit(source, received, now)
+            case RequestMissing(wanted=MissingNewest(author)):
+                for body in pack_named(received, self.holdings.newest(author)):
+                    self._send_frame(source, FrameType.MESSAGES, body)
             case RequestMissing():
                 for body in answer_missing(received, self.definition):
                     self._send_frame(source, FrameType.MESSAGES, body)
@@ -285,6 +307,7 @@ class Node:
                 case SendFrame(address, frame_type, body):
                     self._send_frame(address, frame_type, body)
                 case SummaryHeard(source, _, summary):
+                    self.newest.hear(source, now)
                     self.puller.receive_summary(source, summary, now)
                 case SameKeyElsewhere(source):
                     self.same_key_at.append(source)

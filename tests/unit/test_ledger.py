@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from dispersy.errors import StorageError, UsageError, WireError
+from dispersy.ext.digest import identify_many
+from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.definition import Definition, Kind, default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import MessageTooLong, read_message
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, EntryType
@@ -289,6 +292,32 @@ def test_our_own_newest_message_is_never_overtaken(house: House) -> None:
     outcome = house.commit()["a"]
     assert [(at[1], at[2]) for at in house.data()] == [(900_001, 42), (900_002, 43)]
     assert outcome["ids"] == [entry.message_id for entry in house.store.log(2, 2)]
+
+
+def test_our_own_messages_that_come_back_unknown_are_noticed(house: House) -> None:
+    """Goal: what was published elsewhere with our key is counted and never overtaken; our own echo is not."""
+    house.create()
+    older = FailingStore()
+    older.commit(Batch(communities=house.store.communities()))
+    house.publish("a", [[b"%d" % number] for number in range(5)])
+    house.commit()
+    messages = [entry.message for entry in house.store.log(2, 5)]
+    area = b"".join(encode_uvarint(len(message)) + message for message in messages)
+    records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+    [record] = house.store.communities()
+    identify_many(records, area, record.community_id)
+
+    house.ledger.receive(1, 5, bytes(records), area)
+    house.commit()
+    assert house.ledger.own_messages_unknown() == []
+
+    house.store = older
+    house.start()
+    house.ledger.receive(1, 5, bytes(records), area)
+    house.publish("b", [[b"six"]], request=2)
+    house.commit()
+    assert house.ledger.own_messages_unknown() == [(1, record.community_id, 5)]
+    assert [(at[2], at[3]) for at in house.data()][-1] == (6, (b"six",))
 
 
 def test_receive_for_an_unknown_community_is_dropped(house: House) -> None:

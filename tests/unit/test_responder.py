@@ -8,18 +8,21 @@ import pytest
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
+from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
+from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.address import Address
 from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
 from dispersy.protocol.message import NO_PREVIOUS, create_message
-from dispersy.protocol.missing import MissingLast
+from dispersy.protocol.missing import MissingLast, MissingNewest
 from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import ENVELOPE
+from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.records import ENVELOPE, LAST_OF_ANSWER
 from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord
+from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import (
     ANSWERS_MAX,
@@ -56,7 +59,7 @@ class House:
         self.store.commit(Batch(communities=[CommunityRecord(NUMBER, MASTER, "test", MASTER, definition)]))
         self.reporter = Reporter("worker-0", RoleSettings("", "", "", 1))
         self.sent: list[tuple[bytes, bytes]] = []
-        self.found: list[tuple[int, int, bytes]] = []
+        self.looked_up: list[tuple[int, int, bytes]] = []
         self.responder = Responder(
             self.store, self.reporter, index=0, workers=1, send=self._send, find=self._find
         )
@@ -67,12 +70,19 @@ class House:
         self.sent += items
 
     def _find(self, order: int, community: int, author: bytes) -> bool:
-        self.found.append((order, community, author))
+        self.looked_up.append((order, community, author))
         return True
 
     def receive(self, frame_type: int, body: bytes, *, source: int = 1, now: float = 0.0) -> None:
         frames = [bus.SyncFrame(address(source), frame_type, body)]
         self.responder.receive(bus.SYNC, NUMBER, bus.encode(frames), now)
+
+    def keep(self, message: bytes) -> None:
+        """Commit it, with cursor 1."""
+        area = encode_uvarint(len(message)) + message
+        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+        identify_many(records, area, MASTER)
+        self.store.commit(Batch(blocks=[MessageBlock(NUMBER, bytes(records), area, b"\0", 0)]))
 
     def sent_types(self) -> list[int]:
         return [frame[0] for _, frame in self.sent]
@@ -122,6 +132,52 @@ def test_one_host_leaves_room_for_others(house: House) -> None:
     assert refused == [FrameType.BUSY] * (ANSWERS_MAX - ANSWERS_PER_HOST_MAX)
     house.receive(FrameType.SYNC_REQUEST, request.body, source=2)
     assert house.sent_types() == refused
+
+
+def test_an_authors_newest_messages_are_looked_up_and_sent(house: House) -> None:
+    """Goal: the writer says where they are; where there are none the answer says so."""
+    held = house.store.communities()[0].definition
+    house.keep(held)
+    request = RequestMissing(number=9, budget=4, wanted=MissingNewest(MemberId(MASTER)))
+    for source in (1, 2):
+        house.receive(FrameType.REQUEST_MISSING, request.encode(), source=source)
+    house.responder.handle_timer(0.0)
+    assert house.looked_up == [(1, NUMBER, MASTER)]
+    assert house.sent == []
+    house.responder.found(1, [1], 0.0)
+    house.responder.handle_timer(0.0)
+    house.responder.found(2, [], 0.0)
+    assert [target for target, _ in house.sent] == [address(1), address(2)]
+    with_message, without = (data for _, data in house.sent)
+    assert held in with_message
+    assert with_message[:1] == without[:1] == bytes([FrameType.MESSAGES])
+    assert len(without) < 60
+
+
+def test_a_restored_node_asks_every_neighbour_for_its_own(house: House) -> None:
+    """Goal: as long as the notes say so, of those met before and after; an answer is passed on, once."""
+    note = bus.CommitNote(0, 0, {}, {}, restored={NUMBER: [MASTER]})
+    heard = bus.encode([bus.PeerHeard(address(1), b"")])
+    house.responder.receive(bus.PEERS, NUMBER, heard, 0.0)
+    house.responder.handle_timer(0.0)
+    assert FrameType.REQUEST_MISSING not in house.sent_types()
+    house.responder.committed(note, 1.0)
+    house.responder.handle_timer(1.0)
+    asked = [data for _, data in house.sent if data[0] == FrameType.REQUEST_MISSING]
+    (request,) = (decode_frame(data[0], data[2:]) for data in asked)
+    assert isinstance(request, RequestMissing)
+    assert request.wanted == MissingNewest(MemberId(MASTER))
+    envelope = ENVELOPE.pack(
+        0, request.number, 0, 0, 0, 0, LAST_OF_ANSWER, 0, bytes(24), bytes(24), bytes(24), 0
+    )
+    for _ in range(2):
+        house.responder.receive(bus.ENVELOPES, NUMBER, address(1) + envelope, 1.1)
+    assert house.responder.drain_told() == [NUMBER]
+    house.responder.committed(bus.CommitNote(0, 0, {}, {}), 2.0)
+    house.responder.receive(bus.PEERS, NUMBER, bus.encode([bus.PeerHeard(address(2), b"")]), 2.0)
+    before = len(house.sent)
+    house.responder.handle_timer(99.0)
+    assert FrameType.REQUEST_MISSING not in house.sent_types()[before:]
 
 
 def test_a_newcomers_clock_takes_the_median(house: House) -> None:
