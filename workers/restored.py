@@ -73,7 +73,7 @@ class RestoredHome(Generic[Held]):
         return {number: asking.authors for number, asking in self._asking.items()}
 
     def is_expected(self, number: int) -> bool:
-        """Whether messages of our own may well come back in a community: neighbours said that they hold some."""
+        """Whether messages of our own may well come back in a community: neighbours were asked for them."""
         return bool(self._problem) and number in self._ids and number not in self._unanswered
 
     def hold(self, number: int, order: Held) -> bool:

@@ -231,8 +231,8 @@ class WriterRole:
                 "code": "own-messages-unknown",
                 "community": community_id,
                 "message": f"{count} messages of our own came from neighbours that this node did not hold",
-                "hint": "if another node uses this key, stop one of them and give it a key of its own; if this "
-                "home is older than what it has published, all is well as soon as no more come",
+                "hint": "if another node uses this key, stop one of them and give it a key of its own; if "
+                "this home is older than what it has published, all is well as soon as no more come",
             }
             for number, community_id, count in self._ledger.own_messages_unknown()
             if not self._restored.is_expected(number)

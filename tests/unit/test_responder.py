@@ -167,9 +167,8 @@ def test_a_restored_node_asks_every_neighbour_for_its_own(house: House) -> None:
     (request,) = (decode_frame(data[0], data[2:]) for data in asked)
     assert isinstance(request, RequestMissing)
     assert request.wanted == MissingNewest(MemberId(MASTER))
-    envelope = ENVELOPE.pack(
-        0, request.number, 0, 0, 0, 0, LAST_OF_ANSWER, 0, bytes(24), bytes(24), bytes(24), 0
-    )
+    none = bytes(24)
+    envelope = ENVELOPE.pack(0, request.number, 0, 0, 0, 0, LAST_OF_ANSWER, 0, none, none, none, 0)
     for _ in range(2):
         house.responder.receive(bus.ENVELOPES, NUMBER, address(1) + envelope, 1.1)
     assert house.responder.drain_told() == [NUMBER]
