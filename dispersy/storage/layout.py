@@ -153,6 +153,11 @@ def message_head(community: int, marks: int, arrival_ms: int) -> bytes:
     )
 
 
+def with_marks(entry: bytes, marks: int) -> bytes:
+    """A message's log entry with other marks."""
+    return entry[:MARKS_OFFSET] + bytes([marks]) + entry[MARKS_OFFSET + 1 :]
+
+
 def encode_event(event: EventEntry) -> bytes:
     """A log entry of an event, whole."""
     return (

@@ -19,6 +19,7 @@ from dispersy.storage.layout import (
     MESSAGE_OFFSET,
     META_BLOCKED,
     META_COMMUNITY,
+    META_HOME,
     META_NEXT,
     META_PURGE,
     META_STARTED,
@@ -99,6 +100,12 @@ class LmdbReader:
     def state(self, community: int) -> CommunityState:
         with errors_named(self._path):
             return self._state(self._snapshot(), community)
+
+    def mark(self) -> bytes:
+        """What ties the store to its home (stamp.py), b"" for a store without a mark."""
+        with errors_named(self._path):
+            found: bytes | None = self._snapshot().get(META_HOME, db=self._databases.meta)
+        return found or b""
 
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         prefix = COMMUNITY.pack(community)

@@ -61,6 +61,7 @@ from dispersy.storage.layout import (
     order_keys,
     record_ids,
     slices,
+    with_marks,
 )
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.purge import purge_portion
@@ -167,14 +168,6 @@ class LmdbStore(LmdbReader):
         if cursors:
             self._index.add(b"".join(hashes), b"".join(records), cursors)
         return newest
-
-    # The mark of its home
-
-    def mark(self) -> bytes:
-        """What put_mark() was given last, b"" for a store without a mark."""
-        with errors_named(self._path):
-            found: bytes | None = self._snapshot().get(META_HOME, db=self._databases.meta)
-        return found or b""
 
     def put_mark(self, mark: bytes) -> None:
         """Keep what ties this store to its home, durably."""
@@ -318,13 +311,13 @@ class LmdbStore(LmdbReader):
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
         kept = entry[MARKS_OFFSET] & UNLIVE
-        txn.put(CURSOR.pack(cursor), _with_marks(entry, marks | kept), db=self._databases.log)
+        txn.put(CURSOR.pack(cursor), with_marks(entry, marks | kept), db=self._databases.log)
 
     def _write_unlive(self, txn: lmdb.Transaction[bytes], cursors: list[int], changes: _Changes) -> None:
         removed: dict[int, list[bytes]] = {}
         for cursor in cursors:
             entry = self._message_entry(txn, cursor)
-            unlive = _with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
+            unlive = with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
             txn.put(CURSOR.pack(cursor), unlive, db=self._databases.log)
             community_bytes, message_id = entry[1:5], entry[ID_OFFSET:MESSAGE_OFFSET]
             kind, author, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
@@ -454,7 +447,3 @@ class LmdbStore(LmdbReader):
     def _live(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes) -> bool:
         entry = self._entry(txn, 0, 0, cursor)
         return entry is not None and entry.message_id == message_id
-
-
-def _with_marks(entry: bytes, marks: int) -> bytes:
-    return entry[:MARKS_OFFSET] + bytes([marks]) + entry[MARKS_OFFSET + 1 :]
