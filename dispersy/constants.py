@@ -12,6 +12,8 @@ TOKEN_DATAGRAM_SIZE = 28
 MESSAGE_SIZE_MAX = 1090
 """A message fits one datagram with its messages frame (envelope of at most 82 bytes)."""
 PAYLOADS_MAX = 255
+SEQUENCE_MAX = GLOBAL_TIME_MAX = (1 << 63) - 1
+"""A reader in a language without unsigned numbers of 64 bits can hold them."""
 TOKEN_EPOCH_S = 600.0
 
 FILTER_FILL_MAX = 0.60
@@ -33,6 +35,8 @@ LANE_SIZES_MAX = 1_024
 WAITING_MAX = 1_000
 WAITING_AUTHOR_MAX = 100
 """Messages that wait per community, and per author in it; the oldest leaves first."""
+REFUSALS_MAX = 1_000
+"""Refused messages per community of which it is remembered why: some 150 KB."""
 REQUESTS_KEPT = 100_000
 """Publish requests whose answer can be repeated; older request ids are refused."""
 CANDIDATES_MAX = 1_000

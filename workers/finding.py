@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dispersy.constants import SEQUENCE_MAX
 from dispersy.errors import UsageError
 from dispersy.storage.store import StoreWriter
 
 FIND_IDS_MAX = 1_000
 """Ids of one order: each costs a seek in every run of the index."""
 KINDS = range(256)
-SEQUENCE_MAX = (1 << 63) - 1
 
 
 def find_ids(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[int | None]:

@@ -105,6 +105,13 @@ class Ledger:
         found = ((joined.get(number), count) for number, count in self._own_unknown.items())
         return [(each.record.number, each.record.community_id, count) for each, count in found if each]
 
+    def fate(self, number: int, message_id: bytes) -> tuple[bool, str]:
+        """Of a message that is not held: whether it waits here, and why it was refused lately."""
+        community = self._communities.by_number.get(number)
+        if community is None:
+            return False, ""
+        return message_id in community.intake.waiting, community.intake.refusals.reason(message_id)
+
     # -- commit ----------------------------------------------------------------------------------------------
 
     def commit(self, *, now_ms: int) -> tuple[CommitNote | None, list[Outcome]]:

@@ -1,8 +1,8 @@
 """The writer: the one role that changes the store. It decides, commits, and only then lets anything leave.
 
 All that waits is taken as one batch and becomes one transaction; a batch gathers company only while another
-is being committed. Verified messages come from the workers, orders (publish, create, join, find) from the
-gateway.
+is being committed. Verified messages come from the workers, orders (publish, create, join, find,
+explain) from the gateway.
 """
 
 from __future__ import annotations
@@ -155,6 +155,8 @@ class WriterRole:
                 self._ledger.join(ticket, community_id=order.community_id, name=order.name, peers=order.peers)
             case "find":
                 self._reply(ticket, {"cursors": self._find(order)})
+            case "explain":
+                self._reply(ticket, self._explain(order))
             case _:
                 raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
 
@@ -165,6 +167,12 @@ class WriterRole:
         if order.sequence:
             return find_slot(self._store, order.community, order.author, order.kind, order.sequence)
         return find_newest(self._store, order.community, order.author)
+
+    def _explain(self, order: Order) -> dict[str, Any]:
+        """Of the first id: its cursor, whether it waits, why it was refused."""
+        (cursor,) = find_ids(self._store, order.community, order.ids[:1])
+        waits, refused = self._ledger.fate(order.community, order.ids[0])
+        return {"cursor": cursor, "waits": waits, "refused": refused}
 
     def _commit(self) -> None:
         began = perf_counter()

@@ -26,6 +26,7 @@ from dispersy.protocol.lane import UNLIVE, Allowance, Change, LaneEntry, LaneRou
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.refusals import Refusals
 from dispersy.protocol.waiting import WaitingRoom
 
 KIND_OFFSET = 26
@@ -74,6 +75,7 @@ class Intake:
         self.definitions = definitions
         self.counters: Counter[str] = Counter()
         self.waiting = WaitingRoom()
+        self.refusals = Refusals()
         self._community = community
         self._community_id = community_id
         self._store = store
@@ -133,7 +135,7 @@ class Intake:
             record = _record(records, index)
             fate = fates.get(record[ID_OFFSET : ID_OFFSET + 32], 0)
             if fate == UNLIVE:
-                self.counters["lane-refused"] += 1
+                self._refuse(record, "lane-refused")
             else:
                 kept.append(record)
                 marks.append(fate)
@@ -159,6 +161,8 @@ class Intake:
             elif self._receive_definition(_message(record, arena)):
                 self._control_ids.add(message_id)
                 self._accept(record, arena)
+            else:
+                self.refusals.add(message_id, "definition-author")
         return b"".join(data)
 
     def _receive_definition(self, message: bytes) -> bool:
@@ -202,22 +206,28 @@ class Intake:
                     self._wait(_record(records, index), arena)
                 continue
             plain = [index for index in indices if not flags[index]]
-            self.counters["policy-authentication"] += len(indices) - len(plain)
+            if len(plain) < len(indices):
+                for index in set(indices).difference(plain):
+                    self._refuse(_record(records, index), "policy-authentication")
             groups = [split_payloads(_message(_record(records, index), arena)) for index in plain]
             for index, reason in zip(plain, self.definitions.refusals(number, groups), strict=True):
                 if reason is None:
                     wanted[index] = 1
                 else:
-                    self.counters[reason] += 1
+                    self._refuse(_record(records, index), reason)
         return bytes(wanted)
 
     def _wait(self, record: bytes, arena: bytes) -> None:
         fields = MESSAGE.unpack(record)
         message = _message(record, arena)
         if fields[6] & 2:  # without an author: direct and relay kinds, never stored
-            self.counters["policy-authentication"] += 1
+            self._refuse(record, "policy-authentication")
         elif self.waiting.add(fields[11], kind=fields[5], author=message[2:34], message=message):
             self.counters["waiting"] += 1
+
+    def _refuse(self, record: bytes, reason: str) -> None:
+        self.counters[reason] += 1
+        self.refusals.add(record[ID_OFFSET : ID_OFFSET + 32], reason)
 
     def _accept(self, records: bytes, arena: bytes) -> None:
         self._round.blocks.append((records, arena, bytes(len(records) // MESSAGE.size)))
@@ -247,7 +257,7 @@ class Intake:
         entry, author, kind = _entry(record, arena)
         refused = self._lane(author, kind).receive(entry)
         if refused:
-            self.counters[refused] += 1
+            self._refuse(record, refused)
         return not refused
 
     def _enter(self, records: bytes, arena: bytes) -> None:

@@ -24,6 +24,9 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, message_id: bytes) -> bool:
+        return message_id in self._waiting
+
     def add(self, message_id: bytes, *, kind: int, author: bytes, message: bytes) -> bool:
         """Let a message wait; False when it does already or its author fills its share."""
         if message_id in self._waiting or self._by_author[author] >= self._author_max:

@@ -50,7 +50,7 @@ class Control:
         self._follows = Follows(self.view, send)
         self._pump_due = False
         overview = Overview(settings, self._reports, self.view.directory)
-        reading = Reading(self.view, overview)
+        reading = Reading(self.view, self._orders, overview)
         writing = Writing(self.view, self._orders)
         communities = Communities(self.view, self._orders, overview)
         self._operations: dict[type, Operation] = {
@@ -59,8 +59,12 @@ class Control:
             requests.Count: reading.count,
             requests.Create: communities.create,
             requests.CreditGrant: self._follows.grant,
+            requests.Explain: reading.explain,
             requests.Follow: self._follows.begin,
+            requests.Get: reading.get,
             requests.Join: communities.join,
+            requests.Last: reading.last,
+            requests.ListMessages: reading.page,
             requests.Peers: reading.peers,
             requests.Publish: writing.publish,
             requests.PublishMany: writing.publish,

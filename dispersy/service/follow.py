@@ -10,12 +10,12 @@ from time import monotonic
 import msgspec
 
 from dispersy.constants import PAYLOADS_MAX
-from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
+from dispersy.ext.wire import split_payloads
 from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
-from dispersy.protocol.records import MESSAGE
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
+from dispersy.service.stored import Header, headers
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 ENTRIES_PER_READ = 128
@@ -23,7 +23,6 @@ READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
 HEARTBEAT_S = 10.0
 """An idle follow says caught-up this often: only a send shows that a client is gone."""
-_NO_AUTHOR = 2
 _NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -92,16 +91,16 @@ class Follow:
             entry for entry in entries if self.communities is None or entry.community in self.communities
         ]
         shown = [e for e in wanted if e.type == EntryType.MESSAGE and not e.marks & HIDDEN]
-        headers = dict(zip((e.cursor for e in shown), _parse([e.message for e in shown]), strict=True))
+        parsed = dict(zip((e.cursor for e in shown), headers([e.message for e in shown]), strict=True))
         for entry in wanted:
-            if entry.cursor in headers:
-                self._queue_message(entry, headers[entry.cursor], reader, directory)
+            if entry.cursor in parsed:
+                self._queue_message(entry, parsed[entry.cursor], reader, directory)
             elif entry.type != EntryType.MESSAGE and entry.cursor > self.position:
                 self._queue_change(entry, reader, directory)
         self.position = max(self.position, _end(entries) if entries else reader.last_cursor())
 
     def _queue_message(
-        self, entry: LogEntry, header: _Header, reader: StoreReader, directory: Directory
+        self, entry: LogEntry, header: Header, reader: StoreReader, directory: Directory
     ) -> None:
         kind = directory.kind_name(entry.community, header.kind)
         if not kind and header.kind >= COMMUNITY_KIND_MIN:
@@ -141,7 +140,7 @@ class Follow:
         if name is None:
             return
         (message,) = reader.messages([entry.message_cursor])
-        (header,) = _parse([message])
+        (header,) = headers([message])
         kind = directory.kind_name(entry.community, header.kind)
         if not kind or (self.kinds and kind not in self.kinds):
             return
@@ -164,31 +163,9 @@ class Follow:
         self.pending.append(_encode(event))
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    kind: int
-    author: bytes
-    global_time: int
-    sequence: int
-
-
 def _end(entries: Sequence[LogEntry]) -> int:
     """The last cursor that these entries cover."""
     last = entries[-1]
     if last.type != EntryType.MESSAGE:
         return last.cursor
     return last.cursor + len(split_payloads(last.message)) - 1
-
-
-def _parse(messages: list[bytes]) -> list[_Header]:
-    """The headers of stored messages (they are well formed: they were checked before they were stored)."""
-    if not messages:
-        return []
-    ((_, area),) = pack(messages, 1 << 24)
-    records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
-    headers = []
-    for record, message in zip(MESSAGE.iter_unpack(records), messages, strict=True):
-        _, _, global_time, sequence, _, kind, flags, *_ = record
-        author = b"" if flags & _NO_AUTHOR else message[2:34]
-        headers.append(_Header(kind, author, global_time, sequence))
-    return headers

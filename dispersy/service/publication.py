@@ -74,6 +74,26 @@ def check_new(name: str, definition: Definition) -> None:
     require_enforced(definition)
 
 
+def require_definition(community: str, definition: Definition | None, refusal: str) -> Definition:
+    """The definition, if there is one; refusal: why this version does not take the one that has come.
+
+    raises    UsageError `definition-unknown`, or with the refusal as its code
+    """
+    if definition is None and refusal:
+        raise UsageError(
+            f"this version does not take the definition of {community}: {refusal}",
+            code=refusal,
+            hint="upgrade this node: the definition asks for something newer",
+        )
+    if definition is None:
+        raise UsageError(
+            f"the definition of {community} has not come yet",
+            code="definition-unknown",
+            hint="it comes from the first neighbour found; `dispersy peers` shows whether there is one",
+        )
+    return definition
+
+
 def check_publication(
     community: str,
     definition: Definition | None,
@@ -89,19 +109,8 @@ def check_publication(
     refusal   why this version does not take the definition that has come
     raises    UsageError that names the payload (counted from 1), its size and the limit
     """
-    if definition is None and refusal:
-        raise UsageError(
-            f"this version does not take the definition of {community}: {refusal}",
-            code=refusal,
-            hint="upgrade this node: the definition asks for something newer",
-        )
-    if definition is None:
-        raise UsageError(
-            f"the definition of {community} has not come yet",
-            code="definition-unknown",
-            hint="it comes from the first neighbour found; `dispersy peers` shows whether there is one",
-        )
-    kind = definition.kind_by_name(kind_name)
+    known = require_definition(community, definition, refusal)
+    kind = known.kind_by_name(kind_name)
     limit = min(kind.payload.number("size_max"), LONGEST_PAYLOAD)
     for index, payload in enumerate(payloads):
         if len(payload) > limit:

@@ -1,19 +1,29 @@
-"""Operations that only look: answered at once, from the store as it is in this turn."""
+"""Operations that only look. Most are answered at once, from the store as it is in this turn; where only the
+writer's index knows the place of a message, it is asked for it."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from dispersy.errors import UsageError
 from dispersy.service import requests
+from dispersy.service.explanation import explained
+from dispersy.service.listing import list_messages
+from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
+from dispersy.service.publication import require_definition
+from dispersy.service.stored import described
 from dispersy.service.view import View
+from dispersy.storage.store import CommunityRecord
 
 
 class Reading:
-    """count, status and peers."""
+    """count, status, peers, get, list, last and explain."""
 
-    def __init__(self, view: View, overview: Overview) -> None:
+    def __init__(self, view: View, orders: Orders, overview: Overview) -> None:
         self._view = view
+        self._orders = orders
         self._overview = overview
 
     def count(self, _: bytes, request: requests.Count) -> dict[str, Any]:
@@ -27,3 +37,77 @@ class Reading:
     def peers(self, _: bytes, request: requests.Peers) -> dict[str, Any]:
         of = self._view.directory.resolve(request.community) if request.community else None
         return {"peers": self._overview.peers(of)}
+
+    def get(self, client: bytes, request: requests.Get) -> None:
+        """The writer tells the cursors, and what stands there is the reply."""
+        self._view.store()
+        record = self._view.directory.resolve(request.community)
+        slot = (request.author, request.kind, request.sequence)
+        order: dict[str, Any] = {"op": "find", "community": record.number}
+        if request.message_id and not any(slot):
+            order["ids"] = [request.message_id]
+        elif all(slot) and not request.message_id:
+            (kind,) = self._kinds(record, [request.kind])
+            order |= {"author": request.author, "kind": kind, "sequence": request.sequence}
+        else:
+            raise UsageError(
+                "get: this names no message",
+                code="malformed",
+                hint="give message_id, or author, kind and sequence",
+            )
+        self._orders.place(client, request.id, order, repeatable=True, reply=self._found)
+
+    def _found(self, answer: dict[str, Any]) -> dict[str, Any]:
+        cursors = [cursor for cursor in answer["cursors"] if cursor is not None]
+        if not cursors:
+            raise UsageError(
+                "this node does not hold that message",
+                code="message-unknown",
+                hint="`explain` says what is known of it",
+            )
+        # The writer has committed it, perhaps since this turn began.
+        self._view.refresh()
+        return {"messages": described(self._view.store().entries(cursors), self._view.directory)}
+
+    def page(self, _: bytes, request: requests.ListMessages) -> dict[str, Any]:
+        reader = self._view.store()
+        record = self._view.directory.resolve(request.community)
+        kinds = frozenset(self._kinds(record, request.kinds))
+        return list_messages(reader, self._view.directory, record.number, request, kinds)
+
+    def last(self, client: bytes, request: requests.Last) -> dict[str, Any]:
+        """A list from the end; a `next` of it goes on in a list that falls."""
+        wanted = requests.ListMessages(
+            v=request.v,
+            id=request.id,
+            community=request.community,
+            kinds=[request.kind],
+            author=request.author,
+            order="descending",
+            limit=request.count,
+        )
+        return self.page(client, wanted)
+
+    def explain(self, client: bytes, request: requests.Explain) -> None:
+        self._view.store()
+        record = self._view.directory.resolve(request.community)
+        order = {"op": "explain", "community": record.number, "ids": [request.message_id]}
+        reply = partial(self._explained, record)
+        self._orders.place(client, request.id, order, repeatable=True, reply=reply)
+
+    def _explained(self, record: CommunityRecord, answer: dict[str, Any]) -> dict[str, Any]:
+        self._view.refresh()
+        cursor = answer["cursor"]
+        entry = None if cursor is None else self._view.store().entries([cursor])[0]
+        is_defined = self._view.directory.definition(record) is not None
+        told = explained(entry, waits=answer["waits"], refused=answer["refused"], is_defined=is_defined)
+        return {"community": record.community_id, **told}
+
+    def _kinds(self, record: CommunityRecord, names: list[str]) -> list[int]:
+        """Numbers of kinds; of all that there are when no names are given."""
+        directory = self._view.directory
+        definition = require_definition(
+            directory.name(record), directory.definition(record), directory.refusal(record)
+        )
+        chosen = [definition.kind_by_name(name) for name in names] if names else definition.kinds
+        return [kind.number for kind in chosen]

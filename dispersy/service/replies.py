@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import UsageError
+from dispersy.service.codes import listed
 from dispersy.service.requests import INTERFACE_VERSION, RequestId
 
 ClientSend = Callable[[bytes, bytes], bool]
@@ -27,8 +28,10 @@ class Replies:
         self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": True, **values})
 
     def fail(self, client: bytes, request_id: RequestId, error: UsageError) -> None:
-        """It was refused."""
-        described = {"code": error.code, "message": str(error), "hint": error.hint}
+        """It was refused; whoever raised the error may leave the hint to its code."""
+        known = listed(error.code)
+        hint = error.hint or (known.hint if known is not None else "")
+        described = {"code": error.code, "message": str(error), "hint": hint}
         self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": False, "error": described})
 
     def _reply(self, client: bytes, reply: dict[str, Any]) -> None:

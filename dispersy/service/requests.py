@@ -6,18 +6,25 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from dispersy.constants import GLOBAL_TIME_MAX, SEQUENCE_MAX
+
 INTERFACE_VERSION = 1
 REQUEST_PAYLOADS_MAX = 1_000
 """Payloads in one publish-many: at most about 1 MB of messages, one commit or two."""
 CREDIT_MAX = 1_000
 """Events a follower may have unread: bounds what waits for it in memory."""
 FILTERS_MAX = 256
+LIST_MAX = 1_000
+"""Messages of one page."""
+NEXT_SIZE_MAX = 64
 
 RequestId = int | str | float | bool | None
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
 KindText = Annotated[str, msgspec.Meta(max_length=64)]
+Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
@@ -71,6 +78,47 @@ class Count(Request, tag="count"):
     community: CommunityText
 
 
+class Get(Request, tag="get"):
+    """A message by its id, or what is in a slot (author, kind, sequence)."""
+
+    community: CommunityText
+    message_id: Id | None = None
+    author: Id | None = None
+    kind: KindText = ""
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=SEQUENCE_MAX)] = 0
+
+
+class ListMessages(Request, tag="list", rename={"time_low": "from", "time_high": "to"}):
+    """A page of messages; `next` is what the page before gave."""
+
+    community: CommunityText
+    kinds: Annotated[list[KindText], msgspec.Meta(max_length=FILTERS_MAX)] = []
+    author: Id | None = None
+    time_low: GlobalTimeField = 0
+    time_high: GlobalTimeField = GLOBAL_TIME_MAX
+    by: Literal["global-time", "arrival"] = "global-time"
+    order: Literal["ascending", "descending"] = "ascending"
+    hidden: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = 100
+    next: Annotated[bytes, msgspec.Meta(max_length=NEXT_SIZE_MAX)] | None = None
+
+
+class Last(Request, tag="last"):
+    """The newest messages of a kind, perhaps of one author: a list that falls by global time."""
+
+    community: CommunityText
+    kind: KindText
+    author: Id | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = 1
+
+
+class Explain(Request, tag="explain"):
+    """What became of a message here, and why."""
+
+    community: CommunityText
+    message_id: Id
+
+
 class Communities(Request, tag="communities"):
     """All that this node has joined."""
 
@@ -85,7 +133,7 @@ class Create(Request, tag="create"):
 class Join(Request, tag="join"):
     """Take part in a community by its id; peers are numeric HOST:PORT."""
 
-    community: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    community: Id
     name: CommunityText = ""
     peers: Annotated[list[KindText], msgspec.Meta(max_length=64)] = []
 
@@ -109,6 +157,10 @@ AnyRequest = (
     | CreditGrant
     | Cancel
     | Count
+    | Get
+    | ListMessages
+    | Last
+    | Explain
     | Communities
     | Create
     | Join

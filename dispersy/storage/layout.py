@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from struct import Struct, pack
 
+from dispersy.protocol.marks import DENIED
 from dispersy.storage.store import EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"
@@ -43,7 +44,7 @@ MARKS_OFFSET = 5
 ID_OFFSET = MESSAGE_HEAD.size
 MESSAGE_OFFSET = ID_OFFSET + 32
 UNLIVE = 64
-"""Bit of a stored marks byte that readers never see: the message is not in the order any more."""
+"""Bit of a stored marks byte: the message is not in the order any more. Readers see DENIED instead."""
 
 META_FORMAT = b"format"
 META_NEXT = b"next"
@@ -182,7 +183,8 @@ def decode_entry(cursor: int, data: bytes) -> LogEntry:
             EntryType.MESSAGE,
             community,
             data[ID_OFFSET:MESSAGE_OFFSET],
-            marks & ~UNLIVE,
+            # Whoever reads the log knows no order: it shall still see that a message does not count.
+            marks & ~UNLIVE | DENIED if marks & UNLIVE else marks,
             arrival_high << 32 | arrival_low,
             data[MESSAGE_OFFSET:],
             cursor,

@@ -11,6 +11,7 @@ from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.marks import DENIED
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
@@ -160,7 +161,8 @@ class MemoryStore:
             self._requests[request.first_cursor] = request
         for cursor, marks in batch.marks:
             assert self._log[cursor].type == EntryType.MESSAGE, "marks are for messages"
-            self._log[cursor] = replace(self._log[cursor], marks=marks)
+            kept = 0 if cursor in self._places else DENIED
+            self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
         self._remove(batch.unlive)
         for event in batch.events:
             self._append(
@@ -269,6 +271,7 @@ class MemoryStore:
         removed: dict[int, list[bytes]] = {}
         for cursor in cursors:
             place = self._places.pop(cursor)
+            self._log[cursor] = replace(self._log[cursor], marks=self._log[cursor].marks | DENIED)
             known = self._communities[place.community]
             del known.cursors[place.key]
             del known.order[bisect_left(known.order, place.key)]

@@ -127,7 +127,8 @@ class Batch:
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(cursor of a stored message, its new marks)"""
     unlive: list[int] = field(default_factory=list)
-    """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log."""
+    """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log,
+    where they are marked DENIED from then on."""
     events: list[EventEntry] = field(default_factory=list)
     clocks: dict[int, int] = field(default_factory=dict)
     purges: list[tuple[int, int]] = field(default_factory=list)

@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.marks import DENIED
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
@@ -124,6 +125,7 @@ class Model:
         for stored in self.stored:
             if stored.cursor in batch.unlive:
                 stored.is_live = False
+                self._mark(stored.cursor, self._marks(stored.cursor))
         for event in batch.events:
             self._entries.append(
                 LogEntry(
@@ -196,7 +198,13 @@ class Model:
         )
         self.next_cursor += sample.payload_count
 
+    def _marks(self, cursor: int) -> int:
+        return next(entry.marks for entry in self.entries if entry.cursor == cursor)
+
     def _mark(self, cursor: int, marks: int) -> None:
+        """New marks; what does not live is denied whatever else is said of it."""
+        if not next(stored.is_live for stored in self.stored if stored.cursor == cursor):
+            marks |= DENIED
         for index, entry in enumerate(self._entries):
             if entry.cursor == cursor:
                 fields = {name: getattr(entry, name) for name in LogEntry.__slots__}

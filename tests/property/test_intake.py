@@ -325,9 +325,11 @@ def test_unknown_kinds_wait_for_a_newer_definition(history: list[Fields], seed: 
 def test_a_kind_without_definition_is_neither_live_nor_lost(keys: Path) -> None:
     """Goal: between the two definitions the waiting message is nowhere to be seen."""
     node = Node(MemoryStore(), keys, known=definition([64]))
-    node.receive([message((0, 65, 1, 1, 0))])
+    early = message((0, 65, 1, 1, 0))
+    node.receive([early])
     node.commit()
     assert node.live() == []
+    assert node.ledger.fate(NUMBER, read_message(COMMUNITY, early).id) == (True, "")
     assert node.store.state(NUMBER).summary.count == 0
     node.receive([definition([64, 65], global_time=2)])
     node.commit()
@@ -390,9 +392,11 @@ def test_payload_rules_are_the_same_for_all(
 ) -> None:
     """Goal: what a definition forbids is refused, also among good messages, by a named reason."""
     node = Node(MemoryStore(), keys)
-    node.receive([message((0, kind, 1, 1, 0)), message((0, kind, 2, 2, 0), payload=payload)])
+    judged = message((0, kind, 2, 2, 0), payload=payload)
+    node.receive([message((0, kind, 1, 1, 0)), judged])
     node.commit()
     assert len(node.live()) == (1 if reason else 2)
+    assert node.ledger.fate(NUMBER, read_message(COMMUNITY, judged).id) == (False, reason or "")
     assert reason is None or node.ledger.counters[reason] == 1
 
 

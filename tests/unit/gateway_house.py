@@ -59,12 +59,8 @@ class House:
         return socket
 
     def join(self, number: int, community_id: bytes, name: str, *, defined: bool = True) -> None:
-        definition = b""
-        if defined:
-            payload = encode_definition(default_definition(name))
-            definition = encode_message(0, 0, AUTHOR, b"", 1, 1, bytes(32), b"", [payload]) + bytes(64)
-        record = CommunityRecord(number, community_id, name, AUTHOR, definition)
-        blocks = [self._block(number, community_id, [definition])] if defined else []
+        definition = encode_definition(default_definition(name)) if defined else b""
+        record, blocks = record_of(number, community_id, name, definition)
         self.commit(Batch(communities=[record], blocks=blocks))
 
     def publish(self, number: int, *groups: list[bytes], marks: int = 0) -> int:
@@ -74,13 +70,7 @@ class House:
             self.sequence += 1
             unsigned = encode_message(64, 0, AUTHOR, b"", self.sequence, self.sequence, b"", b"", payloads)
             messages.append(unsigned + bytes(64))
-        return self.commit(Batch(blocks=[self._block(number, CHAT, messages, marks)]))
-
-    def _block(self, number: int, community_id: bytes, messages: list[bytes], marks: int = 0) -> MessageBlock:
-        ((_, area),) = pack(messages, 1 << 20)
-        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
-        identify_many(records, area, community_id)
-        return MessageBlock(number, bytes(records), area, bytes([marks]) * len(messages), 1_000)
+        return self.commit(Batch(blocks=[block_of(number, CHAT, messages, marks)]))
 
     def commit(self, batch: Batch) -> int:
         first, last = self.store.commit(batch)
@@ -129,6 +119,26 @@ class House:
     def close(self) -> None:
         self.context.destroy(linger=0)
         self.store.close()
+
+
+def record_of(
+    number: int, community_id: bytes, name: str, definition: bytes
+) -> tuple[CommunityRecord, list[MessageBlock]]:
+    """A community, and the message that defines it, as it is stored; without a definition nothing is."""
+    if not definition:
+        return CommunityRecord(number, community_id, name, AUTHOR), []
+    unsigned = encode_message(0, 0, community_id, b"", 1, 1, bytes(32), b"", [definition])
+    message = unsigned + bytes(64)
+    record = CommunityRecord(number, community_id, name, AUTHOR, message)
+    return record, [block_of(number, community_id, [message])]
+
+
+def block_of(number: int, community_id: bytes, messages: list[bytes], marks: int = 0) -> MessageBlock:
+    """Messages as verified ones come to the writer."""
+    ((_, area),) = pack(messages, 1 << 20)
+    records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+    identify_many(records, area, community_id)
+    return MessageBlock(number, bytes(records), area, bytes([marks]) * len(messages), 1_000)
 
 
 def payloads_of(events: list[Event]) -> list[bytes]:

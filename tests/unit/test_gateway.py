@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from pathlib import Path
 from textwrap import dedent
@@ -26,12 +25,6 @@ from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive, take
-
-UNSEEN = {
-    "config", "home-in-use", "invite-malformed", "key-foreign", "listen", "message", "passphrase",
-    "permissions",
-}  # fmt: skip
-"""Of the command line and of starts, or told inside another one: no client is answered with these."""
 
 
 def _create(defined_name: str, *kinds: Kind) -> bytes:
@@ -311,21 +304,3 @@ def test_a_definition_of_newer_software_is_none_and_said_so(house: House) -> Non
             assert payloads_of(take(client.follow(since="begin", idle_s=LIMIT_S), 1)) == [b"a"]
 
     house.play(scene)
-
-
-def test_every_error_code_is_documented() -> None:
-    """A program can only test a code that docs/interface.md lists: those of all behind an answer."""
-    root = Path(__file__).parents[2]
-    text = (root / "docs" / "interface.md").read_text(encoding="utf-8").partition("## Error codes")[2]
-    listed = set(re.findall(r"`([a-z-]+)`", text))
-    assert listed
-    behind = [*(root / "dispersy" / "service").glob("*.py"), *(root / "workers").glob("*.py")]
-    clients = ("client", "connection", "conversation", "operations")
-    behind += [root / "dispersy" / f"{name}.py" for name in clients]
-    behind += [
-        root / "dispersy" / "protocol" / name for name in ("address.py", "message.py", "definition.py")
-    ]
-    behind.append(root / "dispersy" / "storage" / "keyring.py")
-    for path in behind:
-        for code in re.findall(r'code="([a-z-]+)"', path.read_text(encoding="utf-8")):
-            assert code in listed | UNSEEN or code.startswith("definition-"), f"{path.name}: {code}"

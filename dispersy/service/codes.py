@@ -1,0 +1,84 @@
+"""Every error code that a client may get, what it means, and what to do about it when nobody says it better.
+
+docs/interface.md lists the same codes; a test compares both, and the codes in the source. A code is for
+programs, so it never changes its meaning; new ones may come.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEFINITION = "definition-..."
+"""Stands for all codes that begin so: what is wrong with a definition has some twenty names."""
+_AGAIN = "send the same again in a moment"
+
+
+class Code(NamedTuple):
+    """meaning: what was wrong; hint: what would be right."""
+
+    meaning: str
+    hint: str
+
+
+CODES = {
+    "malformed": Code(
+        "no request, or a field is wrong; the message names it",
+        "docs/interface.md lists the fields of every operation",
+    ),
+    "op-unknown": Code("no operation is called so", "docs/interface.md lists the operations"),
+    "community-unknown": Code(
+        "no community on this node is called so", "`dispersy community list` shows what there is"
+    ),
+    "community-ambiguous": Code("several communities fit", "write more digits of the id"),
+    "definition-unknown": Code(
+        "joined, but the definition has not come", "it comes from the first neighbour found"
+    ),
+    "kind-unknown": Code(
+        "the definition names no such kind", "`dispersy community show` lists the kinds of a community"
+    ),
+    "message-unknown": Code("no such message is held", "`explain` says what is known of it"),
+    "payload-size": Code("a payload is longer than its kind allows", "split it, or send a shorter one"),
+    "payload-format": Code(
+        "a payload has not the format of its kind", "encode it as the kind's definition says"
+    ),
+    "message-size": Code("the payloads together do not fit one message", "publish them as several messages"),
+    "message-too-long": Code(
+        "with what surrounds its payloads a message does not fit one datagram", "send less at once"
+    ),
+    "count": Code("too few or too many messages, payloads or ids in one request", "ask in portions"),
+    "refused": Code(
+        "the rules of the community refuse a message", "the message says which; `community show` the rules"
+    ),
+    DEFINITION: Code(
+        "a definition that makes no sense, or asks for what this version does not enforce",
+        "docs/definition.md says what a definition may hold",
+    ),
+    "key-unknown": Code(
+        "no such key can be read from the keyring", "choose one of those that the message names"
+    ),
+    "key-name": Code("no key file can be named so", "choose another name for the community"),
+    "key-exists": Code("there is a key file of this name", "choose another name"),
+    "name-taken": Code("another community has this name on this node", "choose another name"),
+    "address-malformed": Code("no numeric HOST:PORT", "write it like 192.0.2.1:6421 or [2001:db8::1]:6421"),
+    "request-id": Code("no usable request_id", "6 bytes unix milliseconds, then 10 random ones"),
+    "request-old": Code(
+        "a request_id too old to know what became of it", "look whether the message is there"
+    ),
+    "follow-exists": Code("a follow with this id is running", "cancel it first"),
+    "too-many": Code("too many follows", "one follow may name many communities"),
+    "starting": Code("the node is starting", _AGAIN),
+    "busy": Code("too much waits just now, or the client does not read its replies", _AGAIN),
+    "no-answer": Code("the writer did not answer", "look whether it was done before you repeat it"),
+    "storage": Code("the disk refused; nothing was stored", "make room or mend the disk, then send it again"),
+}
+CLIENT_CODES = {
+    "not-running": Code("no node is running on this home", "start it with `dispersy run`"),
+    "closed": Code("this client was closed", "make a new one"),
+    "timeout": Code("no answer came in time", "see how the node is: `dispersy status`"),
+}
+"""Those that the Python clients add."""
+
+
+def listed(code: str) -> Code | None:
+    """What a code means; None for one that is not listed, which no client may get."""
+    return CODES.get(code) or (CODES[DEFINITION] if code.startswith("definition-") else None)

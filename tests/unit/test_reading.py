@@ -1,0 +1,262 @@
+"""Goal: whatever is held is found, by id, by slot and in pages, and explained; pages cost no state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
+from dispersy.storage.store import Batch
+from tests.unit.control_house import ALICE, BOB, CHAT, IMAGE, NEWS, TEXT, ControlHouse, message
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> ControlHouse:
+    made = ControlHouse(tmp_path)
+    made.join(1, CHAT, "chat")
+    made.join(2, NEWS, "news")
+    return made
+
+
+def all_pages(desk: ControlHouse, **fields: Any) -> list[dict[str, Any]]:
+    """The messages of every page; none is longer than asked for."""
+    found: list[dict[str, Any]] = []
+    place = None
+    while True:
+        reply = desk.ask("list", **fields, **({} if place is None else {"next": place}))
+        assert reply["ok"], reply
+        assert len(reply["messages"]) <= fields.get("limit", 100)
+        found += reply["messages"]
+        place = reply["next"]
+        if place is None:
+            return found
+
+
+def times(messages: list[dict[str, Any]]) -> list[int]:
+    return [each["global_time"] for each in messages]
+
+
+def test_get_by_id_tells_all_of_a_message(desk: ControlHouse) -> None:
+    """Every field, all payloads."""
+    desk.add(1, message(BOB, 3))
+    (entry,) = desk.add(1, message(ALICE, 5, sequence=2, kind=IMAGE, payloads=(b"a", b"", b"c")))
+    reply = desk.look_up("get", community="chat", message_id=entry.message_id)
+    assert reply["messages"] == [
+        {
+            "community": CHAT,
+            "kind": "image",
+            "kind_number": IMAGE,
+            "author": ALICE,
+            "global_time": 5,
+            "sequence": 2,
+            "message_id": entry.message_id,
+            "cursor": entry.cursor,
+            "payloads": [b"a", b"", b"c"],
+            "arrival_ms": 1_000,
+            "hidden": [],
+        }
+    ]
+
+
+def test_get_by_slot_tells_both_that_prove_misbehaviour(desk: ControlHouse) -> None:
+    """Two messages in one slot are both told, hidden, and the one of another author is not."""
+    twins = [message(ALICE, 5, payloads=(text,)) for text in (b"a", b"b")]
+    entries = desk.add(1, *twins, marks=HIDDEN_BY_EQUIVOCATION)
+    desk.add(1, message(BOB, 5))
+    reply = desk.look_up("get", community="chat", author=ALICE, kind="text", sequence=5)
+    assert {each["message_id"] for each in reply["messages"]} == {entry.message_id for entry in entries}
+    assert [each["hidden"] for each in reply["messages"]] == [["equivocation"]] * 2
+
+
+def test_what_is_not_held_is_unknown(desk: ControlHouse) -> None:
+    """Of another community too: an id belongs to one."""
+    (elsewhere,) = desk.add(2, message(ALICE, 1))
+    for wanted in (
+        {"message_id": bytes(32)},
+        {"message_id": elsewhere.message_id},
+        {"author": ALICE, "kind": "text", "sequence": 1},
+    ):
+        reply = desk.look_up("get", community="chat", **wanted)
+        assert reply["error"]["code"] == "message-unknown"
+        assert "explain" in reply["error"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "code"),
+    [
+        ("get", {}, "malformed"),
+        ("get", {"message_id": bytes(31)}, "malformed"),
+        ("get", {"message_id": bytes(32), "author": ALICE}, "malformed"),
+        ("get", {"author": ALICE, "kind": "text"}, "malformed"),
+        ("get", {"author": ALICE, "kind": "sound", "sequence": 1}, "kind-unknown"),
+        ("get", {"author": ALICE, "kind": "text", "sequence": 1 << 63}, "malformed"),
+        ("list", {"kinds": ["sound"]}, "kind-unknown"),
+        ("list", {"author": b"short"}, "malformed"),
+        ("list", {"limit": 0}, "malformed"),
+        ("list", {"limit": 1_001}, "malformed"),
+        ("list", {"from": -1}, "malformed"),
+        ("list", {"order": "random"}, "malformed"),
+        ("list", {"next": b"t"}, "malformed"),
+        ("list", {"next": b"T" + bytes(24)}, "malformed"),
+        ("list", {"next": b"a" + bytes(8)}, "malformed"),
+        ("list", {"by": "arrival", "next": b"t" + bytes(24)}, "malformed"),
+        ("last", {"kind": "sound"}, "kind-unknown"),
+        ("last", {}, "malformed"),
+        ("explain", {}, "malformed"),
+        ("explain", {"message_id": bytes(33)}, "malformed"),
+    ],
+)
+def test_what_names_nothing_is_refused(
+    desk: ControlHouse, op: str, fields: dict[str, Any], code: str
+) -> None:
+    """And the writer is not troubled."""
+    reply = desk.ask(op, community="chat", **fields)
+    assert reply["error"]["code"] == code
+    assert reply["error"]["hint"]
+    assert not desk.orders
+
+
+def test_a_community_without_a_definition_has_no_kinds_to_list(desk: ControlHouse) -> None:
+    desk.join(3, b"\3" * 32, "waits", defined=False)
+    assert desk.ask("list", community="waits")["error"]["code"] == "definition-unknown"
+    assert desk.look_up("explain", community="waits", message_id=bytes(32))["state"] == "undefined"
+
+
+@pytest.mark.parametrize("by", ["global-time", "arrival"])
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+@pytest.mark.parametrize("limit", [1, 3, 1_000])
+def test_pages_are_the_whole_in_order(desk: ControlHouse, by: str, order: str, limit: int) -> None:
+    """Nothing is left out at a page's edge and nothing comes twice, whatever is stored between two pages."""
+    arrived = [7, 2, 9, 4, 1, 8]
+    for time in arrived:
+        desk.add(1, message(ALICE, time))
+        desk.add(2, message(ALICE, time))
+    expected = sorted(arrived) if by == "global-time" else arrived
+    found = all_pages(desk, community="chat", by=by, order=order, limit=limit)
+    assert times(found) == (expected if order == "ascending" else expected[::-1])
+    assert {each["community"] for each in found} == {CHAT}
+
+
+def test_what_is_stored_while_one_pages_does_not_shift_the_pages(desk: ControlHouse) -> None:
+    """A place is a place in the order, not a count."""
+    for time in (2, 4, 6, 8):
+        desk.add(1, message(ALICE, time))
+    first = desk.ask("list", community="chat", limit=2)
+    desk.add(1, message(BOB, 1), message(BOB, 3), message(BOB, 5))
+    rest = desk.ask("list", community="chat", limit=9, next=first["next"])
+    assert times(first["messages"]) == [2, 4]
+    assert times(rest["messages"]) == [5, 6, 8]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize("by", ["global-time", "arrival"])
+def test_filters_choose(desk: ControlHouse, by: str) -> None:
+    """By kind, author and global time, alone and together; the bounds belong to the range."""
+    for time in range(1, 9):
+        desk.add(1, message(ALICE if time % 2 else BOB, time, kind=TEXT if time < 5 else IMAGE))
+
+    def chosen(**fields: Any) -> list[int]:
+        return times(all_pages(desk, community="chat", by=by, limit=2, **fields))
+
+    assert chosen(kinds=["image"]) == [5, 6, 7, 8]
+    assert chosen(kinds=["image", "text"]) == list(range(1, 9))
+    assert chosen(author=ALICE) == [1, 3, 5, 7]
+    assert chosen(**{"from": 3, "to": 6}) == [3, 4, 5, 6]
+    assert chosen(author=BOB, kinds=["text"], **{"from": 3}) == [4]
+    assert chosen(**{"from": 6, "to": 3}) == []
+    assert chosen(order="descending", author=BOB, to=6) == [6, 4, 2]
+
+
+@pytest.mark.parametrize("by", ["global-time", "arrival"])
+def test_hidden_ones_are_listed_when_asked_for(desk: ControlHouse, by: str) -> None:
+    """And say why they are hidden; what is no longer live shows by arrival alone."""
+    desk.add(1, message(ALICE, 1))
+    desk.add(1, message(ALICE, 2), marks=HIDDEN_BY_ORDER | UNDONE)
+    (gone,) = desk.add(1, message(ALICE, 3))
+    desk.store.commit(Batch(unlive=[gone.cursor]))
+    assert times(all_pages(desk, community="chat", by=by)) == [1]
+    found = all_pages(desk, community="chat", by=by, hidden=True)
+    expected = [[], ["order", "undone"]] + ([["denied"]] if by == "arrival" else [])
+    assert [each["hidden"] for each in found] == expected
+
+
+def test_a_rare_filter_gives_short_pages_that_go_on(desk: ControlHouse) -> None:
+    """No request looks at more than so many entries, and yet the one that is sought is found."""
+    many = EXAMINED_MAX + PORTION
+    desk.add(1, message(BOB, 1), *(message(ALICE, time) for time in range(2, many)))
+    for by in ("global-time", "arrival"):
+        first = desk.ask("list", community="chat", by=by, author=BOB, order="descending")
+        assert first["messages"] == []
+        assert first["next"] is not None
+        rest = desk.ask("list", community="chat", by=by, author=BOB, order="descending", next=first["next"])
+        assert times(rest["messages"]) == [1]
+        assert rest["next"] is None
+
+
+def test_a_page_has_a_most_of_bytes(desk: ControlHouse) -> None:
+    """What one reply costs while nobody reads it is bounded, whatever the limit."""
+    size = 900
+    count = 3 * PAGE_SIZE_MAX // size
+    desk.add(1, *(message(ALICE, time, payloads=(b"x" * size,)) for time in range(1, count + 1)))
+    first = desk.ask("list", community="chat", limit=1_000)
+    held = sum(len(payload) for each in first["messages"] for payload in each["payloads"])
+    assert PAGE_SIZE_MAX / 2 < held < PAGE_SIZE_MAX + 2 * size
+    assert times(all_pages(desk, community="chat", limit=1_000)) == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize(
+    ("by", "place"),
+    [
+        ("global-time", b"t" + b"\xff" * 24),
+        ("global-time", b"T" + bytes(24)),
+        ("arrival", b"a" + b"\xff" * 8),
+    ],
+)
+def test_any_place_is_a_place(desk: ControlHouse, by: str, place: bytes) -> None:
+    """What a client makes up itself leads to an end, never to an exception."""
+    desk.add(1, message(ALICE, 1))
+    order = "descending" if place[:1] == b"T" else "ascending"
+    reply = desk.ask("list", community="chat", by=by, order=order, next=place)
+    assert (reply["messages"], reply["next"]) == ([], None)
+
+
+def test_last_gives_the_newest_first(desk: ControlHouse) -> None:
+    """Of a kind, and of an author when one is named; its `next` goes on in a list."""
+    for time in range(1, 7):
+        desk.add(1, message(ALICE if time % 2 else BOB, time))
+    desk.add(1, message(ALICE, 9, kind=IMAGE))
+    assert times(desk.ask("last", community="chat", kind="text")["messages"]) == [6]
+    newest = desk.ask("last", community="chat", kind="text", author=ALICE, count=2)
+    assert times(newest["messages"]) == [5, 3]
+    on = desk.ask(
+        "list", community="chat", kinds=["text"], author=ALICE, order="descending", next=newest["next"]
+    )
+    assert times(on["messages"]) == [1]
+
+
+def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
+    """A state for programs and a sentence for people, for each there is."""
+    (shown,) = desk.add(1, message(ALICE, 1))
+    (odd,) = desk.add(1, message(ALICE, 2), marks=HIDDEN_BY_ORDER)
+    desk.fates = {b"w" * 32: (True, ""), b"r" * 32: (False, "payload-size")}
+
+    def explain(message_id: bytes) -> dict[str, Any]:
+        reply = desk.look_up("explain", community="chat", message_id=message_id)
+        assert reply["text"]
+        assert reply["community"] == CHAT
+        return reply
+
+    told = explain(shown.message_id)
+    assert (told["state"], told["held"], told["cursor"], told["hidden"]) == ("shown", True, shown.cursor, [])
+    told = explain(odd.message_id)
+    assert (told["state"], told["held"], told["hidden"]) == ("hidden", True, ["order"])
+    assert "sequence" in told["text"]
+    assert explain(b"w" * 32)["state"] == "waiting"
+    told = explain(b"r" * 32)
+    assert (told["state"], told["held"], told["reason"]) == ("refused", False, "payload-size")
+    assert "payload-size" in told["text"]
+    told = explain(bytes(32))
+    assert (told["state"], told["cursor"], told["reason"]) == ("unknown", None, "")
