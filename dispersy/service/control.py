@@ -34,6 +34,13 @@ Operation = Callable[[bytes, Any], dict[str, Any] | None]
 """Takes the client and its request; the reply, or None when it comes later, or not at all."""
 
 
+_TWO_FRAMES = UsageError(
+    "a request is one frame",
+    code="malformed",
+    hint="send the map alone from a DEALER socket (REQ puts an empty frame before it)",
+)
+
+
 class Control:
     """One a node. Whoever drives it refreshes it before it receives, and pumps it at the end of every turn.
 
@@ -101,7 +108,7 @@ class Control:
 
     def refuse(self, client: bytes) -> None:
         """Answer what is not even one frame."""
-        self._replies.fail(client, None, UsageError("a request is one frame", code="malformed"))
+        self._replies.fail(client, None, _TWO_FRAMES)
 
     def receive_answer(self, frame: bytes) -> None:
         """What the writer says to an order."""
