@@ -22,6 +22,8 @@ from dispersy.operations import (
     PUBLISH_WINDOW,
     TIMEOUT_S,
     Event,
+    Message,
+    Page,
     Procedure,
     Published,
     event_of,
@@ -29,7 +31,16 @@ from dispersy.operations import (
     new_request_id,
 )
 
-__all__ = ["PUBLISH_PORTION_MAX", "PUBLISH_WINDOW", "Client", "Event", "Published", "new_request_id"]
+__all__ = [
+    "PUBLISH_PORTION_MAX",
+    "PUBLISH_WINDOW",
+    "Client",
+    "Event",
+    "Message",
+    "Page",
+    "Published",
+    "new_request_id",
+]
 
 T = TypeVar("T")
 
@@ -78,13 +89,17 @@ class Client:
         *,
         kind: str = "text",
         request_id: bytes | None = None,
+        as_key: str = "",
     ) -> Published:
         """One message with these payloads. Returns when it is durable.
 
         community   name, id in hex, or the beginning of one
         request_id  16 bytes from new_request_id(); repeating it gives the first answer
+        as_key      a key of the node's keyring that signs, by name or public key in hex; our own here
         """
-        return self.run(operations.publish(community, payloads, kind=kind, request_id=request_id))
+        return self.run(
+            operations.publish(community, payloads, kind=kind, request_id=request_id, as_key=as_key)
+        )
 
     def publish_many(
         self,
@@ -93,13 +108,16 @@ class Client:
         *,
         kind: str = "text",
         progress: Callable[[int], None] | None = None,
+        as_key: str = "",
     ) -> int:
         """One message for each payload; how many. Returns when all are durable.
 
         progress   called with the number that is durable so far
         raises     UsageError for the first that is refused; earlier ones are published
         """
-        return self.run(operations.publish_many(community, payloads, kind=kind, progress=progress))
+        return self.run(
+            operations.publish_many(community, payloads, kind=kind, progress=progress, as_key=as_key)
+        )
 
     def follow(
         self,
@@ -126,6 +144,67 @@ class Client:
         stream = self._connection.follow(fields, idle_s=idle_s, absence_s=absence_s, on_absence=on_absence)
         return _events(stream)
 
+    def get(
+        self,
+        community: str,
+        message_id: bytes | None = None,
+        *,
+        author: bytes | None = None,
+        kind: str = "text",
+        sequence: int = 0,
+    ) -> list[Message]:
+        """A message by its id, or by author, kind and sequence: then two where they prove misbehaviour.
+
+        raises  UsageError `message-unknown` when none is held
+        """
+        return self.run(operations.get(community, message_id, author=author, kind=kind, sequence=sequence))
+
+    def page(
+        self,
+        community: str,
+        *,
+        kinds: Sequence[str] = (),
+        author: bytes | None = None,
+        time_low: int | None = None,
+        time_high: int | None = None,
+        by: str = "global-time",
+        order: str = "ascending",
+        hidden: bool = False,
+        limit: int = 100,
+        after: bytes | None = None,
+    ) -> Page:
+        """Some of the stored messages, see `list` in docs/interface.md.
+
+        time_low, time_high  global times, both included
+        by, order            global-time or arrival; ascending or descending
+        hidden               also those that do not count
+        after                `next` of the page before, everything else as it was
+        """
+        return self.run(
+            operations.page(
+                community,
+                kinds=kinds,
+                author=author,
+                time_low=time_low,
+                time_high=time_high,
+                by=by,
+                order=order,
+                hidden=hidden,
+                limit=limit,
+                after=after,
+            )
+        )
+
+    def last(
+        self, community: str, count: int = 1, *, kind: str = "text", author: bytes | None = None
+    ) -> list[Message]:
+        """The newest messages of a kind by global time, the newest first."""
+        return self.run(operations.last(community, kind=kind, count=count, author=author))
+
+    def explain(self, community: str, message_id: bytes) -> dict[str, Any]:
+        """What became of a message on this node: its `state`, and a `text` for people."""
+        return self.request("explain", community=community, message_id=message_id)
+
     def count(self, community: str) -> int:
         """How many messages of a community the node holds."""
         return self.run(operations.count(community))
@@ -138,17 +217,23 @@ class Client:
         """One of communities(): by name, id in hex, or the beginning of one."""
         return self.run(operations.community(name))
 
-    def create(self, name: str, definition: bytes = b"") -> dict[str, Any]:
-        """A new community with the canonical bytes of a definition, or with one kind `text`."""
-        return self.request("create", name=name, definition=definition)
+    def create(self, name: str, definition: bytes = b"", *, as_key: str = "") -> dict[str, Any]:
+        """A new community with the canonical bytes of a definition, or with one kind `text`.
 
-    def join(self, community: bytes, *, name: str = "", peers: Sequence[str] = ()) -> dict[str, Any]:
+        as_key     a key of the node's keyring to be a member with; without it a fresh one
+        """
+        return self.request("create", name=name, definition=definition, **{"as": as_key})
+
+    def join(
+        self, community: bytes, *, name: str = "", peers: Sequence[str] = (), as_key: str = ""
+    ) -> dict[str, Any]:
         """Take part in a community.
 
         community  32 bytes
         peers      HOST:PORT of nodes that serve it; host names are resolved here
+        as_key     a key of the node's keyring to be a member with; without it a fresh one
         """
-        return self.run(operations.join(community, name=name, peers=peers))
+        return self.run(operations.join(community, name=name, peers=peers, as_key=as_key))
 
     def status(self, *, brief: bool = False) -> dict[str, Any]:
         """How the node is, see docs/interface.md; brief: without its processes."""

@@ -114,6 +114,46 @@ class Published:
     repeated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A stored message, see docs/interface.md.
+
+    kind       its name; empty for Dispersy's own
+    cursor     of its first payload in this node's log
+    hidden     why it does not count: equivocation, order, undone, denied; empty when it does
+    """
+
+    community: bytes
+    kind: str
+    kind_number: int
+    author: bytes
+    global_time: int
+    sequence: int
+    message_id: bytes
+    cursor: int
+    payloads: tuple[bytes, ...]
+    arrival_ms: int
+    hidden: tuple[str, ...]
+
+
+_MESSAGE_FIELDS = frozenset(field.name for field in fields(Message))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some messages, and what to give as `next` for those that follow; None when there are none."""
+
+    messages: tuple[Message, ...]
+    next: bytes | None
+
+
+def message_of(found: Frame) -> Message:
+    """A message of a reply; fields that came with a later version are left out."""
+    values = {key: value for key, value in found.items() if key in _MESSAGE_FIELDS}
+    values["payloads"], values["hidden"] = tuple(values["payloads"]), tuple(values["hidden"])
+    return Message(**values)
+
+
 def event_of(frame: Frame) -> Event:
     """An event's frame as an Event; fields that came with a later version are left out."""
     values = {key: value for key, value in frame.items() if key in _EVENT_FIELDS}
@@ -144,15 +184,20 @@ def request(op: str, /, **values: Any) -> Procedure[Frame]:
 
 
 def publish(
-    community: str, payloads: Sequence[bytes], *, kind: str, request_id: bytes | None
+    community: str, payloads: Sequence[bytes], *, kind: str, request_id: bytes | None, as_key: str
 ) -> Procedure[Published]:
     """One message with these payloads."""
-    reply = yield from request("publish", **_publication(community, kind, payloads, request_id))
+    reply = yield from request("publish", **_publication(community, kind, payloads, request_id, as_key))
     return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
 
 
 def publish_many(
-    community: str, payloads: Iterable[bytes], *, kind: str, progress: Callable[[int], None] | None
+    community: str,
+    payloads: Iterable[bytes],
+    *,
+    kind: str,
+    progress: Callable[[int], None] | None,
+    as_key: str,
 ) -> Procedure[int]:
     """One message for each payload, a few requests under way at once; how many."""
     rest = iter(payloads)
@@ -160,7 +205,7 @@ def publish_many(
     done = 0
     while True:
         while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
-            number = yield Submit("publish-many", _publication(community, kind, portion, None))
+            number = yield Submit("publish-many", _publication(community, kind, portion, None, as_key))
             waiting[number] = len(portion)
         if not waiting:
             return done
@@ -168,6 +213,53 @@ def publish_many(
         done += waiting.pop(number)
         if progress is not None:
             progress(done)
+
+
+def get(
+    community: str,
+    message_id: bytes | None,
+    *,
+    author: bytes | None,
+    kind: str,
+    sequence: int,
+) -> Procedure[list[Message]]:
+    """By id, or by slot: one message, or the two that prove misbehaviour."""
+    wanted: dict[str, Any] = {"community": community}
+    if message_id is not None:
+        wanted["message_id"] = message_id
+    else:
+        wanted |= {"author": author, "kind": kind, "sequence": sequence}
+    reply = yield from request("get", **wanted)
+    return [message_of(found) for found in reply["messages"]]
+
+
+def page(community: str, **wanted: Any) -> Procedure[Page]:
+    """One page of a list; the names are those of docs/interface.md, but time_low, time_high, after."""
+    for name, given in (("from", wanted.pop("time_low")), ("to", wanted.pop("time_high"))):
+        if given is not None:
+            wanted[name] = given
+    if isinstance(wanted["kinds"], (str, bytes)):
+        raise UsageError(f"kinds is a list, as [{wanted['kinds']!r}], not {wanted['kinds']!r}")
+    wanted["kinds"] = list(wanted["kinds"])
+    wanted["next"] = wanted.pop("after")
+    reply = yield from request("list", community=community, **wanted)
+    return Page(tuple(message_of(found) for found in reply["messages"]), reply["next"])
+
+
+def last(community: str, *, kind: str, count: int, author: bytes | None) -> Procedure[list[Message]]:
+    """The newest by global time, the newest first; as many as asked for, if there are so many."""
+    found: list[Message] = []
+    wanted: dict[str, Any] = {"community": community, "kinds": [kind], "author": author}
+    following = None
+    while len(found) < count:
+        reply = yield from request(
+            "list", **wanted, order="descending", limit=count - len(found), next=following
+        )
+        found += [message_of(each) for each in reply["messages"]]
+        following = reply["next"]
+        if following is None:
+            break
+    return found
 
 
 def count(community: str) -> Procedure[int]:
@@ -191,12 +283,13 @@ def community(name: str) -> Procedure[Frame]:
     return next(entry for entry in listed if entry["community"] == found)
 
 
-def join(community_id: bytes, *, name: str, peers: Sequence[str]) -> Procedure[Frame]:
+def join(community_id: bytes, *, name: str, peers: Sequence[str], as_key: str) -> Procedure[Frame]:
     """Take part in a community; the host names of peers are resolved here."""
     numeric: list[str] = []
     for peer in peers:
         numeric += map(str, (yield Resolve(parse_endpoint(peer))))
-    return (yield from request("join", community=community_id, name=name, peers=numeric))
+    wanted = {"community": community_id, "name": name, "peers": numeric, "as": as_key}
+    return (yield from request("join", **wanted))
 
 
 def peers(community: str) -> Procedure[list[Frame]]:
@@ -287,11 +380,12 @@ def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
 
 
 def _publication(
-    community: str, kind: str, payloads: Sequence[bytes], request_id: bytes | None
+    community: str, kind: str, payloads: Sequence[bytes], request_id: bytes | None, as_key: str
 ) -> dict[str, Any]:
     return {
         "community": community,
         "kind": kind,
         "payloads": list(payloads),
         "request_id": request_id or new_request_id(),
+        "as": as_key,
     }

@@ -81,22 +81,33 @@ class Ledger:
         kind: int,
         groups: Sequence[Sequence[bytes]],
         request_id: bytes,
+        as_key: str = "",
         now_ms: int,
     ) -> None:
         """As Publishing.publish."""
         outcome = self._publishing.publish(
-            ticket, number=number, kind=kind, groups=groups, request_id=request_id, now_ms=now_ms
+            ticket,
+            number=number,
+            kind=kind,
+            groups=groups,
+            request_id=request_id,
+            as_key=as_key,
+            now_ms=now_ms,
         )
         if outcome is not None:
             self._outcomes.append(outcome)
 
-    def create(self, ticket: Ticket, *, name: str, definition: bytes) -> None:
+    def create(self, ticket: Ticket, *, name: str, definition: bytes, as_key: str = "") -> None:
         """As Membership.create."""
-        self._outcomes.append((ticket, self._membership.create(name=name, definition=definition)))
+        self._outcomes.append(
+            (ticket, self._membership.create(name=name, definition=definition, as_key=as_key))
+        )
 
-    def join(self, ticket: Ticket, *, community_id: bytes, name: str, peers: Iterable[str]) -> None:
+    def join(
+        self, ticket: Ticket, *, community_id: bytes, name: str, peers: Iterable[str], as_key: str = ""
+    ) -> None:
         """As Membership.join."""
-        joined = self._membership.join(community_id=community_id, name=name, peers=peers)
+        joined = self._membership.join(community_id=community_id, name=name, peers=peers, as_key=as_key)
         self._outcomes.append((ticket, joined))
 
     def own_messages_unknown(self) -> list[tuple[int, bytes, int]]:

@@ -15,7 +15,7 @@ from dispersy.protocol.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.communities import Communities, Community
-from dispersy.workers.naming import free_name, new_key
+from dispersy.workers.naming import chosen_key, free_name, new_key
 
 BOOTSTRAP_MAX = 32
 """Addresses kept per community to walk to first; the newest stay."""
@@ -28,10 +28,15 @@ class Membership:
         self._keyring = keyring
         self._communities = communities
 
-    def create(self, *, name: str, definition: bytes) -> dict[str, Any]:
+    def create(self, *, name: str, definition: bytes, as_key: str = "") -> dict[str, Any]:
         """A new community: keys for its master and for us as a member, and the definition that the master
-        signs."""
+        signs.
+
+        as_key    a key of ours to be its member with, as chosen_key() takes it; empty: a fresh one
+        """
         accept_definition(definition)
+        # Before anything is made: a key that is not there must leave nothing behind.
+        member = chosen_key(self._keyring, as_key) if as_key else None
         if name in self._communities.names():
             raise UsageError(
                 f"this node has a community called {name} already",
@@ -53,13 +58,17 @@ class Membership:
             payloads=[definition],
             previous=NO_PREVIOUS,
         )
-        member = new_key(self._keyring, f"{name}-{number}-member")
+        made = [master.name]
+        if member is None:
+            member = new_key(self._keyring, f"{name}-{number}-member")
+            made.append(member.name)
         community = self._join_new(number, master.public, name, member.public, (), is_master=True)
         self._communities.receive_own(community, [message])
-        made = [master.name, member.name]
         return {**_joined(community.record), "already": False, "keys_made": made}
 
-    def join(self, *, community_id: bytes, name: str, peers: Iterable[str]) -> dict[str, Any]:
+    def join(
+        self, *, community_id: bytes, name: str, peers: Iterable[str], as_key: str = ""
+    ) -> dict[str, Any]:
         """Join by id alone; joining again adds the peers."""
         for community in self._communities.by_number.values():
             if community.record.community_id == community_id:
@@ -69,10 +78,14 @@ class Membership:
         number = self._next_number()
         name = free_name(name, self._communities.names()) if name else community_id.hex()[:8]
         # A fresh key for each community: nothing on the wire but its address links a person's communities.
-        member = new_key(self._keyring, f"{name}-{number}-member")
+        made: list[str] = []
+        if as_key:
+            member = chosen_key(self._keyring, as_key)
+        else:
+            member = new_key(self._keyring, f"{name}-{number}-member")
+            made = [member.name]
         bootstrap = tuple(peers)[-BOOTSTRAP_MAX:]
         community = self._join_new(number, community_id, name, member.public, bootstrap, is_master=False)
-        made = [member.name]
         return {**_joined(community.record), "already": False, "keys_made": made}
 
     def _join_new(

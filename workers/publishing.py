@@ -15,6 +15,7 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, RequestRecord, StoreWriter
 from dispersy.workers.communities import Communities
+from dispersy.workers.naming import chosen_key
 from dispersy.workers.orders import Outcome, Ticket
 from dispersy.workers.requests import Requests
 
@@ -66,10 +67,12 @@ class Publishing:
         kind: int,
         groups: Sequence[Sequence[bytes]],
         request_id: bytes,
+        as_key: str,
         now_ms: int,
     ) -> Outcome | None:
         """Give global times and sequences, sign, and put into the batch: one message a group of payloads.
 
+        as_key   the key that signs, as chosen_key() takes it; empty: our own in this community
         returns  the outcome of a request that was answered before
         raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
                 long
@@ -92,7 +95,10 @@ class Publishing:
         refusal = community.intake.refusal(kind, groups)
         if refusal is not None:
             raise _refused(refusal)
-        key = self._keyring.by_public(community.record.member_id)
+        if as_key:
+            key = chosen_key(self._keyring, as_key)
+        else:
+            key = self._keyring.by_public(community.record.member_id)
         # A node on a restored home may have written more than its clock tells.
         head = self._store.heads.get(number, key.public, kind) or (0, 0, False)
         first_global_time = max(community.clock, head[1]) + 1

@@ -58,6 +58,7 @@ class Order(msgspec.Struct, frozen=True):
     ids: list[bytes] = []
     author: bytes = b""
     sequence: int = 0
+    as_key: str = ""
 
 
 Ticket = tuple[bytes, int]
@@ -147,12 +148,19 @@ class WriterRole:
                     kind=order.kind,
                     groups=order.groups,
                     request_id=order.request_id,
+                    as_key=order.as_key,
                     now_ms=_now_ms(),
                 )
             case "create":
-                self._ledger.create(ticket, name=order.name, definition=order.definition)
+                self._ledger.create(ticket, name=order.name, definition=order.definition, as_key=order.as_key)
             case "join":
-                self._ledger.join(ticket, community_id=order.community_id, name=order.name, peers=order.peers)
+                self._ledger.join(
+                    ticket,
+                    community_id=order.community_id,
+                    name=order.name,
+                    peers=order.peers,
+                    as_key=order.as_key,
+                )
             case "find":
                 self._reply(ticket, {"cursors": self._find(order)})
             case "explain":

@@ -27,7 +27,7 @@ class Communities:
     def create(self, client: bytes, request: requests.Create) -> None:
         """Not repeatable: a second order would be refused, for the name is taken by the first."""
         definition = new_definition(request.name, request.definition)
-        order = {"op": "create", "name": request.name, "definition": definition}
+        order = {"op": "create", "name": request.name, "definition": definition, "as_key": request.as_key}
         self._orders.place(client, request.id, order, repeatable=False)
 
     def join(self, client: bytes, request: requests.Join) -> None:
@@ -38,6 +38,7 @@ class Communities:
             "community_id": request.community,
             "name": request.name,
             "peers": self._foreign(request.peers),
+            "as_key": request.as_key,
         }
         self._orders.place(client, request.id, order, repeatable=True)
 

@@ -22,6 +22,7 @@ RequestId = int | str | float | bool | None
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
+KeyText = Annotated[str, msgspec.Meta(max_length=200)]
 KindText = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
@@ -35,22 +36,24 @@ class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
     id: RequestId
 
 
-class Publish(Request, tag="publish"):
-    """One message with one or more payloads."""
+class Publish(Request, tag="publish", rename={"as_key": "as"}):
+    """One message with one or more payloads; `as` is a key of the keyring, without it our own here."""
 
     community: CommunityText
     kind: KindText
     payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=255)]
     request_id: WriteId
+    as_key: KeyText = ""
 
 
-class PublishMany(Request, tag="publish-many"):
+class PublishMany(Request, tag="publish-many", rename={"as_key": "as"}):
     """One message for each payload."""
 
     community: CommunityText
     kind: KindText
     payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=REQUEST_PAYLOADS_MAX)]
     request_id: WriteId
+    as_key: KeyText = ""
 
 
 class Follow(Request, tag="follow"):
@@ -123,19 +126,21 @@ class Communities(Request, tag="communities"):
     """All that this node has joined."""
 
 
-class Create(Request, tag="create"):
-    """A new community; without a definition it gets one kind, `text`."""
+class Create(Request, tag="create", rename={"as_key": "as"}):
+    """A new community; without a definition it gets one kind, `text`, and without `as` we a fresh key."""
 
     name: CommunityText
     definition: Annotated[bytes, msgspec.Meta(max_length=1_090)] = b""
+    as_key: KeyText = ""
 
 
-class Join(Request, tag="join"):
+class Join(Request, tag="join", rename={"as_key": "as"}):
     """Take part in a community by its id; peers are numeric HOST:PORT."""
 
     community: Id
     name: CommunityText = ""
     peers: Annotated[list[KindText], msgspec.Meta(max_length=64)] = []
+    as_key: KeyText = ""
 
 
 class Status(Request, tag="status"):

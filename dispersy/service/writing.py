@@ -35,5 +35,6 @@ class Writing:
             "kind": kind,
             "groups": [request.payloads] if together else [[payload] for payload in request.payloads],
             "request_id": request.request_id,
+            "as_key": request.as_key,
         }
         self._orders.place(client, request.id, order, repeatable=True)

@@ -76,12 +76,12 @@ class Keyring:
 
     def load_all(self) -> list[Key]:
         """Every key, by name; files are read once."""
-        return [self.by_name(name) for name in self._names()]
+        return [self.by_name(name) for name in self.names()]
 
     def readable(self) -> list[Key]:
         """Every key but those that cannot be read."""
         keys = []
-        for name in self._names():
+        for name in self.names():
             with suppress(StorageError, UsageError):
                 keys.append(self.by_name(name))
         return keys
@@ -102,7 +102,7 @@ class Keyring:
             if key.public == public:
                 return key
         unreadable = []
-        for name in self._names():
+        for name in self.names():
             try:
                 key = self.by_name(name)
             except (StorageError, UsageError) as error:
@@ -117,7 +117,8 @@ class Keyring:
             hint="put its file back into the folder",
         )
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Of all files that look like keys, sorted."""
         return sorted(path.stem for path in self._folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
     def _path(self, name: str) -> Path:

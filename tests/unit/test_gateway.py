@@ -91,8 +91,15 @@ def test_the_documented_example_runs(house: House, capsys: pytest.CaptureFixture
     reply = {"ok": True, "first_cursor": 5, "last_cursor": 5, "ids": [bytes(32)], "repeated": False}
 
     def scene() -> None:
-        writer = threading.Thread(target=lambda: house.answer_order(lambda _: reply))
+        def answer() -> None:
+            house.answer_order(lambda _: {"ok": True, "cursors": [None]})
+            house.answer_order(lambda _: reply)
+
+        writer = threading.Thread(target=answer)
         writer.start()
+        # Asks until the gateway has found the writer; the example asks once.
+        with house.client() as client, pytest.raises(UsageError):
+            client.get("chat", bytes(32))
         names: dict[str, Any] = {}
         exec(example.replace(path, house.settings.socket("control")), names)
         names["socket"].context.destroy(linger=0)

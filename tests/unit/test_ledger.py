@@ -23,6 +23,7 @@ from dispersy.workers.publishing import PUBLISH_MESSAGES_MAX
 
 NOW_MS = 1_700_000_000_000
 DEFINITION = encode_definition(default_definition("chat"))
+NEAR = encode_definition(default_definition("near"))
 
 
 class FailingStore(MemoryStore):
@@ -72,6 +73,7 @@ class House:
         request: int = 1,
         kind: int = 64,
         number: int = 1,
+        as_key: str = "",
     ) -> None:
         self.ledger.publish(
             ticket,
@@ -79,6 +81,7 @@ class House:
             kind=kind,
             groups=groups,
             request_id=NOW_MS.to_bytes(6, "big") + request.to_bytes(10, "big"),
+            as_key=as_key,
             now_ms=NOW_MS,
         )
 
@@ -324,3 +327,53 @@ def test_receive_for_an_unknown_community_is_dropped(house: House) -> None:
     """Goal: what a worker sends for a community that is not here does no harm."""
     house.ledger.receive(77, 3, b"", b"")
     assert house.ledger.commit(now_ms=NOW_MS) == (None, [])
+
+
+def _authors(house: House) -> list[bytes]:
+    """Of the data messages, as they were stored."""
+    log = house.store.log(1, 100)
+    return [
+        entry.message[2:34] for entry in log if entry.type == EntryType.MESSAGE and entry.message[0] >= 64
+    ]
+
+
+def test_a_request_signs_as_the_key_that_it_names(house: House) -> None:
+    """Goal: by name or by public key, each with sequences of its own; without one it is our own key."""
+    made = house.create()
+    key = Keyring(house.home / "keys").create("work")
+    for request, as_key in enumerate(["", "work", key.public.hex(), key.public.hex().upper()], start=1):
+        house.publish(f"t{request}", [[b"x"]], request=request, as_key=as_key)
+    house.commit()
+    assert _authors(house) == [made["member_id"], key.public, key.public, key.public]
+    assert [sequence for _, _, sequence, _ in house.data()] == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("as_key", ["nobody", "ab" * 32, "../chat-1-member"])
+def test_a_key_that_is_not_there_is_named_with_those_that_are(house: House, as_key: str) -> None:
+    """Goal: nothing is published, made or joined with a key that nobody has."""
+    house.create()
+    with pytest.raises(UsageError) as caught:
+        house.publish("t", [[b"x"]], as_key=as_key)
+    assert caught.value.code == "key-unknown"
+    assert ("chat-1-member" in str(caught.value)) or as_key in str(caught.value)
+    assert caught.value.hint
+    before = {path.name for path in (house.home / "keys").iterdir()}
+    with pytest.raises(UsageError):
+        house.ledger.create("c", name="other", definition=DEFINITION, as_key=as_key)
+    with pytest.raises(UsageError):
+        house.ledger.join("j", community_id=bytes(32), name="", peers=(), as_key=as_key)
+    assert {path.name for path in (house.home / "keys").iterdir()} == before
+    assert house.commit() == {}
+    assert _authors(house) == []
+
+
+def test_a_community_may_be_joined_and_made_with_a_key_that_is_there(house: House) -> None:
+    """Goal: whoever wants to be the same person in two communities says so; no key is made then."""
+    house.create()
+    key = Keyring(house.home / "keys").create("work")
+    house.ledger.join("j", community_id=b"\5" * 32, name="far", peers=(), as_key="work")
+    house.ledger.create("c", name="near", definition=NEAR, as_key="work")
+    outcomes = house.commit()
+    assert [outcomes[ticket]["member_id"] for ticket in ("j", "c")] == [key.public] * 2
+    assert outcomes["j"]["keys_made"] == []
+    assert outcomes["c"]["keys_made"] == ["near-3-master"]

@@ -260,3 +260,13 @@ def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
     assert "payload-size" in told["text"]
     told = explain(bytes(32))
     assert (told["state"], told["cursor"], told["reason"]) == ("unknown", None, "")
+
+
+def test_as_goes_to_the_writer(desk: ControlHouse) -> None:
+    """Whose key it is, the writer alone can tell."""
+    fields = {"community": "chat", "kind": "text", "request_id": bytes(16), "payloads": [b"x"]}
+    desk.request("publish", **fields)
+    desk.request("publish-many", **fields, **{"as": "work"})
+    desk.request("create", name="other", **{"as": "work"})
+    desk.request("join", community=bytes(32), **{"as": "work"})
+    assert [order["as_key"] for order in desk.orders] == ["", "work", "work", "work"]
