@@ -45,7 +45,7 @@ def python_sources() -> tuple[Source, ...]:
     for folder in FOLDERS:
         paths.extend(sorted((ROOT / folder).rglob("*.py")))
         paths.extend(sorted((ROOT / folder).rglob("*.pyi")))
-    return tuple(_read(paths))
+    return tuple(_read([path for path in paths if _is_ours(path)]))
 
 
 @cache
@@ -58,8 +58,14 @@ def texts() -> tuple[Source, ...]:
 
 
 def _is_written(path: Path) -> bool:
-    suffixes = {".py", ".pyi", ".pyx", ".pxi", ".h", ".md", ".toml", ".service", ".sh", ".yml"}
-    return path.is_file() and path.suffix in suffixes
+    suffixes = {".py", ".pyi", ".pyx", ".pxi", ".h", ".md", ".toml", ".service", ".sh", ".yml", ".mjs"}
+    # The C files beside the kernels are Cython's.
+    is_c = path.suffix == ".c" and path.parent.name != "ext"
+    return path.is_file() and (path.suffix in suffixes or is_c) and _is_ours(path)
+
+
+def _is_ours(path: Path) -> bool:
+    return "node_modules" not in path.parts
 
 
 def _read(paths: list[Path]) -> Iterator[Source]:

@@ -1,0 +1,258 @@
+/* Drives client.c by lines, see tests/integration/conformance/README.md. */
+
+#include "client.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    void *context;
+    const char *control, *events;
+    connection connection;
+    follow follow;
+    subscription subscription;
+    frame frame;
+    char *since;
+} driver;
+
+/* JSON to MessagePack: {"hex": "..."} is bytes. */
+
+static unsigned char *bytes_of(const cJSON *item, size_t *size) {
+    const char *hex = cJSON_GetStringValue(cJSON_GetObjectItem(item, "hex"));
+    if (!hex) return NULL;
+    *size = strlen(hex) / 2;
+    unsigned char *bytes = malloc(*size + 1);
+    if (!bytes) abort();
+    for (size_t i = 0; i < *size; i++) {
+        char digits[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        bytes[i] = (unsigned char)strtoul(digits, NULL, 16);
+    }
+    return bytes;
+}
+
+static void pack(msgpack_packer *p, const cJSON *item) {
+    size_t size;
+    unsigned char *bytes = bytes_of(item, &size);
+    const cJSON *child;
+    if (bytes) {
+        msgpack_pack_bin_with_body(p, bytes, size);
+        free(bytes);
+    } else if (cJSON_IsString(item)) {
+        msgpack_pack_str_with_body(p, item->valuestring, strlen(item->valuestring));
+    } else if (cJSON_IsNumber(item)) {
+        msgpack_pack_int64(p, (int64_t)item->valuedouble);
+    } else if (cJSON_IsBool(item)) {
+        cJSON_IsTrue(item) ? msgpack_pack_true(p) : msgpack_pack_false(p);
+    } else if (cJSON_IsArray(item)) {
+        msgpack_pack_array(p, (size_t)cJSON_GetArraySize(item));
+        cJSON_ArrayForEach(child, item) pack(p, child);
+    } else {
+        msgpack_pack_nil(p);
+    }
+}
+
+/* All members of an object but those of these names. */
+static fields fields_of(const cJSON *object, const char *const *leave_out) {
+    fields f;
+    const cJSON *child;
+    fields_init(&f);
+    msgpack_packer_init(&f.packer, &f.buffer, msgpack_sbuffer_write);
+    cJSON_ArrayForEach(child, object) {
+        bool is_left_out = false;
+        for (const char *const *name = leave_out; *name; name++) is_left_out |= !strcmp(*name, child->string);
+        if (is_left_out) continue;
+        f.count++;
+        msgpack_pack_str_with_body(&f.packer, child->string, strlen(child->string));
+        pack(&f.packer, child);
+    }
+    return f;
+}
+
+/* MessagePack to JSON. */
+
+static void print_text(const char *text, size_t size) {
+    putchar('"');
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x20 || c == '"' || c == '\\') printf("\\u%04x", c);
+        else putchar(c);
+    }
+    putchar('"');
+}
+
+static void print_bytes(const void *data, size_t size) {
+    printf("{\"hex\":\"");
+    for (size_t i = 0; i < size; i++) printf("%02x", ((const unsigned char *)data)[i]);
+    printf("\"}");
+}
+
+static void print_object(const msgpack_object *o) {
+    switch (o->type) {
+    case MSGPACK_OBJECT_BOOLEAN: printf(o->via.boolean ? "true" : "false"); break;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER: printf("%" PRIu64, o->via.u64); break;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER: printf("%" PRId64, o->via.i64); break;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64: printf("%.17g", o->via.f64); break;
+    case MSGPACK_OBJECT_STR: print_text(o->via.str.ptr, o->via.str.size); break;
+    case MSGPACK_OBJECT_BIN: print_bytes(o->via.bin.ptr, o->via.bin.size); break;
+    case MSGPACK_OBJECT_ARRAY:
+        for (uint32_t i = 0; i < o->via.array.size; i++) {
+            putchar(i ? ',' : '[');
+            print_object(&o->via.array.ptr[i]);
+        }
+        printf(o->via.array.size ? "]" : "[]");
+        break;
+    case MSGPACK_OBJECT_MAP:
+        for (uint32_t i = 0; i < o->via.map.size; i++) {
+            putchar(i ? ',' : '{');
+            print_object(&o->via.map.ptr[i].key);
+            putchar(':');
+            print_object(&o->via.map.ptr[i].val);
+        }
+        printf(o->via.map.size ? "}" : "{}");
+        break;
+    default: printf("null");
+    }
+}
+
+static void print_reply(const frame *reply) {
+    if (reply->unpacked.data.type == MSGPACK_OBJECT_MAP) print_object(&reply->unpacked.data);
+    else printf("{\"ok\":false,\"error\":{\"code\":\"timeout\",\"message\":\"the node is silent\",\"hint\":\"\"}}");
+}
+
+/* What there is to do. */
+
+static void do_request(driver *d, const cJSON *line) {
+    const cJSON *asked = cJSON_GetObjectItem(line, "request");
+    fields f = fields_of(asked, (const char *[]){"op", NULL});
+    request(&d->connection, cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op")), &f, &d->frame);
+    print_reply(&d->frame);
+    fields_clear(&f);
+}
+
+static void do_publish(driver *d, const cJSON *line) {
+    fields f = fields_of(line, (const char *[]){"do", "op", NULL});
+    publish(&d->connection, cJSON_GetStringValue(cJSON_GetObjectItem(line, "op")), &f, &d->frame);
+    print_reply(&d->frame);
+    fields_clear(&f);
+}
+
+static void do_send(driver *d, const cJSON *line) {
+    const cJSON *asked = cJSON_GetObjectItem(line, "request"), *id = cJSON_GetObjectItem(asked, "id");
+    const char *op = cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op"));
+    fields f = fields_of(asked, (const char *[]){"op", "id", NULL});
+    printf("{\"id\":%" PRIu64 "}", connection_send(&d->connection, op, id ? (uint64_t)id->valuedouble : 0, &f));
+    fields_clear(&f);
+}
+
+static void do_frame(driver *d, const cJSON *line) {
+    size_t size;
+    unsigned char *bytes = bytes_of(cJSON_GetObjectItem(line, "frame"), &size);
+    zmq_send(d->connection.socket, bytes, size, 0);
+    free(bytes);
+    printf("{}");
+}
+
+static void do_follow(driver *d, const cJSON *line) {
+    const cJSON *since = cJSON_GetObjectItem(line, "since");
+    fields filters = fields_of(line, (const char *[]){"do", "since", "credit", NULL});
+    if (d->follow.connection.socket) follow_close(&d->follow);
+    free(d->since);
+    d->since = cJSON_IsString(since) ? strdup(since->valuestring) : NULL;
+    follow_open(&d->follow, d->context, d->control, filters, d->since,
+                cJSON_IsNumber(since) ? (uint64_t)since->valuedouble : 0,
+                (unsigned)cJSON_GetObjectItem(line, "credit")->valueint);
+    printf("{}");
+}
+
+static void do_subscribe(driver *d, const cJSON *line) {
+    const cJSON *topic;
+    if (d->subscription.socket) subscription_close(&d->subscription);
+    subscription_open(&d->subscription, d->context, d->events);
+    cJSON_ArrayForEach(topic, cJSON_GetObjectItem(line, "topics"))
+        zmq_setsockopt(d->subscription.socket, ZMQ_SUBSCRIBE, topic->valuestring, strlen(topic->valuestring));
+    printf("{}");
+}
+
+/* receive and next: up to `count` frames by the limit, under `name`. */
+static void do_take(driver *d, const cJSON *line, bool is_follow) {
+    int count = cJSON_GetObjectItem(line, "count")->valueint;
+    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    for (int taken = 0; taken < count; taken++) {
+        enum outcome came = is_follow ? follow_next(&d->follow, &d->frame, limit - now_ms())
+                                      : (enum outcome)connection_receive(&d->connection, &d->frame, limit - now_ms());
+        if (came == REFUSED && !taken) {
+            print_reply(&d->frame);
+            return;
+        }
+        if (came != EVENT) count = taken;
+        if (!taken) printf(is_follow ? "{\"events\":[" : "{\"frames\":[");
+        else if (came == EVENT) putchar(',');
+        if (came == EVENT) print_object(&d->frame.unpacked.data);
+    }
+    printf("]}");
+}
+
+static void do_hear(driver *d, const cJSON *line) {
+    int count = cJSON_GetObjectItem(line, "count")->valueint;
+    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    zmq_msg_t payload;
+    bool is_lost;
+    const topic *heard;
+    zmq_msg_init(&payload);
+    printf("{\"events\":[");
+    for (int taken = 0; taken < count; taken++) {
+        if (!(heard = subscription_next(&d->subscription, &d->frame, &payload, &is_lost, limit - now_ms()))) break;
+        printf(taken ? ",[" : "[");
+        print_text(heard->name, strlen(heard->name));
+        putchar(',');
+        print_object(&d->frame.unpacked.data);
+        putchar(',');
+        print_bytes(zmq_msg_data(&payload), zmq_msg_size(&payload));
+        printf(",%s]", is_lost ? "true" : "false");
+    }
+    printf("]}");
+    zmq_msg_close(&payload);
+}
+
+static void perform(driver *d, const cJSON *line) {
+    const char *action = cJSON_GetStringValue(cJSON_GetObjectItem(line, "do"));
+    if (!strcmp(action, "request")) do_request(d, line);
+    else if (!strcmp(action, "publish")) do_publish(d, line);
+    else if (!strcmp(action, "send")) do_send(d, line);
+    else if (!strcmp(action, "frame")) do_frame(d, line);
+    else if (!strcmp(action, "receive")) do_take(d, line, false);
+    else if (!strcmp(action, "follow")) do_follow(d, line);
+    else if (!strcmp(action, "next")) do_take(d, line, true);
+    else if (!strcmp(action, "subscribe")) do_subscribe(d, line);
+    else if (!strcmp(action, "hear")) do_hear(d, line);
+    else abort();
+}
+
+int main(int count, char **words) {
+    if (count != 3) return 2;
+    driver d = {.context = zmq_ctx_new(), .control = words[1], .events = words[2]};
+    char *text = NULL;
+    size_t room = 0;
+    frame_init(&d.frame);
+    connection_open(&d.connection, d.context, d.control);
+    while (getline(&text, &room, stdin) > 0) {
+        cJSON *line = cJSON_Parse(text);
+        if (!line) abort();
+        perform(&d, line);
+        putchar('\n');
+        fflush(stdout);
+        cJSON_Delete(line);
+    }
+    free(text);
+    free(d.since);
+    frame_clear(&d.frame);
+    connection_close(&d.connection);
+    if (d.follow.connection.socket) follow_close(&d.follow);
+    if (d.subscription.socket) subscription_close(&d.subscription);
+    zmq_ctx_term(d.context);
+    return 0;
+}
