@@ -60,6 +60,13 @@ def test_ruff_has_nothing_to_say() -> None:
     demand_silence(run("ruff", "check", "--output-format=concise", ".", cwd=ROOT))
 
 
+def test_locked_packages_come_from_whatever_registry_there_is() -> None:
+    """npm writes addresses into its lock file unless `--omit-lockfile-registry-resolved` is given."""
+    lock = (ROOT / "examples" / "node" / "package-lock.json").read_text()
+    assert '"integrity"' in lock
+    assert "://" not in lock
+
+
 def test_mypy_has_nothing_to_say_and_reads_all_three_folders(tree: Path) -> None:
     """After the clean run an error planted in each folder is found."""
     demand_silence(run_mypy(tree))

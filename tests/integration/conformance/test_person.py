@@ -27,7 +27,7 @@ def test_what_a_person_publishes_another_reads(
     """`publish chat hello`, and `follow chat` prints it behind its author."""
     if not program.person:
         return  # A driver of one's own, which is for programs only.
-    name = f"person-{Path(program.person[-1]).name}"
+    name = f"person-{Path(program.driver[-1]).parent.name[:8]}"
     member = shared.community(name)["member_id"].hex()[:8]
     command = [*program.person, "publish", name, "hello", "wörld"]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=LIMIT_S)
