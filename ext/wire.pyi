@@ -72,3 +72,10 @@ def pack(messages: list[bytes], size_max: int) -> list[tuple[int, bytes]]:
 
     An empty message, and one that alone does not fit, raise ValueError.
     """
+
+def are_messagepack(payloads: list[bytes]) -> bytes:
+    """One byte a payload: 1 if it is exactly one well-formed MessagePack value (docs/wire.md), else 0.
+
+    Strings are valid UTF-8, arrays and maps nest at most 32 deep, and no byte follows. Whether two keys of a
+    map are equal, numbers are in their shortest form, or an extension is known, is not looked at.
+    """

@@ -192,3 +192,4 @@ if len(DROP_REASONS) != DROP_COUNT:
 
 include "wire_split.pxi"
 include "wire_message.pxi"
+include "wire_messagepack.pxi"

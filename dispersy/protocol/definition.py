@@ -16,6 +16,7 @@ from itertools import pairwise
 import msgspec
 
 from dispersy.errors import UsageError, WireError
+from dispersy.ext.wire import are_messagepack
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.protocol.policies import (
     GROUP_KEYS,
@@ -185,7 +186,7 @@ def require_enforced(definition: Definition) -> None:
 
 
 def check_payload(kind: Kind, payload: bytes) -> str | None:
-    """Why every node refuses this payload of a kind, None if none does: payload-size or payload-utf-8."""
+    """Why every node refuses this payload of a kind, None if none does: payload-size, payload-utf-8 ..."""
     return check_payloads(kind, (payload,))
 
 
@@ -199,6 +200,8 @@ def check_payloads(kind: Kind, payloads: Sequence[bytes]) -> str | None:
             b"\0".join(payloads).decode()
         except UnicodeDecodeError:
             return "payload-utf-8"
+    elif kind.payload.name == "messagepack" and 0 in are_messagepack(list(payloads)):
+        return "payload-messagepack"
     return None
 
 

@@ -26,7 +26,7 @@ class Parameter:
 
     key        in the policy's map
     low, high  both inclusive; for text the length in UTF-8 bytes
-    default    None: it must be stated
+    default    None: it must be stated; a text's is the one that is enforced
     words      what people write for 0, 1, 2 ...; empty: the number itself
     enforced   the values that this version enforces, lowest and highest; None: all
     """
@@ -35,7 +35,7 @@ class Parameter:
     name: str
     low: int
     high: int
-    default: int | None = None
+    default: int | str | None = None
     words: tuple[str, ...] = ()
     enforced: tuple[int, int] | None = None
     is_text: bool = False
@@ -56,7 +56,9 @@ class Parameter:
 
     def instead_of(self, value: int | str) -> str | None:
         """What to use for a value that this version does not enforce, as people write it; None if it does."""
-        if self.enforced is None or isinstance(value, str):
+        if isinstance(value, str):
+            return None if value == self.default else f'"{self.default}"'
+        if self.enforced is None:
             return None
         low, high = self.enforced
         if low <= value <= high:
@@ -154,7 +156,13 @@ POLICIES = (
     ),
     Policy("payload", 0, "bytes", _PAYLOAD, enforced=True),
     Policy("payload", 1, "utf-8", _PAYLOAD, enforced=True),
-    Policy("payload", 2, "messagepack", (*_PAYLOAD, Parameter(4, "schema", 0, 1024, is_text=True))),
+    Policy(
+        "payload",
+        2,
+        "messagepack",
+        (*_PAYLOAD, Parameter(4, "schema", 0, 1024, default="", is_text=True)),
+        enforced=True,
+    ),
 )
 
 GROUP_KEYS = {

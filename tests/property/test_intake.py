@@ -56,12 +56,13 @@ def message(of: Fields, *, payload: bytes | None = None) -> bytes:
 def definition(
     kinds: Iterable[int], *, global_time: int = 1, name: str = "test", seed: bytes = SEED
 ) -> bytes:
-    """A definition message; kind 64 takes utf-8, the others bytes, of at most 100 bytes."""
+    """A definition message; kind 64 takes utf-8, 66 MessagePack, others bytes, of at most 100 bytes."""
+    formats = {64: "utf-8", 66: "messagepack"}
     rows = [
         Kind(
             number=number,
             name=f"kind-{number}",
-            payload=choose("payload", "utf-8" if number == 64 else "bytes", size_max=100),
+            payload=choose("payload", formats.get(number, "bytes"), size_max=100),
         )
         for number in sorted(kinds)
     ]
@@ -385,15 +386,18 @@ def test_narrower_definitions_divide_nobody(history: list[Fields], seed: int, ke
         (65, b"a" * 101, "payload-size"),
         (65, b"\xff" * 100, None),
         (64, "\u20ac".encode() * 33, None),
+        (66, b"\x92\x01\xa1a", None),
+        (66, b"\x92\x01", "payload-messagepack"),
+        (66, b"\x01\x01", "payload-messagepack"),
     ],
 )
 def test_payload_rules_are_the_same_for_all(
     kind: int, payload: bytes, reason: str | None, keys: Path
 ) -> None:
     """Goal: what a definition forbids is refused, also among good messages, by a named reason."""
-    node = Node(MemoryStore(), keys)
+    node = Node(MemoryStore(), keys, known=definition([64, 65, 66]))
     judged = message((0, kind, 2, 2, 0), payload=payload)
-    node.receive([message((0, kind, 1, 1, 0)), judged])
+    node.receive([message((0, kind, 1, 1, 0), payload=b"\x01"), judged])
     node.commit()
     assert len(node.live()) == (1 if reason else 2)
     assert node.ledger.fate(NUMBER, read_message(COMMUNITY, judged).id) == (False, reason or "")

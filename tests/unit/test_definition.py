@@ -177,7 +177,7 @@ CANONICAL = encode_definition(DEFAULT)
         (without((3, 0, 4, 2)), "definition-key"),
         (without((3, 0, 5, 2)), "definition-key"),
         (without((3, 0, 7, 3)), "definition-key"),
-        (without((3, 0, 8, 4)), "definition-key"),
+        (changed((3, 0, 8, 4), ""), "definition-not-canonical"),
         (changed((3, 0, 3), 1), "definition-malformed"),
         (changed((3, 0, 3), {}), "definition-malformed"),
         (changed((3, 0, 3, 1), 9), "definition-policy"),
@@ -261,7 +261,7 @@ def test_the_default_size_is_what_always_fits() -> None:
         (choose("destination", "community", fan_out=1), "fan_out 1 .* use 0"),
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
         (choose("payload", "bytes", rate=1), "rate 1 .* use 0"),
-        (choose("payload", "messagepack", schema=""), "use bytes or utf-8"),
+        (choose("payload", "messagepack", schema="s"), 'schema s .* use ""'),
         (choose("payload", "bytes", size_max=972), "size_max 972 .* use 1 to 971"),
         (choose("payload", "utf-8", size_max=65_536), "size_max 65536 .* use 1 to 971"),
     ],
@@ -363,6 +363,24 @@ def test_payloads_are_checked(payload: bytes, reason: str | None) -> None:
     assert check_payload(TEXT, payload) == reason
     assert check_payloads(TEXT, [b"good", payload]) == reason
     assert check_payload_groups(TEXT, [[b"good"], [payload, b"good"], [b"good"]]) == [None, reason, None]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\x81\xa4text\xa5hello", None),
+        (b"\xc0" * 2, "payload-messagepack"),
+        (b"", "payload-messagepack"),
+        (b"\xa1\xff", "payload-messagepack"),
+        (b"\xc4\x02\x00", "payload-messagepack"),
+        (b"\xc5\x04\x00" + bytes(1_024), "payload-size"),
+    ],
+)
+def test_messagepack_is_one_value(payload: bytes, reason: str | None) -> None:
+    kind = replace(TEXT, payload=choose("payload", "messagepack"))
+    require_enforced(Definition("demo", (kind,)))
+    assert check_payload(kind, payload) == reason
+    assert check_payload_groups(kind, [[b"\1"], [payload, b"\1"], [b"\1"]]) == [None, reason, None]
 
 
 def test_bytes_are_bytes() -> None:
