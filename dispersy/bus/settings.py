@@ -41,14 +41,16 @@ class CommunitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Passed from the supervisor to every role as JSON; plain values only, a default for whatever is added.
 
-    home       folder of configuration, keys and store
-    runtime    folder of the sockets, mode 0700
-    listen     HOST:PORT of the UDP socket; port 0 lets the system choose
-    workers    number of worker processes, >= 1
-    peers      HOST:PORT (numeric) to walk to first, in every community
-    placement  full, compact or single: which processes the roles are in
-    silent_max_s  seconds without a turn after which a process is taken to be hung
-    communities  settings of single communities, by name or by the 64 hex digits of the id
+    home             folder of configuration, keys and store
+    runtime          folder of the sockets, mode 0700
+    listen           HOST:PORT of the UDP socket; port 0 lets the system choose
+    workers          number of worker processes, >= 1
+    peers            HOST:PORT (numeric) to walk to first, in every community
+    placement        full, compact or single: which processes the roles are in
+    silent_max_s     seconds without a turn after which a process is taken to be hung
+    log_format       auto, text or json
+    log_level     debug, info, warning or error
+    communities      settings of single communities, by name or by the 64 hex digits of the id
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     """
 
@@ -59,6 +61,8 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peers: tuple[str, ...] = ()
     placement: str = "full"
     silent_max_s: int = 10
+    log_format: str = "auto"
+    log_level: str = "info"
     communities: dict[str, CommunitySettings] = {}
     restored_wait_s: float = 30.0
 

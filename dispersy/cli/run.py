@@ -56,6 +56,8 @@ class Options:
     peers: list[str] | None = None
     workers: int | None = None
     placement: str | None = None
+    log_format: str | None = None
+    log_level: str | None = None
 
 
 def run(
@@ -68,12 +70,18 @@ def run(
     placement: Annotated[
         str | None, typer.Option(help="Processes: full, compact, single or auto (by cores and memory).")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="What is logged to stderr: text, json, or auto: text on a terminal.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="The least that is logged: debug, info, warning or error.")
+    ] = None,
     init_only: Annotated[
         bool, typer.Option("--init-only", help="Make the home with its config.toml and store, and end.")
     ] = False,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
-    options = Options(listen=listen, peers=peer or None, workers=workers, placement=placement)
+    options = Options(listen, peer or None, workers, placement, log_format, log_level)
     path = home_path(home)
     if is_under_service_manager(os.environ) and not init_only:
         demand_home(path)
@@ -121,11 +129,10 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
     """What the node runs with, and why in this placement."""
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
-    repeated += [
-        f"--{name} {value}"
-        for name, value in (("workers", options.workers), ("placement", options.placement))
-        if value is not None
-    ]
+    for name in ("workers", "placement", "log_format", "log_level"):
+        value = getattr(options, name)
+        if value is not None:
+            repeated.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     check_port_free(config.listen, repeated)
     create_runtime(place.runtime)
     settings = RoleSettings(
@@ -135,6 +142,8 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         workers=config.worker_count if chosen.placement == FULL else 1,
         peers=_numeric_peers(config),
         placement=chosen.placement,
+        log_format=config.log_format,
+        log_level=config.log_level,
         communities=dict(config.communities),
     )
     return settings, chosen.why

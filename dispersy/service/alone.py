@@ -14,7 +14,7 @@ from time import monotonic
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home import remove_runtime
 from dispersy.service.launch import prepared_settings
-from dispersy.service.logs import say
+from dispersy.service.logs import NODE_READY, NODE_STOPPING, announce, event, logger, say, set_up
 from dispersy.service.notify import Notifier
 from dispersy.service.placement import ALL_ROLES
 from dispersy.service.process import run_roles
@@ -40,6 +40,7 @@ class Herald:
         loop.every(self._notifier.interval_s, self._notifier.healthy)
 
     def close(self) -> None:
+        logger.info("stopping", extra=event(NODE_STOPPING))
         self._notifier.stopping()
 
     def _ask(self) -> None:
@@ -53,7 +54,7 @@ class Herald:
             self._loop.unwatch(self._readiness.socket)
             self._readiness.socket.close()
             self._readiness = None
-            say(f"ready, listening on {listen}")
+            announce(f"ready, listening on {listen}", NODE_READY, listen=listen)
             self._notifier.ready(f"ready, listening on {listen}")
         else:
             self._notifier.status(self._readiness.state)
@@ -62,6 +63,7 @@ class Herald:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
     settings = prepared_settings("dispersy.service.alone", arguments)
+    set_up(ALL_ROLES, log_format=settings.log_format, level=settings.log_level)
     try:
         status = run_roles(ALL_ROLES, settings, Loop(), Herald(settings))
     finally:

@@ -53,6 +53,11 @@ class Child:
             return False
         return self.board.has_begun(self.slot) or not self.restarts
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process, when it has one."""
+        return self.process.pid if self.process else None
+
     def state(self, now: float) -> str:
         """How it is, in words."""
         if self.process is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dispersy.constants import (
 )
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
+from dispersy.service.logs import FORMATS, LEVELS
 from dispersy.service.placement import AUTO, PLACEMENTS
 
 DEFAULT_PORT = 6421
@@ -63,6 +64,8 @@ class Config:
     workers       0 = by cores
     peers         walked to first in every community
     placement     one of PLACEMENTS
+    log_format    text, json, or auto: text on a terminal
+    log_level     the least that is logged
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
 
@@ -70,6 +73,8 @@ class Config:
     workers: int = 0
     peers: tuple[Endpoint, ...] = ()
     placement: str = AUTO
+    log_format: str = "auto"
+    log_level: str = "info"
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
 
     @property
@@ -151,11 +156,15 @@ def check_peers(value: object) -> tuple[Endpoint, ...]:
     return tuple(peers)
 
 
-def check_placement(value: object) -> str:
-    """One of PLACEMENTS."""
-    if value not in PLACEMENTS:
-        raise UsageError(f"must be one of {', '.join(PLACEMENTS)}, not {value!r}")
-    return str(value)
+def one_of(names: Sequence[str]) -> Check:
+    """One of these texts."""
+
+    def check(value: object) -> str:
+        if value not in names:
+            raise UsageError(f"must be one of {', '.join(names)}, not {value!r}")
+        return str(value)
+
+    return check
 
 
 class ElementError(UsageError):
@@ -217,7 +226,9 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("listen",): Setting(check_listen, option="--listen"),
     ("workers",): Setting(check_workers, int, option="--workers"),
     ("peers",): Setting(check_peers, _list, option="--peer"),
-    ("placement",): Setting(check_placement, option="--placement"),
+    ("placement",): Setting(one_of(PLACEMENTS), option="--placement"),
+    ("log_format",): Setting(one_of(FORMATS), option="--log-format"),
+    ("log_level",): Setting(one_of(LEVELS), option="--log-level"),
 }
 """By key, with that of its table before it."""
 COMMUNITY_SETTINGS: dict[tuple[str, ...], Setting] = {

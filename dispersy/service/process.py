@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import DONE, DispersyError, exit_status
+from dispersy.service.logs import ROLE_REFUSED, event, logger, set_up
 from dispersy.service.placement import ALL_ROLES
 from dispersy.workers.loop import Loop, Role
 from dispersy.workers.pulse import Pulse
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pulse", type=int, nargs=2, required=True, help="descriptor of the board, slot")
     parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
     given = parser.parse_args(arguments)
+    set_up(given.role, log_format=given.settings.log_format, level=given.settings.log_level)
     loop = Loop(given.life, Pulse(*given.pulse).beat)
     return run_roles(given.role, given.settings, loop)
 
@@ -31,7 +33,8 @@ def run_roles(name: str, settings: RoleSettings, loop: Loop, *more: Role) -> int
     try:
         loop.run(*build_roles(name, settings), *more)
     except DispersyError as error:
-        sys.stderr.write(f"dispersy {name}: {error}\n")
+        code = getattr(error, "code", "storage")
+        logger.error("%s", error, extra=event(ROLE_REFUSED, code=code, hint=getattr(error, "hint", "")))
         return exit_status(error)
     return DONE
 

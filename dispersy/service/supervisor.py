@@ -22,7 +22,18 @@ from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.service.child import WRITER_PATIENCE, Child
 from dispersy.service.home import remove_runtime
 from dispersy.service.launch import prepared_settings
-from dispersy.service.logs import say
+from dispersy.service.logs import (
+    NODE_READY,
+    NODE_STOPPING,
+    ROLE_ENDED,
+    ROLE_HUNG,
+    ROLE_STARTED,
+    announce,
+    event,
+    logger,
+    say,
+    set_up,
+)
 from dispersy.service.notify import Notifier
 from dispersy.service.placement import ALL_ROLES, processes_of
 from dispersy.service.readiness import Readiness
@@ -89,6 +100,7 @@ class Supervisor:
             if self._readiness is not None:
                 self._ask_ready(self._readiness, now)
             self._wait(self._next_due() - monotonic())
+        logger.info("stopping", extra=event(NODE_STOPPING))
         self._notifier.stopping()
         self._end_all()
         say("stopped")
@@ -117,7 +129,13 @@ class Supervisor:
         ended = [child for child in self._children if child.take_end(now)]
         for child in ended:
             again_s = child.start_due - now
-            say(f"{child.name} {child.ended}; starting it again in {again_s:.1f} s", error=True)
+            logger.warning(
+                "%s %s; starting it again in %.1f s",
+                child.name,
+                child.ended,
+                again_s,
+                extra=event(ROLE_ENDED, role=child.name, how=child.ended, again_s=round(again_s, 3)),
+            )
         return len(ended)
 
     def _start_due(self, now: float) -> int:
@@ -140,13 +158,16 @@ class Supervisor:
                 f"--settings={self._settings.to_json()}",
             ]
             child.start(command, inherited=(self._life_read, self._board.descriptor), now=now)
+            started = event(ROLE_STARTED, role=child.name, pid_started=child.pid, restarts=child.restarts)
+            logger.debug("started %s as process %s", child.name, child.pid, extra=started)
         return len(due)
 
     def _look(self, now: float) -> None:
         """Look for processes that do nothing."""
         for child in self._children:
             if child.look(now):
-                say(f"{child.name} {child.hung}; killing it", error=True)
+                how = event(ROLE_HUNG, role=child.name, how=child.hung, pid_hung=child.pid)
+                logger.error("%s %s; killing it", child.name, child.hung, extra=how)
             child.kill_when_due(now)
         self._notifier.status(self._words(now))
 
@@ -160,7 +181,7 @@ class Supervisor:
     def _report(self, now: float) -> None:
         processes = {
             child.name: {
-                "pid": child.process.pid if child.process else None,
+                "pid": child.pid,
                 "restarts": child.restarts,
                 "state": child.state(now),
                 "trouble": not child.is_well,
@@ -182,7 +203,7 @@ class Supervisor:
         if not listen:
             readiness.ask(now)
             return
-        say(f"ready, listening on {listen}")
+        announce(f"ready, listening on {listen}", NODE_READY, listen=listen)
         self._poller.unregister(readiness.socket)
         readiness.socket.close()
         self._readiness = None
@@ -209,6 +230,7 @@ class Supervisor:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
     settings = prepared_settings("dispersy.service.supervisor", arguments)
+    set_up("supervisor", log_format=settings.log_format, level=settings.log_level)
     return Supervisor(settings).run()
 
 
