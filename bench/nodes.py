@@ -75,7 +75,7 @@ def fill_home(
 class Node:
     """A running service; stop() ends it."""
 
-    def __init__(self, home: Path, *, workers: int) -> None:
+    def __init__(self, home: Path, *, workers: int = 0, placement: str = "full") -> None:
         self.home = home
         self._log = open(home.with_suffix(".log"), "wb")  # noqa: SIM115 the process writes to it for as long as it runs
         self._process = subprocess.Popen(
@@ -88,6 +88,7 @@ class Node:
                 f"--home={home}",
                 "--listen=127.0.0.1:0",
                 f"--workers={workers}",
+                f"--placement={placement}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,

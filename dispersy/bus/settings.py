@@ -49,7 +49,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     placement        full, compact or single: which processes the roles are in
     silent_max_s     seconds without a turn after which a process is taken to be hung
     log_format       auto, text or json
-    log_level     debug, info, warning or error
+    log_level        debug, info, warning or error
     communities      settings of single communities, by name or by the 64 hex digits of the id
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     """

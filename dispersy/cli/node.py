@@ -38,11 +38,10 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     if json:
         show_json(told)
         return
-    state = "[green]ready[/green]" if told["ready"] else "[yellow]starting[/yellow]"
-    out.print(
-        f"[bold]Dispersy {escape(told['versions']['dispersy'])}[/bold] in {escape(told['home'])}: {state}"
-    )
-    out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
+    colour = "green" if told["ready"] else "yellow"
+    state = f"[{colour}]{escape(told['state'])}[/{colour}]"
+    out.print(f"[bold]Dispersy {escape(told['versions']['dispersy'])}[/bold] in {escape(told['home'])}")
+    out.print(f"  {state}, placement {escape(told['placement'])}")
     out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
     out.print(f"  control socket {escape(told['sockets']['control'])}, last cursor {told['last_cursor']}\n")
     communities = table("community", "#messages", "#global time", "id")

@@ -24,7 +24,7 @@ class Node:
         # Sockets belong to the test's own folder too, not to what the user runs.
         self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "COLUMNS": "200"}
         self.environment.pop("DISPERSY_HOME", None)
-        self.options = options or ("--listen", "127.0.0.1:0", "--workers", "1")
+        self.options = options or ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.process: subprocess.Popen[str] | None = None

@@ -89,6 +89,9 @@ def test_all_roles_of_compact_die(make_node: MakeNode) -> None:
         after = client.wait_for_status(lambda status: _row(status, "all")["restarts"] == 1, timeout_s=LIMIT_S)
         assert after["listen"] == before["listen"]
         assert _row(after, "all")["state"].startswith("running, was ended by SIGKILL ")
+        shown = node.command("status").stdout
+        assert f"ready, listening on {after['listen']}, placement compact" in shown
+        assert "running, was ended by SIGKILL" in shown
 
 
 @pytest.mark.parametrize("placement", ["full", "compact"])
