@@ -51,7 +51,12 @@ class Child:
         """Whether it runs and shows its pulse; one that starts for the first time is given its time."""
         if self.process is None or self.hung:
             return False
-        return self.board.has_begun(self.slot) or not self.restarts
+        return self.has_begun or not self.restarts
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process runs and has opened its roles."""
+        return self.process is not None and self.board.has_begun(self.slot)
 
     @property
     def pid(self) -> int | None:

@@ -34,7 +34,7 @@ class Overview:
     def status(self, reader: StoreReader | None, *, brief: bool) -> dict[str, Any]:
         """The whole node. `ready` is true when every kind of role has reported."""
         network = self._reports.of("network")
-        listen = network.get("listen", "")
+        listen = self._reports.listen()
         heard_as = network.get("addresses", [])
         state = self._state(listen, reader)
         return {

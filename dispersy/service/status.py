@@ -43,17 +43,23 @@ class Reports:
         return self._newest.get(role, {})
 
     def missing(self, roles: Iterable[str], *, process: str = "") -> list[str]:
-        """Which of the roles have not been heard of since their process was started.
+        """Which of the roles do not work yet, as far as they and the supervisor have said.
 
         process    the one that holds all of them; empty: each has its own
         """
         children = self.of("supervisor").get("processes") or {}
         missing = []
         for role in roles:
-            child, report = children.get(process or role), self.of(role)
-            if not report or (child is not None and report.get("pid") != child.get("pid")):
+            child, report = children.get(process or role) or {}, self.of(role)
+            # The supervisor knows sooner: reports come once a second, and this process may be the newest.
+            has_spoken = bool(report) and report.get("pid") == child.get("pid", report.get("pid"))
+            if not has_spoken and not child.get("begun"):
                 missing.append(role)
         return missing
+
+    def listen(self) -> str:
+        """Where the network process listens; empty until somebody has said."""
+        return str(self.of("network").get("listen") or self.of("supervisor").get("listen") or "")
 
     def troubles(self) -> list[str]:
         """What the supervisor says of the processes that do not work now."""
@@ -78,7 +84,7 @@ class Reports:
         for name, child in children.items():
             # A report of a pid that is gone says nothing about the process that took its place.
             held = roles.pop(child.get("pid"), [])
-            told = {key: value for key, value in child.items() if key != "trouble"}
+            told = {key: value for key, value in child.items() if key not in ("trouble", "begun")}
             rows[name] = {**_process([self.of(role) for role in held]), **told, "roles": held}
         for held in roles.values():
             if not any(role in children or ALL_ROLES in children for role in held):

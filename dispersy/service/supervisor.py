@@ -185,6 +185,7 @@ class Supervisor:
                 "restarts": child.restarts,
                 "state": child.state(now),
                 "trouble": not child.is_well,
+                "begun": child.has_begun,
             }
             for child in self._children
         }
@@ -194,6 +195,7 @@ class Supervisor:
             "time": time(),
             "cpu_seconds": process_time(),
             "processes": processes,
+            "listen": "" if self._readiness is not None else self._settings.listen,
         }
         send_or_drop(self._reports, [msgspec.msgpack.encode(report)])
 

@@ -1,0 +1,76 @@
+"""Goal: the gateway knows which roles work from what they and the supervisor say, whichever says it first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from dispersy.service.status import Reports
+
+
+def reports(**told: dict[str, Any]) -> Reports:
+    """What each role has said."""
+    made = Reports()
+    for role, report in told.items():
+        assert made.receive(msgspec.msgpack.encode({"role": role, **report})) is not None
+    return made
+
+
+def child(pid: int | None, *, begun: bool = False, trouble: bool = False) -> dict[str, Any]:
+    """A process as the supervisor sees it."""
+    return {"pid": pid, "begun": begun, "trouble": trouble, "state": "in a state", "restarts": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ({}, ["writer"]),
+        ({"writer": {"pid": 7}}, []),
+        ({"writer": {"pid": 7}, "supervisor": {"processes": {"writer": child(7)}}}, []),
+        # What its predecessor said does not count.
+        ({"writer": {"pid": 6}, "supervisor": {"processes": {"writer": child(7)}}}, ["writer"]),
+        ({"writer": {"pid": 6}, "supervisor": {"processes": {"writer": child(None)}}}, ["writer"]),
+        # A gateway that was just started again has not heard the writer, but the supervisor has.
+        ({"supervisor": {"processes": {"writer": child(7, begun=True)}}}, []),
+    ],
+)
+def test_a_role_that_works(told: dict[str, dict[str, Any]], missing: list[str]) -> None:
+    """Either voice is enough, if it is about the process that runs now."""
+    assert reports(**told).missing(["writer"]) == missing
+
+
+def test_roles_of_one_process() -> None:
+    """They work when it does."""
+    told = reports(supervisor={"processes": {"all": child(7, begun=True)}})
+    assert told.missing(["writer", "network"], process="all") == []
+    assert told.missing(["writer"]) == ["writer"]
+
+
+def test_troubles_are_named() -> None:
+    """With what the supervisor says of them."""
+    told = reports(supervisor={"processes": {"writer": child(None, trouble=True), "network": child(1)}})
+    assert told.troubles() == ["writer in a state"]
+
+
+def test_a_process_with_several_roles_is_one_row() -> None:
+    """What its roles count is added; its memory and its time are counted once."""
+    told = reports(
+        supervisor={"pid": 1, "processes": {"all": child(7)}},
+        writer={"pid": 7, "cpu_seconds": 1.0, "time": 1.0, "counters": {"x": 1}, "steps": {"a": [1, 1]}},
+        network={"pid": 7, "cpu_seconds": 1.5, "time": 2.0, "counters": {"x": 2}, "steps": {"b": [2, 2]}},
+    )
+    rows = told.processes()
+    assert [row["role"] for row in rows] == ["supervisor", "all"]
+    assert sorted(rows[1]["roles"]) == ["network", "writer"]
+    assert (rows[1]["cpu_seconds"], rows[1]["counters"]) == (1.5, {"x": 3})
+    assert rows[1]["steps"] == {"a": [1, 1], "b": [2, 2]}
+    assert "trouble" not in rows[1]
+
+
+def test_where_the_node_listens() -> None:
+    """The network process knows best, the supervisor remembers."""
+    assert reports().listen() == ""
+    assert reports(supervisor={"listen": "a:1"}).listen() == "a:1"
+    assert reports(supervisor={"listen": "a:1"}, network={"listen": "b:2"}).listen() == "b:2"

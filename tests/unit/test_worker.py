@@ -1,0 +1,72 @@
+"""Goal: a worker waits for nobody: what the writer does not take yet is kept, and no other batch is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+import zmq
+
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.bus.sockets import bound, receive_all
+from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers.loop import Loop
+from dispersy.workers.worker import WorkerRole
+
+LIMIT_S = 10.0
+BATCHES = 300
+UNKNOWN_COMMUNITY = 9
+
+
+class Writer:
+    """In the same loop as the worker: takes nothing until the worker can send no more, then everything."""
+
+    name = "writer"
+
+    def __init__(self, settings: RoleSettings, worker: WorkerRole) -> None:
+        self._settings = settings
+        self._worker = worker
+        self.accounted: list[int] = []
+        self.waiting = 0
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        self._limit = monotonic() + LIMIT_S
+        self._intake = bound(loop.context, zmq.PULL, self._settings.socket("intake"), queued_max=1)
+        for number in range(BATCHES):
+            header = bus.VERIFY_HEADER.pack(UNKNOWN_COMMUNITY, number)
+            self._worker._batches.append((header, b""))
+        loop.every(0.01, self._look)
+
+    def _look(self) -> None:
+        assert monotonic() < self._limit, "the worker does not come to an end"
+        left = len(self._worker._batches)
+        if not self.waiting and self._worker._finished is not None:
+            self.waiting = left
+            return
+        if self.waiting and not self.accounted:
+            # Another turn has passed, and the worker has begun nothing more.
+            assert left == self.waiting
+        for _, header, *_ in receive_all(self._intake, count_max=50):
+            self.accounted.append(bus.MESSAGES_HEADER.unpack(header)[1])
+        if len(self.accounted) == BATCHES:
+            self._loop.stop()
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_full_writer_in_the_same_loop_holds_nothing_up(tmp_path: Path) -> None:
+    """A worker that waited in its turn would wait for itself; every batch arrives once and in order."""
+    settings = RoleSettings(str(tmp_path), str(tmp_path), "127.0.0.1:0", 1, placement="compact")
+    store = LmdbStore(settings.store_path)
+    worker = WorkerRole(settings, 0)
+    writer = Writer(settings, worker)
+    try:
+        Loop().run(writer, worker)
+    finally:
+        store.close()
+    assert 0 < writer.waiting < BATCHES
+    assert writer.accounted == list(range(BATCHES))
+    assert worker._done == BATCHES
