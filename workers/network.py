@@ -61,8 +61,9 @@ class NetworkRole:
 
     name = "network"
 
-    def __init__(self, settings: RoleSettings) -> None:
+    def __init__(self, settings: RoleSettings, passphrase: bytes | None = None) -> None:
         self._settings = settings
+        self._passphrase = passphrase
         self._secret = os.urandom(SECRET_SIZE)
         # Epochs are the same for every community: a token's tag keeps them apart.
         self._epoch = TokenEpochs(self._secret).at
@@ -86,7 +87,7 @@ class NetworkRole:
         self._udp, self._ipv6 = open_udp(self._settings.listen)
         self._address = make_address(*self._udp.getsockname()[:2])
         self._reader = open_reader(self._settings.store_path)
-        self._keyring = Keyring(self._settings.keys_path)
+        self._keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
         self._dispatch = Dispatch(work, self._reporter, workers=self._settings.workers)
         self._outbound = bound(

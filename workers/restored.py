@@ -143,7 +143,7 @@ class RestoredHome(Generic[Held]):
 def own_authors(store: StoreWriter, keyring: Keyring) -> dict[int, tuple[bytes, list[bytes]]]:
     """Who of ours may have published in each community, as RestoredHome takes it: the member, and whatever
     other keys of the keyring have messages there."""
-    keys = [key.public for key in keyring.readable()]
+    keys = [key.public for key in keyring.readable()[0]]
     return {
         record.number: (
             record.community_id,

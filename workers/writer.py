@@ -70,8 +70,9 @@ class WriterRole:
 
     name = "writer"
 
-    def __init__(self, settings: RoleSettings) -> None:
+    def __init__(self, settings: RoleSettings, passphrase: bytes | None = None) -> None:
         self._settings = settings
+        self._passphrase = passphrase
         self._reporter = Reporter("writer", settings, self._report)
         self._order_decoder = msgspec.msgpack.Decoder(Order)
         self._last_cursor = 0
@@ -79,7 +80,7 @@ class WriterRole:
     def open(self, loop: Loop) -> None:
         endpoint = self._settings.socket
         self._store = LmdbStore(self._settings.store_path)
-        keyring = Keyring(self._settings.keys_path)
+        keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
         self._ledger = Ledger(self._store, keyring, now_ms=_now_ms())
         self._stamp = Stamp(Path(self._settings.home), self._store)
         self._restored: RestoredHome[tuple[Ticket, Order]] = RestoredHome(

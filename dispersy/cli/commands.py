@@ -31,6 +31,7 @@ _ENTRIES = (
     Entry("run", "run", "Run a node until Ctrl-C."),
     Entry("community", "community", "Create, join and list communities.", is_group=True),
     Entry("config", "config", "Look at the settings of a node.", is_group=True),
+    Entry("key", "keys", "Keep the keys that sign for you.", is_group=True),
     Entry("publish", "messages", "Publish a message, or a file with one message a line."),
     Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
     Entry("count", "messages", "Print how many messages of a community this node holds."),

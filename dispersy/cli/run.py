@@ -17,6 +17,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.bus.settings import RoleSettings
+from dispersy.cli.keyring import unlock
 from dispersy.cli.output import HomeOption, err, examples, out
 from dispersy.endpoint import Endpoint, resolve_endpoint
 from dispersy.errors import UsageError
@@ -110,7 +111,7 @@ def _make_ready(path: Path, options: Options, *, init_only: bool) -> list[str]:
             what = "made a home" if new else "there is a home"
             out.print(f"{what} in {escape(str(place.path))}, with its settings in config.toml")
             return []
-        settings, why = _settings(place, config, options)
+        settings, why, passphrase = _settings(place, config, options)
         _introduce(place, settings, why, new=new)
     except BaseException:
         # A start that failed shall leave nothing behind that was not there.
@@ -118,15 +119,15 @@ def _make_ready(path: Path, options: Options, *, init_only: bool) -> list[str]:
             shutil.rmtree(place.path)
         raise
     os.set_inheritable(lock, True)
-    return node_command(settings, lock)
+    return node_command(settings, lock, passphrase)
 
 
 def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettings, str]:
-    """What the node runs with, and why in this placement."""
+def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettings, str, bytes | None]:
+    """What the node runs with, why in this placement, and the passphrase of its keys."""
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
     for name in ("workers", "placement", "log_format", "log_level"):
@@ -134,6 +135,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         if value is not None:
             repeated.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     check_port_free(config.listen, repeated)
+    passphrase = unlock(place.keys, config.passphrase_file)
     create_runtime(place.runtime)
     settings = RoleSettings(
         home=str(place.path),
@@ -146,7 +148,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         log_level=config.log_level,
         communities=dict(config.communities),
     )
-    return settings, chosen.why
+    return settings, chosen.why, passphrase
 
 
 def _home_option(place: Home) -> list[str]:

@@ -13,7 +13,7 @@ from time import monotonic
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home import remove_runtime
-from dispersy.service.launch import prepared_settings
+from dispersy.service.launch import prepared
 from dispersy.service.logs import NODE_READY, NODE_STOPPING, announce, event, logger, say, set_up
 from dispersy.service.notify import Notifier
 from dispersy.service.placement import ALL_ROLES
@@ -62,10 +62,11 @@ class Herald:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
-    settings = prepared_settings("dispersy.service.alone", arguments)
+    node = prepared("dispersy.service.alone", arguments)
+    settings = node.settings
     set_up(ALL_ROLES, log_format=settings.log_format, level=settings.log_level)
     try:
-        status = run_roles(ALL_ROLES, settings, Loop(), Herald(settings))
+        status = run_roles(ALL_ROLES, settings, Loop(), Herald(settings), passphrase=node.passphrase)
     finally:
         remove_runtime(Path(settings.runtime))
     say("stopped")

@@ -66,6 +66,7 @@ class Config:
     placement     one of PLACEMENTS
     log_format    text, json, or auto: text on a terminal
     log_level     the least that is logged
+    passphrase_file   of the keys; None: they have none, or it is asked for
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
 
@@ -75,6 +76,7 @@ class Config:
     placement: str = AUTO
     log_format: str = "auto"
     log_level: str = "info"
+    passphrase_file: Path | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
 
     @property
@@ -167,6 +169,14 @@ def one_of(names: Sequence[str]) -> Check:
     return check
 
 
+def check_file(value: object) -> Path:
+    """An absolute path, or one that begins with ~."""
+    path = Path(_text(value, "a path in quotes"))
+    if not path.is_absolute() and path.parts[:1] != ("~",):
+        raise UsageError(f"must be an absolute path, or begin with ~/, not {value!r}")
+    return path.expanduser()
+
+
 class ElementError(UsageError):
     """One element of a list is wrong; index: which, from 0."""
 
@@ -229,6 +239,7 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("placement",): Setting(one_of(PLACEMENTS), option="--placement"),
     ("log_format",): Setting(one_of(FORMATS), option="--log-format"),
     ("log_level",): Setting(one_of(LEVELS), option="--log-level"),
+    ("passphrase_file",): Setting(check_file),
 }
 """By key, with that of its table before it."""
 COMMUNITY_SETTINGS: dict[tuple[str, ...], Setting] = {

@@ -6,15 +6,25 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home import Home, create_runtime, take_lock
+from dispersy.service.passphrase import hand_over, take_over
 from dispersy.service.placement import SINGLE
 
 
-def node_command(settings: RoleSettings, lock: int) -> list[str]:
-    """The command that becomes the node; lock is an inheritable descriptor from take_lock()."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a node begins with."""
+
+    settings: RoleSettings
+    passphrase: bytes | None = field(default=None, repr=False)
+
+
+def node_command(settings: RoleSettings, lock: int, passphrase: bytes | None) -> list[str]:
+    """The command that becomes the node by execv; lock is an inheritable descriptor from take_lock()."""
     module = "dispersy.service.alone" if settings.placement == SINGLE else "dispersy.service.supervisor"
     return [
         sys.executable,
@@ -24,15 +34,25 @@ def node_command(settings: RoleSettings, lock: int) -> list[str]:
         "-m",
         module,
         f"--lock={lock}",
+        *_passphrase_option(passphrase),
         f"--settings={settings.to_json()}",
     ]
 
 
-def prepared_settings(program: str, arguments: Sequence[str] | None) -> RoleSettings:
+def _passphrase_option(passphrase: bytes | None) -> list[str]:
+    if passphrase is None:
+        return []
+    descriptor = hand_over(passphrase)
+    os.set_inheritable(descriptor, True)
+    return [f"--passphrase={descriptor}"]
+
+
+def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
     """Read such a command's arguments; hold the home and have the runtime folder."""
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--lock", type=int, help="descriptor that holds the home's lock already")
     parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
+    parser.add_argument("--passphrase", type=int, help="descriptor to take_over() that of the keys from")
     given = parser.parse_args(arguments)
     settings: RoleSettings = given.settings
     if given.lock is None:
@@ -40,4 +60,4 @@ def prepared_settings(program: str, arguments: Sequence[str] | None) -> RoleSett
     else:
         os.set_inheritable(given.lock, False)
     create_runtime(Path(settings.runtime))
-    return settings
+    return Prepared(settings, None if given.passphrase is None else take_over(given.passphrase))

@@ -17,6 +17,8 @@ FULL, COMPACT, SINGLE, AUTO = "full", "compact", "single", "auto"
 PLACEMENTS = (AUTO, FULL, COMPACT, SINGLE)
 ALL_ROLES = "all"
 """The name of the process that holds every role."""
+KEY_READERS = frozenset({"writer", "network", ALL_ROLES})
+"""The processes that sign, and so read keys; no other is given the passphrase."""
 MEMORY_FOR_COMPACT = 256 << 20
 """Below, the 60 MB of two processes would leave too little to everything else."""
 MEMORY_FOR_FULL = 1 << 30

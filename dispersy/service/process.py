@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import DONE, DispersyError, exit_status
 from dispersy.service.logs import ROLE_REFUSED, event, logger, set_up
+from dispersy.service.passphrase import take_over
 from dispersy.service.placement import ALL_ROLES
 from dispersy.workers.loop import Loop, Role
 from dispersy.workers.pulse import Pulse
@@ -22,16 +23,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--life", type=int, required=True, help="read end of the supervisor's pipe")
     parser.add_argument("--pulse", type=int, nargs=2, required=True, help="descriptor of the board, slot")
     parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
+    parser.add_argument("--passphrase", type=int, help="descriptor to take_over() that of the keys from")
     given = parser.parse_args(arguments)
     set_up(given.role, log_format=given.settings.log_format, level=given.settings.log_level)
     loop = Loop(given.life, Pulse(*given.pulse).beat)
-    return run_roles(given.role, given.settings, loop)
+    passphrase = None if given.passphrase is None else take_over(given.passphrase)
+    return run_roles(given.role, given.settings, loop, passphrase=passphrase)
 
 
-def run_roles(name: str, settings: RoleSettings, loop: Loop, *more: Role) -> int:
+def run_roles(
+    name: str, settings: RoleSettings, loop: Loop, *more: Role, passphrase: bytes | None = None
+) -> int:
     """Drive the roles of a process, and more, to their end; the exit status."""
     try:
-        loop.run(*build_roles(name, settings), *more)
+        loop.run(*build_roles(name, settings, passphrase), *more)
     except DispersyError as error:
         code = getattr(error, "code", "storage")
         logger.error("%s", error, extra=event(ROLE_REFUSED, code=code, hint=getattr(error, "hint", "")))
@@ -39,19 +44,19 @@ def run_roles(name: str, settings: RoleSettings, loop: Loop, *more: Role) -> int
     return DONE
 
 
-def build_roles(name: str, settings: RoleSettings) -> list[Role]:
-    """The roles of one process."""
+def build_roles(name: str, settings: RoleSettings, passphrase: bytes | None = None) -> list[Role]:
+    """The roles of one process; the passphrase reaches those of KEY_READERS."""
     # Each process imports only what its role needs: memory is what small machines lack.
     if name == "network":
         from dispersy.workers.network import NetworkRole
 
-        return [NetworkRole(settings)]
+        return [NetworkRole(settings, passphrase)]
     if name == "writer":
         from dispersy.workers.writer import WriterRole
 
-        return [WriterRole(settings)]
+        return [WriterRole(settings, passphrase)]
     if name == ALL_ROLES:
-        return _all_roles(settings)
+        return _all_roles(settings, passphrase)
     if name == "publisher":
         from dispersy.service.gateway import GatewayRole
         from dispersy.workers.publisher import PublisherRole
@@ -65,7 +70,7 @@ def build_roles(name: str, settings: RoleSettings) -> list[Role]:
     return [WorkerRole(settings, int(worker[1]))]
 
 
-def _all_roles(settings: RoleSettings) -> list[Role]:
+def _all_roles(settings: RoleSettings, passphrase: bytes | None) -> list[Role]:
     """Everything in one process; the writer first, for the others read the store that it makes."""
     from dispersy.service.gateway import GatewayRole
     from dispersy.workers.network import NetworkRole
@@ -74,10 +79,10 @@ def _all_roles(settings: RoleSettings) -> list[Role]:
     from dispersy.workers.writer import WriterRole
 
     return [
-        WriterRole(settings),
+        WriterRole(settings, passphrase),
         GatewayRole(settings),
         PublisherRole(settings),
-        NetworkRole(settings),
+        NetworkRole(settings, passphrase),
         WorkerRole(settings, 0),
     ]
 

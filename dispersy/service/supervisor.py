@@ -21,7 +21,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.service.child import WRITER_PATIENCE, Child
 from dispersy.service.home import remove_runtime
-from dispersy.service.launch import prepared_settings
+from dispersy.service.launch import prepared
 from dispersy.service.logs import (
     NODE_READY,
     NODE_STOPPING,
@@ -35,7 +35,8 @@ from dispersy.service.logs import (
     set_up,
 )
 from dispersy.service.notify import Notifier
-from dispersy.service.placement import ALL_ROLES, processes_of
+from dispersy.service.passphrase import hand_over
+from dispersy.service.placement import ALL_ROLES, KEY_READERS, processes_of
 from dispersy.service.readiness import Readiness
 from dispersy.workers.loop import STOP_SIGNALS
 from dispersy.workers.pulse import PulseBoard
@@ -51,8 +52,9 @@ LIVELY_INTERVAL_S = 0.1
 class Supervisor:
     """One node's processes. run() returns when all of them are gone."""
 
-    def __init__(self, settings: RoleSettings) -> None:
+    def __init__(self, settings: RoleSettings, passphrase: bytes | None = None) -> None:
         self._settings = settings
+        self._passphrase = passphrase
         self._board = PulseBoard()
         self._notifier = Notifier()
         names = processes_of(settings.placement, workers=settings.workers)
@@ -157,10 +159,22 @@ class Supervisor:
                 str(child.slot),
                 f"--settings={self._settings.to_json()}",
             ]
-            child.start(command, inherited=(self._life_read, self._board.descriptor), now=now)
+            self._start(child, command, now)
             started = event(ROLE_STARTED, role=child.name, pid_started=child.pid, restarts=child.restarts)
             logger.debug("started %s as process %s", child.name, child.pid, extra=started)
         return len(due)
+
+    def _start(self, child: Child, command: list[str], now: float) -> None:
+        inherited = (self._life_read, self._board.descriptor)
+        if self._passphrase is None or child.name not in KEY_READERS:
+            child.start(command, inherited=inherited, now=now)
+            return
+        descriptor = hand_over(self._passphrase)
+        try:
+            given = [*command, f"--passphrase={descriptor}"]
+            child.start(given, inherited=(*inherited, descriptor), now=now)
+        finally:
+            os.close(descriptor)
 
     def _look(self, now: float) -> None:
         """Look for processes that do nothing."""
@@ -231,9 +245,9 @@ class Supervisor:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
-    settings = prepared_settings("dispersy.service.supervisor", arguments)
-    set_up("supervisor", log_format=settings.log_format, level=settings.log_level)
-    return Supervisor(settings).run()
+    node = prepared("dispersy.service.supervisor", arguments)
+    set_up("supervisor", log_format=node.settings.log_format, level=node.settings.log_level)
+    return Supervisor(node.settings, node.passphrase).run()
 
 
 if __name__ == "__main__":

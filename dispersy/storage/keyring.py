@@ -5,8 +5,9 @@ Only the roles that sign import this module. What a key's secret is never shows 
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from dispersy.errors import StorageError, UsageError
 
 SUFFIX = ".pem"
+ENCRYPTED = b"BEGIN ENCRYPTED"
 NAME_BYTES_MAX = 200
 """With its suffix and that of a file being written, a name stays below the 255 bytes of a file name."""
 
@@ -61,30 +62,41 @@ class Keyring:
     def create(self, name: str) -> Key:
         """Make a key, durable before this returns; UsageError if the name is taken or is no file name."""
         path = self._path(name)
-        if path.exists():
-            raise UsageError(
-                f"{path}: there is a key of this name already", code="key-exists", hint="choose another"
-            )
-        private = Ed25519PrivateKey.generate()
-        encryption: KeySerializationEncryption = NoEncryption()
-        if self._passphrase is not None:
-            encryption = BestAvailableEncryption(self._passphrase)
-        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-        _write_durably(path, pem)
-        key = self._keys[name] = _key(name, private)
+        key = _key(name, Ed25519PrivateKey.generate())
+        _write_durably(path, encode_pem(key, self._passphrase), replace=False)
+        self._keys[name] = key
         return key
 
-    def load_all(self) -> list[Key]:
-        """Every key, by name; files are read once."""
-        return [self.by_name(name) for name in self.names()]
+    def add(self, key: Key) -> None:
+        """Keep a key that was made elsewhere under its name, durable before this returns.
 
-    def readable(self) -> list[Key]:
-        """Every key but those that cannot be read."""
-        keys = []
+        raises  UsageError `key-exists`: the name is taken, or the key is here under another one
+        """
+        path = self._path(key.name)
+        for held in self.readable()[0]:
+            if held.public == key.public and held.name != key.name:
+                raise UsageError(f"{path.parent}: this key is here as {held.name}", code="key-exists")
+        _write_durably(path, encode_pem(key, self._passphrase), replace=False)
+        self._keys[key.name] = key
+
+    def encrypt(self, keys: Iterable[Key], passphrase: bytes | None) -> None:
+        """Write these keys again under another passphrase; None: open to whoever reads the files.
+
+        Each file is whole at every moment; an end in between leaves some under the one, some under the other.
+        """
+        for key in keys:
+            _write_durably(self._path(key.name), encode_pem(key, passphrase), replace=True)
+
+    def readable(self) -> tuple[list[Key], dict[str, UsageError | StorageError]]:
+        """Every key that can be read, and name -> why for the others; files are read once."""
+        keys: list[Key] = []
+        unreadable: dict[str, UsageError | StorageError] = {}
         for name in self.names():
-            with suppress(StorageError, UsageError):
+            try:
                 keys.append(self.by_name(name))
-        return keys
+            except (StorageError, UsageError) as error:
+                unreadable[name] = error
+        return keys, unreadable
 
     def by_name(self, name: str) -> Key:
         """The key of this name; UsageError if there is none."""
@@ -101,21 +113,24 @@ class Keyring:
         for key in self._keys.values():
             if key.public == public:
                 return key
-        unreadable = []
-        for name in self.names():
-            try:
-                key = self.by_name(name)
-            except (StorageError, UsageError) as error:
-                # It may be the key of another community, which must not stop this one.
-                unreadable.append(str(error))
-                continue
+        keys, unreadable = self.readable()
+        for key in keys:
             if key.public == public:
                 return key
+        # A key that cannot be read may be that of another community, and must not stop this one.
         raise UsageError(
-            "; ".join([f"{self._folder}: no key for {public.hex()}", *unreadable]),
+            "; ".join([f"{self._folder}: no key for {public.hex()}", *map(str, unreadable.values())]),
             code="key-unknown",
             hint="put its file back into the folder",
         )
+
+    def is_encrypted(self, name: str) -> bool:
+        """Whether this file says that it needs a passphrase; StorageError when it cannot be read."""
+        path = self._path(name)
+        try:
+            return ENCRYPTED in path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
 
     def names(self) -> list[str]:
         """Of all files that look like keys, sorted."""
@@ -140,22 +155,35 @@ class Keyring:
             raise UsageError(f"{path}: no such key", code="key-unknown") from error
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
-        is_encrypted = b"BEGIN ENCRYPTED" in pem
-        if is_encrypted and self._passphrase is None:
-            raise UsageError(f"{path}: this key is encrypted", code="passphrase", hint="give its passphrase")
-        try:
-            private = load_pem_private_key(pem, self._passphrase if is_encrypted else None)
-        except ValueError as error:
-            if is_encrypted:
-                raise UsageError(f"{path}: wrong passphrase", code="passphrase", hint="try again") from error
-            raise StorageError(f"{path}: not a PEM private key; restore the file from a backup") from error
-        except UnsupportedAlgorithm as error:
-            raise UsageError(
-                f"{path}: not an Ed25519 key", code="key-foreign", hint="move it away"
-            ) from error
-        if not isinstance(private, Ed25519PrivateKey):
-            raise UsageError(f"{path}: not an Ed25519 key", code="key-foreign", hint="move it away")
-        return _key(name, private)
+        return decode_pem(pem, name=name, where=path, passphrase=self._passphrase)
+
+
+def encode_pem(key: Key, passphrase: bytes | None) -> bytes:
+    """The key as PKCS #8 in PEM, encrypted where there is a passphrase."""
+    encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+    private = Ed25519PrivateKey.from_private_bytes(key.seed)
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def decode_pem(pem: bytes, *, name: str, where: Path, passphrase: bytes | None) -> Key:
+    """The key in a PEM file's bytes; where names the file in errors.
+
+    raises  UsageError `passphrase` (missing or wrong), `key-foreign`; StorageError when it is no key at all
+    """
+    is_encrypted = ENCRYPTED in pem
+    if is_encrypted and passphrase is None:
+        raise UsageError(f"{where}: this key is encrypted", code="passphrase", hint="give its passphrase")
+    try:
+        private = load_pem_private_key(pem, passphrase if is_encrypted else None)
+    except ValueError as error:
+        if is_encrypted:
+            raise UsageError(f"{where}: wrong passphrase", code="passphrase", hint="try again") from error
+        raise StorageError(f"{where}: not a PEM private key; restore the file from a backup") from error
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{where}: not an Ed25519 key", code="key-foreign", hint="move it away") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise UsageError(f"{where}: not an Ed25519 key", code="key-foreign", hint="move it away")
+    return _key(name, private)
 
 
 def _key(name: str, private: Ed25519PrivateKey) -> Key:
@@ -173,18 +201,29 @@ def _refuse_loose(path: Path, mode: str) -> None:
         )
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes) -> None:
+    """Make a file of mode 0600, durable; UsageError `key-exists` when there is one of this name."""
+    _write_durably(path, data, replace=False)
+
+
+def _write_durably(path: Path, data: bytes, *, replace: bool) -> None:
     """Write a whole file or none: under another name first, each step on disk before the next."""
     fresh = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            # A node and a command may both make keys: neither may take the other's file for its own.
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not replace and path.exists():
+                raise UsageError(
+                    f"{path}: there is a file of this name already", code="key-exists", hint="choose another"
+                )
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(path)
             os.fsync(folder)
         finally:
             os.close(folder)

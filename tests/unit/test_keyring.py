@@ -30,13 +30,13 @@ def test_a_key_is_read_again_as_it_was_made(folder: Path) -> None:
     made = Keyring(folder).create("alice")
     assert Keyring(folder).by_name("alice") == made
     assert Keyring(folder).by_public(made.public) == made
-    assert Keyring(folder).load_all() == [made]
+    assert Keyring(folder).readable() == ([made], {})
 
 
 def test_a_key_made_later_by_another_process_is_found(folder: Path) -> None:
     """Goal: a role that opened its keyring before the writer made a key need not be restarted."""
     ours, theirs = Keyring(folder), Keyring(folder)
-    assert ours.load_all() == []
+    assert ours.readable() == ([], {})
     made = theirs.create("bob")
     assert ours.by_public(made.public) == made
 
@@ -69,7 +69,7 @@ def test_secrets_do_not_show(folder: Path) -> None:
 def test_a_name_is_taken_once(folder: Path) -> None:
     """Goal: no key is ever written over."""
     made = Keyring(folder).create("alice")
-    with pytest.raises(UsageError, match=r"alice\.pem: there is a key"):
+    with pytest.raises(UsageError, match=r"alice\.pem: there is a file of this name"):
         Keyring(folder).create("alice")
     assert Keyring(folder).by_name("alice") == made
 
@@ -84,7 +84,7 @@ def test_names_that_are_no_file_names_are_refused(folder: Path, name: str) -> No
 def test_names_of_people_are_welcome(folder: Path) -> None:
     """Goal: a community may be called as people call it."""
     made = Keyring(folder).create("Café \N{CAT} club-1-member")
-    assert Keyring(folder).load_all() == [made]
+    assert Keyring(folder).readable() == ([made], {})
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
@@ -113,7 +113,7 @@ def test_a_corrupt_file_is_named(folder: Path, data: bytes) -> None:
     keyring = Keyring(folder)
     write(folder / "alice.pem", data)
     with pytest.raises(StorageError, match=r"alice\.pem: not a PEM"):
-        keyring.load_all()
+        keyring.by_name("alice")
 
 
 def test_a_foreign_key_is_named(folder: Path) -> None:

@@ -1,0 +1,154 @@
+"""Goal: a node with encrypted keys needs its passphrase, keeps it through crashes, and shows it to no one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.node import Node
+
+MakeNode = Callable[..., Node]
+PASSPHRASE = "open-sesame-4711"
+LIMIT_S = 30.0
+
+
+def secret(path: Path, text: str = PASSPHRASE) -> Path:
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def encrypted(node: Node, folder: Path) -> Path:
+    """A home with one encrypted key; the file of its passphrase."""
+    file = secret(folder / "pass")
+    assert node.command("key", "new", "alice").returncode == 0
+    assert node.command("key", "encrypt", "--passphrase-file", str(file)).returncode == 0
+    return file
+
+
+@pytest.mark.parametrize("placement", ["full", "compact", "single"])
+def test_keys_are_read_and_made_under_the_passphrase(
+    make_node: MakeNode, short_folder: Path, placement: str
+) -> None:
+    """In every placement; no process shows it in its arguments or its environment."""
+    node = make_node("a", "--listen", "127.0.0.1:0", "--placement", placement)
+    node.environment["DISPERSY_PASSPHRASE_FILE"] = str(encrypted(node, short_folder))
+    with node.start() as client:
+        client.create("chat")
+        client.publish("chat", [b"hello"])
+        for pid in node.pids().values():
+            for shown in ("cmdline", "environ"):
+                assert PASSPHRASE.encode() not in Path(f"/proc/{pid}/{shown}").read_bytes()
+    made = sorted((node.home / "keys").glob("chat-*.pem"))
+    assert len(made) == 2
+    assert all(b"BEGIN ENCRYPTED" in path.read_bytes() for path in made)
+    assert PASSPHRASE not in "".join(node.lines)
+
+
+def test_a_role_that_is_started_again_has_it_too(make_node: MakeNode, short_folder: Path) -> None:
+    """The file is needed at the start only: the supervisor keeps what it said."""
+    node = make_node("a")
+    file = encrypted(node, short_folder)
+    node.home.joinpath("config.toml").write_text(f'passphrase_file = "{file}"\n')
+    with node.start() as client:
+        client.create("chat")
+        file.unlink()
+        for role in ("writer", "network"):
+            before = node.kill(role)
+            client.wait_for_status(
+                lambda status, role=role, before=before: (
+                    status["ready"]  # type: ignore[misc]
+                    and any(
+                        each["role"] == role and each["pid"] not in (None, before)
+                        for each in status["processes"]
+                    )
+                ),
+                timeout_s=LIMIT_S,
+            )
+        client.publish("chat", [b"signed after both"])
+        tags = client.wait_for_status(lambda status: bool(status["ready"]), timeout_s=LIMIT_S)
+        assert tags["communities"][0]["count"] == 1
+        assert not node.wait_for_line("ready", limit_s=1.0).startswith("error")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("wrong", "wrong passphrase for alice"), (None, "encrypted: alice")]
+)
+def test_a_wrong_passphrase_starts_nothing(
+    make_node: MakeNode, short_folder: Path, text: str | None, said: str
+) -> None:
+    """Nor does a missing one: one error that names the key, and no node."""
+    node = make_node("a")
+    file = encrypted(node, short_folder)
+    if text is not None:
+        node.environment["DISPERSY_PASSPHRASE_FILE"] = str(secret(file, text))
+    told = node.command("run", "--listen", "127.0.0.1:0")
+    assert told.returncode == 4
+    assert said in told.stderr
+    assert len(told.stderr.splitlines()) <= 2
+    assert not list(short_folder.glob("dispersy/*/control"))
+
+
+def test_a_person_at_a_terminal_is_asked(make_node: MakeNode, short_folder: Path) -> None:
+    """What is typed is not shown; a wrong one may be typed again."""
+    node = make_node("a")
+    encrypted(node, short_folder)
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "dispersy.cli",
+            "run",
+            "--home",
+            str(node.home),
+            "--listen",
+            "127.0.0.1:0",
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=node.environment,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        # The space comes when what is typed is no longer shown; what was typed before is thrown away.
+        for expected, typed in ((b"/keys: ", "wrong"), (b"once more", ""), (b"/keys: ", PASSPHRASE)):
+            while expected not in shown:
+                shown += os.read(master, 4096)
+            shown = shown.partition(expected)[2]
+            if typed:
+                os.write(master, typed.encode() + b"\n")
+        while b"ready, listening on" not in shown:
+            shown += os.read(master, 4096)
+        assert PASSPHRASE.encode() not in shown
+    finally:
+        process.terminate()
+        process.wait(LIMIT_S)
+        os.close(master)
+
+
+def test_a_broken_key_is_named_and_the_others_go_on(make_node: MakeNode) -> None:
+    """One community loses its voice, the one beside it does not notice."""
+    node = make_node("a")
+    with node.start() as client:
+        client.create("broken")
+        client.create("whole")
+    node.stop()
+    [path] = (node.home / "keys").glob("broken-*-member.pem")
+    path.write_bytes(b"rubbish")
+    with node.start() as client:
+        assert any(f"{path}: not a PEM" in line for line in node.lines)
+        client.publish("whole", [b"hello"])
+        told = node.command("publish", "broken", "hello")
+        assert told.returncode != 0
+        assert str(path) in told.stderr
