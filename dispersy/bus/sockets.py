@@ -10,13 +10,23 @@ NOTES_QUEUED_MAX = 1_000
 
 
 def bound(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, queued_max: int, size_max: int = -1
+    context: zmq.Context[zmq.Socket[bytes]],
+    kind: int,
+    endpoint: str,
+    *,
+    queued_max: int,
+    received_max: int | None = None,
+    size_max: int = -1,
 ) -> zmq.Socket[bytes]:
     """A socket that waits at `endpoint` for those that connect.
 
-    size_max    bytes of a frame, -1: any; whoever sends a longer one is disconnected
+    queued_max      frames that wait for each peer
+    received_max    frames of each peer that wait here, None: as many; then the peer has to wait
+    size_max        bytes of a frame, -1: any; whoever sends a longer one is disconnected
     """
     socket = _socket(context, kind, queued_max=queued_max)
+    if received_max is not None:
+        socket.setsockopt(zmq.RCVHWM, received_max)
     # Before bind(): afterwards it would bind nobody.
     socket.setsockopt(zmq.MAXMSGSIZE, size_max)
     if kind == zmq.ROUTER:

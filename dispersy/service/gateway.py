@@ -1,9 +1,16 @@
 """The gateway: the role around Control, its sockets, and how frames go in and out.
 
 Applications' requests come in here, and the writer's answers; what they mean is control.py's.
+
+No client can starve another: ZeroMQ takes one frame of each connection in turn, a turn of the loop ends after
+a slice of time, and whoever floods finds its own connection full. Nor can one fill the memory: what waits of
+and for a connection is bounded in frames, frames in their size, large replies in bytes (unread.py).
 """
 
 from __future__ import annotations
+
+import resource
+from time import monotonic
 
 import zmq
 
@@ -14,12 +21,19 @@ from dispersy.errors import StorageError
 from dispersy.service import requests
 from dispersy.service.control import Control
 from dispersy.service.orders import ORDERS_MAX
+from dispersy.service.unread import LARGE_SIZE, Unread
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.workers.loop import Loop
 
 FRAMES_PER_TURN_MAX = 64
-REQUEST_SIZE_MAX = 4 << 20
+REQUESTS_SLICE_S = 0.02
+"""A turn takes requests no longer than this: follows, answers and reports are waiting, too."""
+REQUEST_SIZE_MAX = 1 << 20
+"""A publish-many of the most payloads at their longest has 980,000 bytes."""
+REQUESTS_QUEUED_MAX = 16
+"""Of one connection, read from it and not yet looked at; then its client has to wait."""
 REPLIES_QUEUED_MAX = 2 * requests.CREDIT_MAX
+"""Frames that wait for one client: its events, within their credit, and small replies."""
 
 
 class GatewayRole:
@@ -30,16 +44,21 @@ class GatewayRole:
     def __init__(self, settings: RoleSettings) -> None:
         self._settings = settings
         self.control = Control(settings, send=self._send, order=self._order)
+        self._unread = Unread()
 
     def open(self, loop: Loop) -> None:
         """Bind and connect; the store is opened when the writer has made it."""
         endpoint = self._settings.socket
         self._loop = loop
+        # A connection is a descriptor, and many systems let a process have 1,024 unless it asks for more.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._control_socket = bound(
             loop.context,
             zmq.ROUTER,
             endpoint("control"),
             queued_max=REPLIES_QUEUED_MAX,
+            received_max=REQUESTS_QUEUED_MAX,
             size_max=REQUEST_SIZE_MAX,
         )
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
@@ -48,6 +67,8 @@ class GatewayRole:
             self._report_socket.bind(self._settings.path("reports"))
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000)
+        # Large frames are handed over, not copied: their trackers tell when they have left.
+        self._control_socket.copy_threshold = 0
         loop.watch(self._control_socket, self._receive_requests)
         loop.watch(self._report_socket, self._receive_reports)
         loop.watch(self._order_socket, self._receive_answers)
@@ -61,11 +82,33 @@ class GatewayRole:
 
     def _receive_requests(self) -> None:
         self._refresh()
-        for client, *frames in receive_all(self._control_socket, count_max=FRAMES_PER_TURN_MAX):
-            if len(frames) == 1:
-                self.control.receive_request(client, frames[0])
-            else:
+        until = monotonic() + REQUESTS_SLICE_S
+        for _ in range(FRAMES_PER_TURN_MAX):
+            received = self._receive_request()
+            if received is None:
+                return
+            client, frame = received
+            if frame is None:
                 self.control.refuse(client)
+            else:
+                self.control.receive_request(client, frame)
+            if monotonic() >= until:
+                break
+
+    def _receive_request(self) -> tuple[bytes, bytes | None] | None:
+        """(client, its request, None for one that is not one frame); None when nothing waits."""
+        try:
+            client = self._control_socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        # Part by part: rubbish may have a million of them, and only one at a time shall be ours.
+        frame: bytes | None = b""
+        count = 0
+        while self._control_socket.getsockopt(zmq.RCVMORE):
+            part = self._control_socket.recv(zmq.NOBLOCK)
+            count += 1
+            frame = part if count == 1 else None
+        return client, frame if count else None
 
     def _receive_answers(self) -> None:
         for parts in receive_all(self._order_socket, count_max=FRAMES_PER_TURN_MAX):
@@ -83,6 +126,7 @@ class GatewayRole:
 
     def _handle_second(self) -> None:
         self._attach()
+        self._unread.take_off()
         self.control.handle_second()
 
     def _refresh(self) -> None:
@@ -108,8 +152,17 @@ class GatewayRole:
 
     def _send(self, client: bytes, frame: bytes) -> bool:
         """False: not now, or never again."""
+        is_large = len(frame) >= LARGE_SIZE
+        if is_large and not self._unread.has_room(client, len(frame)):
+            self.control.counters["reply-unread"] += 1
+            return False
         try:
-            self._control_socket.send_multipart([client, frame], zmq.NOBLOCK)
+            self._control_socket.send(client, zmq.NOBLOCK | zmq.SNDMORE)
+            if is_large:
+                tracker = self._control_socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
+                self._unread.add(client, len(frame), tracker)
+            else:
+                self._control_socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

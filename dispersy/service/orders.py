@@ -15,6 +15,9 @@ from dispersy.service.requests import RequestId
 
 ORDERS_MAX = 1_024
 ORDERS_PER_CLIENT_MAX = 64
+ORDERS_SIZE_MAX = 32 << 20
+"""Bytes of all that wait: some thirty publish-many requests of the most there may be in one."""
+ORDERS_SIZE_PER_CLIENT_MAX = 8 << 20
 ORDER_LIMIT_S = 40.0
 """After this the client is told that no answer came: the writer may be waiting for a disk. On a home that was
 restored it waits for neighbours, up to 30 s, and that is no failure."""
@@ -59,21 +62,30 @@ class Orders:
         reply: MakeReply | None = None,
     ) -> None:
         """Ask the writer; its answer becomes the reply, or what `reply` makes of it. UsageError `busy`."""
-        own = sum(1 for waiting in self._waiting.values() if waiting.client == client)
-        if own >= ORDERS_PER_CLIENT_MAX or len(self._waiting) >= ORDERS_MAX:
-            raise UsageError(
-                f"at most {ORDERS_PER_CLIENT_MAX} writing requests of a client may wait, {ORDERS_MAX} in all",
-                code="busy",
-                hint="wait for an answer, then send this again",
-            )
         self._number += 1
         frame = msgspec.msgpack.encode({**order, "id": self._number})
+        self._refuse_excess(client, len(frame))
         if not self._send(frame):
             raise UsageError(
                 "the writer takes nothing just now", code="busy", hint="send this again in a moment"
             )
         limit = monotonic() + ORDER_LIMIT_S
         self._waiting[self._number] = Order(client, request_id, frame, limit, repeatable, reply)
+
+    def _refuse_excess(self, client: bytes, size: int) -> None:
+        """UsageError `busy` when one more order of this size is too much, of its client or of all."""
+        every = [len(waiting.frame) for waiting in self._waiting.values()]
+        own = [len(waiting.frame) for waiting in self._waiting.values() if waiting.client == client]
+        for waiting, count_max, size_max, whose in (
+            (own, ORDERS_PER_CLIENT_MAX, ORDERS_SIZE_PER_CLIENT_MAX, "a client"),
+            (every, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients"),
+        ):
+            if len(waiting) >= count_max or sum(waiting) + size > size_max:
+                raise UsageError(
+                    f"{count_max} requests of {whose} may wait for the writer, of {size_max} bytes together",
+                    code="busy",
+                    hint="wait for an answer, then send this again",
+                )
 
     def receive_answer(self, frame: bytes) -> bool:
         """Pass an answer of the writer on; whether something was done."""

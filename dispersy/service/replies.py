@@ -25,15 +25,22 @@ class Replies:
 
     def answer(self, client: bytes, request_id: RequestId, values: dict[str, Any]) -> None:
         """It was done."""
-        self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": True, **values})
+        reply = {"v": INTERFACE_VERSION, "id": request_id, "ok": True, **values}
+        if self._send(client, msgspec.msgpack.encode(reply)):
+            return
+        # A large one may be too much for a client that has not read those before; this one is small.
+        error = UsageError(
+            "there is no room for the reply: earlier ones have not been read",
+            code="busy",
+            hint="read the replies that wait, then send this again; it is safe with the same request id",
+        )
+        self.fail(client, request_id, error)
 
     def fail(self, client: bytes, request_id: RequestId, error: UsageError) -> None:
         """It was refused; whoever raised the error may leave the hint to its code."""
         known = listed(error.code)
         hint = error.hint or (known.hint if known is not None else "")
         described = {"code": error.code, "message": str(error), "hint": hint}
-        self._reply(client, {"v": INTERFACE_VERSION, "id": request_id, "ok": False, "error": described})
-
-    def _reply(self, client: bytes, reply: dict[str, Any]) -> None:
+        reply = {"v": INTERFACE_VERSION, "id": request_id, "ok": False, "error": described}
         if not self._send(client, msgspec.msgpack.encode(reply)):
             self._counters["reply-dropped"] += 1
