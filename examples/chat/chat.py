@@ -1,0 +1,233 @@
+"""A chat in a terminal, over a node of Dispersy.
+
+    python chat.py [--home HOME]
+
+What is typed is published. Lines that begin with a slash are commands: /create NAME, /join INVITE [NAME],
+/invite, /nick NAME, /help, /quit. Ctrl-N and Ctrl-P show the next and the previous community.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections import defaultdict
+from typing import Any, ClassVar
+
+from rich.text import Text
+from rooms import Room, readable
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, OptionList, RichLog, Static
+
+from dispersy.aio import AsyncClient
+from dispersy.errors import UsageError
+from dispersy.protocol import definition_toml
+from dispersy.protocol.definition import encode_definition
+from dispersy.service.invite import Invite, parse_endpoint, parse_invite
+
+KINDS = """
+[kinds.text]
+number = 64
+[kinds.nick]
+number = 65
+payload = { format = "utf-8", size_max = 64 }
+"""
+"""Of a community that is created here; one that has no `nick` shows keys in place of names."""
+HELP = "/create NAME   /join INVITE [NAME]   /invite   /nick NAME   /quit   Ctrl-N, Ctrl-P: communities"
+STATE_EVERY_S = 1.0
+PAINT_EVERY_S = 0.1
+"""A history of ten thousand messages arrives in a second: the screen does not follow each."""
+ANSWER_LIMIT_S = 3.0
+LINES_SHOWN_MAX = 500
+
+
+class Chat(App[None]):
+    """Communities on the left, messages of one of them, what is typed, and how the node is."""
+
+    CSS = """
+    #communities { width: 18; height: 1fr; border: none; border-right: solid $primary; }
+    #messages { height: 1fr; padding: 0 1; overflow-x: hidden; }
+    #notice { height: auto; max-height: 6; padding: 0 1; color: $text-muted; }
+    #typed { height: 1; border: none; padding: 0 1; }
+    #state { height: 1; padding: 0 1; background: $primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("ctrl+n", "step(1)", "next community"),
+        ("ctrl+p", "step(-1)", "previous community"),
+    ]
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, home: str | None) -> None:
+        super().__init__()
+        self.client = AsyncClient(home)
+        self.rooms: defaultdict[bytes, Room] = defaultdict(Room)
+        self.entries: list[dict[str, Any]] = []
+        self.shown = b""
+        self.painted = 0
+        self.is_away = False
+        self.is_caught_up = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield OptionList(id="communities")
+            yield RichLog(id="messages", wrap=True, min_width=20)
+        yield Static(id="notice", markup=False)
+        yield Input(id="typed", placeholder="a message, or /help")
+        yield Static("looking for the node", id="state", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#communities").can_focus = False
+        self.query_one("#typed").focus()
+        self.set_interval(PAINT_EVERY_S, self.paint)
+        self.follow()
+        self.watch_state()
+
+    # What the node tells.
+
+    @work
+    async def follow(self) -> None:
+        """All communities from the beginning, also those that are joined later; over restarts of the node."""
+        since: str | int = "begin"
+        while True:
+            try:
+                async for event in self.client.follow(since=since, on_absence=self.note_absence):
+                    since = event.cursor
+                    self.is_caught_up |= event.event == "caught-up"
+                    if event.community:
+                        self.rooms[event.community].take(event)
+            except UsageError:
+                self.note_absence()
+                await asyncio.sleep(STATE_EVERY_S)
+
+    @work
+    async def watch_state(self) -> None:
+        """Which communities there are, and how the node is."""
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_LIMIT_S):
+                    await self.ask_state()
+            except (UsageError, TimeoutError):
+                self.note_absence()
+            await asyncio.sleep(STATE_EVERY_S)
+
+    async def ask_state(self) -> None:
+        status = await self.client.status(brief=True)
+        if self.is_away:
+            self.is_away = False
+            self.say("the node is back")
+        entries = status["communities"]
+        if not self.shown and entries:
+            self.show(entries[0]["community"])
+        self.entries = entries
+        neighbours = len(await self.client.peers(self.shown.hex())) if self.shown else 0
+        around = f"{neighbours} neighbour{'s' * (neighbours != 1)}"
+        held = "all shown" if self.is_caught_up else "loading"
+        self.query_one("#state", Static).update(f"{readable(status['state'].encode())} · {around} · {held}")
+
+    def note_absence(self) -> None:
+        if not self.is_away:
+            self.is_away = True
+            self.say("the node is away; what is typed waits for it")
+        self.query_one("#state", Static).update("the node is away: is `dispersy run` running?")
+
+    # What is shown.
+
+    def say(self, text: str) -> None:
+        """A word of the chat itself; it stands until the next."""
+        self.query_one("#notice", Static).update(text)
+
+    def show(self, community_id: bytes) -> None:
+        self.shown = community_id
+        self.rooms[community_id].changed = True
+
+    def paint(self) -> None:
+        room = self.rooms[self.shown]
+        log = self.query_one("#messages", RichLog)
+        if room.changed:
+            log.clear()
+            self.painted = max(0, len(room.lines) - LINES_SHOWN_MAX)
+        for line in room.lines[self.painted :]:
+            log.write(Text.assemble((room.name(line.author), "bold"), " ", line.text))
+        self.painted, room.changed, room.unread = len(room.lines), False, 0
+        self.paint_communities()
+
+    def paint_communities(self) -> None:
+        rows = []
+        for entry in self.entries:
+            unread = self.rooms[entry["community"]].unread
+            rows.append(f"{entry['name']}{f' ({unread})' * bool(unread)}{'' if entry['defined'] else ' …'}")
+        listed = self.query_one("#communities", OptionList)
+        if rows != [str(listed.get_option_at_index(index).prompt) for index in range(listed.option_count)]:
+            listed.clear_options()
+            listed.add_options([Text(row) for row in rows])
+        ids = [entry["community"] for entry in self.entries]
+        listed.highlighted = ids.index(self.shown) if self.shown in ids else None
+
+    def action_step(self, count: int) -> None:
+        ids = [entry["community"] for entry in self.entries]
+        if self.shown in ids:
+            self.show(ids[(ids.index(self.shown) + count) % len(ids)])
+
+    def on_option_list_option_selected(self, selected: OptionList.OptionSelected) -> None:
+        self.show(self.entries[selected.option_index]["community"])
+
+    # What is typed.
+
+    def on_input_submitted(self, submitted: Input.Submitted) -> None:
+        text = submitted.value.strip()
+        submitted.input.value = ""
+        if text:
+            self.perform(text)
+
+    @work
+    async def perform(self, text: str) -> None:
+        """A command, or a message; each in a task of its own, as the node may be away for a while."""
+        word, *rest = text.split()
+        try:
+            if text.startswith("/"):
+                await self.command(word, rest)
+            else:
+                await self.client.publish(self.current(), [text.encode()])
+        except UsageError as error:
+            self.say(f"{text}: {error}" + (f" ({error.hint})" if error.hint else ""))
+
+    async def command(self, word: str, rest: list[str]) -> None:
+        match [word, *rest]:
+            case ["/create", name]:
+                definition = definition_toml.parse(f'name = "{name}"\n{KINDS}')
+                self.show((await self.client.create(name, encode_definition(definition)))["community_id"])
+                await self.invite()
+            case ["/join", invite, *names] if len(names) < 2:
+                wanted = parse_invite(invite)
+                peers = [str(peer) for peer in wanted.peers]
+                await self.client.join(wanted.community_id, name="".join(names), peers=peers)
+                self.show(wanted.community_id)
+            case ["/invite"]:
+                await self.invite()
+            case ["/nick", name]:
+                await self.client.publish(self.current(), [name.encode()], kind="nick")
+            case ["/quit"]:
+                self.exit()
+            case _:
+                self.say(HELP)
+
+    async def invite(self) -> None:
+        community = self.current()
+        addresses = (await self.client.status(brief=True))["addresses"]
+        invite = Invite(bytes.fromhex(community), tuple(map(parse_endpoint, addresses)))
+        # Terminals that take it save their person from copying what is longer than a line.
+        self.copy_to_clipboard(f"/join {invite}")
+        self.say(f"others join with: /join {invite}")
+
+    def current(self) -> str:
+        if not self.shown:
+            raise UsageError("there is no community yet", hint="/create NAME, or /join INVITE")
+        return self.shown.hex()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A chat in a terminal, over a node of Dispersy.")
+    parser.add_argument("--home", help="the node's home; else DISPERSY_HOME, or as for `dispersy run`")
+    Chat(parser.parse_args().home).run()
