@@ -26,9 +26,9 @@ from dispersy.cli.output import (
 from dispersy.client import Client
 from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import StorageError, UsageError
+from dispersy.invite import Invite, is_sendable, parse_invite
 from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import Definition, default_definition, encode_definition
-from dispersy.service.invite import Invite, is_sendable, parse_invite
 from dispersy.service.publication import check_name, check_new
 
 app = typer.Typer(

@@ -21,7 +21,7 @@ from dispersy.cli.progress import progress_bar
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
-from dispersy.service.invite import Invite
+from dispersy.invite import Invite
 
 EXAMPLES = examples("dispersy demo", "dispersy demo --nodes 3 --messages 1000", "dispersy demo --keep")
 COMMUNITY = "demo"

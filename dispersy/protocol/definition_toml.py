@@ -42,7 +42,7 @@ def parse(text: str) -> Definition:
     tables = document.get("kinds", {})
     if not isinstance(tables, dict):
         raise UsageError("kinds are tables, as in: [kinds.text]", code="definition-toml")
-    kinds = sorted((_parse_kind(kind_name, table) for kind_name, table in tables.items()), key=_number)
+    kinds = sorted((parse_kind(kind_name, table) for kind_name, table in tables.items()), key=_number)
     definition = Definition(name, tuple(kinds))
     check_definition(definition)
     return definition
@@ -61,7 +61,8 @@ def _number(kind: Kind) -> int:
     return kind.number
 
 
-def _parse_kind(name: str, table: object) -> Kind:
+def parse_kind(name: str, table: object) -> Kind:
+    """One kind from its table, as TOML or whoever else has the same names and values gives it."""
     where = f"kind '{name}'"
     if not isinstance(table, dict):
         raise UsageError(f"{where} is no table; write [kinds.{name}]", code="definition-toml")
@@ -141,7 +142,7 @@ def _format_kind(kind: Kind) -> str:
     standard = Kind(number=kind.number, name=kind.name)
     for group, choice in kind.choices().items():
         if group in _SHOWN_ALWAYS or choice != standard.choices()[group]:
-            lines.append(f"{group} = {_format_choice(group, choice)}")
+            lines.append(f"{group} = {format_choice(group, choice)}")
     if kind.batch_window_ms:
         lines.append(f"batch_window_ms = {kind.batch_window_ms}")
     if kind.frozen:
@@ -149,7 +150,8 @@ def _format_kind(kind: Kind) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_choice(group: str, choice: Choice) -> str:
+def format_choice(group: str, choice: Choice) -> str:
+    """A policy as it is written for people."""
     stated = [
         f"{parameter.name} = {_format_value(parameter, value)}"
         for parameter, value in zip(choice.policy.parameters, choice.values, strict=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispersy.invite import is_own
 from dispersy.protocol.address import format_address, parse_address
 from dispersy.service import requests
-from dispersy.service.invite import is_own
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
 from dispersy.service.publication import check_name, new_definition

@@ -11,9 +11,10 @@ import zmq
 from dispersy.bus.settings import RoleSettings
 from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
+from dispersy.invite import reachable_addresses
 from dispersy.locations import SOCKET_NAMES
+from dispersy.protocol.definition import encode_definition
 from dispersy.service.directory import Directory
-from dispersy.service.invite import reachable_addresses
 from dispersy.service.placement import ALL_ROLES, SINGLE
 from dispersy.service.publication import LONGEST_PAYLOAD
 from dispersy.service.requests import INTERFACE_VERSION
@@ -109,6 +110,7 @@ class Overview:
             "is_master": record.is_master,
             "defined": definition is not None,
             "definition_refused": self._directory.refusal(record),
+            "definition": encode_definition(definition) if definition else b"",
             "kinds": kinds,
             "bootstrap": list(record.bootstrap),
         }

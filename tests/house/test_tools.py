@@ -20,6 +20,34 @@ SETTINGS = str(ROOT / "pyproject.toml")
 # What Cython puts into every module for itself.
 CYTHON_OWN = r"dispersy\.ext\.\w+\.(__test__|__reduce_cython__|__setstate_cython__)"
 
+TYPED = """
+import msgspec
+from dispersy import Klient
+from dispersy import AsyncClient, BlockingCommunity, Client, Community, kind
+
+class Text(msgspec.Struct):
+    body: str
+class Photo(msgspec.Struct):
+    image: bytes
+class Chat(Community):
+    text = kind(64, Text)
+    photo = kind(65, Photo)
+class Notes(BlockingCommunity):
+    note = kind(64, str)
+
+async def act(client: AsyncClient, blocking: Client) -> None:
+    chat = await Chat.open(client, "chat")
+    reveal_type(chat)
+    async for message in chat.text.follow():
+        reveal_type(message.payload)
+    async for both in chat.follow(Chat.text, Chat.photo):
+        reveal_type(both.payload)
+    for note in Notes.open(blocking, "notes").note.follow(idle_s=1.0):
+        reveal_type(note.payload)
+    await chat.text.publish(Photo(b""))
+    chat.text.follow(sinse=1)
+"""
+
 
 def run(*command: str, cwd: Path, search: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a tool of this interpreter in cwd, importing nothing from there; mypy looks into search first."""
@@ -88,3 +116,17 @@ def test_stubs_say_what_the_kernels_are(tree: Path, tmp_path: Path) -> None:
     modules = [f"dispersy.ext.{name}" for name in KERNELS]
     options = ("--allowlist", str(allowed), "--ignore-unused-allowlist", "--mypy-config-file", SETTINGS)
     demand_silence(run("mypy.stubtest", *options, *modules, cwd=tmp_path, search=tree))
+
+
+def test_a_type_checker_knows_the_types_of_payloads(tree: Path, tmp_path: Path) -> None:
+    """The package is typed for those who use it: what a stream gives is inferred, and mistakes are found."""
+    (tmp_path / "program.py").write_text(TYPED)
+    checked = run("mypy", "--strict", "--config-file", SETTINGS, "program.py", cwd=tmp_path, search=tree)
+    lines = checked.stdout.splitlines()
+    revealed = [line.split('"')[1] for line in lines if "note: Revealed" in line]
+    wanted = ["program.Chat", "program.Text", "program.Text | program.Photo", "str"]
+    assert revealed == wanted, checked.stdout
+    errors = [line for line in lines if ": error:" in line]
+    assert len(errors) == 3, checked.stdout
+    for error, part in zip(errors, ("Klient", "incompatible type", "sinse"), strict=True):
+        assert part in error
