@@ -58,6 +58,32 @@ EARLY_STEP_INTERVAL_S = 0.4
 """A newcomer's first steps once it has met somebody: short sessions meet nobody at 5 s a step."""
 LONELY_INTERVALS_S = (0.2, 0.5, 1.0, 2.0, STEP_INTERVAL_S)
 """Between steps while nobody is known; the last one repeats."""
+SETTLING_S = 15.0
+"""Without anything new, until a community counts as settled: three steps that found nothing."""
+SETTLED_NEIGHBOURS = 8
+"""From so many on a community is settled though it still finds more: in a large one that never ends."""
+SETTLED_STEP_SHARE_S = 12.0
+"""By how much every further settled community of a node lengthens the time between the steps of each."""
+SETTLED_STEP_INTERVAL_MAX_S = 560.0
+"""Well within the lifetime of tokens, which pings renew besides."""
+TICK_S = 5.0
+"""Between the moments at which a node does for all its communities what is not urgent."""
+KEEP_ALIVE_S = 36.0
+"""Of silence, after which a neighbour may be pinged; a tick later it is, and there is time for repetitions
+and for an introduction-request before it would be forgotten."""
+KEPT_MAX = 10
+"""Neighbours kept alive per community: about as many as steps every 5 s keep."""
+PING_RETRY_S = 1.0
+"""Doubles with each retry."""
+PING_RETRIES_MAX = 2
+PINGS_ANSWERED_PER_SECOND_MAX = 4
+"""Per address."""
+CHALLENGE_S = 5.0
+"""A neighbour heard so lately is not asked whether it is still where it was."""
+TWIN_TOLD_S = 10.0
+"""Between two introductions of one member to its other address."""
+TWINS_MAX = 64
+"""Members within TWIN_TOLD_S that are told of their other address."""
 WALK_REQUESTS_MAX = 64
 WALK_REQUEST_LIFETIME_S = 10.0
 """As long as the slowest mobile links take for three datagrams each way."""
@@ -165,3 +191,8 @@ assert CANDIDATES_PER_HOST_MAX < CANDIDATES_MAX
 assert INTRODUCTIONS_PER_HOST_MAX < INTRODUCTION_SOURCES_MAX
 assert TURN_S <= TURN_MAX_S
 assert WALK_REQUEST_LIFETIME_S < REVISIT_S
+# A ping at the latest tick, its repetitions, and an introduction-request repeated twice: then it lapses.
+_LAST_PING_S = KEEP_ALIVE_S + 2 * TICK_S
+assert _LAST_PING_S + PING_RETRY_S * (2 ** (PING_RETRIES_MAX + 1) - 1) + 3 * WALK_RETRY_S < WALKED_LIFETIME_S
+assert WALKED_LIFETIME_S <= STUMBLED_LIFETIME_S
+assert SETTLED_STEP_INTERVAL_MAX_S < TOKEN_EPOCH_S

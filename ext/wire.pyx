@@ -81,7 +81,10 @@ cdef enum:
     FRAME_MESSAGES = 6
     FRAME_NUMBERED_MAX = 26
     # Bit n: type n is spoken (docs/wire.md, Frames).
-    SPOKEN = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 15 | 1 << 16 | 1 << 19
+    SPOKEN = (
+        1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
+        | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23
+    )
 
 cdef enum:
     TWO_AUTHORS = 1

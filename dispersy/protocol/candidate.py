@@ -8,8 +8,8 @@
 
 A candidate is in the first category that has not lapsed, and leaves the table when all have. Walked and
 stumbled ones have proven their address and their member key: they alone are introduced to others. One
-member is one candidate: where it proves itself at a second address, in an introduction meant for us, it
-moves there.
+member is one candidate: where it proves itself at a second address while it is known at a first, it moves
+there if it says itself, signed and meant for us, that it is reached there; else when the first has lapsed.
 """
 
 from __future__ import annotations
@@ -69,17 +69,21 @@ class Candidate:
     member        known once it has proven itself
     asked_at      our last introduction-request to it
     failures      requests in a row that it left unanswered
+    met_at        since when its member has been verified at this address without a gap
+    answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
     """
 
     __slots__ = (
         "address",
+        "answers_pings",
         "asked_at",
         "connection",
         "failures",
         "heard",
         "lan",
         "member",
+        "met_at",
         "round_trip_s",
         "summary",
         "summary_at",
@@ -93,6 +97,8 @@ class Candidate:
         self.heard: dict[Category, float] = {}
         self.asked_at = NEVER
         self.failures = 0
+        self.met_at = NEVER
+        self.answers_pings = True
         self.round_trip_s: float | None = None
         self.lan = NO_ADDRESS
         self.wan = NO_ADDRESS
@@ -126,6 +132,7 @@ class Candidate:
         for category, at in other.heard.items():
             self.heard[category] = max(at, self.heard_at(category))
         self.asked_at = max(self.asked_at, other.asked_at)
+        self.answers_pings = other.answers_pings
         self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
         if other.summary_at > self.summary_at:
             self.summary, self.summary_at = other.summary, other.summary_at
@@ -175,7 +182,10 @@ class Candidates:
         known = self._by_address.get(address)
         if known is not None and known.member not in (None, member):
             self.remove(address)
+        is_new = known is None or known.member != member or not known.is_verified(now)
         candidate = self.hear(address, category, now)
+        if is_new:
+            candidate.met_at = now
         former = self._by_member.get(member)
         if former is not None and former is not candidate:
             candidate.absorb(former)
@@ -186,10 +196,10 @@ class Candidates:
         self._rotation.setdefault(address)
         return candidate
 
-    def is_verified_elsewhere(self, member: MemberId, address: Address, now: float) -> bool:
-        """Whether this member has proven itself lately at another address."""
+    def verified_elsewhere(self, member: MemberId, address: Address, now: float) -> Candidate | None:
+        """Where this member has proven itself lately, if that is another address."""
         known = self._by_member.get(member)
-        return known is not None and known.address != address and known.is_verified(now)
+        return known if known is not None and known.address != address and known.is_verified(now) else None
 
     def remove(self, address: Address) -> None:
         candidate = self._by_address.pop(address, None)

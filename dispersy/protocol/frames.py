@@ -53,6 +53,8 @@ __all__ = [
     "MissingNewest",
     "MissingProof",
     "MissingSequences",
+    "Ping",
+    "Pong",
     "PunctureRequest",
     "RequestMissing",
     "SyncRequest",
@@ -320,6 +322,46 @@ class Audit:
         return audit
 
 
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks a verified neighbour for a sign of life, and says the sender's summary."""
+
+    type: ClassVar[FrameType] = FrameType.PING
+
+    number: int
+    summary: Summary
+
+    def encode(self) -> bytes:
+        return self.number.to_bytes(4, "big") + self.summary.encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Ping:
+        reader = FieldReader(body)
+        ping = cls(reader.integer(4), _summary(reader))
+        reader.finish()
+        return ping
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a Ping, as long as it: its number, and the summary of who answers."""
+
+    type: ClassVar[FrameType] = FrameType.PONG
+
+    number: int
+    summary: Summary
+
+    def encode(self) -> bytes:
+        return self.number.to_bytes(4, "big") + self.summary.encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Pong:
+        reader = FieldReader(body)
+        pong = cls(reader.integer(4), _summary(reader))
+        reader.finish()
+        return pong
+
+
 Frame = (
     TokenFrame
     | IntroductionRequest
@@ -330,6 +372,8 @@ Frame = (
     | AuditRequest
     | Audit
     | RequestMissing
+    | Ping
+    | Pong
 )
 
 FRAME_CLASSES: dict[FrameType, type[Frame]] = {
@@ -342,6 +386,8 @@ FRAME_CLASSES: dict[FrameType, type[Frame]] = {
     AuditRequest.type: AuditRequest,
     Audit.type: Audit,
     RequestMissing.type: RequestMissing,
+    Ping.type: Ping,
+    Pong.type: Pong,
 }
 """All spoken frames but messages, whose bodies MessagesHeader.decode() and the wire kernel share."""
 _CLASSES_BY_NUMBER: dict[int, type[Frame]] = dict(FRAME_CLASSES.items())

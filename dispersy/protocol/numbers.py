@@ -53,6 +53,8 @@ FRAMES_SPOKEN = frozenset(
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
         FrameType.REQUEST_MISSING,
+        FrameType.PING,
+        FrameType.PONG,
     }
 )
 """What this version sends and accepts; the others are skipped by their length and counted."""

@@ -43,6 +43,16 @@ class SendFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class SendKeepAlive:
+    """A datagram of a token frame and a ping or pong."""
+
+    address: Address
+    header_token: bytes
+    frame_type: FrameType
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryHeard:
     """A neighbour's newest word; summary None: it summarises nothing yet."""
 
@@ -74,7 +84,14 @@ class SameKeyElsewhere:
 
 
 WalkEvent = (
-    SendToken | SendIntroduction | SendFrame | SummaryHeard | CandidateFound | OwnAddress | SameKeyElsewhere
+    SendToken
+    | SendIntroduction
+    | SendFrame
+    | SendKeepAlive
+    | SummaryHeard
+    | CandidateFound
+    | OwnAddress
+    | SameKeyElsewhere
 )
 
 

@@ -6,53 +6,58 @@ for its response. So whoever answers has proven its address to us, and we ours t
 proven nothing is never sent more than a token frame, 28 bytes, for each datagram that it sent.
 
 Beside the walk stands the nudge: when our live set has changed, a few neighbours hear our new summary at
-once, in an introduction-request that asks for no introduction.
+once, in an introduction-request that asks for no introduction. And where a node has several communities that
+have settled, steps are far apart and pings keep the neighbours (shared_pace.py, keep_alive.py).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
 from dispersy.constants import (
-    BOOTSTRAP_ADDRESSES_MAX,
     CANDIDATES_MAX,
-    EARLY_STEP_INTERVAL_S,
-    EARLY_STEPS_MAX,
+    CHALLENGE_S,
     INTRODUCTIONS_PER_SECOND_MAX,
-    LONELY_INTERVALS_S,
-    NUDGE_INTERVAL_S,
     NUDGED_MAX,
-    NUDGES_MAX,
-    PUNCTURE_TARGETS_MAX,
-    PUNCTURES_PER_REQUEST_MAX,
-    REVISIT_S,
     STEP_INTERVAL_S,
-    VOTE_COUNT_S,
     WALK_FAILURES_MAX,
     WALK_REQUESTS_MAX,
     WALK_RETRIES_MAX,
     WALK_RETRY_S,
 )
-from dispersy.protocol.address import NO_ADDRESS, Address, usable_as_peer
+from dispersy.protocol.address import Address, usable_as_peer
 from dispersy.protocol.admission import Admission
-from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category
-from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
+from dispersy.protocol.bootstrap import Bootstrap
+from dispersy.protocol.candidate import Candidate, Candidates, Category
+from dispersy.protocol.frames import (
+    NO_TOKEN,
+    IntroductionRequest,
+    IntroductionResponse,
+    Ping,
+    Pong,
+    PunctureRequest,
+)
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.introducer import Introducer
+from dispersy.protocol.keep_alive import KeepAlive
+from dispersy.protocol.neighbours import Neighbours
+from dispersy.protocol.nudges import Nudges
+from dispersy.protocol.punctures import Punctures
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_PREVIOUS
+from dispersy.protocol.same_key import OwnNumbers, Twins
+from dispersy.protocol.settling import Settling
+from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.steps import Steps
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import TokensHeld
 from dispersy.protocol.walk_events import (
-    CandidateFound,
     CandidateView,
-    OwnAddress,
     SameKeyElsewhere,
     SendFrame,
-    SendIntroduction,
     SendToken,
-    SummaryHeard,
     WalkEvent,
 )
 from dispersy.protocol.walk_request import WalkRequest
@@ -67,6 +72,8 @@ class Walker:
     tag        8 bytes of the community
     member     our key in it
     bootstrap  addresses to walk to while no others are known
+    pace       of all walkers of this node; None: it is the only one
+    counts     what was done and what came of it, since the start
     """
 
     def __init__(
@@ -77,32 +84,43 @@ class Walker:
         rng: Random,
         bootstrap: Sequence[Address],
         now: float,
+        pace: SharedPace | None = None,
         step_interval_s: float = STEP_INTERVAL_S,
         candidates_max: int = CANDIDATES_MAX,
         introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX,
     ) -> None:
+        self.counts: Counter[str] = Counter()
         self.tag = tag
         self.member = member
         self._rng = rng
-        self._step_interval_s = step_interval_s
         self._candidates = Candidates(count_max=candidates_max)
         self._own = OwnAddresses()
-        self._summary: Summary | None = None
-        self._bootstrap: OrderedDict[Address, float] = OrderedDict(
-            (address, NEVER) for address in bootstrap[:BOOTSTRAP_ADDRESSES_MAX] if usable_as_peer(address)
-        )
+        self._bootstrap = Bootstrap(bootstrap)
+        self._numbers = OwnNumbers(rng)
+        self._twins = Twins(self._candidates)
+        self._pace = SharedPace() if pace is None else pace
+        self._settling = Settling(self._pace, now)
+        self._neighbours = Neighbours(candidates=self._candidates, own=self._own, settling=self._settling)
+        self._tick_at = self._pace.tick_after(now)
         self._tokens = TokensHeld(keep=self._candidates)
+        self._keep_alive = KeepAlive(
+            neighbours=self._neighbours,
+            tokens=self._tokens,
+            numbers=self._numbers,
+            pace=self._pace,
+            rng=rng,
+            counts=self.counts,
+        )
         self._requests: dict[Address, WalkRequest] = {}
+        self._introducer = Introducer(
+            member, own=self._own, neighbours=self._neighbours, candidates=self._candidates
+        )
         self._admission = Admission(per_second=introductions_per_second)
-        self._punctured: OrderedDict[Address, float] = OrderedDict()
-        self._nudges: OrderedDict[Address, int] = OrderedDict()
-        self._step_at = now
-        self._lonely_steps = 0
-        self._early_steps = 0
-        self._nudged_at = NEVER
-        self._nudge_at: float | None = None
-        self._votes_counted_at = NEVER
-        self._votes_at: float | None = None
+        self._punctures = Punctures(self._own)
+        self._nudges = Nudges()
+        self._steps = Steps(
+            interval_s=step_interval_s, settling=self._settling, pace=self._pace, rng=rng, now=now
+        )
         self._events: list[WalkEvent] = []
 
     # What others sent.
@@ -124,7 +142,11 @@ class Walker:
                 # token.
                 request.retry_at = min(request.retry_at, now + SOON_S)
             return
+        held = self.token_for(source)
         self._tokens.put(source, token, now)
+        if held != token:
+            # Without a pong it has started again and does not know us: only an introduction tells.
+            self._keep_alive.receive_token(source, now + SOON_S)
         if request is None:
             return
         if request.sent_under is None:
@@ -139,69 +161,76 @@ class Walker:
 
     def receive_introduction_request(self, source: Address, frame: IntroductionRequest, now: float) -> None:
         """A request has come whose token was valid and whose signature holds."""
-        candidate = self._prove(source, frame, Category.STUMBLED, now)
         token = self.token_for(source)
-        if candidate is None or token is None:
+        if frame.member == self.member:
+            if not self._is_ourselves(source, frame.number) and token is not None:
+                self._events.append(SameKeyElsewhere(source))
+                # It must hear it, too, and our signature says it all.
+                self._events.append(self._introducer.response(source, token, frame, None))
             return
+        twin = self._twins.twin_of(frame.member, source, now) if frame.asks_introduction else None
+        candidate = self._prove(source, frame, Category.STUMBLED, now)
+        if token is None:
+            return
+        ours = self._neighbours.summary
         if not frame.asks_introduction and (
-            self._summary is None or (frame.summary is not None and frame.summary.same_set(self._summary))
+            ours is None or (frame.summary is not None and frame.summary.same_set(ours))
         ):
             return  # A nudge that tells us nothing, nor we them.
         introduced = self._candidates.introduction_for(candidate, now) if frame.asks_introduction else None
-        lan = wan = NO_ADDRESS
         # The requester itself may be known elsewhere still: see _prove().
-        if (
-            introduced is not None
-            and introduced.member != frame.member
-            and self.token_for(introduced.address) is not None
-        ):
-            lan, wan = self._own.addresses_of(introduced)
-            walker_lan, walker_wan = self._own.addresses_of(candidate)
-            puncture = PunctureRequest(self._new_number(), walker_lan, walker_wan)
+        if introduced is not None and introduced.member == frame.member:
+            introduced = None
+        introduced = introduced if twin is None else twin
+        if introduced is not None and self.token_for(introduced.address) is not None:
+            puncture = PunctureRequest(self._numbers.new(), *self._own.addresses_of(candidate))
             self._events.append(SendFrame(introduced.address, puncture.type, puncture.encode()))
-        response = IntroductionResponse(
-            number=frame.number,
-            member=self.member,
-            receiver=source,
-            lan=self._own.lan,
-            wan=self._own.wan,
-            introduced_lan=lan,
-            introduced_wan=wan,
-            summary=self._summary,
-            connection=self._own.connection,
-        )
-        self._events.append(SendIntroduction(source, token, response.type, response.unsigned(), frame.member))
+            self.counts["punctures-asked"] += 1
+        else:
+            introduced = None
+        self._events.append(self._introducer.response(source, token, frame, introduced))
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
         """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
         request = self._requests.get(source)
-        if request is not None and request.number == frame.number and request.sent_under is not None:
+        is_step = request is not None and request.number == frame.number and request.sent_under is not None
+        if not is_step and not self._nudges.take(source, frame.number):
+            return
+        if is_step:
             del self._requests[source]
-            candidate = self._prove(source, frame, Category.WALKED, now)
-            if candidate is None:
-                return
-            if request.retries == 0:
-                candidate.round_trip_s = now - request.sent_at
-            introduced = self._own.nearest(lan=frame.introduced_lan, wan=frame.introduced_wan)
-            if self._own.may_meet(introduced, told_by=source):
-                self._candidates.hear(introduced, Category.INTRODUCED, now)
-            if self._early_steps < EARLY_STEPS_MAX:
-                self._step_at = min(self._step_at, now + EARLY_STEP_INTERVAL_S)
-        elif self._nudges.get(source) == frame.number:
-            del self._nudges[source]
-            self._prove(source, frame, Category.WALKED, now)
+        if frame.member == self.member:
+            self._candidates.remove(source)
+            if not self._own.are(source):
+                self._events.append(SameKeyElsewhere(source))
+            return
+        candidate = self._prove(source, frame, Category.WALKED, now)
+        if request is None or not is_step:
+            return
+        self.counts["walk-answered"] += 1
+        if request.retries == 0:
+            candidate.round_trip_s = now - request.sent_at
+        introduced = self._own.nearest(lan=frame.introduced_lan, wan=frame.introduced_wan)
+        if self._own.may_meet(introduced, told_by=source):
+            is_new = introduced not in self._candidates
+            self._candidates.hear(introduced, Category.INTRODUCED, now)
+            self.counts["walk-introduced"] += 1
+            if is_new and self._settling.is_settled and not self._settling.knows_enough:
+                # Before our next step it would be forgotten.
+                self._walk_to(introduced, now)
+        self._steps.hasten_early(now)
+
+    def receive_ping(self, source: Address, ping: Ping, now: float) -> None:
+        """A ping has come whose token was valid."""
+        self._keep_alive.receive_ping(source, ping, now)
+
+    def receive_pong(self, source: Address, pong: Pong, now: float) -> None:
+        """A pong has come whose token was valid."""
+        self._keep_alive.receive_pong(source, pong, now)
 
     def receive_puncture_request(self, source: Address, frame: PunctureRequest, now: float) -> None:
         """Somebody whom we know has introduced us to a walker: open our NAT towards it."""
-        while self._punctured and now >= next(iter(self._punctured.values())) + 1.0:
-            self._punctured.popitem(last=False)
-        targets = {frame.walker_wan, self._own.nearest(lan=frame.walker_lan, wan=frame.walker_wan)}
-        for target in sorted(targets)[:PUNCTURES_PER_REQUEST_MAX]:
-            if not self._own.may_meet(target, told_by=source) or target in self._punctured:
-                continue
-            if len(self._punctured) >= PUNCTURE_TARGETS_MAX:
-                return
-            self._punctured[target] = now
+        for target in self._punctures.targets(source, frame, now):
+            self.counts["punctures-sent"] += 1
             self._events.append(SendToken(target, self.token_for(target) or NO_TOKEN))
 
     def receive_discovery(self, address: Address, now: float) -> None:
@@ -211,9 +240,9 @@ class Walker:
 
     # What we are told of ourselves.
 
-    def set_summary(self, summary: Summary | None, now: float) -> None:  # noqa: ARG002 every machine is told the time
+    def set_summary(self, summary: Summary | None, now: float) -> None:
         """What our introductions say of our live set; None: nothing, for the definition is not known yet."""
-        self._summary = summary
+        self._neighbours.set_summary(summary, now)
 
     def set_own_addresses(self, *, lan: Address | None, wan: Address | None) -> None:
         """Where we are reached, as socket and configuration tell; wan None: as neighbours vote."""
@@ -221,11 +250,8 @@ class Walker:
 
     def nudge(self, now: float) -> None:
         """Our live set has changed: tell a few neighbours, at most every NUDGE_INTERVAL_S."""
-        due = self._nudged_at + NUDGE_INTERVAL_S
-        if now >= due:
+        if self._nudges.ask(now):
             self._send_nudges(now)
-        else:
-            self._nudge_at = due
 
     # What the network role asks.
 
@@ -246,74 +272,76 @@ class Walker:
     def handle_timer(self, now: float) -> None:
         self._tokens.expire(now)
         self._repeat_requests(now)
-        if now >= self._step_at:
+        self._keep_alive.handle_timer(now)
+        if now >= self._tick_at:
+            # What is not urgent: all communities of a node do it at the same moment.
+            self._tick_at = self._pace.tick_after(now)
+            self._neighbours.review(now)
+            self._keep_alive.handle_tick(self._candidates.verified(now), now)
+        for address in self._keep_alive.to_walk:
+            if address not in self._requests:
+                self._walk_to(address, now)
+        self._keep_alive.to_walk.clear()
+        if now >= self._steps.due_at():
             self._step(now)
-        if self._nudge_at is not None and now >= self._nudge_at:
+        if self._nudges.due_at is not None and now >= self._nudges.due_at:
             self._send_nudges(now)
-        self._count_votes(now)
+        self._neighbours.count_votes(now)
 
     def next_deadline(self) -> float:
-        deadline = self._step_at if self._nudge_at is None else min(self._step_at, self._nudge_at)
-        if self._votes_at is not None:
-            deadline = min(deadline, self._votes_at)
+        deadlines = [
+            self._steps.due_at(),
+            self._tick_at,
+            self._nudges.due_at,
+            self._neighbours.votes_at,
+            self._keep_alive.next_deadline(),
+        ]
         for request in self._requests.values():
-            deadline = min(deadline, request.retry_at, request.expires_at)
-        return deadline
+            deadlines += (request.retry_at, request.expires_at)
+        return min(deadline for deadline in deadlines if deadline is not None)
 
     def drain(self) -> list[WalkEvent]:
         events, self._events = self._events, []
-        return events
+        return [*self._neighbours.drain(), *self._keep_alive.drain(), *events]
 
     # Steps and requests.
 
     def _step(self, now: float) -> None:
         self._candidates.expire(now)
-        lonely = not self._has_verified(now)
+        lonely = not self._candidates.verified(now)
         target = None
         if len(self._requests) < WALK_REQUESTS_MAX:
             target = self._choose_lonely(now) if lonely else self._choose(now)
         if target is not None:
             self._walk_to(target, now)
+        self._neighbours.review(now)
         if lonely:
-            rounds = self._lonely_steps // max(1, len(self._bootstrap))
-            self._step_at = now + LONELY_INTERVALS_S[min(rounds, len(LONELY_INTERVALS_S) - 1)]
-            self._lonely_steps += 1
-            return
-        self._lonely_steps = 0
-        early = target is not None and self._early_steps < EARLY_STEPS_MAX
-        self._early_steps += early
-        self._step_at = now + (EARLY_STEP_INTERVAL_S if early else self._step_interval_s)
+            self._steps.take_lonely(now, addresses=len(self._bootstrap))
+        else:
+            self._steps.take(now, asked=target is not None)
 
     def _choose(self, now: float) -> Address | None:
-        bootstrap = self._next_bootstrap(now)
+        bootstrap = self._bootstrap.next(self._candidates, now)
         candidate = self._candidates.choose(rng=self._rng, now=now, bootstrap=bootstrap is not None)
         return bootstrap if candidate is None else candidate.address
 
     def _choose_lonely(self, now: float) -> Address | None:
         """Nobody answers: those we heard of and the bootstrap in turn, however lately it was asked."""
         candidate = self._candidates.choose(rng=self._rng, now=now, bootstrap=False)
-        if candidate is not None and (not self._bootstrap or self._lonely_steps % 2):
+        if candidate is not None and (not self._bootstrap or self._steps.lonely % 2):
             return candidate.address
-        return next(iter(self._bootstrap), None)
-
-    def _next_bootstrap(self, now: float) -> Address | None:
-        for address, asked_at in self._bootstrap.items():
-            candidate = self._candidates.get(address)
-            # One that answered is a candidate as any other, and has its turns as such.
-            if now >= asked_at + REVISIT_S and (candidate is None or not candidate.is_verified(now)):
-                return address
-        return None
+        return self._bootstrap.first()
 
     def _walk_to(self, address: Address, now: float) -> None:
-        if address in self._bootstrap:
-            self._bootstrap[address] = now
-            self._bootstrap.move_to_end(address)
         candidate = self._candidates.get(address)
+        category = None if candidate is None else candidate.category(now)
+        self.counts[f"walk-{'bootstrap' if category is None else category.value}"] += 1
+        self._bootstrap.ask(address, now)
         if candidate is not None:
             candidate.asked_at = now
         request = self._requests.get(address)
         if request is None:
-            request = self._requests[address] = WalkRequest(number=self._new_number(), now=now)
+            request = self._requests[address] = WalkRequest(number=self._numbers.new(), now=now)
         else:
             request.retries += 1
         self._attempt(address, request, now)
@@ -325,69 +353,49 @@ class Walker:
             return
         request.sent_under = token
         request.sent_at = now
-        self._events.append(
-            self._introduction_request(address, token, request.number, asks_introduction=True)
-        )
+        self._events.append(self._introducer.request(address, token, request.number, asks_introduction=True))
 
     def _repeat_requests(self, now: float) -> None:
         for address, request in list(self._requests.items()):
             if now >= request.expires_at:
                 del self._requests[address]
-                self._fail(address, now)
+                self.counts["walk-timed-out"] += 1
+                self._fail(address, request, now)
             elif now >= request.retry_at:
                 request.retries += 1
                 wait = WALK_RETRY_S * 2**request.retries
                 request.retry_at = now + wait if request.retries < WALK_RETRIES_MAX else request.expires_at
                 self._attempt(address, request, now)
 
-    def _fail(self, address: Address, now: float) -> None:
+    def _fail(self, address: Address, request: WalkRequest, now: float) -> None:
         candidate = self._candidates.get(address)
         if candidate is None:
             return
         candidate.failures += 1
-        if candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
+        gone = request.is_challenge and candidate.proven_at() < request.began_at
+        if gone or candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
             self._candidates.remove(address)
-        self._step_at = min(self._step_at, now + SOON_S)
+        self._steps.hasten(now + SOON_S)
 
     def _send_nudges(self, now: float) -> None:
-        self._nudge_at = None
-        if self._summary is None:
+        if self._neighbours.summary is None:
             return
-        self._nudged_at = now
+        self._nudges.begin(now)
         for address, token in self._nudged(now):
-            number = self._nudges[address] = self._new_number()
-            self._nudges.move_to_end(address)
-            self._events.append(self._introduction_request(address, token, number, asks_introduction=False))
-        while len(self._nudges) > NUDGES_MAX:
-            self._nudges.popitem(last=False)
+            number = self._numbers.new()
+            self._nudges.add(address, number)
+            self._events.append(self._introducer.request(address, token, number, asks_introduction=False))
+            self.counts["nudges-sent"] += 1
 
     def _nudged(self, now: float) -> list[tuple[Address, bytes]]:
         """The freshest neighbours that have not said our summary themselves, with their tokens."""
-        assert self._summary is not None
+        assert self._neighbours.summary is not None
         return [
             (candidate.address, token)
             for candidate in self._candidates.verified(now)
             if (token := self.token_for(candidate.address)) is not None
-            and not (candidate.summary is not None and candidate.summary.same_set(self._summary))
+            and not (candidate.summary is not None and candidate.summary.same_set(self._neighbours.summary))
         ][:NUDGED_MAX]
-
-    def _introduction_request(
-        self, address: Address, token: bytes, number: int, *, asks_introduction: bool
-    ) -> SendIntroduction:
-        candidate = self._candidates.get(address)
-        receiver_member = None if candidate is None else candidate.member
-        request = IntroductionRequest(
-            number=number,
-            member=self.member,
-            receiver=address,
-            lan=self._own.lan,
-            wan=self._own.wan,
-            summary=self._summary,
-            connection=self._own.connection,
-            asks_introduction=asks_introduction,
-            covers_receiver=receiver_member is not None,
-        )
-        return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
 
     # What is known of others.
 
@@ -397,50 +405,26 @@ class Walker:
         frame: IntroductionRequest | IntroductionResponse,
         category: Category,
         now: float,
-    ) -> Candidate | None:
-        """Take what a signed introduction says; None: it is signed with our own key.
+    ) -> Candidate:
+        """Take what a signed introduction of another member says.
 
         returns  the candidate at its source, proven to be the signer unless that one is known elsewhere
         """
-        if frame.member == self.member:
-            self._candidates.remove(source)
-            if not self._own.are(source):
-                self._events.append(SameKeyElsewhere(source))
-            return None
-        if not frame.covers_receiver and self._candidates.is_verified_elsewhere(frame.member, source, now):
-            # Perhaps meant for another, who passes it on to take this member's place here. We may walk
-            # there: the answer will be meant for us.
+        elsewhere = self._neighbours.stays_at(source, frame, now)
+        if elsewhere is not None:
+            self._challenge(elsewhere, now)
+            # We may walk there: the answer will be meant for us.
             return self._candidates.hear(source, Category.INTRODUCED, now)
-        known = self._candidates.get(source)
-        is_new = known is None or not known.is_verified(now)
-        candidate = self._candidates.prove(source, frame.member, category, now)
-        candidate.lan = frame.lan
-        candidate.wan = frame.wan
-        candidate.connection = frame.connection
-        candidate.summary = frame.summary
-        candidate.summary_at = now
-        if is_new:
-            self._events.append(CandidateFound(source, frame.member))
-        self._events.append(SummaryHeard(source, frame.member, frame.summary))
-        if candidate.vote != frame.receiver:
-            candidate.vote = frame.receiver
-            if self._votes_at is None:
-                self._votes_at = self._votes_counted_at + VOTE_COUNT_S * len(self._candidates)
-            self._count_votes(now)
-        return candidate
+        return self._neighbours.prove(source, frame, category, now)
 
-    def _count_votes(self, now: float) -> None:
-        """Take changed votes when it is time: a flood of other votes must not bring as many counts."""
-        if self._votes_at is None or now < self._votes_at:
+    def _challenge(self, candidate: Candidate, now: float) -> None:
+        """See whether a member is still where we know it; if not, it may move."""
+        if candidate.address in self._requests or now < candidate.proven_at() + CHALLENGE_S:
             return
-        self._votes_at = None
-        self._votes_counted_at = now
-        if self._own.count_votes(self._candidates.verified(now)):
-            self._events.append(OwnAddress(self._own.voted))
+        self._walk_to(candidate.address, now)
+        self._requests[candidate.address].is_challenge = True
 
-    def _has_verified(self, now: float) -> bool:
-        return any(candidate.is_verified(now) for candidate in self._candidates)
-
-    def _new_number(self) -> int:
-        """A request's number; 0 means unasked."""
-        return self._rng.randrange(1, 1 << 32)
+    def _is_ourselves(self, source: Address, number: int) -> bool:
+        """Whether a request with our key is one that we made, come back to us: then nobody is there."""
+        self._candidates.remove(source)
+        return self._own.are(source) or number in self._numbers

@@ -132,8 +132,20 @@ wanted = st.one_of(
     st.builds(frames.MissingNewest, members),
 )
 missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
+pings = st.builds(frames.Ping, u32, summaries)
+pongs = st.builds(frames.Pong, u32, summaries)
 every_frame = st.one_of(
-    tokens, requests, responses, punctures, sync_requests(), busies, audit_requests, audits, missing
+    tokens,
+    requests,
+    responses,
+    punctures,
+    sync_requests(),
+    busies,
+    audit_requests,
+    audits,
+    missing,
+    pings,
+    pongs,
 )
 every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dispersy.constants import TOKEN_DATAGRAM_SIZE
-from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.address import make_address
 from dispersy.protocol.frames import frame, token_datagram
 from dispersy.protocol.numbers import FrameType
-from tests.simulation.world import TAG, Link, Node, World
+from tests.simulation.world import TAG, Link, World
 
 
 def test_two_nodes_meet_within_a_fraction_of_a_second() -> None:
@@ -100,64 +100,3 @@ def test_a_recorded_introduction_does_not_move_a_member() -> None:
     first.receive(thief, recorded[:10] + valid + recorded[18:])
     assert world.bad_signatures == before + 1
     assert thief not in {view.address for view in first.walker.candidates(world.now)}
-
-
-class Relay:
-    """Gives a walker the victim's token as its own, and passes on to the victim what is signed under it."""
-
-    def __init__(self, world: World, *, victim: Node) -> None:
-        self.address = make_address("203.0.113.7", 6421)
-        self.passed_on = 0
-        self._world = world
-        self._victim = victim
-        self._stolen = b""
-
-    def receive(self, source: Address, data: bytes) -> None:
-        if source == self._victim.address:
-            self._stolen = self._stolen or data[-8:]
-        elif len(data) > TOKEN_DATAGRAM_SIZE:
-            self.passed_on += 1
-            self._world.send(self.address, self._victim.address, data)
-        else:
-            self._world.send(self.address, source, token_datagram(TAG, data[-8:], self._stolen))
-
-    def ask_token(self) -> None:
-        self._world.send(self.address, self._victim.address, token_datagram(TAG, bytes(8), b"whatever"))
-
-    def next_deadline(self) -> float:
-        return float("inf")
-
-    def handle_timer(self) -> None:
-        raise AssertionError("it has no timer")
-
-
-def test_a_relayed_introduction_does_not_move_a_member() -> None:
-    """Who is walked to cannot pass the walker's introduction on and take its place at a neighbour."""
-    world = World(seed=8)
-    victim = world.add(1)
-    walker = world.add(2, bootstrap=[victim])
-    assert world.run(5, until=lambda: bool(victim.walker.candidates(world.now)))
-    relay = Relay(world, victim=victim)
-    world.nodes[relay.address] = relay  # type: ignore[assignment]
-    relay.ask_token()
-    world.run(1)
-    walker.walker.receive_discovery(relay.address, world.now)
-    assert world.run(20, until=lambda: relay.passed_on > 0)
-    world.run(1)
-    known = {view.address: view.member for view in victim.walker.candidates(world.now) if view.member}
-    assert known == {walker.address: walker.member}
-    assert world.bad_signatures == 0
-
-
-def test_the_same_key_twice_is_noticed() -> None:
-    """Two nodes with one member key tell their owners instead of listing each other."""
-    world = World(seed=7)
-    first = world.add(1)
-    second = world.add(2, bootstrap=[first])
-    del world.nodes[second.address]
-    twin = world.add(2, bootstrap=[first])
-    twin.member = twin.walker.member = first.member
-    twin._secret = first._secret
-    world.run(2)
-    assert twin.address in first.same_key_at
-    assert first.walker.candidates(world.now) == []

@@ -18,6 +18,8 @@ from dispersy.protocol.frames import (
     IntroductionRequest,
     IntroductionResponse,
     MissingNewest,
+    Ping,
+    Pong,
     PunctureRequest,
     RequestMissing,
     SyncRequest,
@@ -33,6 +35,7 @@ from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY, MESSAGE
+from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.protocol.token import Tokens
@@ -40,6 +43,7 @@ from dispersy.protocol.walk_events import (
     SameKeyElsewhere,
     SendFrame,
     SendIntroduction,
+    SendKeepAlive,
     SendToken,
     SummaryHeard,
 )
@@ -137,6 +141,9 @@ class Node:
         audit_chance: float = 1.0,
         audit_ids_max: int = 100,
         audit_interval_s: float = 1.0,
+        key_of: Node | None = None,
+        pace: SharedPace | None = None,
+        pings: bool = True,
     ) -> None:
         self.world = world
         self.address = address
@@ -144,10 +151,16 @@ class Node:
         self.definition = b"definition" * 5 if defined else b""
         rng = Random(seed)
         key_seed = rng.randbytes(32)
+        if key_of is not None:
+            key_seed = key_of._secret[:32]
         self.member = MemberId(verify.public_key(key_seed))
         self._secret = key_seed + self.member
         self.tokens = Tokens(secret=rng.randbytes(16), tag=TAG)
-        self.walker = Walker(tag=TAG, member=self.member, rng=rng, bootstrap=bootstrap, now=world.now)
+        self.walker = Walker(
+            tag=TAG, member=self.member, rng=rng, bootstrap=bootstrap, now=world.now, pace=pace
+        )
+        self.pings = pings
+        """False: as a version that skips them."""
         self.puller = Puller(
             rng=rng,
             holdings=self.holdings,
@@ -246,6 +259,10 @@ class Node:
         match received:
             case TokenFrame(token):
                 self.walker.receive_token(source, token_state, header_token, token, now)
+            case Ping() if self.pings:
+                self.walker.receive_ping(source, received, now)
+            case Pong() if self.pings:
+                self.walker.receive_pong(source, received, now)
             case PunctureRequest():
                 self.walker.receive_puncture_request(source, received, now)
             case IntroductionRequest() | IntroductionResponse():
@@ -306,6 +323,10 @@ class Node:
                     self._send(address, frame_type.label, datagram(TAG, header_token, frames))
                 case SendFrame(address, frame_type, body):
                     self._send_frame(address, frame_type, body)
+                case SendKeepAlive(address, header_token, frame_type, body):
+                    given = frame(FrameType.TOKEN, self.tokens.token_for(address, now))
+                    sent = datagram(TAG, header_token, (given, frame(frame_type, body)))
+                    self._send(address, frame_type.label, sent)
                 case SummaryHeard(source, _, summary):
                     self.newest.hear(source, now)
                     self.puller.receive_summary(source, summary, now)
@@ -361,10 +382,11 @@ class World:
     def run(self, limit_s: float, *, until: Callable[[], bool] = lambda: False) -> bool:
         """Let limit_s pass, or less if `until` comes true before; whether it did."""
         end = self.now + limit_s
+        # Asked again only where something happened: most of many nodes sleep.
+        deadlines = {address: node.next_deadline() for address, node in self.nodes.items()}
         while not until():
-            deadlines = [node.next_deadline() for node in self.nodes.values()]
             arrives = self._way[0][0] if self._way else end
-            at = max(self.now, min([*deadlines, arrives]))
+            at = max(self.now, min(min(deadlines.values()), arrives))
             if at >= end:
                 self.now = end
                 return until()
@@ -375,9 +397,11 @@ class World:
                 node = self.nodes.get(target)
                 if node is not None:
                     node.receive(source, data)
-            for node in list(self.nodes.values()):
-                if node.next_deadline() <= self.now:
-                    node.handle_timer()
+                    deadlines[target] = node.next_deadline()
+            for address, deadline in deadlines.items():
+                if deadline <= self.now:
+                    self.nodes[address].handle_timer()
+                    deadlines[address] = self.nodes[address].next_deadline()
         return True
 
 

@@ -63,9 +63,9 @@ def test_the_walk_steps_at_its_own_pace(tmp_path: Path) -> None:
         walker.receive_token(NEIGHBOUR, TOKEN_CURRENT, b"\1" * 8, b"\2" * 8, 0.0)
         request = IntroductionRequest(number=1, member=MemberId(bytes(32)), receiver=NEIGHBOUR)
         walker.receive_introduction_request(NEIGHBOUR, request, 0.0)
-        walker._early_steps = EARLY_STEPS_MAX
+        walker._steps._early = EARLY_STEPS_MAX
         walker.handle_timer(1.0)
-        assert walker._step_at - 1.0 == (20.0 if number == SPECIAL else STEP_INTERVAL_S)
+        assert walker._steps._at - 1.0 == (20.0 if number == SPECIAL else STEP_INTERVAL_S)
 
 
 def test_fewer_neighbours_are_remembered(tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from random import Random
-
 import pytest
 
 from dispersy.constants import (
@@ -19,57 +16,18 @@ from dispersy.constants import (
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
 from dispersy.protocol.candidate import Category
 from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
-from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.numbers import ConnectionType, FrameType
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.walk_events import (
     CandidateFound,
     OwnAddress,
-    SameKeyElsewhere,
     SendFrame,
     SendIntroduction,
     SendToken,
     SummaryHeard,
-    WalkEvent,
 )
-from dispersy.protocol.walker import Walker
-
-TAG = b"community"[:8]
-US = MemberId(b"\1" * 32)
-HERE = make_address("198.51.100.1", 6421)
-SUMMARY = Summary(highest=3, count=3, sum=5)
-
-
-def address(index: int, port: int = 6421) -> Address:
-    return make_address(f"203.0.{index >> 8}.{index & 255}", port)
-
-
-def member(index: int) -> MemberId:
-    return MemberId(index.to_bytes(32, "little"))
-
-
-def token(index: int) -> bytes:
-    return index.to_bytes(8, "little")
-
-
-def make_walker(*bootstrap: Address) -> Walker:
-    walker = Walker(tag=TAG, member=US, rng=Random(1), bootstrap=bootstrap, now=0.0)
-    walker.set_summary(SUMMARY, 0.0)
-    return walker
-
-
-def stumble(walker: Walker, index: int, now: float, **fields: object) -> list[WalkEvent]:
-    """Neighbour `index` walks to us, as the wire and the verifier hand it over."""
-    walker.receive_token(address(index), TOKEN_CURRENT, token(1), token(index), now)
-    assert walker.drain() == []
-    values = {"number": 7, "member": member(index), "receiver": HERE, **fields}
-    walker.receive_introduction_request(address(index), IntroductionRequest(**values), now)  # type: ignore[arg-type]
-    return walker.drain()
-
-
-def of(events: list[WalkEvent], kind: type) -> list[WalkEvent]:
-    return [event for event in events if isinstance(event, kind)]
+from tests.unit.walker_house import HERE, SUMMARY, US, address, make_walker, member, of, stumble, token
 
 
 @pytest.mark.parametrize("state", [TOKEN_ZERO, TOKEN_INVALID])
@@ -175,52 +133,6 @@ def test_a_request_introduces_another_who_is_asked_to_puncture() -> None:
     assert (puncture.walker_lan, puncture.walker_wan) == (lan, address(3))
 
 
-def test_a_known_member_moves_only_by_an_introduction_made_for_us() -> None:
-    """One that covers no receiver may be passed on by whom it was made for: it is answered, no more."""
-    walker = make_walker()
-    stumble(walker, 2, 0.0)
-    walker.receive_token(address(9), TOKEN_CURRENT, token(1), token(9), 0.0)
-    request = IntroductionRequest(number=7, member=member(2), summary=SUMMARY, asks_introduction=True)
-    walker.receive_introduction_request(address(9), request, 1.0)
-    [sent] = walker.drain()
-    assert isinstance(sent, SendIntroduction)
-    assert (sent.address, sent.receiver_member) == (address(9), member(2))
-    response = IntroductionResponse.decode(sent.unsigned_body + bytes(64))
-    assert (response.introduced_lan, response.introduced_wan) == (NO_ADDRESS, NO_ADDRESS)
-    views = {view.address: view for view in walker.candidates(1.0)}
-    assert (views[address(2)].member, views[address(2)].category) == (member(2), Category.STUMBLED)
-    assert (views[address(9)].member, views[address(9)].category) == (None, Category.INTRODUCED)
-    walker.receive_introduction_request(address(9), replace(request, covers_receiver=True), 2.0)
-    assert CandidateFound(address(9), member(2)) in walker.drain()
-    assert {view.address: view.member for view in walker.candidates(2.0)} == {address(9): member(2)}
-
-
-def test_the_answer_of_a_member_that_has_moved_moves_it() -> None:
-    """We walk to where it may be, and its response is always made for us."""
-    walker = make_walker()
-    stumble(walker, 2, 0.0)
-    walker.receive_token(address(9), TOKEN_CURRENT, token(1), token(9), 0.0)
-    walker.receive_introduction_request(address(9), IntroductionRequest(number=7, member=member(2)), 1.0)
-    assert len(walker.drain()) == 1
-    now, sent = 1.0, list[SendIntroduction]()
-    while not sent:
-        now = max(now, walker.next_deadline())
-        assert now < 30.0
-        walker.handle_timer(now)
-        sent = [
-            event
-            for event in walker.drain()
-            if isinstance(event, SendIntroduction) and event.address == address(9)
-        ]
-    # Who answers there is not known yet, so the request is made for nobody.
-    assert sent[0].receiver_member is None
-    asked = IntroductionRequest.decode(sent[0].unsigned_body + bytes(64))
-    assert not asked.covers_receiver
-    answer = IntroductionResponse(number=asked.number, member=member(2))
-    walker.receive_introduction_response(address(9), answer, now)
-    assert {view.address: view.member for view in walker.candidates(now)} == {address(9): member(2)}
-
-
 def test_requests_are_made_for_whoever_is_known() -> None:
     """A nudge goes to a verified neighbour: its signature covers the neighbour's key, and says so."""
     walker = make_walker()
@@ -230,18 +142,6 @@ def test_requests_are_made_for_whoever_is_known() -> None:
     assert isinstance(sent, SendIntroduction)
     assert sent.receiver_member == member(2)
     assert IntroductionRequest.decode(sent.unsigned_body + bytes(64)).covers_receiver
-
-
-def test_our_own_key_elsewhere_is_told_and_not_walked_to() -> None:
-    """A node that signs as we do is no candidate; at our own address it is ourselves, and no news."""
-    walker = make_walker()
-    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
-    walker.receive_introduction_request(address(2), IntroductionRequest(number=1, member=US), 0.0)
-    assert walker.drain() == [SameKeyElsewhere(address(2))]
-    walker.set_own_addresses(lan=None, wan=address(2))
-    walker.receive_introduction_request(address(2), IntroductionRequest(number=1, member=US), 0.0)
-    assert walker.drain() == []
-    assert walker.candidates(0.0) == []
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def unhex(value: Any) -> Any:
 
 
 FRAMES = read("frames")
+FRAMES["frame"] += read("missing")["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
 COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))

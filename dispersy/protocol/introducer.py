@@ -1,0 +1,63 @@
+"""What we say of ourselves in introductions: our key, where we are reached, and our live set."""
+
+from __future__ import annotations
+
+from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.candidate import Candidate, Candidates
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.introductions import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.neighbours import Neighbours
+from dispersy.protocol.reachability import OwnAddresses
+from dispersy.protocol.walk_events import SendIntroduction
+
+
+class Introducer:
+    """Writes the introductions of one community, but for their signature.
+
+    member  our key; read at every call
+    """
+
+    def __init__(
+        self, member: MemberId, *, own: OwnAddresses, neighbours: Neighbours, candidates: Candidates
+    ) -> None:
+        self.member = member
+        self._own = own
+        self._neighbours = neighbours
+        self._candidates = candidates
+
+    def request(
+        self, address: Address, token: bytes, number: int, *, asks_introduction: bool
+    ) -> SendIntroduction:
+        """A step's or, asking for no introduction, a nudge."""
+        candidate = self._candidates.get(address)
+        receiver_member = None if candidate is None else candidate.member
+        request = IntroductionRequest(
+            number=number,
+            member=self.member,
+            receiver=address,
+            lan=self._own.lan,
+            wan=self._own.wan,
+            summary=self._neighbours.summary,
+            connection=self._own.connection,
+            asks_introduction=asks_introduction,
+            covers_receiver=receiver_member is not None,
+        )
+        return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
+
+    def response(
+        self, source: Address, token: bytes, request: IntroductionRequest, introduced: Candidate | None
+    ) -> SendIntroduction:
+        """The answer to a request, with whom it introduces."""
+        lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
+        response = IntroductionResponse(
+            number=request.number,
+            member=self.member,
+            receiver=source,
+            lan=self._own.lan,
+            wan=self._own.wan,
+            introduced_lan=lan,
+            introduced_wan=wan,
+            summary=self._neighbours.summary,
+            connection=self._own.connection,
+        )
+        return SendIntroduction(source, token, response.type, response.unsigned(), request.member)
