@@ -3,6 +3,7 @@ sent."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -18,6 +19,8 @@ from dispersy.protocol.address import Address, format_address
 from dispersy.protocol.frames import (
     IntroductionRequest,
     IntroductionResponse,
+    Ping,
+    Pong,
     PunctureRequest,
     TokenFrame,
     datagram,
@@ -27,6 +30,7 @@ from dispersy.protocol.frames import (
 )
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.walk_events import (
     CandidateFound,
@@ -34,13 +38,18 @@ from dispersy.protocol.walk_events import (
     SameKeyElsewhere,
     SendFrame,
     SendIntroduction,
+    SendKeepAlive,
     SendToken,
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
 from dispersy.storage.store import CommunityRecord
 
+log = logging.getLogger("dispersy.network")
 PEERS_REPORTED_MAX = 100
+TWIN_SHOWN_S = 600.0
+"""How long a node with our key is told of after it was heard: it may have been stopped."""
+TWINS_SHOWN_MAX = 8
 DEFAULTS = CommunitySettings()
 
 
@@ -53,6 +62,9 @@ class Neighbourhood:
     defined                   whether its definition is known here; until then our introductions carry no
                               summary
     counters                  where frames that are dropped are counted, by reason
+    pace                      shared by all communities of this node
+    touch                     called with the number whenever something may have changed: what is to be sent,
+                              when the timer is due, what is reported
     """
 
     def __init__(
@@ -68,9 +80,13 @@ class Neighbourhood:
         workers: int,
         settings: CommunitySettings = DEFAULTS,
         counters: Counter[str],
+        pace: SharedPace | None = None,
+        touch: Callable[[int], None] = lambda _: None,
         now: float,
     ) -> None:
         self.number = record.number
+        self._community_id = record.community_id
+        self._name = record.name or record.community_id.hex()[:8]
         self.tag = community_tag(CommunityId(record.community_id))
         self.responder = responder_of(record.community_id, workers=workers)
         self.defined = False
@@ -79,9 +95,10 @@ class Neighbourhood:
         self._token_secret = token_secret
         self._epoch = epoch
         self._counters = counters
+        self._touch = touch
         self._peers = set(peers)
         self.own_wan = ""
-        self._same_key_elsewhere: list[str] = []
+        self._twins: dict[str, float] = {}
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
         self._walker = Walker(
@@ -90,6 +107,7 @@ class Neighbourhood:
             rng=rng,
             bootstrap=peers,
             now=now,
+            pace=pace,
             step_interval_s=settings.walker_step_interval_s,
             candidates_max=settings.walker_peers_max,
             introductions_per_second=settings.limits_introductions_per_second,
@@ -133,6 +151,10 @@ class Neighbourhood:
                 self._walker.receive_token(address, token_state, header_token, token, now)
             elif frame_type == FrameType.PUNCTURE_REQUEST:
                 self._walker.receive_puncture_request(address, PunctureRequest.decode(body), now)
+            elif frame_type == FrameType.PING:
+                self._walker.receive_ping(address, Ping.decode(body), now)
+            elif frame_type == FrameType.PONG:
+                self._walker.receive_pong(address, Pong.decode(body), now)
             elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 if self._walker.admit_introduction(address, now):
                     return False
@@ -182,13 +204,27 @@ class Neighbourhood:
         heard, self._heard = self._heard, []
         return heard
 
+    def warnings(self, now: float) -> list[dict[str, Any]]:
+        """What the owner should see to: another node was heard lately that signs with our member key."""
+        return [
+            {
+                "code": "same-key",
+                "community": self._community_id,
+                "message": self._twin_message(address),
+                "hint": "stop one of the two: what both publish proves that their member misbehaves",
+            }
+            for address, heard_at in self._twins.items()
+            if now < heard_at + TWIN_SHOWN_S
+        ]
+
     def report(self, now: float) -> dict[str, Any]:
         """What status and peers show."""
         candidates = self._walker.candidates(now)
         return {
+            "at": now,
             "tag": self.tag.hex(),
             "own_wan": self.own_wan,
-            "same_key_elsewhere": self._same_key_elsewhere,
+            "counters": dict(self._walker.counts),
             "peers_count": len(candidates),
             "peers": [
                 {
@@ -203,6 +239,7 @@ class Neighbourhood:
         }
 
     def _drain(self, now: float) -> None:
+        self._touch(self.number)
         for event in self._walker.drain():
             match event:
                 case SendToken(address, header_token):
@@ -210,9 +247,14 @@ class Neighbourhood:
                     self._datagrams.append((address, token_datagram(self.tag, header_token, given)))
                 case SendIntroduction(address):
                     self._datagrams.append((address, self._introduction(event, now)))
+                case SendKeepAlive(address, header_token, frame_type, body):
+                    given = frame(FrameType.TOKEN, self._token(address, now))
+                    made = datagram(self.tag, header_token, (given, frame(frame_type, body)))
+                    self._datagrams.append((address, made))
                 case SendFrame(address, frame_type, body):
-                    made = self.datagram(address, frame(frame_type, body))
-                    if made is not None:
+                    # Whoever gave no token is sent nothing.
+                    if (token := self._walker.token_for(address)) is not None:
+                        made = datagram(self.tag, token, (frame(frame_type, body),))
                         self._datagrams.append((address, made))
                 case SummaryHeard(source, _, summary):
                     self._heard.append(bus.PeerHeard(source, b"" if summary is None else summary.encode()))
@@ -221,7 +263,24 @@ class Neighbourhood:
                 case OwnAddress(address):
                     self.own_wan = format_address(address)
                 case SameKeyElsewhere(source):
-                    self._same_key_elsewhere = [format_address(source)]
+                    self._hear_twin(format_address(source), now)
+
+    def _hear_twin(self, address: str, now: float) -> None:
+        if address not in self._twins and len(self._twins) >= TWINS_SHOWN_MAX:
+            del self._twins[min(self._twins, key=lambda known: self._twins[known])]
+        if not self.warnings(now):
+            log.warning(
+                "%s",
+                self._twin_message(address),
+                extra={
+                    "event": "same-key",
+                    "fields": {"community": self._community_id.hex(), "address": address},
+                },
+            )
+        self._twins[address] = now
+
+    def _twin_message(self, address: str) -> str:
+        return f"another running node, at {address}, uses our key of community {self._name}"
 
     def _introduction(self, sent: SendIntroduction, now: float) -> bytes:
         signed = introduction_signed_bytes(

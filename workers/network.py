@@ -20,7 +20,7 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
-from dispersy.constants import DATAGRAM_SIZE_MAX
+from dispersy.constants import DATAGRAM_SIZE_MAX, TICK_S
 from dispersy.errors import StorageError, UsageError
 from dispersy.ext.udp import Receiver, send_many
 from dispersy.ext.wire import DROP_REASONS, split
@@ -36,6 +36,7 @@ from dispersy.protocol.address import (
 )
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
+from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
@@ -45,6 +46,7 @@ from dispersy.workers.loop import Loop
 from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter
+from dispersy.workers.schedule import Schedule
 
 RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
@@ -52,6 +54,8 @@ SEND_QUEUE_MAX = 4_096
 RECEIVE_BUFFER_BYTES = 8 << 20
 SEND_RETRY_S = 0.002
 """After this the kernel is asked again whether it takes more."""
+REPORTS_PER_WHOLE = 5
+"""Every such report tells of all communities, the others of those where something happened."""
 TOKEN_OFFSET = 10
 TOKEN_END = 18
 
@@ -72,6 +76,13 @@ class NetworkRole:
         self._drops = bytearray(4 * len(DROP_REASONS))
         self._reporter = Reporter("network", settings, self._report)
         self._peers = [parse_address(peer) for peer in settings.peers]
+        # Another phase at every node, or neighbours would speak at the same moments.
+        self._pace = SharedPace(phase_s=self._rng.random() * TICK_S)
+        self._schedule = Schedule(self._deadline_of)
+        self._touched: set[int] = set()
+        # Communities of which the next report tells something new.
+        self._untold: set[int] = set()
+        self._reports = 0
         self._neighbourhoods: list[Neighbourhood] = []
         self._by_number: dict[int, Neighbourhood] = {}
         self._tags = b""
@@ -247,6 +258,8 @@ class NetworkRole:
             workers=self._settings.workers,
             settings=self._settings.community(record.community_id, record.name),
             counters=self._reporter.counters,
+            pace=self._pace,
+            touch=self._touch,
             now=now,
         )
         if record.definition:
@@ -269,20 +282,34 @@ class NetworkRole:
 
     # -- timers and UDP out ----------------------------------------------------------------------------------
 
+    def _touch(self, number: int) -> None:
+        self._touched.add(number)
+        self._untold.add(number)
+        self._schedule.touch(number)
+
+    def _deadline_of(self, number: int) -> float | None:
+        neighbourhood = self._by_number.get(number)
+        return None if neighbourhood is None else neighbourhood.next_deadline()
+
     def _next_deadline(self) -> float | None:
-        deadlines = [self._send_again_at, *(each.next_deadline() for each in self._neighbourhoods)]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        due, again = self._schedule.next_deadline(), self._send_again_at
+        return due if again is None or (due is not None and due < again) else again
 
     def _handle_timers(self) -> None:
         now = monotonic()
-        for neighbourhood in self._neighbourhoods:
-            neighbourhood.handle_timer(now)
+        for number in self._schedule.due(now):
+            if (neighbourhood := self._by_number.get(number)) is not None:
+                neighbourhood.handle_timer(now)
 
     def _flush(self) -> None:
-        for neighbourhood in self._neighbourhoods:
+        for number in self._touched:
+            neighbourhood = self._by_number.get(number)
+            if neighbourhood is None:
+                continue
             for heard in neighbourhood.drain_heard():
-                self._dispatch.peer(neighbourhood.number, neighbourhood.responder, heard)
+                self._dispatch.peer(number, neighbourhood.responder, heard)
             self._out.extend(neighbourhood.drain_datagrams())
+        self._touched.clear()
         self._dispatch.flush()
         self._send()
         if self._dispatch.full and self._reading:
@@ -312,13 +339,20 @@ class NetworkRole:
 
     def _report(self) -> dict[str, Any]:
         now = monotonic()
+        # All of them at once would cost more than all that idle communities do.
+        whole = not self._reporter.heard or self._reports % REPORTS_PER_WHOLE == 0
+        self._reports += 1
+        told = [each for each in self._neighbourhoods if whole or each.number in self._untold]
+        self._untold.clear()
         drops = memoryview(self._drops).cast("I")
         return {
             "listen": format_address(self._address),
             "addresses": sorted({each.own_wan for each in self._neighbourhoods if each.own_wan}),
             "without_key": self._without_key,
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
-            "communities": {each.number: each.report(now) for each in self._neighbourhoods},
+            "warnings": [warning for each in self._neighbourhoods for warning in each.warnings(now)],
+            "whole": whole,
+            "communities": {each.number: each.report(now) for each in told},
         }
 
 

@@ -25,6 +25,7 @@ class Reporter:
 
     steps      name -> [seconds, count], since the start
     counters   name -> count, since the start
+    heard      somebody took the last report
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Reporter:
         self.role = role
         self.steps: dict[str, list[float]] = {}
         self.counters: Counter[str] = Counter()
+        self.heard = False
         self._settings = settings
         self._extra = extra
         self._socket: zmq.Socket[bytes] | None = None
@@ -72,4 +74,5 @@ class Reporter:
         }
         if self._extra is not None:
             report |= self._extra()
-        return send_or_drop(self._socket, [msgspec.msgpack.encode(report)])
+        self.heard = send_or_drop(self._socket, [msgspec.msgpack.encode(report)])
+        return self.heard

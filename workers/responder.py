@@ -39,6 +39,7 @@ from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.newest import Find, NewestAnswers
 from dispersy.workers.report import Reporter
+from dispersy.workers.schedule import Schedule
 
 ANSWERS_PER_HOST_MAX = 16
 ANSWERS_PER_SOURCE_MAX = 4
@@ -102,6 +103,8 @@ class _Served:
         self.newest = newest
         self.clock_voices: dict[bytes, int] = {}
         self.clock_due: float | None = None
+        # As the last note said: notes repeat what has not changed.
+        self.noted: tuple[int, bytes | None] | None = None
 
 
 class Responder:
@@ -126,6 +129,9 @@ class Responder:
         self._settings = settings
         self._rng = SystemRandom()
         self._served: dict[int, _Served] = {}
+        self._schedule = Schedule(self._deadline_of)
+        # As the last note said; None: to be told again to all.
+        self._restored: dict[int, list[bytes]] | None = None
         self._answers: deque[tuple[int, bytes, Answer]] = deque()
         self._missing: PerSecond[bytes] = PerSecond(
             limit=MISSING_PER_SECOND_MAX, keys_max=MISSING_SOURCES_MAX
@@ -144,6 +150,7 @@ class Responder:
             served = self._served.get(record.number)
             if served is None:
                 served = self._served[record.number] = self._serve(record, now)
+                self._restored = None
                 if record.definition:
                     served.puller.set_definition_known(now)
             elif record.definition and not served.record.definition:
@@ -188,16 +195,20 @@ class Responder:
         self._reader.refresh()
         try:
             for number, total in note.processed.items():
-                served = self._served.get(number)
-                if served is not None:
+                served, noted = self._served.get(number), (total, note.summaries.get(number))
+                if served is not None and served.noted != noted:
+                    served.noted = noted
                     served.puller.set_processed(total, now)
                     if number in note.summaries:
                         served.puller.receive_committed(now)
                     self._drain(served)
         finally:
             self._reader.release()
-        for number, served in self._served.items():
-            served.newest.set_authors([MemberId(author) for author in note.restored.get(number, ())], now)
+        if note.restored != self._restored:
+            self._restored = note.restored
+            for number, served in self._served.items():
+                served.newest.set_authors([MemberId(author) for author in note.restored.get(number, ())], now)
+                self._schedule.touch(number)
         self._reporter.step("responder.committed", began, 1)
 
     def lost(self, now: float) -> None:
@@ -211,23 +222,24 @@ class Responder:
             self._reader.release()
 
     def next_deadline(self) -> float | None:
-        deadlines = [served.puller.next_deadline() for served in self._served.values()]
-        deadlines += [served.clock_due for served in self._served.values()]
-        deadlines += [served.newest.next_deadline() for served in self._served.values()]
-        deadlines.append(self._newest.next_deadline())
+        deadlines = [self._schedule.next_deadline(), self._newest.next_deadline()]
         if self._audits:
             deadlines.append(self._audits_from)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
+        self._newest.handle_timer(now)
+        due = [served for number in self._schedule.due(now) if (served := self._served.get(number))]
+        if not due:
+            return
         self._reader.refresh()
         try:
-            for served in self._served.values():
+            for served in due:
                 served.puller.handle_timer(now)
                 self._drain(served)
         finally:
             self._reader.release()
-        for served in self._served.values():
+        for served in due:
             if served.clock_due is not None and now >= served.clock_due:
                 served.clock_due = None
                 voices = sorted(served.clock_voices.values())
@@ -238,7 +250,13 @@ class Responder:
                     served.record.number,
                     [(source, frame(request.type, request.encode())) for source, request in asking],
                 )
-        self._newest.handle_timer(now)
+
+    def _deadline_of(self, number: int) -> float | None:
+        served = self._served.get(number)
+        if served is None:
+            return None
+        deadlines = (served.puller.next_deadline(), served.clock_due, served.newest.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
@@ -402,6 +420,7 @@ class Responder:
         self._audits_from = now + AUDIT_REST * (self._reporter.step("responder.audit", began, 1) - began)
 
     def _drain(self, served: _Served) -> None:
+        self._schedule.touch(served.record.number)
         items: list[tuple[bytes, bytes]] = []
         for event in served.puller.drain():
             items.append((event.address, frame(event.frame_type, event.body)))

@@ -32,7 +32,11 @@ from dispersy.workers.restored import RestoredHome, own_authors
 
 BATCHES_PER_TURN_MAX = 64
 NOTE_INTERVAL_S = 1.0
-"""Between notes of everything, for whoever subscribed after the last commit."""
+"""Between notes of where the log ends: they show that the writer is there, and a lost note."""
+NOTE_OF_ALL_INTERVAL_S = 10.0
+"""Between notes of every community, for whoever lost one; whoever subscribes gets one at once."""
+SUBSCRIBED = b"\1"
+"""How what an XPUB socket receives begins where somebody subscribes; \0 where somebody leaves."""
 STAMP_RETRY_S = 60.0
 """Until a stamp that could not be written, for want of space, is tried again."""
 READERS_CHECKED_S = 1.0
@@ -96,11 +100,13 @@ class WriterRole:
             log.warning("this home was restored or copied: %s; asking neighbours", self._stamp.problem)
         self._intake = bound(loop.context, zmq.PULL, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
         self._orders = bound(loop.context, zmq.ROUTER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
-        self._notes = bound(loop.context, zmq.PUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
+        self._notes = bound(loop.context, zmq.XPUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
         self._reporter.open(loop)
         loop.watch(self._intake, self._receive_intake)
         loop.watch(self._orders, self._receive_orders)
-        loop.every(NOTE_INTERVAL_S, self._send_note_of_all)
+        loop.watch(self._notes, self._receive_subscriptions)
+        loop.every(NOTE_INTERVAL_S, self._send_short_note)
+        loop.every(NOTE_OF_ALL_INTERVAL_S, self._send_note_of_all)
         loop.every(READERS_CHECKED_S, self._clear_dead_readers)
         loop.deadline(self._restored.next_deadline, self._end_asking)
         loop.deadline(lambda: self._stamp_due, self._renew_stamp)
@@ -203,6 +209,14 @@ class WriterRole:
             code, hint = (outcome.code, outcome.hint) if isinstance(outcome, UsageError) else ("storage", "")
             reply = {"id": order_id, "ok": False, "code": code, "message": str(outcome), "hint": hint}
         send_or_drop(self._orders, [asker, bus.encode(reply)])
+
+    def _receive_subscriptions(self) -> None:
+        subscribed = [parts for parts in receive_all(self._notes, count_max=64) if parts[0][:1] == SUBSCRIBED]
+        if subscribed:
+            self._send_note_of_all()
+
+    def _send_short_note(self) -> None:
+        self._send_note(self._ledger.note(()))
 
     def _send_note_of_all(self) -> None:
         self._send_note(self._ledger.note())

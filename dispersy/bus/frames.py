@@ -85,7 +85,8 @@ class CommitNote(msgspec.Struct, frozen=True):
     communities_version   changes when a community or definition was added
     processed             community number -> messages from verifiers that were stored or dropped since the
                           writer began
-    summaries             community number -> 24-byte summary, of those that changed
+    summaries             community number -> 24-byte summary, of those that changed; those of all when
+                          somebody subscribes, and now and then
     incarnation           another one after the writer was started again: what was on its way to it is gone
     restored              community number -> authors of ours whose newest messages neighbours are to be asked
                           for, since the home was restored or copied; in every note until it is done

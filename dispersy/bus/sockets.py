@@ -34,6 +34,9 @@ def bound(
         # peer takes its name back from the connection that has not been noticed to be dead.
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    if kind == zmq.XPUB:
+        # Whoever subscribes is heard of, also when somebody else had before.
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     socket.bind(endpoint)
     return socket
 

@@ -42,6 +42,10 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     state = f"[{colour}]{escape(told['state'])}[/{colour}]"
     out.print(f"[bold]Dispersy {escape(told['versions']['dispersy'])}[/bold] in {escape(told['home'])}")
     out.print(f"  {state}, placement {escape(told['placement'])}")
+    for warning in told["warnings"]:
+        out.print(f"  [bold yellow]warning:[/bold yellow] {escape(warning['message'])}")
+        out.print(f"    {escape(warning['hint'])}")
+    out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
     out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
     out.print(f"  control socket {escape(told['sockets']['control'])}, last cursor {told['last_cursor']}\n")
     communities = table("community", "#messages", "#global time", "id")

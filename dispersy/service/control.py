@@ -131,7 +131,6 @@ class Control:
 
     def handle_second(self) -> None:
         """A note may be lost, a client gone, a writer silent."""
-        self.view.expire()
         self.view.refresh()
         self._orders.expire(monotonic())
         self._follows.heartbeat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from time import monotonic
 from typing import Any
 
 import zmq
@@ -85,11 +86,13 @@ class Overview:
         communities = self._reports.of("network").get("communities") or {}
         for record in self._directory.records() if wanted is None else [wanted]:
             about = communities.get(record.number) or {}
+            # Ages as they are now: quiet communities are not reported each second. All roles share a clock.
+            since = monotonic() - about.get("at", 0.0)
             for peer in about.get("peers", []):
-                named = peer if isinstance(peer, dict) else {"address": peer}
-                listed.append(
-                    {"community": record.community_id, "name": self._directory.name(record), **named}
-                )
+                shown = {"community": record.community_id, "name": self._directory.name(record), **peer}
+                if shown.get("proven_age_s") is not None:
+                    shown["proven_age_s"] += since
+                listed.append(shown)
         return listed
 
     def _community(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Reports:
         role = report["role"]
         if role not in self._newest and len(self._newest) >= REPORTS_MAX:
             return None
-        self._newest[role] = report
+        self._newest[role] = _completed(report, self._newest.get(role, {}))
         return report
 
     def of(self, role: str) -> Report:
@@ -92,6 +92,13 @@ class Reports:
                 reports = [self.of(role) for role in held]
                 rows[name] = {"state": "running", "restarts": 0, **_process(reports), "roles": held}
         return [{"role": name, **row, **_memory(row.get("pid"))} for name, row in rows.items()]
+
+
+def _completed(report: Report, before: Report) -> Report:
+    """A report that tells only of communities where something happened, with what is known of the others."""
+    if report.get("whole", True) or report.get("pid") != before.get("pid"):
+        return report
+    return {**report, "communities": {**before.get("communities", {}), **report["communities"]}}
 
 
 def _process(reports: list[Report]) -> dict[str, Any]:

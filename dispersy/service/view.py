@@ -37,7 +37,10 @@ class View:
             self._stale = True
 
     def refresh(self) -> None:
-        """See what has been committed; one snapshot a turn."""
+        """See what has been committed; one snapshot a turn.
+
+        The writer says the version of its communities each second, so a lost note is seen.
+        """
         if self.reader is None:
             return
         self.reader.refresh()
