@@ -93,7 +93,13 @@ class Shard:
         reporter = Reporter("worker-0", RoleSettings("", "", "", 1))
         settings = settings_of(Path(), **special).community
         self.responder = Responder(
-            self.store, reporter, index=0, workers=1, send=self._send, settings=settings
+            self.store,
+            reporter,
+            index=0,
+            workers=1,
+            send=self._send,
+            find=lambda _order, _community, _author: False,
+            settings=settings,
         )
         self.responder.set_communities(self.store.communities(), 0.0)
 

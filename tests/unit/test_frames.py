@@ -81,7 +81,7 @@ def sync_request(
         (FrameType.REQUEST_MISSING, NUMBER + b"\1\1" + KEY + b"\x40\1" + b"\x80" * 9, "uvarint-malformed"),
         (FrameType.REQUEST_MISSING, NUMBER + b"\1\2\0\0", "count-zero"),
         (FrameType.REQUEST_MISSING, NUMBER + b"\1\2\0\1" + KEY + b"\0", "frame-trailing"),
-        (FrameType.REQUEST_MISSING, NUMBER + b"\1\4" + KEY, "missing-unknown"),
+        (FrameType.REQUEST_MISSING, NUMBER + b"\1\5" + KEY, "missing-unknown"),
         (FrameType.MESSAGES, b"", "frame-unsupported"),
         (FrameType.PUSH, b"", "frame-unsupported"),
         (FrameType.STRIPPED, b"", "frame-unsupported"),
