@@ -19,12 +19,14 @@ class Entry(NamedTuple):
     module      in dispersy.cli
     summary     the first sentence of its own help
     is_group    whether it is a group of commands: then it is the module's `app`
+    function    in the module, where it cannot have the command's name
     """
 
     name: str
     module: str
     summary: str
     is_group: bool = False
+    function: str = ""
 
 
 _ENTRIES = (
@@ -34,6 +36,9 @@ _ENTRIES = (
     Entry("key", "keys", "Keep the keys that sign for you.", is_group=True),
     Entry("publish", "messages", "Publish a message, or a file with one message a line."),
     Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
+    Entry("get", "stored", "Print a stored message: by its id, or by author, kind and sequence."),
+    Entry("list", "stored", "Print stored messages, one a line.", function="list_messages"),
+    Entry("explain", "stored", "Say what became of a message on this node."),
     Entry("count", "messages", "Print how many messages of a community this node holds."),
     Entry("status", "node", "Show how the node is: addresses, communities, processes."),
     Entry("peers", "node", "Show the neighbours this node walks among."),
@@ -51,7 +56,7 @@ def load(name: str) -> Any:
     single = typer.Typer(rich_markup_mode="rich", add_completion=False)
     # A module of several commands has their examples under their names.
     epilog = getattr(module, f"{name.upper()}_EXAMPLES", None) or module.EXAMPLES
-    single.command(name, epilog=epilog)(getattr(module, name))
+    single.command(name, epilog=epilog)(getattr(module, entry.function or name))
     return typer.main.get_command(single)
 
 

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli.output import (
+    AsOption,
     HomeOption,
     JsonOption,
     err,
@@ -73,6 +74,7 @@ def create(
     definition: Annotated[
         Path | None, typer.Option(help="TOML file with kinds and policies; without one: one kind, text.")
     ] = None,
+    as_key: AsOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -80,7 +82,7 @@ def create(
     check_name(name)
     defined = _read_definition(definition, name) if definition is not None else default_definition(name)
     with Client(home) as client:
-        made = client.create(name, encode_definition(defined))
+        made = client.create(name, encode_definition(defined), as_key=as_key)
         invite = _invite(made["community_id"], client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
         show_json({**_without_frame(made), "invite": str(invite)})
@@ -101,6 +103,7 @@ def join(
     invite: Annotated[str, typer.Argument(help="An invite, or a community's id.", show_default=False)],
     name: Annotated[str, typer.Option(help="What this node calls it; default: as it is defined.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait until its definition has come.")] = True,
+    as_key: AsOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -108,8 +111,9 @@ def join(
     wanted = parse_invite(invite)
     if name:
         check_name(name)
+    peers = [str(peer) for peer in wanted.peers]
     with Client(home) as client:
-        made = client.join(wanted.community_id, name=name, peers=[str(peer) for peer in wanted.peers])
+        made = client.join(wanted.community_id, name=name, peers=peers, as_key=as_key)
         if not json:
             already = " already" if made["already"] else ""
             out.print(f"joined{already} {wanted.community_id.hex()}")

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
 from threading import Event as Flag
@@ -14,7 +13,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
+from dispersy.cli.output import AsOption, HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
 from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event
 from dispersy.errors import StorageError, UsageError
@@ -27,20 +26,13 @@ PUBLISH_EXAMPLES = examples(
 SUBSCRIBE_EXAMPLES = examples(
     "dispersy subscribe chat",
     "dispersy subscribe chat --since now --json",
-    "dispersy subscribe chat > log.txt",
+    "dispersy subscribe chat --since 1200 --no-follow > log.txt",
 )
 COUNT_EXAMPLES = examples("dispersy count chat", "dispersy count chat --json")
 
 CommunityArgument = Annotated[
     str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)
 ]
-
-
-class Since(StrEnum):
-    """Where a subscription begins."""
-
-    BEGIN = "begin"
-    NOW = "now"
 
 
 def publish(
@@ -50,6 +42,7 @@ def publish(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="One message a line; - reads standard input.")
     ] = None,
+    as_key: AsOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -59,7 +52,9 @@ def publish(
         raise UsageError(problem, hint='dispersy publish chat "hello"')
     with Client(home) as client:
         if text is not None:
-            done = client.publish(community, [text.encode("utf-8", "surrogateescape")], kind=kind)
+            done = client.publish(
+                community, [text.encode("utf-8", "surrogateescape")], kind=kind, as_key=as_key
+            )
             if json:
                 show_json({"cursor": done.first_cursor, "id": done.ids[0]})
             else:
@@ -68,7 +63,7 @@ def publish(
         assert file is not None
         lines = _read_lines(file)
         _check_lines(client, community, kind, lines, str(file))
-        count = _publish_lines(client, community, kind, lines)
+        count = _publish_lines(client, community, kind, lines, as_key)
     if json:
         show_json({"published": count})
     else:
@@ -81,24 +76,29 @@ def publish(
 def subscribe(
     community: CommunityArgument,
     since: Annotated[
-        Since, typer.Option(help="begin: what is stored, then live; now: live only.")
-    ] = Since.BEGIN,
+        str,
+        typer.Option(help="begin: what is stored, then live; now: live only; N: what comes after cursor N."),
+    ] = "begin",
+    follow: Annotated[
+        bool, typer.Option(help="Go on with what comes, until Ctrl-C; or end where the stored ones do.")
+    ] = True,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind; may be repeated.")] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a community's messages as they come, until Ctrl-C."""
+    position = _position(since)
     try:
         with Client(home) as client:
             _say_awaited(client, community)
-            for event in client.follow(
-                [community], kinds=kind or (), since=since.value, on_absence=_say_absent
-            ):
+            for event in client.follow([community], kinds=kind or (), since=position, on_absence=_say_absent):
                 if json:
                     _show_event_json(event)
                 else:
-                    _show_event(event)
+                    _show_event(event, goes_on=follow)
                 sys.stdout.flush()
+                if event.event == "caught-up" and not follow:
+                    break
     except KeyboardInterrupt:
         raise typer.Exit from None
 
@@ -114,6 +114,14 @@ def count(community: CommunityArgument, home: HomeOption = None, json: JsonOptio
         out.print(str(held))
 
 
+def _position(since: str) -> str | int:
+    if since in {"begin", "now"}:
+        return since
+    if since.isascii() and since.isdecimal():
+        return int(since)
+    raise UsageError(f"--since is begin, now or a cursor, not {since!r}", hint="--json shows cursors")
+
+
 def _say_awaited(client: Client, community: str) -> None:
     """Why there is nothing to see in a community that was just joined."""
     if not client.community(community)["defined"]:
@@ -124,7 +132,7 @@ def _say_absent() -> None:
     err.print("the node has gone; waiting for it to come back (Ctrl-C ends)")
 
 
-def _publish_lines(client: Client, community: str, kind: str, lines: list[bytes]) -> int:
+def _publish_lines(client: Client, community: str, kind: str, lines: list[bytes], as_key: str = "") -> int:
     """How many were stored, always the first ones: all, or fewer after Ctrl-C.
 
     raises  UsageError that tells also how many lines are stored
@@ -141,7 +149,7 @@ def _publish_lines(client: Client, community: str, kind: str, lines: list[bytes]
         # What is under way when it is interrupted is still waited for: then it is known where to go on.
         wanted = takewhile(lambda _: not interrupted.is_set(), lines)
         try:
-            return client.publish_many(community, wanted, kind=kind, progress=show)
+            return client.publish_many(community, wanted, kind=kind, progress=show, as_key=as_key)
         except UsageError as error:
             raise UsageError(
                 f"{error}; {_what_is_stored(stored, len(lines))}", code=error.code, hint=error.hint
@@ -216,9 +224,9 @@ def _check_lines(client: Client, community: str, kind: str, lines: list[bytes], 
                 ) from None
 
 
-def _show_event(event: Event) -> None:
+def _show_event(event: Event, *, goes_on: bool) -> None:
     if event.event == "caught-up":
-        if err.is_terminal:
+        if goes_on and err.is_terminal:
             err.print("[dim]that is all so far; waiting for more (Ctrl-C ends)[/dim]")
         return
     for payload in event.payloads or (event.payload,):

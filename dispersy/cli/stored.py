@@ -1,0 +1,177 @@
+"""`dispersy get`, `list` and `explain`: looking at what is stored."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dispersy.cli.messages import CommunityArgument, printable
+from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json
+from dispersy.client import Client, Message
+from dispersy.errors import UsageError
+
+GET_EXAMPLES = examples(
+    "dispersy get chat 9f2c...",
+    "dispersy get chat --author 77ab... --sequence 3",
+)
+LIST_EXAMPLES = examples(
+    "dispersy list chat",
+    "dispersy list chat --order descending --limit 10 --json",
+    "dispersy list chat --author 77ab... --from 100 --to 200",
+)
+EXPLAIN_EXAMPLES = examples("dispersy explain chat 9f2c...")
+ID_DIGITS = 64
+PAGE_MAX = 1_000
+
+KindOption = Annotated[str, typer.Option(help="Kind of message, as the definition names it.")]
+AuthorOption = Annotated[str, typer.Option(help="Public key of its author, 64 hex digits.")]
+
+
+class By(StrEnum):
+    """What a list is ordered by."""
+
+    GLOBAL_TIME = "global-time"
+    ARRIVAL = "arrival"
+
+
+class Order(StrEnum):
+    """Which end a list begins at."""
+
+    ASCENDING = "ascending"
+    DESCENDING = "descending"
+
+
+def get(
+    community: CommunityArgument,
+    message: Annotated[str, typer.Argument(help="Id of the message, 64 hex digits.")] = "",
+    author: AuthorOption = "",
+    kind: KindOption = "text",
+    sequence: Annotated[int, typer.Option(help="Its number among those of its author and kind.")] = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a stored message: by its id, or by author, kind and sequence."""
+    if bool(message) == bool(author and sequence):
+        raise UsageError(
+            "which message?", hint="give its id, or --author and --sequence: dispersy get chat 9f2c..."
+        )
+    with Client(home) as client:
+        if message:
+            found = client.get(community, _identifier(message, "MESSAGE"))
+        else:
+            author_id = _identifier(author, "--author")
+            found = client.get(community, author=author_id, kind=kind, sequence=sequence)
+    for each in found:
+        if json:
+            _show_json(each)
+        else:
+            _show_whole(each)
+
+
+def list_messages(
+    community: CommunityArgument,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; may be repeated.")] = None,
+    author: AuthorOption = "",
+    low: Annotated[int | None, typer.Option("--from", min=0, help="Lowest global time.")] = None,
+    high: Annotated[int | None, typer.Option("--to", min=0, help="Highest global time.")] = None,
+    by: Annotated[By, typer.Option(help="The order that all nodes share, or that of this node.")] = (
+        By.GLOBAL_TIME
+    ),
+    order: Annotated[Order, typer.Option(help="descending: the newest first.")] = Order.ASCENDING,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many messages; 0: all.")] = 100,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Also those that do not count.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print stored messages, one a line."""
+    wanted: dict[str, Any] = {
+        "kinds": kind or (),
+        "author": _identifier(author, "--author") if author else None,
+        "time_low": low,
+        "time_high": high,
+        "by": by.value,
+        "order": order.value,
+        "hidden": hidden,
+    }
+    shown = 0
+    after = None
+    with Client(home) as client:
+        while limit == 0 or shown < limit:
+            room = PAGE_MAX if limit == 0 else min(PAGE_MAX, limit - shown)
+            page = client.page(community, **wanted, limit=room, after=after)
+            for each in page.messages:
+                if json:
+                    _show_json(each)
+                else:
+                    _show_line(each)
+            shown += len(page.messages)
+            after = page.next
+            if after is None:
+                break
+
+
+def explain(
+    community: CommunityArgument,
+    message: Annotated[str, typer.Argument(help="Id of the message, 64 hex digits.", show_default=False)],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what became of a message on this node: whether it is held, shown, waits or was refused, and why."""
+    with Client(home) as client:
+        told = client.explain(community, _identifier(message, "MESSAGE"))
+    if json:
+        show_json({name: value for name, value in told.items() if name not in {"v", "id", "ok"}})
+        return
+    out.print(f"[bold]{escape(told['state'])}[/bold]: {escape(told['text'])}")
+    if told["cursor"] is not None:
+        out.print(f"  cursor {told['cursor']}")
+
+
+def _identifier(text: str, what: str) -> bytes:
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) * 2 != ID_DIGITS:
+        raise UsageError(
+            f"{what} is {ID_DIGITS} hex digits, not {text!r}", hint="`dispersy list --json` prints whole ids"
+        )
+    return found
+
+
+def _show_json(message: Message) -> None:
+    texts: list[str | None] = []
+    for payload in message.payloads:
+        try:
+            texts.append(payload.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+    show_json({**asdict(message), "texts": texts})
+
+
+def _show_line(message: Message) -> None:
+    why = f" ({', '.join(message.hidden)})" if message.hidden else ""
+    for payload in message.payloads:
+        # Not through the console: it takes ten times as long, and there may be a million lines.
+        sys.stdout.write(f"{message.global_time} {message.author.hex()[:8]} {printable(payload)}{why}\n")
+
+
+def _show_whole(message: Message) -> None:
+    rows = {
+        "message": message.message_id.hex(),
+        "author": message.author.hex(),
+        "kind": message.kind or str(message.kind_number),
+        "global time": message.global_time,
+        "sequence": message.sequence,
+        "cursor": message.cursor,
+        "hidden": ", ".join(message.hidden) or "no",
+    }
+    for name, value in rows.items():
+        sys.stdout.write(f"{name:<12} {value}\n")
+    for payload in message.payloads:
+        sys.stdout.write(f"{'payload':<12} {printable(payload)}\n")
