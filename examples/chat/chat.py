@@ -19,28 +19,37 @@ from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.events import Key
 from textual.widgets import Input, OptionList, RichLog, Static
 
-from dispersy.aio import AsyncClient
-from dispersy.errors import UsageError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import encode_definition
-from dispersy.service.invite import Invite, parse_endpoint, parse_invite
+from dispersy import AsyncClient, Community, UsageError, kind
+from dispersy.invite import parse_invite
 
-KINDS = """
-[kinds.text]
-number = 64
-[kinds.nick]
-number = 65
-payload = { format = "utf-8", size_max = 64 }
-"""
-"""Of a community that is created here; one that has no `nick` shows keys in place of names."""
 HELP = "/create NAME   /join INVITE [NAME]   /invite   /nick NAME   /quit   Ctrl-N, Ctrl-P: communities"
 STATE_EVERY_S = 1.0
 PAINT_EVERY_S = 0.1
 """A history of ten thousand messages arrives in a second: the screen does not follow each."""
 ANSWER_LIMIT_S = 3.0
 LINES_SHOWN_MAX = 500
+
+
+class Lounge(Community):
+    """What is created here. Others can be joined, too; without a `nick` their people are parts of keys."""
+
+    text = kind(64, str)
+    nick = kind(65, str, size_max=64)
+
+
+class Typed(Input):
+    """The line for what is typed."""
+
+    def on_key(self, event: Key) -> None:
+        """Take Enter in its turn: as a binding it would be performed after what is typed behind it."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Submitted(self, self.value))
+            self.value = ""
 
 
 class Chat(App[None]):
@@ -74,7 +83,7 @@ class Chat(App[None]):
             yield OptionList(id="communities")
             yield RichLog(id="messages", wrap=True, min_width=20)
         yield Static(id="notice", markup=False)
-        yield Input(id="typed", placeholder="a message, or /help")
+        yield Typed(id="typed", placeholder="a message, or /help")
         yield Static("looking for the node", id="state", markup=False)
 
     def on_mount(self) -> None:
@@ -176,9 +185,7 @@ class Chat(App[None]):
     # What is typed.
 
     def on_input_submitted(self, submitted: Input.Submitted) -> None:
-        text = submitted.value.strip()
-        submitted.input.value = ""
-        if text:
+        if text := submitted.value.strip():
             self.perform(text)
 
     @work
@@ -189,15 +196,14 @@ class Chat(App[None]):
             if text.startswith("/"):
                 await self.command(word, rest)
             else:
-                await self.client.publish(self.current(), [text.encode()])
+                await self.community().text.publish(text)
         except UsageError as error:
             self.say(f"{text}: {error}" + (f" ({error.hint})" if error.hint else ""))
 
     async def command(self, word: str, rest: list[str]) -> None:
         match [word, *rest]:
             case ["/create", name]:
-                definition = definition_toml.parse(f'name = "{name}"\n{KINDS}')
-                self.show((await self.client.create(name, encode_definition(definition)))["community_id"])
+                self.show((await Lounge.create(self.client, name)).id)
                 await self.invite()
             case ["/join", invite, *names] if len(names) < 2:
                 wanted = parse_invite(invite)
@@ -207,24 +213,23 @@ class Chat(App[None]):
             case ["/invite"]:
                 await self.invite()
             case ["/nick", name]:
-                await self.client.publish(self.current(), [name.encode()], kind="nick")
+                await self.community().nick.publish(name)
             case ["/quit"]:
                 self.exit()
             case _:
                 self.say(HELP)
 
     async def invite(self) -> None:
-        community = self.current()
-        addresses = (await self.client.status(brief=True))["addresses"]
-        invite = Invite(bytes.fromhex(community), tuple(map(parse_endpoint, addresses)))
+        invite = await self.community().invite()
         # Terminals that take it save their person from copying what is longer than a line.
         self.copy_to_clipboard(f"/join {invite}")
         self.say(f"others join with: /join {invite}")
 
-    def current(self) -> str:
+    def community(self) -> Lounge:
+        """The one that is shown."""
         if not self.shown:
             raise UsageError("there is no community yet", hint="/create NAME, or /join INVITE")
-        return self.shown.hex()
+        return Lounge(self.client, self.shown)
 
 
 if __name__ == "__main__":

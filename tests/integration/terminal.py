@@ -55,9 +55,9 @@ class Terminal:
         self.wait_until(lambda screen: text[-20:] in screen, limit_s=limit_s)
         self.press("Enter")
 
-    def press(self, key: str) -> None:
-        """One key, as tmux calls it."""
-        self._run("send-keys", key)
+    def press(self, *keys: str) -> None:
+        """Keys, as tmux calls them, at once."""
+        self._run("send-keys", *keys)
 
     def wait_for_end(self, *, limit_s: float) -> None:
         """Until the program has ended, and with it its terminal."""

@@ -95,6 +95,9 @@ def test_mistakes_are_answered_and_nothing_moves_the_cursor(make_node: MakeNode,
         chat.wait_for("ready, listening", limit_s=LIMIT_S)
         chat.type("/dance", limit_s=LIMIT_S)
         chat.wait_for("/join INVITE [NAME]", limit_s=LIMIT_S)
+        # Faster than a busy program reads: each line is one all the same.
+        chat.press(*"first", "Enter", *"second", "Enter")
+        chat.wait_until(lambda screen: "\n second: there is no" in screen, limit_s=LIMIT_S)
         chat.type("to nobody", limit_s=LIMIT_S)
         chat.wait_for("there is no community yet", limit_s=LIMIT_S)
         chat.type("/join somewhere", limit_s=LIMIT_S)
