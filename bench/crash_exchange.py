@@ -20,7 +20,8 @@ from dispersy.errors import UsageError
 START_LIMIT_S = 60.0
 ANSWER_LIMIT_S = 0.5
 """A client that hears nothing for so long repeats its request on a new connection."""
-LOOK_S = 0.02
+LOOK_S = 0.05
+"""Between two looks at the status, which is not free: it reads each process's memory map."""
 INTERVAL_S = 0.02
 """Between two publications of one publisher."""
 REPEATED_EVERY = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
 """Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
 LOCK_NAME = "writer.lock"
 DATA_NAME = "data.mdb"
+DAMAGED = "restore a backup of the home, or move the store away and join again: neighbours have the messages"
 NOTHING_HERE = "no store here; start the node once, or name its home"
 
 
@@ -84,6 +86,7 @@ def open_environment(path: Path, *, create: bool, map_size: int = MAP_SIZE) -> E
                 meminit=False,
             )
             try:
+                _check_whole(path, lmdb_environment)
                 databases = _open_databases(path, lmdb_environment, create=create)
             except BaseException:
                 lmdb_environment.close()
@@ -166,12 +169,24 @@ class WriterLock:
         os.close(self._fd)
 
 
+def _check_whole(path: Path, lmdb_environment: lmdb.Environment) -> None:
+    """A file that ends before its last page: reading there would end the process by SIGBUS."""
+    needed = (lmdb_environment.info()["last_pgno"] + 1) * lmdb_environment.stat()["psize"]
+    found = (path / DATA_NAME).stat().st_size
+    if found < needed:
+        raise StorageError(f"{path / DATA_NAME}: cut off, {found} bytes of at least {needed}; {DAMAGED}")
+
+
 @contextmanager
 def errors_named(path: Path) -> Iterator[None]:
-    """Turn what LMDB and the system raise into a StorageError that names the path."""
+    """Turn what LMDB, the system and broken records raise into a StorageError that names the path."""
     try:
         yield
     except lmdb.MapFullError as error:
         raise StorageError(f"{path}: the store's map is full ({error})") from error
+    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadTxnError) as error:
+        raise StorageError(f"{path}: the store is damaged ({error}); {DAMAGED}") from error
+    except (struct.error, msgspec.MsgspecError) as error:
+        raise StorageError(f"{path}: a record in the store is damaged ({error}); {DAMAGED}") from error
     except (lmdb.Error, OSError) as error:
         raise StorageError(f"{path}: {error}") from error

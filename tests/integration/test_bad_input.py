@@ -87,9 +87,7 @@ def test_a_definition_that_makes_no_sense(
     """Goal: file, kind and policy are named, and no community is made."""
     file = tmp_path / "odd.toml"
     file.write_text(definition)
-    assert_told(
-        node, ["community", "create", "odd", "--definition", str(file)], MISUSED, str(file), *parts
-    )
+    assert_told(node, ["community", "create", "odd", "--definition", str(file)], MISUSED, str(file), *parts)
     with node.client() as client:
         assert [entry["name"] for entry in client.communities()] == ["chat"]
 

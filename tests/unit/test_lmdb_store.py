@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -310,3 +311,24 @@ def test_runs_are_merged_and_still_found(path: Path) -> None:
         store.close()
         store = LmdbStore(path, run_records=300)
     store.close()
+
+
+@pytest.mark.parametrize("opener", [LmdbStore, LmdbReader])
+def test_a_file_that_was_cut_off_is_refused(path: Path, opener: Callable[[Path], LmdbReader]) -> None:
+    """Goal: whoever opens it is told, before a page that is not there ends the process by SIGBUS."""
+    with closing(LmdbStore(path)) as store:
+        store.commit(Batch(communities=[JOINED]))
+        commit_samples(store, 1, 100, size=500)
+    file = path / "data.mdb"
+    os.truncate(file, file.stat().st_size - 4096)
+    with pytest.raises(StorageError, match=f"{file}: cut off, .*restore a backup"):
+        opener(path)
+
+
+def test_a_broken_record_is_named(store: LmdbStore, path: Path) -> None:
+    """Goal: what LMDB cannot see, a record with flipped bits, is a StorageError too, and not our own bug."""
+    with store._environment.begin(write=True) as txn:
+        txn.put(b"community" + (1).to_bytes(4, "big"), b"\xc1 rubbish", db=store._databases.meta)
+    store.refresh()
+    with pytest.raises(StorageError, match=f"{path}: a record in the store is damaged"):
+        store.communities()

@@ -116,9 +116,7 @@ def test_topics_choose_what_is_heard(shared: Shared, driver: Driver) -> None:
     assert not any(lost for *_, lost in heard)
 
 
-def test_a_gap_shows_in_the_next_event(
-    shared: Shared, loss: Loss, start_driver: StartDriver
-) -> None:
+def test_a_gap_shows_in_the_next_event(shared: Shared, loss: Loss, start_driver: StartDriver) -> None:
     """The event before was lost on its way: `previous` is not what was had last."""
     name = unused()
     community_id = shared.community(name)["community_id"]
