@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
-SHORT_LIMIT_S = 60
+SHORT_LIMIT_S = 180
 
 
 def scripts() -> list[Path]:
