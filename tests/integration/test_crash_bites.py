@@ -82,6 +82,7 @@ def test_a_broken_promise_is_seen(tmp_path: Path, fault: str, kills: int, goal: 
         timeout=LIMIT_S,
         check=False,
     )
-    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert ended.stdout, ended.stderr
     goals = json.loads(ended.stdout.splitlines()[-1])["goals"]
     assert goal in {each["name"] for each in goals if each["holds"] is False}, ended.stdout
