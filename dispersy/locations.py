@@ -20,12 +20,21 @@ SOCKET_NAMES = ("control", "events", "intake", "notes", "orders", "outbound", "r
 
 
 def home_path(given: str | os.PathLike[str] | None = None) -> Path:
-    """The absolute path of the home: what is given, or DISPERSY_HOME, or the user's data folder."""
-    text = given or os.environ.get("DISPERSY_HOME")
-    if text:
-        return Path(text).expanduser().absolute()
+    """The absolute path of the home: what is given, or DISPERSY_HOME, or the user's data folder.
+
+    raises  UsageError when it is no text: status and settings are written in UTF-8
+    """
+    given = given or os.environ.get("DISPERSY_HOME")
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return (Path(data).expanduser() / "dispersy").absolute()
+    path = (Path(given) if given else Path(data) / "dispersy").expanduser().absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the home's path {os.fsencode(path)!r} is not UTF-8 text",
+            hint="choose another folder with --home",
+        ) from None
+    return path
 
 
 def runtime_path(home: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.locations import is_held, runtime_path
+from dispersy.locations import home_path, is_held, runtime_path
 from dispersy.service.home import create_home, create_runtime, demand_home, is_under_service_manager
 
 
@@ -78,6 +78,12 @@ def test_a_terminal_that_is_a_service_is_no_service_manager(
 ) -> None:
     """Desktops start terminals as services, and their variables reach every command."""
     assert is_under_service_manager(environment) is managed
+
+
+def test_a_path_that_is_no_text_is_said(tmp_path: Path) -> None:
+    """Status and settings could not name it."""
+    with pytest.raises(UsageError, match=r"not UTF-8 text"):
+        home_path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
 
 
 def test_an_empty_folder_is_no_home(tmp_path: Path) -> None:
