@@ -3,6 +3,8 @@ writer's index knows the place of a message, it is asked for it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +17,7 @@ from dispersy.service.overview import Overview
 from dispersy.service.publication import require_definition
 from dispersy.service.stored import described
 from dispersy.service.view import View
-from dispersy.storage.store import CommunityRecord
+from dispersy.storage.store import CommunityRecord, LogEntry
 
 
 class Reading:
@@ -58,16 +60,25 @@ class Reading:
         self._orders.place(client, request.id, order, repeatable=True, reply=self._found)
 
     def _found(self, answer: dict[str, Any]) -> dict[str, Any]:
-        cursors = [cursor for cursor in answer["cursors"] if cursor is not None]
-        if not cursors:
+        entries = self._entries(answer["cursors"])
+        if not entries:
             raise UsageError(
                 "this node does not hold that message",
                 code="message-unknown",
                 hint="`explain` says what is known of it",
             )
+        return {"messages": described(entries, self._view.directory)}
+
+    def _entries(self, cursors: Sequence[int | None]) -> list[LogEntry]:
+        """What stands where the writer says; nothing where it has been removed since."""
         # The writer has committed it, perhaps since this turn began.
         self._view.refresh()
-        return {"messages": described(self._view.store().entries(cursors), self._view.directory)}
+        found: list[LogEntry] = []
+        for cursor in cursors:
+            if cursor is not None:
+                with suppress(KeyError):
+                    found += self._view.store().entries([cursor])
+        return found
 
     def page(self, _: bytes, request: requests.ListMessages) -> dict[str, Any]:
         reader = self._view.store()
@@ -96,9 +107,7 @@ class Reading:
         self._orders.place(client, request.id, order, repeatable=True, reply=reply)
 
     def _explained(self, record: CommunityRecord, answer: dict[str, Any]) -> dict[str, Any]:
-        self._view.refresh()
-        cursor = answer["cursor"]
-        entry = None if cursor is None else self._view.store().entries([cursor])[0]
+        entry = next(iter(self._entries([answer["cursor"]])), None)
         is_defined = self._view.directory.definition(record) is not None
         told = explained(entry, waits=answer["waits"], refused=answer["refused"], is_defined=is_defined)
         return {"community": record.community_id, **told}

@@ -15,6 +15,7 @@ import pytest
 from dispersy.errors import UsageError
 from dispersy.service.codes import CLIENT_CODES, CODES, listed
 from dispersy.service.replies import Replies
+from dispersy.service.requests import Count, decoder
 
 ROOT = Path(__file__).parents[2]
 BEHIND = [
@@ -91,3 +92,13 @@ def test_every_code_says_what_to_do(code: str) -> None:
         replies.fail(b"c", 2, UsageError("what was wrong", code=code, hint="better said"))
         assert [reply["error"]["hint"] for reply in sent] == [known.hint, "better said"]
         assert [reply["error"]["code"] for reply in sent] == [code, code]
+
+
+def test_the_bytes_of_the_document_are_what_they_are_said_to_be() -> None:
+    """Whoever writes a client without a library compares with these."""
+    text = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8").partition("## The same in bytes")[2]
+    blocks = re.findall(r"(?m)(?:^    (?:[0-9a-f]{2} ?)+$\n?)+", text)
+    asked, refused = (msgspec.msgpack.decode(bytes.fromhex(block)) for block in blocks)
+    assert asked == {"v": 1, "id": 7, "op": "count", "community": "chat"}
+    assert isinstance(decoder.decode(bytes.fromhex(blocks[0])), Count)
+    assert (refused["id"], refused["ok"], set(refused["error"])) == (7, False, {"code", "message", "hint"})

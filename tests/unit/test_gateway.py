@@ -84,7 +84,7 @@ def test_the_documented_example_runs(house: House, capsys: pytest.CaptureFixture
     """With what is installed, as it stands there but for the path."""
     house.join(1, CHAT, "chat")
     text = (Path(__file__).parents[2] / "docs" / "interface.md").read_text(encoding="utf-8")
-    block = text.partition("## An example\n")[2]
+    block = text.partition("## An example\n")[2].partition("\n## ")[0]
     example = dedent("\n".join(line for line in block.splitlines() if line.startswith("    ")))
     path = "ipc:///run/user/1000/dispersy/1a2b3c4d/control"
     assert path in example

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dispersy.bus.frames import encode
 from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
 from dispersy.storage.store import Batch
@@ -235,6 +236,17 @@ def test_last_gives_the_newest_first(desk: ControlHouse) -> None:
         "list", community="chat", kinds=["text"], author=ALICE, order="descending", next=newest["next"]
     )
     assert times(on["messages"]) == [1]
+
+
+def test_what_is_removed_while_the_writer_answers_is_not_held(desk: ControlHouse) -> None:
+    """A place that the writer told may be gone a moment later; that is an answer, and no failure of ours."""
+    (entry,) = desk.add(1, message(ALICE, 1))
+    for op in ("get", "explain"):
+        desk.request(op, community="chat", message_id=entry.message_id)
+        answer = {"get": {"cursors": [999]}, "explain": {"cursor": 999, "waits": False, "refused": ""}}[op]
+        desk.control.receive_answer(encode({"id": desk.orders.pop()["id"], "ok": True, **answer}))
+        reply = desk.sent[-1][1]
+        assert (reply["error"]["code"] if op == "get" else reply["state"]) in ("message-unknown", "unknown")
 
 
 def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
