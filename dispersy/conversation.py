@@ -212,6 +212,11 @@ class Following:
         """Whether drain() has something."""
         return bool(self._out)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether next_event() has something."""
+        return bool(self._events)
+
     def next_event(self) -> Frame | None:
         """The next event, None while there is none. Whoever asks has dealt with the one before."""
         if self._given:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from random import SystemRandom
+from random import Random, SystemRandom
 from time import perf_counter
 
 from dispersy.bus import frames as bus
@@ -120,6 +120,7 @@ class Responder:
         send: SendOut,
         find: Find,
         settings: SettingsOf = lambda _id, _name: CommunitySettings(),
+        rng: Random | None = None,
     ) -> None:
         self._reader = reader
         self._reporter = reporter
@@ -127,7 +128,7 @@ class Responder:
         self._workers = workers
         self._send = send
         self._settings = settings
-        self._rng = SystemRandom()
+        self._rng = rng or SystemRandom()
         self._served: dict[int, _Served] = {}
         self._schedule = Schedule(self._deadline_of)
         # As the last note said; None: to be told again to all.

@@ -8,7 +8,6 @@ explain) from the gateway.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import Any
@@ -24,9 +23,9 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
-from dispersy.workers.finding import find_ids, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
+from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
 from dispersy.workers.restored import RestoredHome, own_authors
 
@@ -44,25 +43,6 @@ READERS_CHECKED_S = 1.0
 
 
 log = logging.getLogger("dispersy.writer")
-
-
-class Order(msgspec.Struct, frozen=True):
-    """What the gateway asks for; the fields that an op does not need stay empty."""
-
-    op: str
-    id: int
-    community: int = 0
-    kind: int = 0
-    groups: list[list[bytes]] = []
-    request_id: bytes = b""
-    name: str = ""
-    definition: bytes = b""
-    community_id: bytes = b""
-    peers: list[str] = []
-    ids: list[bytes] = []
-    author: bytes = b""
-    sequence: int = 0
-    as_key: str = ""
 
 
 Ticket = tuple[bytes, int]
@@ -148,46 +128,10 @@ class WriterRole:
         match order.op:
             case "publish" if self._restored.hold(order.community, (ticket, order)):
                 self._reporter.counters["publish-held"] += 1
-            case "publish":
-                self._ledger.publish(
-                    ticket,
-                    number=order.community,
-                    kind=order.kind,
-                    groups=order.groups,
-                    request_id=order.request_id,
-                    as_key=order.as_key,
-                    now_ms=_now_ms(),
-                )
-            case "create":
-                self._ledger.create(ticket, name=order.name, definition=order.definition, as_key=order.as_key)
-            case "join":
-                self._ledger.join(
-                    ticket,
-                    community_id=order.community_id,
-                    name=order.name,
-                    peers=order.peers,
-                    as_key=order.as_key,
-                )
-            case "find":
-                self._reply(ticket, {"cursors": self._find(order)})
-            case "explain":
-                self._reply(ticket, self._explain(order))
             case _:
-                raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
-
-    def _find(self, order: Order) -> Sequence[int | None]:
-        """By ids, by slot, or the newest of an author: what is committed, as every reader can see it."""
-        if not order.author:
-            return find_ids(self._store, order.community, order.ids)
-        if order.sequence:
-            return find_slot(self._store, order.community, order.author, order.kind, order.sequence)
-        return find_newest(self._store, order.community, order.author)
-
-    def _explain(self, order: Order) -> dict[str, Any]:
-        """Of the first id: its cursor, whether it waits, why it was refused."""
-        (cursor,) = find_ids(self._store, order.community, order.ids[:1])
-        waits, refused = self._ledger.fate(order.community, order.ids[0])
-        return {"cursor": cursor, "waits": waits, "refused": refused}
+                reply = perform(self._ledger, self._store, ticket, order, now_ms=_now_ms())
+                if reply is not None:
+                    self._reply(ticket, reply)
 
     def _commit(self) -> None:
         began = perf_counter()
@@ -203,11 +147,7 @@ class WriterRole:
 
     def _reply(self, ticket: Ticket, outcome: dict[str, Any] | StorageError | UsageError) -> None:
         asker, order_id = ticket
-        if isinstance(outcome, dict):
-            reply = {"id": order_id, "ok": True, **outcome}
-        else:
-            code, hint = (outcome.code, outcome.hint) if isinstance(outcome, UsageError) else ("storage", "")
-            reply = {"id": order_id, "ok": False, "code": code, "message": str(outcome), "hint": hint}
+        reply = reply_of(order_id, outcome)
         send_or_drop(self._orders, [asker, bus.encode(reply)])
 
     def _receive_subscriptions(self) -> None:

@@ -40,6 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "typed_messages": {"operations", "aio", "declaration"},
     "workers": _FLOOR_1 | {"storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
+    "testing": _FLOOR_1 | _LEAVES | {
+        "storage", "bus", "workers", "service", "conversation", "operations", "connection", "client",
+        "aio_connection", "aio",
+    },
     "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},
 }
 """What a room may import of ours, beside itself: downwards only; storage and bus do not know each other."""

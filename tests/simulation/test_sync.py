@@ -77,7 +77,7 @@ def test_a_chain_carries_everything_to_its_end() -> None:
     first = world.add(1)
     middle = world.add(2, bootstrap=[first])
     last = world.add(3, bootstrap=[middle])
-    world.cut.add(frozenset((first.address, last.address)))
+    world.links.part([first.address], [last.address])
     first.publish(history(2_000))
     assert world.run(20, until=lambda: equal(first, middle, last))
 

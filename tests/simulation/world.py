@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from heapq import heappop, heappush
 from random import Random
 
 from dispersy.ext import digest, verify, wire
@@ -50,6 +48,7 @@ from dispersy.protocol.walk_events import (
 from dispersy.protocol.walker import Walker
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+from dispersy.testing.links import Link, Links
 
 COMMUNITY_ID = CommunityId(bytes(range(32)))
 TAG = community_tag(COMMUNITY_ID)
@@ -113,16 +112,6 @@ def make_holdings(*, sum_bits: int = 96) -> StoreHoldings:
     store = MemoryStore(sum_bits=sum_bits)
     store.commit(Batch(communities=[CommunityRecord(COMMUNITY, COMMUNITY_ID, "world", bytes(32))]))
     return StoreHoldings(store)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What every datagram goes through; jitter reorders, loss and duplicates are chances."""
-
-    delay_s: float = 0.02
-    jitter_s: float = 0.0
-    loss: float = 0.0
-    duplicates: float = 0.0
 
 
 class Node:
@@ -347,19 +336,15 @@ class Node:
 
 
 class World:
-    """Nodes, and what is on its way between them; `cut` holds pairs that do not reach each other."""
+    """Nodes, and what is on its way between them."""
 
     def __init__(self, *, seed: int, link: Link | None = None) -> None:
         self.now = 0.0
-        self.link = link or Link()
+        self.links = Links(Random(seed), link or Link())
         self.nodes: dict[Address, Node] = {}
-        self.cut: set[frozenset[Address]] = set()
         self.log: list[tuple[float, Address, Address, bytes]] = []
         """(when, source, target, datagram) of everything sent."""
         self.bad_signatures = 0
-        self._rng = Random(seed)
-        self._way: list[tuple[float, int, Address, Address, bytes]] = []
-        self._count = 0
 
     def add(self, host: int, *, bootstrap: list[Node] | None = None, **options: object) -> Node:
         """A node at 192.0.2.host."""
@@ -371,13 +356,7 @@ class World:
 
     def send(self, source: Address, target: Address, data: bytes) -> None:
         self.log.append((self.now, source, target, data))
-        if frozenset((source, target)) in self.cut:
-            return
-        for _ in range(2 if self._rng.random() < self.link.duplicates else 1):
-            if self._rng.random() >= self.link.loss:
-                delay = self.link.delay_s + self._rng.random() * self.link.jitter_s
-                self._count += 1
-                heappush(self._way, (self.now + delay, self._count, source, target, data))
+        self.links.send(self.now, source, target, data)
 
     def run(self, limit_s: float, *, until: Callable[[], bool] = lambda: False) -> bool:
         """Let limit_s pass, or less if `until` comes true before; whether it did."""
@@ -385,15 +364,14 @@ class World:
         # Asked again only where something happened: most of many nodes sleep.
         deadlines = {address: node.next_deadline() for address, node in self.nodes.items()}
         while not until():
-            arrives = self._way[0][0] if self._way else end
-            at = max(self.now, min(min(deadlines.values()), arrives))
+            arrival = self.links.next_arrival()
+            at = max(self.now, min(min(deadlines.values()), end if arrival is None else arrival))
             if at >= end:
                 self.now = end
                 return until()
             # A machine whose deadline does not move would stop the world: let time pass in any case.
             self.now = at + 1e-6
-            while self._way and self._way[0][0] <= self.now:
-                _, _, source, target, data = heappop(self._way)
+            for source, target, data in self.links.arrived(self.now):
                 node = self.nodes.get(target)
                 if node is not None:
                     node.receive(source, data)

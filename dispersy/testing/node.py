@@ -1,0 +1,306 @@
+"""A node in memory: the parts of the real processes, driven by calls instead of sockets and a clock.
+
+Neighbourhoods, verifier, responder, ledger and the gateway's operations are the service's own; the store is
+the one in memory. Every call does all that follows from it, and commits, before it returns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from dispersy.aio import AsyncClient
+from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
+from dispersy.client import Client
+from dispersy.errors import StorageError, UsageError, WireError
+from dispersy.ext.wire import DROP_REASONS, split
+from dispersy.protocol.address import Address, format_address, parse_address
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
+from dispersy.service.control import Control
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import CommunityRecord
+from dispersy.testing.connection import AsyncMemoryConnection, Clock, MemoryConnection
+from dispersy.testing.keyring import MemoryKeyring
+from dispersy.workers.ledger import Ledger
+from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.performing import Order, perform, reply_of
+from dispersy.workers.report import Reporter
+from dispersy.workers.responder import Responder
+from dispersy.workers.verifier import Verifier
+
+_TOKEN = slice(10, 18)
+_ORDERS = msgspec.msgpack.Decoder(Order)
+SECOND_S = 1.0
+Inbox = Callable[[bytes], None]
+
+
+class _Untimed(Reporter):
+    """Counts, and lets no time pass: what a step took here must not decide anything."""
+
+    def step(self, name: str, began: float, count: int) -> float:  # noqa: ARG002
+        return began
+
+
+class Node:
+    """One node of a Network.
+
+    client    the blocking client; its waits let the network run
+    address   where the others reach it
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        address: Address,
+        *,
+        rng: Random,
+        send: Callable[[Address, Address, bytes], None],
+        began_ms: int,
+    ) -> None:
+        self.address = address
+        self._clock = clock
+        self._rng = rng
+        self._send_datagram = send
+        self._began_ms = began_ms
+        listen = format_address(address)
+        settings = RoleSettings("memory", "memory", listen, 1, placement="single")
+        self._store = MemoryStore()
+        self._keyring = MemoryKeyring(rng)
+        self._ledger = Ledger(self._store, self._keyring, now_ms=began_ms)
+        reporter = _Untimed("worker-0", settings)
+        self.counters: Counter[str] = reporter.counters
+        self._verifier = Verifier(self._store, reporter)
+        self._responder = Responder(
+            self._store, reporter, index=0, workers=1, send=self._send_frames, find=_find_nothing, rng=rng
+        )
+        self._control = Control(settings, send=self._send_reply, order=self._take_order)
+        self._control.attach(self._store)
+        self._secret = rng.randbytes(SECRET_SIZE)
+        self._epoch = TokenEpochs(self._secret).at
+        self._neighbourhoods: dict[int, Neighbourhood] = {}
+        self._communities_version = -1
+        self._drops = bytearray(4 * len(DROP_REASONS))
+        self._inboxes: dict[bytes, Inbox] = {}
+        self._answers: list[bytes] = []
+        self._second_at = clock.now
+        self.client = Client(connection=MemoryConnection(self, clock))
+        self.handle_timer()
+
+    def async_client(self) -> AsyncClient:
+        """Another client, for applications over asyncio; awaiting lets the network run."""
+        return AsyncClient(connection=AsyncMemoryConnection(self, self._clock))
+
+    def close(self) -> None:
+        """End its blocking client."""
+        self.client.close()
+
+    def summaries(self) -> dict[bytes, Summary]:
+        """What it holds of each community that it has joined."""
+        return {
+            record.community_id: self._store.state(record.number).summary
+            for record in self._store.communities()
+        }
+
+    # -- clients ---------------------------------------------------------------------------------------------
+
+    def attach(self, name: bytes, inbox: Inbox) -> None:
+        """A client's connection."""
+        self._inboxes[name] = inbox
+
+    def detach(self, name: bytes) -> None:
+        """The client is gone."""
+        if self._inboxes.pop(name, None) is not None:
+            self._control.forget(name)
+
+    def receive_request(self, client: bytes, frame: bytes) -> None:
+        """Take what a client sent."""
+        self._control.refresh()
+        self._control.receive_request(client, frame)
+        self._finish()
+
+    def _send_reply(self, client: bytes, frame: bytes) -> bool:
+        inbox = self._inboxes.get(client)
+        if inbox is None:
+            return False
+        inbox(frame)
+        return True
+
+    def _take_order(self, frame: bytes) -> bool:
+        order = _ORDERS.decode(frame)
+        try:
+            reply = perform(self._ledger, self._store, order.id, order, now_ms=self._now_ms())
+        except WireError as error:
+            refused = UsageError(f"the definition is refused: {error.reason}", code=error.reason)
+            self._answer(order.id, refused)
+        except (StorageError, UsageError) as error:
+            self._answer(order.id, error)
+        else:
+            if reply is not None:
+                self._answer(order.id, reply)
+        return True
+
+    def _answer(self, order_id: int, outcome: dict[str, object] | StorageError | UsageError) -> None:
+        # Not from within the call that orders: it has not noted the order yet.
+        self._answers.append(bus.encode(reply_of(order_id, outcome)))
+
+    # -- the network -----------------------------------------------------------------------------------------
+
+    def receive(self, source: Address, data: bytes) -> None:
+        """Take a datagram."""
+        now = self._clock.now
+        served = list(self._neighbourhoods.values())
+        frames, envelopes = split(
+            data,
+            DATAGRAM.pack(0, len(data), source),
+            tags=b"".join(each.tag for each in served),
+            secret=self._secret,
+            epoch=self._epoch(now),
+            drops=self._drops,
+        )
+        for _, offset, length, index, frame_type, token_state, _ in FRAME.iter_unpack(frames):
+            body = data[offset : offset + length]
+            if not served[index].receive(source, frame_type, body, data[_TOKEN], token_state, now):
+                self._receive_elsewhere(served[index], source, frame_type, body, data[_TOKEN])
+        for position in range(0, len(envelopes), ENVELOPE.size):
+            record = envelopes[position : position + ENVELOPE.size]
+            _, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
+            number = served[index].number
+            self._responder.receive(bus.ENVELOPES, number, source + record, now)
+            if count:
+                area = data[offset : offset + length]
+                self._ledger.receive(number, count, self._verifier.batch(number, area, now), area)
+        self._finish()
+
+    def _receive_elsewhere(
+        self, served: Neighbourhood, source: Address, frame_type: int, body: bytes, header_token: bytes
+    ) -> None:
+        now = self._clock.now
+        if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
+            introduction = bus.Introduction(served.number, source, header_token, frame_type, body)
+            for verified in self._verifier.introductions([introduction]):
+                served.receive_introduction(verified, now)
+        else:
+            frame = bus.SyncFrame(source, frame_type, body)
+            self._responder.receive(bus.SYNC, served.number, bus.encode([frame]), now)
+
+    def _send_frames(self, number: int, items: list[tuple[bytes, bytes]]) -> None:
+        for address, content in items:
+            made = self._neighbourhoods[number].datagram(Address(address), content)
+            if made is not None:
+                self._send_datagram(self.address, Address(address), made)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        deadlines = [each.next_deadline() for each in self._neighbourhoods.values()]
+        deadlines += [self._responder.next_deadline(), self._second_at]
+        return min(deadline for deadline in deadlines if deadline is not None)
+
+    def handle_timer(self) -> None:
+        """Do what is due now."""
+        now = self._clock.now
+        if now >= self._second_at:
+            self._second_at = now + SECOND_S
+            self._report()
+            self._control.handle_second()
+        for each in self._neighbourhoods.values():
+            each.handle_timer(now)
+        self._responder.handle_timer(now)
+        self._finish()
+
+    def _now_ms(self) -> int:
+        return self._began_ms + int(self._clock.now * 1000)
+
+    def _report(self) -> None:
+        """What the roles of a real node say of themselves each second."""
+        now = self._clock.now
+        network = {
+            "listen": format_address(self.address),
+            "addresses": [],
+            "whole": True,
+            "warnings": [warning for each in self._neighbourhoods.values() for warning in each.warnings(now)],
+            "communities": {number: each.report(now) for number, each in self._neighbourhoods.items()},
+        }
+        told: dict[str, dict[str, object]] = {"network": network, "writer": {}, "worker-0": {}}
+        for role, report in told.items():
+            self._control.receive_report(bus.encode({"role": role, "pid": None, **report}))
+
+    # -- what follows from all this --------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Commit, tell everyone, answer and send, until nothing is left to do."""
+        busy = True
+        while busy:
+            busy = self._commit()
+            busy |= self._responder.step(self._clock.now)
+            for number, clock in self._responder.drain_clocks():
+                self._ledger.start_clock(number, clock)
+            for served in self._neighbourhoods.values():
+                heard = served.drain_heard()
+                if heard:
+                    self._responder.receive(bus.PEERS, served.number, bus.encode(heard), self._clock.now)
+                    busy = True
+                for target, made in served.drain_datagrams():
+                    self._send_datagram(self.address, Address(target), made)
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                self._control.receive_answer(answer)
+            self._control.refresh()
+            busy |= self._control.pump()
+
+    def _commit(self) -> bool:
+        note, outcomes = self._ledger.commit(now_ms=self._now_ms())
+        for order_id, outcome in outcomes:
+            self._answer(order_id, outcome)
+        if note is None:
+            return bool(outcomes)
+        now = self._clock.now
+        if note.communities_version != self._communities_version:
+            self._communities_version = note.communities_version
+            self._load_communities()
+        for number, summary in note.summaries.items():
+            self._neighbourhoods[number].summary_changed(summary, now)
+        self._responder.committed(note, now)
+        self._control.receive_note(note)
+        return True
+
+    def _load_communities(self) -> None:
+        now = self._clock.now
+        records = self._store.communities()
+        self._verifier.set_communities(records)
+        for record in records:
+            served = self._neighbourhoods.get(record.number)
+            if served is None:
+                served = self._neighbourhoods[record.number] = self._serve(record)
+            else:
+                served.add_peers(list(map(parse_address, record.bootstrap)), now)
+            if record.definition and not served.defined:
+                state = self._store.state(record.number)
+                served.define(state.summary.at_clock(state.clock), now)
+        self._responder.set_communities(records, now)
+
+    def _serve(self, record: CommunityRecord) -> Neighbourhood:
+        return Neighbourhood(
+            record,
+            secret=self._keyring.by_public(record.member_id).secret,
+            token_secret=self._secret,
+            epoch=self._epoch,
+            rng=self._rng,
+            peers=list(map(parse_address, record.bootstrap)),
+            own_address=self.address,
+            workers=1,
+            counters=self.counters,
+            now=self._clock.now,
+        )
+
+
+def _find_nothing(_order: int, _community: int, _author: bytes) -> bool:
+    """Nodes in memory are never restored, so none asks for its own newest messages."""
+    return False

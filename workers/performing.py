@@ -1,0 +1,93 @@
+"""What the gateway may order of the writer, and what the ledger does about it; no sockets here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from dispersy.errors import StorageError, UsageError
+from dispersy.storage.store import StoreWriter
+from dispersy.workers.finding import find_ids, find_newest, find_slot
+from dispersy.workers.ledger import Ledger
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the gateway asks for; the fields that an op does not need stay empty."""
+
+    op: str
+    id: int
+    community: int = 0
+    kind: int = 0
+    groups: list[list[bytes]] = []
+    request_id: bytes = b""
+    name: str = ""
+    definition: bytes = b""
+    community_id: bytes = b""
+    peers: list[str] = []
+    ids: list[bytes] = []
+    author: bytes = b""
+    sequence: int = 0
+    as_key: str = ""
+
+
+def perform(
+    ledger: Ledger, store: StoreWriter, ticket: object, order: Order, *, now_ms: int
+) -> dict[str, Any] | None:
+    """Do what is ordered: the reply, or None when it comes with the commit, under the ticket.
+
+    raises  UsageError, StorageError, or WireError for a definition
+    """
+    match order.op:
+        case "publish":
+            ledger.publish(
+                ticket,
+                number=order.community,
+                kind=order.kind,
+                groups=order.groups,
+                request_id=order.request_id,
+                as_key=order.as_key,
+                now_ms=now_ms,
+            )
+        case "create":
+            ledger.create(ticket, name=order.name, definition=order.definition, as_key=order.as_key)
+        case "join":
+            ledger.join(
+                ticket,
+                community_id=order.community_id,
+                name=order.name,
+                peers=order.peers,
+                as_key=order.as_key,
+            )
+        case "find":
+            return {"cursors": _find(store, order)}
+        case "explain":
+            return _explain(ledger, store, order)
+        case _:
+            raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
+    return None
+
+
+def reply_of(order_id: int, outcome: dict[str, Any] | StorageError | UsageError) -> dict[str, Any]:
+    """What the gateway is told."""
+    if isinstance(outcome, dict):
+        return {"id": order_id, "ok": True, **outcome}
+    code, hint = (outcome.code, outcome.hint) if isinstance(outcome, UsageError) else ("storage", "")
+    return {"id": order_id, "ok": False, "code": code, "message": str(outcome), "hint": hint}
+
+
+def _find(store: StoreWriter, order: Order) -> Sequence[int | None]:
+    """By ids, by slot, or the newest of an author: what is committed, as every reader can see it."""
+    if not order.author:
+        return find_ids(store, order.community, order.ids)
+    if order.sequence:
+        return find_slot(store, order.community, order.author, order.kind, order.sequence)
+    return find_newest(store, order.community, order.author)
+
+
+def _explain(ledger: Ledger, store: StoreWriter, order: Order) -> dict[str, Any]:
+    """Of the first id: its cursor, whether it waits, why it was refused."""
+    (cursor,) = find_ids(store, order.community, order.ids[:1])
+    waits, refused = ledger.fate(order.community, order.ids[0])
+    return {"cursor": cursor, "waits": waits, "refused": refused}
