@@ -29,7 +29,7 @@ WAKE_UPS_MAX = 2.0
 BYTES_MAX = 10.0
 MEET_LIMIT_S = 60.0
 SETTLE_S = 80.0
-SETTLE_SHORT_S = 18.0
+SETTLE_SHORT_S = 16.0
 WORKERS = 1
 REPORTED_S = 1.2
 
@@ -119,8 +119,8 @@ def wake_ups(pid: int) -> int:
 
 def main() -> int:
     bench = Bench("communities", __doc__, versions=("pyzmq", "lmdb"), add_options=add_options)
-    seconds = min(12.0, bench.options.seconds) if bench.short else bench.options.seconds
-    many = bench.options.many
+    seconds = min(8.0, bench.options.seconds) if bench.short else bench.options.seconds
+    many = bench.size(bench.options.many, short=10)
     with tempfile.TemporaryDirectory(prefix="dispersy-bench-") as name, ExitStack() as stack:
         pairs = {count: Pair(Path(name), count, stack) for count in (1, many)}
         for pair in pairs.values():

@@ -44,6 +44,7 @@ from dispersy.protocol.walk_events import (
 )
 from dispersy.protocol.walker import Walker
 from dispersy.storage.store import CommunityRecord
+from dispersy.workers.counters import count_sent, frame_size
 
 log = logging.getLogger("dispersy.network")
 PEERS_REPORTED_MAX = 100
@@ -158,11 +159,11 @@ class Neighbourhood:
             elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 if self._walker.admit_introduction(address, now):
                     return False
-                self._counters["introductions-dropped-rate"] += 1
+                self._count("introductions-dropped-rate")
             else:
                 return False
         except WireError as error:
-            self._counters[error.reason] += 1
+            self._count(error.reason)
             return True
         self._drain(now)
         return True
@@ -178,7 +179,7 @@ class Neighbourhood:
                 response = IntroductionResponse.decode(introduction.body)
                 self._walker.receive_introduction_response(address, response, now)
         except WireError as error:
-            self._counters[error.reason] += 1
+            self._count(error.reason)
             return
         self._drain(now)
 
@@ -238,23 +239,32 @@ class Neighbourhood:
             ],
         }
 
+    def _count(self, name: str) -> None:
+        """One more of the whole role and of this community."""
+        self._counters[name] += 1
+        self._walker.counts[name] += 1
+
     def _drain(self, now: float) -> None:
         self._touch(self.number)
         for event in self._walker.drain():
             match event:
                 case SendToken(address, header_token):
                     given = self._token(address, now)
+                    count_sent(self._counters, FrameType.TOKEN, frame_size(len(given)))
                     self._datagrams.append((address, token_datagram(self.tag, header_token, given)))
                 case SendIntroduction(address):
                     self._datagrams.append((address, self._introduction(event, now)))
                 case SendKeepAlive(address, header_token, frame_type, body):
                     given = frame(FrameType.TOKEN, self._token(address, now))
                     made = datagram(self.tag, header_token, (given, frame(frame_type, body)))
+                    count_sent(self._counters, FrameType.TOKEN, len(given))
+                    count_sent(self._counters, frame_type, frame_size(len(body)))
                     self._datagrams.append((address, made))
                 case SendFrame(address, frame_type, body):
                     # Whoever gave no token is sent nothing.
                     if (token := self._walker.token_for(address)) is not None:
                         made = datagram(self.tag, token, (frame(frame_type, body),))
+                        count_sent(self._counters, frame_type, frame_size(len(body)))
                         self._datagrams.append((address, made))
                 case SummaryHeard(source, _, summary):
                     self._heard.append(bus.PeerHeard(source, b"" if summary is None else summary.encode()))
@@ -294,6 +304,8 @@ class Neighbourhood:
         # The token frame lets the receiver answer, and renews what it holds as the walk goes.
         given = frame(FrameType.TOKEN, self._token(sent.address, now))
         introduction = frame(sent.frame_type, sent.unsigned_body + signature)
+        count_sent(self._counters, FrameType.TOKEN, len(given))
+        count_sent(self._counters, sent.frame_type, len(introduction))
         return datagram(self.tag, sent.header_token, (given, introduction))
 
     def _token(self, address: Address, now: float) -> bytes:

@@ -41,11 +41,12 @@ from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
+from dispersy.workers.counters import count_sent, frame_size
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
 from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.opening import open_reader
-from dispersy.workers.report import Reporter
+from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 
 RECEIVES_PER_TURN_MAX = 8
@@ -54,8 +55,6 @@ SEND_QUEUE_MAX = 4_096
 RECEIVE_BUFFER_BYTES = 8 << 20
 SEND_RETRY_S = 0.002
 """After this the kernel is asked again whether it takes more."""
-REPORTS_PER_WHOLE = 5
-"""Every such report tells of all communities, the others of those where something happened."""
 TOKEN_OFFSET = 10
 TOKEN_END = 18
 
@@ -80,9 +79,7 @@ class NetworkRole:
         self._pace = SharedPace(phase_s=self._rng.random() * TICK_S)
         self._schedule = Schedule(self._deadline_of)
         self._touched: set[int] = set()
-        # Communities of which the next report tells something new.
-        self._untold: set[int] = set()
-        self._reports = 0
+        self._untold = Untold()
         self._neighbourhoods: list[Neighbourhood] = []
         self._by_number: dict[int, Neighbourhood] = {}
         self._tags = b""
@@ -166,7 +163,9 @@ class NetworkRole:
             neighbourhood = self._neighbourhoods[index]
             body = arena[offset : offset + length]
             header_token = arena[start + TOKEN_OFFSET : start + TOKEN_END]
-            self._reporter.counters[f"frames-in-{FrameType(frame_type).label}"] += 1
+            label = FrameType(frame_type).label
+            self._reporter.counters[f"frames-in-{label}"] += 1
+            self._reporter.counters[f"frame-bytes-in-{label}"] += frame_size(length)
             if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
                 continue
             if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
@@ -175,11 +174,13 @@ class NetworkRole:
                 self._dispatch.sync(neighbourhood.number, neighbourhood.responder, source, frame_type, body)
 
     def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes) -> None:
+        size = 0
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
             datagram, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
             neighbourhood = self._neighbourhoods[index]
+            size += length
             self._dispatch.messages(
                 neighbourhood.number,
                 neighbourhood.responder,
@@ -189,6 +190,7 @@ class NetworkRole:
                 count,
             )
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
+        self._reporter.counters["frame-bytes-in-messages"] += size
 
     # -- from the house --------------------------------------------------------------------------------------
 
@@ -203,12 +205,16 @@ class NetworkRole:
             neighbourhood = self._by_number.get(bus.NUMBER.unpack(header)[0])
             if neighbourhood is None:
                 continue
+            sent: dict[int, list[int]] = {}
             for address, content in bus.unpack_outbound(items):
                 datagram = neighbourhood.datagram(Address(address), content)
                 if datagram is None:
                     self._reporter.counters["out-dropped-token-missing"] += 1
                 else:
+                    sent.setdefault(content[0], []).append(len(content))
                     self._out.append((address, datagram))
+            for frame_type, sizes in sent.items():
+                count_sent(self._reporter.counters, FrameType(frame_type), sum(sizes), count=len(sizes))
 
     def _receive_notes(self) -> None:
         now = monotonic()
@@ -284,7 +290,7 @@ class NetworkRole:
 
     def _touch(self, number: int) -> None:
         self._touched.add(number)
-        self._untold.add(number)
+        self._untold.touch(number)
         self._schedule.touch(number)
 
     def _deadline_of(self, number: int) -> float | None:
@@ -339,11 +345,7 @@ class NetworkRole:
 
     def _report(self) -> dict[str, Any]:
         now = monotonic()
-        # All of them at once would cost more than all that idle communities do.
-        whole = not self._reporter.heard or self._reports % REPORTS_PER_WHOLE == 0
-        self._reports += 1
-        told = [each for each in self._neighbourhoods if whole or each.number in self._untold]
-        self._untold.clear()
+        whole, told = self._untold.take(self._by_number, heard=self._reporter.heard)
         drops = memoryview(self._drops).cast("I")
         return {
             "listen": format_address(self._address),
@@ -352,7 +354,7 @@ class NetworkRole:
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
             "warnings": [warning for each in self._neighbourhoods for warning in each.warnings(now)],
             "whole": whole,
-            "communities": {each.number: each.report(now) for each in told},
+            "communities": {number: self._by_number[number].report(now) for number in told},
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic, perf_counter, process_time, time
 from typing import Any
 
@@ -17,7 +17,32 @@ from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.workers.loop import Loop
 
 REPORT_INTERVAL_S = 1.0
+REPORTS_PER_WHOLE = 5
+"""Every such report tells of all communities, the others of those where something happened."""
 FIRST_RETRY_S = 0.02
+
+
+class Untold:
+    """Which communities a report tells of: all of them each second would cost more than they do when idle."""
+
+    def __init__(self) -> None:
+        self._numbers: set[int] = set()
+        self._reports = 0
+
+    def touch(self, number: int) -> None:
+        """Something happened there."""
+        self._numbers.add(number)
+
+    def take(self, numbers: Iterable[int], *, heard: bool) -> tuple[bool, list[int]]:
+        """Whether the next report tells of all, and of which it does.
+
+        heard   the last one was taken, so that it need not be told again
+        """
+        whole = not heard or self._reports % REPORTS_PER_WHOLE == 0
+        told = [number for number in numbers if whole or number in self._numbers]
+        self._reports += 1
+        self._numbers.clear()
+        return whole, told
 
 
 class Reporter:

@@ -7,10 +7,11 @@ others and with the verifier's batches, and forgotten.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from time import perf_counter
+from typing import Any
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import CommunitySettings
@@ -38,7 +39,7 @@ from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.newest import Find, NewestAnswers
-from dispersy.workers.report import Reporter
+from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 
 ANSWERS_PER_HOST_MAX = 16
@@ -101,6 +102,7 @@ class _Served:
         self.holdings = holdings
         self.puller = puller
         self.newest = newest
+        self.counts: Counter[str] = Counter()
         self.clock_voices: dict[bytes, int] = {}
         self.clock_due: float | None = None
         # As the last note said: notes repeat what has not changed.
@@ -131,6 +133,7 @@ class Responder:
         self._rng = rng or SystemRandom()
         self._served: dict[int, _Served] = {}
         self._schedule = Schedule(self._deadline_of)
+        self._untold = Untold()
         # As the last note said; None: to be told again to all.
         self._restored: dict[int, list[bytes]] | None = None
         self._answers: deque[tuple[int, bytes, Answer]] = deque()
@@ -279,6 +282,17 @@ class Responder:
         self._reporter.step("responder.answer", began, len(bodies))
         return bool(self._answers)
 
+    def report(self) -> dict[str, Any]:
+        """What its communities counted, of those where something happened."""
+        whole, told = self._untold.take(self._served, heard=self._reporter.heard)
+        counted = {
+            number: self._served[number].puller.counts + self._served[number].counts for number in told
+        }
+        return {
+            "whole": whole,
+            "communities": {number: {"counters": dict(counts)} for number, counts in counted.items()},
+        }
+
     def drain_clocks(self) -> list[tuple[int, int]]:
         """(community, global time) at which a newcomer's clock should start."""
         clocks, self._clocks = self._clocks, []
@@ -365,6 +379,7 @@ class Responder:
                 self._receive_missing(served, source, RequestMissing.decode(each.body))
         except WireError as error:
             self._reporter.counters[error.reason] += 1
+            served.counts[error.reason] += 1
         self._drain(served)
 
     def _receive_missing(self, served: _Served, source: Address, request: RequestMissing) -> None:
@@ -382,6 +397,7 @@ class Responder:
             busy = Busy(request.number, BUSY_MS)
             self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
             self._reporter.counters["busy"] += 1
+            served.counts["busy"] += 1
             return
         answer = Answer(
             request,
@@ -390,6 +406,7 @@ class Responder:
             budget_max=served.settings.answers_budget_max,
         )
         self._answers.append((served.record.number, source, answer))
+        served.counts["answers"] += 1
 
     def _may_answer(self, served: _Served, source: Address) -> bool:
         """Whether one more request of this address may be worked off."""
@@ -422,6 +439,7 @@ class Responder:
 
     def _drain(self, served: _Served) -> None:
         self._schedule.touch(served.record.number)
+        self._untold.touch(served.record.number)
         items: list[tuple[bytes, bytes]] = []
         for event in served.puller.drain():
             items.append((event.address, frame(event.frame_type, event.body)))

@@ -55,7 +55,7 @@ class WorkerRole:
         self._finished: _Finished | None = None
         self._told: set[int] = set()
         self._communities_version = -1
-        self._reporter = Reporter(self.name, settings)
+        self._reporter = Reporter(self.name, settings, lambda: self._responder.report())
 
     def open(self, loop: Loop) -> None:
         # Two nodes must never disagree about a signature: a library that judges otherwise must not serve.

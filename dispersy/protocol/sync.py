@@ -83,7 +83,7 @@ class Puller:
         budget_max: int = ANSWER_BUDGET_MAX,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """filters, requests, timeouts, audits, repairs: since the start."""
+        """requests, filters, unfiltered, skipped, timeouts, repairs: since the start."""
         self._rng = rng
         self._budget_max = budget_max
         self._holdings = holdings
@@ -114,6 +114,7 @@ class Puller:
         if summary is not None:
             self._sources.hear(source, summary, ours=self._holdings.summary(), now=now)
             if self._definition is None and summary.same_set(self._holdings.summary()):
+                self.counts["skipped"] += 1
                 self._auditor.consider(source, now)
         self._proceed(now)
 
@@ -338,7 +339,7 @@ class Puller:
         pull.over_at = max(pull.due_at, now + ANSWER_TIME_MAX_S)
         pull.settled_at = pull.settle_by = None
         self.counts["requests"] += 1
-        self.counts["filters"] += bool(request.hash_count)
+        self.counts["filters" if request.hash_count else "unfiltered"] += 1
         self._send((pull.address, request))
 
     def _end_answer(self, pull: Pull, now: float) -> None:

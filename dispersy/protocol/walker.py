@@ -213,7 +213,7 @@ class Walker:
         if self._own.may_meet(introduced, told_by=source):
             is_new = introduced not in self._candidates
             self._candidates.hear(introduced, Category.INTRODUCED, now)
-            self.counts["walk-introduced"] += 1
+            self.counts["walk-named"] += 1
             if is_new and self._settling.is_settled and not self._settling.knows_enough:
                 # Before our next step it would be forgotten.
                 self._walk_to(introduced, now)

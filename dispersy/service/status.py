@@ -70,6 +70,14 @@ class Reports:
         """What the roles warn of now, one map each: code, community, message, hint."""
         return [warning for report in self._newest.values() for warning in report.get("warnings") or ()]
 
+    def community_counters(self) -> dict[int, dict[str, int]]:
+        """By a community's number what all roles count for it (dispersy.workers.counters)."""
+        counted: dict[int, Counter[str]] = {}
+        for report in self._newest.values():
+            for number, about in (report.get("communities") or {}).items():
+                counted.setdefault(number, Counter()).update(about.get("counters") or {})
+        return {number: dict(counts) for number, counts in counted.items()}
+
     def processes(self) -> list[dict[str, Any]]:
         """One map a process, the supervisor first: what it is, how it is, what it used."""
         supervisor = self.of("supervisor")

@@ -1,0 +1,85 @@
+"""What the roles around the network count, by name: for the metrics, and for whoever reads `status`.
+
+Counts rise from a role's start. Beside these a role counts what it drops under the reasons of docs/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType
+
+ROLE_COUNTERS = {
+    "audit-refused": "audit requests that came while too many waited",
+    "batches-to-verify": "batches of messages that went to verifiers",
+    "bootstrap-unreadable": "stored bootstrap addresses that this version cannot read",
+    "busy": "sync-requests answered with busy, for too many were in work",
+    "bytes-in": "bytes of datagrams received",
+    "bytes-out": "bytes of datagrams handed to the kernel",
+    "community-gone": "batches for a community that a worker no longer serves",
+    "datagrams-in": "datagrams received",
+    "datagrams-out": "datagrams that the kernel took",
+    "introduction-signature-wrong": "introductions whose signature does not hold",
+    "introductions-dropped-full": "introductions that came while too many waited to be checked",
+    "introductions-dropped-rate": "introductions of an address or host that sent too many in a second",
+    "known-held": "messages received that were in the store",
+    "known-recently": "messages received that were handled a moment before",
+    "missing-refused": "requests for messages by name that came too often, or while too many waited",
+    "out-dropped-full": "datagrams dropped because too many waited for the kernel",
+    "out-dropped-token-missing": "frames for an address whose token is not known",
+    "out-refused": "datagrams that the kernel refused, for their address cannot be reached",
+    "outbound-dropped": "frames of a worker that the network role did not take",
+    "reading-paused": "times the network role stopped reading, for verifiers had too much to do",
+    "responder-gone": "frames for a worker that was not there",
+    "signature-wrong": "messages whose signature does not hold",
+    "token-repeated": "token frames beside another one in a datagram that proves nothing",
+    "verified": "messages whose signature holds",
+}
+"""Of a whole role."""
+
+FRAME_COUNTERS = {
+    f"{unit}-{way}-{frame.label}": f"{unit} of {frame.label} {'received' if way == 'in' else 'sent'}"
+    for frame in sorted(FRAMES_SPOKEN)
+    for unit in ("frames", "frame-bytes")
+    for way in ("in", "out")
+}
+"""Of the network role, per frame kind; of messages received the bytes are those of the messages alone."""
+
+COMMUNITY_COUNTERS = {
+    "answers": "sync-requests of neighbours whose answer was begun",
+    "busy": "sync-requests of neighbours answered with busy",
+    "filters": "sync-requests of ours with a new filter; none is used twice, for each has a salt of its own",
+    "introductions-dropped-rate": "introductions of an address or host that sent too many in a second",
+    "nudges-sent": "introduction-requests that only told a changed summary",
+    "pings-answered": "pings of ours whose pong came",
+    "pings-ignored": "pings of others not answered: of no neighbour, too many, or without a summary to give",
+    "pings-sent": "pings of ours, repeated ones too",
+    "pings-timed-out": "pings given up",
+    "punctures-asked": "neighbours asked to open their NAT for one whom we introduced",
+    "punctures-sent": "datagrams that open our NAT for one to whom we were introduced",
+    "repairs": "transfers of what an audit found different",
+    "requests": "sync-requests of ours",
+    "skipped": "summaries of neighbours equal to ours, so that nothing was asked for",
+    "timeouts": "sync-requests of ours whose answer did not come, or not to its end",
+    "unfiltered": "sync-requests of ours without a filter, for we hold nothing in their range",
+    "walk-answered": "walks whose response came",
+    "walk-bootstrap": "walks to a bootstrap address of which nothing else is known",
+    "walk-discovered": "walks to an address found in our network",
+    "walk-introduced": "walks to an address that a neighbour named",
+    "walk-named": "responses that named an address to walk to",
+    "walk-stumbled": "walks to a neighbour that had walked to us",
+    "walk-timed-out": "walks given up",
+    "walk-walked": "walks to a neighbour that had answered before",
+}
+"""Of one community, from the network role and from its responder."""
+
+
+def frame_size(body_size: int) -> int:
+    """Of a frame with its type and length."""
+    return body_size + (2 if body_size < 128 else 3)
+
+
+def count_sent(counters: Counter[str], frame_type: FrameType, size: int, *, count: int = 1) -> None:
+    """So many frames of one kind leave, of so many bytes together, types and lengths included."""
+    counters[f"frames-out-{frame_type.label}"] += count
+    counters[f"frame-bytes-out-{frame_type.label}"] += size
