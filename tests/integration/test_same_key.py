@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,14 @@ MakeNode = Callable[..., Node]
 
 def warned(status: dict[str, Any]) -> bool:
     return bool(status["warnings"])
+
+
+def shown_status(node: Node) -> str:
+    """What people see."""
+    command = [sys.executable, "-P", "-m", "dispersy.cli", "status", "--home", str(node.home)]
+    return subprocess.run(
+        command, env=node.environment, capture_output=True, text=True, timeout=MEET_LIMIT_S, check=True
+    ).stdout
 
 
 def join(client: Client, community_id: bytes, peer: Client) -> None:
@@ -44,6 +54,7 @@ def test_a_copied_home_and_its_original_are_both_warned(make_node: MakeNode) -> 
                 assert warning["hint"]
             for node in (original, copy):
                 node.wait_for_line("uses our key of community", limit_s=WARNED_LIMIT_S)
+                assert "uses our key of community" in shown_status(node)
             assert neighbour.status()["warnings"] == []
 
 

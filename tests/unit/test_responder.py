@@ -268,3 +268,30 @@ def test_requests_by_name_are_limited(house: House) -> None:
     house.receive(FrameType.REQUEST_MISSING, request, source=2, now=7.0)
     house.receive(FrameType.REQUEST_MISSING, request, now=8.0)
     assert len(house.sent) == MISSING_PER_SECOND_MAX + 2
+
+
+def test_a_note_that_repeats_what_is_known_changes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes of all come again and again: fifty quiet communities must not be gone through for each."""
+    told: list[float] = []
+    puller = house.responder._served[NUMBER].puller
+    monkeypatch.setattr(puller, "receive_committed", told.append)
+    for now, total in ((1.0, 5), (2.0, 5), (3.0, 6), (4.0, 6)):
+        house.responder.committed(bus.CommitNote(0, 0, {NUMBER: total}, {NUMBER: bytes(24)}), now)
+    assert told == [1.0, 3.0]
+
+
+def test_only_communities_whose_time_has_come_are_looked_at(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the loop asks."""
+    looked_at: list[float] = []
+    puller = house.responder._served[NUMBER].puller
+    monkeypatch.setattr(puller, "handle_timer", looked_at.append)
+    monkeypatch.setattr(puller, "next_deadline", lambda: 7.0)
+    house.responder._schedule.touch(NUMBER)
+    for now in (1.0, 6.9, 7.0):
+        assert house.responder.next_deadline() == 7.0
+        house.responder.handle_timer(now)
+    assert looked_at == [7.0]
