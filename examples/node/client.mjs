@@ -178,4 +178,4 @@ async function main(command, community, ...texts) {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(...process.argv.slice(2));
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await main(...process.argv.slice(2));
