@@ -50,6 +50,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silent_max_s     seconds without a turn after which a process is taken to be hung
     log_format       auto, text or json
     log_level        debug, info, warning or error
+    metrics          HOST:PORT on which Prometheus is served; empty: nowhere
     communities      settings of single communities, by name or by the 64 hex digits of the id
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     """
@@ -63,6 +64,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silent_max_s: int = 10
     log_format: str = "auto"
     log_level: str = "info"
+    metrics: str = ""
     communities: dict[str, CommunitySettings] = {}
     restored_wait_s: float = 30.0
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import shutil
 import signal
-import socket
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +16,7 @@ from rich.markup import escape
 from dispersy.bus.settings import RoleSettings
 from dispersy.cli.keyring import unlock
 from dispersy.cli.output import HomeOption, err, examples, out
-from dispersy.endpoint import Endpoint, resolve_endpoint
+from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.locations import home_path
@@ -36,6 +33,7 @@ from dispersy.service.home import (
 )
 from dispersy.service.launch import node_command
 from dispersy.service.placement import FULL, choose_placement, this_machine
+from dispersy.service.ports import check_port_free
 from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord
@@ -46,7 +44,6 @@ EXAMPLES = examples(
     "dispersy run --listen 0.0.0.0:7000 --workers 2",
     "dispersy run --home /tmp/second --listen [::1]:0 --peer 192.0.2.1:6421",
 )
-PORTS_TRIED_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,7 @@ class Options:
     placement: str | None = None
     log_format: str | None = None
     log_level: str | None = None
+    metrics: str | None = None
 
 
 def run(
@@ -77,12 +75,15 @@ def run(
     log_level: Annotated[
         str | None, typer.Option(help="The least that is logged: debug, info, warning or error.")
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT where Prometheus finds metrics, as 127.0.0.1:9421.")
+    ] = None,
     init_only: Annotated[
         bool, typer.Option("--init-only", help="Make the home with its config.toml and store, and end.")
     ] = False,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
-    options = Options(listen, peer or None, workers, placement, log_format, log_level)
+    options = Options(listen, peer or None, workers, placement, log_format, log_level, metrics)
     path = home_path(home)
     if is_under_service_manager(os.environ) and not init_only:
         demand_home(path)
@@ -130,11 +131,14 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
     """What the node runs with, why in this placement, and the passphrase of its keys."""
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
-    for name in ("workers", "placement", "log_format", "log_level"):
+    for name in ("workers", "placement", "log_format", "log_level", "metrics"):
         value = getattr(options, name)
         if value is not None:
             repeated.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     check_port_free(config.listen, repeated)
+    if config.metrics is not None:
+        others = [*repeated, *([f"--listen {shlex.quote(options.listen)}"] if options.listen else [])]
+        check_port_free(config.metrics, others, option="--metrics")
     passphrase = unlock(place.keys, config.passphrase_file)
     create_runtime(place.runtime)
     settings = RoleSettings(
@@ -146,6 +150,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         placement=chosen.placement,
         log_format=config.log_format,
         log_level=config.log_level,
+        metrics=str(config.metrics) if config.metrics else "",
         communities=dict(config.communities),
     )
     return settings, chosen.why, passphrase
@@ -154,46 +159,6 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
 def _home_option(place: Home) -> list[str]:
     """What other commands need to find this node; nothing when it is where they look."""
     return [] if home_path() == place.path else [f"--home {shlex.quote(str(place.path))}"]
-
-
-def check_port_free(listen: Endpoint, options: Sequence[str] = ()) -> None:
-    """Raise UsageError `port-taken` that names the next free port, when somebody listens there already.
-
-    options  others that were given, which the command in the hint shall have too
-    """
-    problem = _bind_problem(listen)
-    if problem is None:
-        return
-    if problem.errno != errno.EADDRINUSE:
-        raise UsageError(
-            f"cannot listen on {listen}: {problem.strerror}",
-            code="listen",
-            hint="use an address of this machine, [::] or 0.0.0.0; ports below 1024 need rights",
-        )
-    last = min(listen.port + PORTS_TRIED_MAX, 65535)
-    candidates = (Endpoint(listen.host, port) for port in range(listen.port + 1, last + 1))
-    free = next((candidate for candidate in candidates if _bind_problem(candidate) is None), None)
-    raise UsageError(
-        f"UDP port {listen.port} is taken by another program (maybe another node)",
-        code="port-taken",
-        hint=f"the next free one: {' '.join(['dispersy run', *options, '--listen', shlex.quote(str(free))])}"
-        if free
-        else "choose another port",
-    )
-
-
-def _bind_problem(address: Endpoint) -> OSError | None:
-    number = address.numeric
-    assert number is not None
-    family = socket.AF_INET6 if number.version == 6 else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            probe.bind((address.host, address.port))
-    except OSError as error:
-        return error
-    return None
 
 
 def _numeric_peers(config: Config) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class Config:
     placement     one of PLACEMENTS
     log_format    text, json, or auto: text on a terminal
     log_level     the least that is logged
+    metrics       where Prometheus finds metrics, None: nowhere
     passphrase_file   of the keys; None: they have none, or it is asked for
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
@@ -76,6 +77,7 @@ class Config:
     placement: str = AUTO
     log_format: str = "auto"
     log_level: str = "info"
+    metrics: Endpoint | None = None
     passphrase_file: Path | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
 
@@ -131,6 +133,14 @@ def check_listen(value: object) -> Endpoint:
         raise UsageError(
             f"{address.host!r} is a host name; listen takes a numeric address such as [::] or 0.0.0.0"
         )
+    return address
+
+
+def check_metrics(value: object) -> Endpoint:
+    """A numeric TCP address; the port is stated, for Prometheus has to be told it."""
+    address = parse_endpoint(_text(value, 'an address as "127.0.0.1:9421"'))
+    if address.numeric is None:
+        raise UsageError(f"{address.host!r} is a host name; metrics takes a numeric address as 127.0.0.1")
     return address
 
 
@@ -239,6 +249,7 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("placement",): Setting(one_of(PLACEMENTS), option="--placement"),
     ("log_format",): Setting(one_of(FORMATS), option="--log-format"),
     ("log_level",): Setting(one_of(LEVELS), option="--log-level"),
+    ("metrics",): Setting(check_metrics, option="--metrics"),
     ("passphrase_file",): Setting(check_file),
 }
 """By key, with that of its table before it."""

@@ -51,12 +51,12 @@ class Control:
     def __init__(self, settings: RoleSettings, *, send: ClientSend, order: Callable[[bytes], bool]) -> None:
         self.counters: Counter[str] = Counter()
         self.view = View()
-        self._reports = Reports()
+        self.reports = Reports()
         self._replies = Replies(send, self.counters)
         self._orders = Orders(self._replies, order)
         self._follows = Follows(self.view, send)
         self._pump_due = False
-        overview = Overview(settings, self._reports, self.view.directory)
+        self._overview = overview = Overview(settings, self.reports, self.view.directory)
         reading = Reading(self.view, self._orders, overview)
         writing = Writing(self.view, self._orders)
         communities = Communities(self.view, self._orders, overview)
@@ -123,11 +123,18 @@ class Control:
 
     def receive_report(self, frame: bytes) -> None:
         """What a role tells of itself each second."""
-        report = self._reports.receive(frame)
+        report = self.reports.receive(frame)
         if report is None:
             self.counters["report-malformed"] += 1
         elif report["role"] == "writer":
             self._orders.note_writer(report.get("pid"))
+
+    def brief_status(self) -> dict[str, Any]:
+        """What `status` answers without the processes, for other roles of this process."""
+        self.view.refresh()
+        status = self._overview.status(self.view.reader, brief=True)
+        self.view.release()
+        return status
 
     def handle_second(self) -> None:
         """A note may be lost, a client gone, a writer silent."""

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import DONE, DispersyError, exit_status
@@ -14,6 +15,9 @@ from dispersy.service.passphrase import take_over
 from dispersy.service.placement import ALL_ROLES
 from dispersy.workers.loop import Loop, Role
 from dispersy.workers.pulse import Pulse
+
+if TYPE_CHECKING:
+    from dispersy.service.control import Control
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +65,8 @@ def build_roles(name: str, settings: RoleSettings, passphrase: bytes | None = No
         from dispersy.service.gateway import GatewayRole
         from dispersy.workers.publisher import PublisherRole
 
-        return [GatewayRole(settings), PublisherRole(settings)]
+        gateway = GatewayRole(settings)
+        return [gateway, PublisherRole(settings), *_metrics(settings, gateway.control)]
     worker = re.fullmatch(r"worker-(\d{1,2})", name)
     if worker is None:
         raise ValueError(f"no role is called {name!r}")
@@ -78,13 +83,24 @@ def _all_roles(settings: RoleSettings, passphrase: bytes | None) -> list[Role]:
     from dispersy.workers.worker import WorkerRole
     from dispersy.workers.writer import WriterRole
 
+    gateway = GatewayRole(settings)
     return [
         WriterRole(settings, passphrase),
-        GatewayRole(settings),
+        gateway,
         PublisherRole(settings),
         NetworkRole(settings, passphrase),
         WorkerRole(settings, 0),
+        *_metrics(settings, gateway.control),
     ]
+
+
+def _metrics(settings: RoleSettings, control: Control) -> list[Role]:
+    """The metrics beside the gateway, where they are asked for: their library costs some megabytes."""
+    if not settings.metrics:
+        return []
+    from dispersy.service.metrics import MetricsRole
+
+    return [MetricsRole(settings, control)]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -37,6 +37,12 @@ class Reports:
             return None
         self._newest[role] = _completed(report, self._newest.get(role, {}))
         return report
+
+    def copy(self) -> Self:
+        """The reports as they are now: no later one changes it."""
+        copied = type(self)()
+        copied._newest = dict(self._newest)
+        return copied
 
     def of(self, role: str) -> Report:
         """The newest report of a role; empty when it has not said anything."""

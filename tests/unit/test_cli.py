@@ -15,13 +15,13 @@ from dispersy.cli.app import main
 from dispersy.cli.community import DEFINITION_EXAMPLE
 from dispersy.cli.messages import _publish_lines, printable
 from dispersy.cli.output import readable, size_text
-from dispersy.cli.run import check_port_free
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.protocol import definition_toml
 from dispersy.protocol.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
 from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
+from dispersy.service.ports import check_port_free
 from dispersy.service.publication import check_new
 
 ID = bytes(range(32)).hex()
