@@ -13,7 +13,8 @@ from tests.integration.node import Node
 
 LINES_MAX = 15
 LIMIT_S = 60.0
-DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "python.md"
 PROGRAM = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS: list[tuple[str, str]] = PROGRAM.findall(DOCUMENT.read_text(encoding="utf-8"))
 
@@ -63,3 +64,10 @@ def test_a_complete_program_is_short() -> None:
     assert output.strip()
     lines = [line for line in program.splitlines() if line.strip()]
     assert len(lines) <= LINES_MAX, f"{len(lines)} lines"
+
+
+def test_the_readme_has_the_same_program() -> None:
+    """Under another name than the community that its reader has made by then."""
+    program, _ = PROGRAMS[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert program.replace('"chat"', '"talk"') in readme
