@@ -209,9 +209,9 @@ class Client:
         """How many messages of a community the node holds."""
         return self.run(operations.count(community))
 
-    def communities(self) -> list[dict[str, Any]]:
-        """What the node has joined, see docs/interface.md."""
-        return self.run(operations.communities())
+    def communities(self, *, left: bool = False) -> list[dict[str, Any]]:
+        """What the node has joined (left: or has left and still holds), see docs/interface.md."""
+        return self.run(operations.communities(left=left))
 
     def community(self, name: str) -> dict[str, Any]:
         """One of communities(): by name, id in hex, or the beginning of one."""
@@ -234,6 +234,42 @@ class Client:
         as_key     a key of the node's keyring to be a member with; without it a fresh one
         """
         return self.run(operations.join(community, name=name, peers=peers, as_key=as_key))
+
+    def leave(self, community: str, *, purge: bool = False) -> dict[str, Any]:
+        """Take part in a community no more. What the node holds stays for joining again; purge removes it.
+
+        returns  `messages` that were held, and `already`: nothing was left to do
+        """
+        return self.run(operations.leave(community, purge=purge))
+
+    def load(self, community: str) -> dict[str, Any]:
+        """Serve a community that was unloaded."""
+        return self.request("load", community=community)
+
+    def unload(self, community: str) -> dict[str, Any]:
+        """Stay joined, but neither walk, synchronise nor publish in it; what is held can be read."""
+        return self.request("unload", community=community)
+
+    def autoload(self, community: str, mode: str) -> dict[str, Any]:
+        """What becomes of it when the node starts: "always" loaded, "on-packet" once somebody speaks to it,
+        or "never" but by load()."""
+        return self.request("autoload", community=community, mode=mode)
+
+    def block(self, who: str | bytes, *, community: str = "") -> dict[str, Any]:
+        """Show no more what a member writes, or speak no more with an address; nobody is told.
+
+        who        a member's 32 bytes or 64 hex digits, or HOST or HOST:PORT
+        community  where the member is blocked; none: everywhere
+        """
+        return self.run(operations.block("block", who, community))
+
+    def unblock(self, who: str | bytes, *, community: str = "") -> dict[str, Any]:
+        """The opposite of block() with the same arguments; replays show the member's messages again."""
+        return self.run(operations.block("unblock", who, community))
+
+    def blocked(self) -> list[dict[str, Any]]:
+        """Whom the node does not listen to: `member` and `community` (empty: all), or `address`."""
+        return self.run(operations.blocked())
 
     def status(self, *, brief: bool = False) -> dict[str, Any]:
         """How the node is, see docs/interface.md; brief: without its processes."""

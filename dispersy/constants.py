@@ -37,6 +37,12 @@ WAITING_AUTHOR_MAX = 100
 """Messages that wait per community, and per author in it; the oldest leaves first."""
 REFUSALS_MAX = 1_000
 """Refused messages per community of which it is remembered why: some 150 KB."""
+BLOCKED_MAX = 1_024
+"""Members and addresses that this node does not listen to: the whole list is written with each change."""
+PURGE_ENTRIES_MAX = 1_024
+"""Entries of the log that one commit looks at to remove a community's: some 20 ms, and others wait for it."""
+WAKE_INTERVAL_S = 10.0
+"""Between two times that one community is asked to be loaded because somebody speaks to it."""
 REQUESTS_KEPT = 100_000
 """Publish requests whose answer can be repeated; older request ids are refused."""
 CANDIDATES_MAX = 1_000

@@ -32,6 +32,7 @@ PUBLISH_PORTION_MAX = 500
 """Payloads of one publish-many request: one is stored while the next travels."""
 PUBLISH_WINDOW = 4
 """Publish-many requests under way at once."""
+MEMBER_DIGITS = 64
 START_GRACE_S = 1.0
 """A node that was started on the line before may need so long to take its home."""
 
@@ -270,9 +271,9 @@ def count(community: str) -> Procedure[int]:
     return held
 
 
-def communities() -> Procedure[list[Frame]]:
-    """What the node has joined."""
-    reply = yield from request("communities")
+def communities(*, left: bool = False) -> Procedure[list[Frame]]:
+    """What the node has joined; left: and what it has left and still holds."""
+    reply = yield from request("communities", left=left)
     return list(reply["communities"])
 
 
@@ -290,6 +291,34 @@ def join(community_id: bytes, *, name: str, peers: Sequence[str], as_key: str) -
         numeric += map(str, (yield Resolve(parse_endpoint(peer))))
     wanted = {"community": community_id, "name": name, "peers": numeric, "as": as_key}
     return (yield from request("join", **wanted))
+
+
+def leave(community: str, *, purge: bool) -> Procedure[Frame]:
+    """Take part no more; purge: remove what the node holds of it."""
+    return (yield from request("leave", community=community, purge=purge))
+
+
+def block(op: str, who: str | bytes, community: str) -> Procedure[Frame]:
+    """Block or unblock a member (32 bytes, or 64 hex digits) or an address HOST or HOST:PORT."""
+    member = member_of(who)
+    what = {"address": who} if member is None else {"member": member}
+    return (yield from request(op, **what, community=community))
+
+
+def member_of(who: str | bytes) -> bytes | None:
+    """The key that `who` is, None where it names an address."""
+    if isinstance(who, bytes):
+        return who
+    try:
+        return bytes.fromhex(who) if len(who) == MEMBER_DIGITS else None
+    except ValueError:
+        return None
+
+
+def blocked() -> Procedure[list[Frame]]:
+    """Whom the node does not listen to."""
+    reply = yield from request("blocked")
+    return list(reply["blocked"])
 
 
 def peers(community: str) -> Procedure[list[Frame]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from dispersy.errors import WireError
+from dispersy.errors import UsageError, WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.held_definitions import HeldDefinitions
@@ -90,5 +90,21 @@ class Communities:
         self.touched.add(community.record.number)
         return bytes(records)
 
+    def joined(self, number: int) -> Community:
+        """One that this node takes part in; UsageError `community-unknown`."""
+        community = self.by_number.get(number)
+        if community is None or community.record.left:
+            raise UsageError(
+                f"no community has number {number}",
+                code="community-unknown",
+                hint="`dispersy community list` shows those that this node has joined",
+            )
+        return community
+
+    def served(self, number: int) -> Community | None:
+        """One that takes messages, None when it is left or not loaded."""
+        community = self.by_number.get(number)
+        return community if community is not None and community.record.served else None
+
     def names(self) -> set[str]:
-        return {community.record.name for community in self.by_number.values()}
+        return {each.record.name for each in self.by_number.values() if not each.record.left}

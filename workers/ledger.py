@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError
@@ -24,11 +25,13 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
+from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
 from dispersy.workers.orders import Outcome, Ticket
 from dispersy.workers.publishing import ID_INDEX, Publishing
+from dispersy.workers.purging import Purging
 
 
 class Ledger:
@@ -45,16 +48,31 @@ class Ledger:
         self._store = store
         self._communities = Communities(store, self.counters)
         self._communities.read_store()
-        self._membership = Membership(keyring, self._communities)
+        self._purging = Purging(store, self._communities)
+        self.blocking = Blocking(store, self._communities)
+        self.membership = Membership(store, keyring, self._communities, self._purging, self.blocking)
         self._publishing = Publishing(store, keyring, self._communities)
         self._outcomes: list[Outcome] = []
         """Of orders that are answered with this batch; its publish requests wait elsewhere."""
+        self._start_id: str | None = None
+
+    @property
+    def is_purging(self) -> bool:
+        """Whether commit() has more to remove, even when nothing comes in."""
+        return bool(self._purging.numbers)
+
+    def start(self, start_id: str) -> None:
+        """Load what is loaded when the node starts, once a start: a writer that is started again changes
+        nothing. Call until a commit() has taken it."""
+        if self._store.start_id() != start_id:
+            self._start_id = start_id
+            self.membership.start()
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
     def receive(self, number: int, announced: int, records: bytes, arena: bytes) -> None:
-        """Verified messages of a community; `announced` counts those dropped on the way, too."""
-        community = self._communities.by_number.get(number)
+        """Verified messages of a community that is served; `announced` counts those dropped before, too."""
+        community = self._communities.served(number)
         if community is None:
             return
         community.processed += announced
@@ -99,16 +117,18 @@ class Ledger:
 
     def create(self, ticket: Ticket, *, name: str, definition: bytes, as_key: str = "") -> None:
         """As Membership.create."""
-        self._outcomes.append(
-            (ticket, self._membership.create(name=name, definition=definition, as_key=as_key))
-        )
+        self.answer(ticket, self.membership.create(name=name, definition=definition, as_key=as_key))
 
     def join(
         self, ticket: Ticket, *, community_id: bytes, name: str, peers: Iterable[str], as_key: str = ""
     ) -> None:
         """As Membership.join."""
-        joined = self._membership.join(community_id=community_id, name=name, peers=peers, as_key=as_key)
-        self._outcomes.append((ticket, joined))
+        joined = self.membership.join(community_id=community_id, name=name, peers=peers, as_key=as_key)
+        self.answer(ticket, joined)
+
+    def answer(self, ticket: Ticket, outcome: dict[str, Any]) -> None:
+        """What an order has changed is told once it is durable."""
+        self._outcomes.append((ticket, outcome))
 
     def own_messages_unknown(self) -> list[tuple[int, bytes, int]]:
         """(community number, its id, messages) where neighbours knew more of ours than this node."""
@@ -132,7 +152,9 @@ class Ledger:
         A disk that refuses is an outcome of the orders, not an exception: the service goes on and can be
         asked.
         """
-        if not self._communities.touched and not self._communities.changed and not self._outcomes:
+        communities = self._communities
+        due = communities.touched or communities.changed or self._outcomes or self._start_id is not None
+        if not due and not self._purging.numbers:
             return None, []
         try:
             return self._commit(now_ms)
@@ -148,7 +170,10 @@ class Ledger:
         self._store.reload()
         self._communities.read_store()
         self._publishing.read_store()
+        self._purging.read_store()
+        self.blocking.read_store()
         self._outcomes.clear()
+        self._start_id = None
         for number, community in self._communities.by_number.items():
             community.processed = processed.get(number, 0)
 
@@ -158,6 +183,9 @@ class Ledger:
         for number in sorted(communities.touched):
             self._add_round(batch, communities.by_number[number], now_ms)
         batch.communities = list(communities.changed.values())
+        batch.start_id = self._start_id
+        self._purging.add_to(batch)
+        self.blocking.add_to(batch)
         # Orders are forgotten only once they are durable: a failure is their outcome, too.
         outcomes = list(self._outcomes)
         answered = self._publishing.place(batch, outcomes)
@@ -167,17 +195,21 @@ class Ledger:
             first, _ = self._store.commit(batch)
             assert not batch.blocks or first == expected
         outcomes += self._publishing.committed(batch, answered)
-        if communities.changed:
+        if self._purging.committed() or communities.changed or self.blocking.is_changed or batch.start_id:
             self.version += 1
-        note = self.note(sorted(communities.touched))
+        note = self.note(sorted(communities.touched & communities.by_number.keys()))
         communities.clear_batch()
+        self.blocking.clear_batch()
+        self._start_id = None
         self._publishing.clear_batch()
         self._outcomes.clear()
         return note, outcomes
 
     def note(self, numbers: Iterable[int] | None = None) -> CommitNote:
-        """The state of these communities (None: all) as everyone may know it after the last commit."""
-        chosen = list(self._communities.by_number) if numbers is None else list(numbers)
+        """The state of these communities (None: all that are served) as everyone may know it after the last
+        commit."""
+        chosen = [number for number, each in self._communities.by_number.items() if each.record.served]
+        chosen = chosen if numbers is None else list(numbers)
         return CommitNote(
             last_cursor=self._store.last_cursor(),
             communities_version=self.version,

@@ -1,4 +1,4 @@
-"""Which communities this node takes part in: making one, joining one."""
+"""Which communities this node takes part in, and which of these it serves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import NO_PREVIOUS, MessageTooLong, create_message, payload_size_max
 from dispersy.protocol.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import CommunityRecord
+from dispersy.storage.store import CommunityRecord, StoreWriter
+from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
 from dispersy.workers.naming import chosen_key, free_name, new_key
+from dispersy.workers.purging import Purging
 
 BOOTSTRAP_MAX = 32
 """Addresses kept per community to walk to first; the newest stay."""
@@ -24,9 +26,19 @@ BOOTSTRAP_MAX = 32
 class Membership:
     """Makes and joins communities; what is changed becomes durable with the batch."""
 
-    def __init__(self, keyring: Keyring, communities: Communities) -> None:
+    def __init__(
+        self,
+        store: StoreWriter,
+        keyring: Keyring,
+        communities: Communities,
+        purging: Purging,
+        blocking: Blocking,
+    ) -> None:
+        self._store = store
         self._keyring = keyring
         self._communities = communities
+        self._purging = purging
+        self._blocking = blocking
 
     def create(self, *, name: str, definition: bytes, as_key: str = "") -> dict[str, Any]:
         """A new community: keys for its master and for us as a member, and the definition that the master
@@ -69,12 +81,13 @@ class Membership:
     def join(
         self, *, community_id: bytes, name: str, peers: Iterable[str], as_key: str = ""
     ) -> dict[str, Any]:
-        """Join by id alone; joining again adds the peers."""
+        """Join by id alone; joining again adds the peers, and after leaving brings back what is held.
+
+        raises  UsageError `purging` while what was held is still being removed
+        """
         for community in self._communities.by_number.values():
             if community.record.community_id == community_id:
-                bootstrap = tuple(dict.fromkeys([*community.record.bootstrap, *peers]))[-BOOTSTRAP_MAX:]
-                self._communities.change(community, replace(community.record, bootstrap=bootstrap))
-                return {**_joined(community.record), "already": True, "keys_made": []}
+                return self._join_again(community, name, peers)
         number = self._next_number()
         name = free_name(name, self._communities.names()) if name else community_id.hex()[:8]
         # A fresh key for each community: nothing on the wire but its address links a person's communities.
@@ -87,6 +100,75 @@ class Membership:
         bootstrap = tuple(peers)[-BOOTSTRAP_MAX:]
         community = self._join_new(number, community_id, name, member.public, bootstrap, is_master=False)
         return {**_joined(community.record), "already": False, "keys_made": made}
+
+    def _join_again(self, community: Community, name: str, peers: Iterable[str]) -> dict[str, Any]:
+        record = community.record
+        if record.number in self._purging.numbers:
+            raise UsageError(
+                "what this node held of this community is still being removed",
+                code="purging",
+                hint="join again in a moment",
+            )
+        bootstrap = tuple(dict.fromkeys([*record.bootstrap, *peers]))[-BOOTSTRAP_MAX:]
+        changed = replace(record, bootstrap=bootstrap)
+        if record.left:
+            # Its name may have been given away meanwhile.
+            called = free_name(name or record.name, self._communities.names())
+            changed = replace(changed, left=False, loaded=True, name=called)
+        self._communities.change(community, changed)
+        return {**_joined(changed), "already": not record.left, "keys_made": []}
+
+    def leave(self, number: int, *, purge: bool) -> dict[str, Any]:
+        """Take part no more: what is held stays for joining again, or (purge) is removed bit by bit.
+
+        The member key stays in the keyring. After a purge nobody signs with it any more: the sequences that
+        it has used are forgotten, and to use one again would prove misbehaviour.
+
+        returns  `messages` that were live, and `already`: nothing was left to do
+        """
+        community = self._communities.by_number.get(number)
+        if community is None or number in self._purging.numbers:
+            return {"already": True, "messages": 0}
+        record = community.record
+        messages = self._store.state(number).summary.count
+        if record.left and not purge:
+            return {"already": True, "messages": messages}
+        self._communities.change(community, replace(record, left=True, loaded=False))
+        if purge:
+            self._purging.begin(number)
+            self._blocking.forget(number)
+        return {"already": False, "messages": messages}
+
+    def load(self, number: int, *, loaded: bool) -> dict[str, Any]:
+        """Serve a community, or stay joined without serving it."""
+        community = self._communities.joined(number)
+        already = community.record.loaded == loaded
+        if not already:
+            self._communities.change(community, replace(community.record, loaded=loaded))
+        return {"already": already}
+
+    def set_autoload(self, number: int, mode: str) -> dict[str, Any]:
+        """What becomes of a community when the node starts."""
+        community = self._communities.joined(number)
+        already = community.record.autoload == mode
+        if not already:
+            self._communities.change(community, replace(community.record, autoload=mode))
+        return {"already": already}
+
+    def wake(self, number: int) -> None:
+        """Somebody speaks to a community that is loaded when that happens."""
+        community = self._communities.by_number.get(number)
+        if community is None or community.record.left or community.record.loaded:
+            return
+        if community.record.autoload == "on-packet":
+            self._communities.change(community, replace(community.record, loaded=True))
+
+    def start(self) -> None:
+        """The node has started: load what is always loaded, and nothing else."""
+        for community in self._communities.by_number.values():
+            loaded = community.record.autoload == "always" and not community.record.left
+            if community.record.loaded != loaded:
+                self._communities.change(community, replace(community.record, loaded=loaded))
 
     def _join_new(
         self,
@@ -111,7 +193,7 @@ class Membership:
         return community
 
     def _next_number(self) -> int:
-        return max(self._communities.by_number, default=0) + 1
+        return max(self._store.highest_number(), *self._communities.by_number, 0) + 1
 
 
 def _joined(record: CommunityRecord) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
+from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.counters import count_sent, frame_size
 
@@ -102,6 +103,7 @@ class Neighbourhood:
         self._twins: dict[str, float] = {}
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
+        self._blocklist = Blocklist()
         self._walker = Walker(
             tag=self.tag,
             member=MemberId(record.member_id),
@@ -168,20 +170,38 @@ class Neighbourhood:
         self._drain(now)
         return True
 
+    def block(self, blocklist: Blocklist) -> None:
+        """Walk no more to these members and addresses, and introduce them to nobody."""
+        self._blocklist = blocklist
+        self._walker.forget(
+            lambda address, member: (
+                blocklist.refuses(address) or (member is not None and blocklist.hides(self.number, member))
+            )
+        )
+
     def receive_introduction(self, introduction: bus.Introduction, now: float) -> None:
         """Take an introduction whose signature holds."""
         address = Address(introduction.source)
         try:
             if introduction.type == FrameType.INTRODUCTION_REQUEST:
                 request = IntroductionRequest.decode(introduction.body)
+                if self._is_blocked(request.member):
+                    return
                 self._walker.receive_introduction_request(address, request, now)
             else:
                 response = IntroductionResponse.decode(introduction.body)
+                if self._is_blocked(response.member):
+                    return
                 self._walker.receive_introduction_response(address, response, now)
         except WireError as error:
             self._count(error.reason)
             return
         self._drain(now)
+
+    def _is_blocked(self, member: bytes) -> bool:
+        blocked = self._blocklist.hides(self.number, member)
+        self._counters["introductions-dropped-blocked"] += blocked
+        return blocked
 
     def datagram(self, address: Address, content: bytes) -> bytes | None:
         """Frames as a datagram to a neighbour that gave us its token; None to any other."""

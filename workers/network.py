@@ -19,7 +19,14 @@ import zmq
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, connected, receive_all
+from dispersy.bus.sockets import (
+    BATCHES_QUEUED_MAX,
+    NOTES_QUEUED_MAX,
+    bound,
+    connected,
+    receive_all,
+    send_or_drop,
+)
 from dispersy.constants import DATAGRAM_SIZE_MAX, TICK_S
 from dispersy.errors import StorageError, UsageError
 from dispersy.ext.udp import Receiver, send_many
@@ -39,15 +46,17 @@ from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
+from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.counters import count_sent, frame_size
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
 from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.opening import open_reader
+from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
+from dispersy.workers.sleeping import Sleeping
 
 RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
@@ -82,6 +91,8 @@ class NetworkRole:
         self._untold = Untold()
         self._neighbourhoods: list[Neighbourhood] = []
         self._by_number: dict[int, Neighbourhood] = {}
+        self._sleeping = Sleeping(self._secret)
+        self._blocklist = Blocklist()
         self._tags = b""
         self._communities_version = -1
         self._without_key: dict[int, str] = {}
@@ -94,12 +105,15 @@ class NetworkRole:
         self._loop = loop
         self._udp, self._ipv6 = open_udp(self._settings.listen)
         self._address = make_address(*self._udp.getsockname()[:2])
-        self._reader = open_reader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
         self._keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
         self._dispatch = Dispatch(work, self._reporter, workers=self._settings.workers)
         self._outbound = bound(
             loop.context, zmq.PULL, self._settings.socket("outbound"), queued_max=BATCHES_QUEUED_MAX
+        )
+        self._intake = connected(
+            loop.context, zmq.PUSH, self._settings.socket("intake"), queued_max=BATCHES_QUEUED_MAX
         )
         self._notes = connected(
             loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
@@ -134,6 +148,8 @@ class NetworkRole:
             self._reporter.counters["datagrams-in"] += count
             self._reporter.counters["bytes-in"] += len(arena)
             now = monotonic()
+            if self._blocklist.has_addresses:
+                datagrams = self._without_blocked(datagrams)
             frames, envelopes = split(
                 arena,
                 datagrams,
@@ -150,6 +166,13 @@ class NetworkRole:
             if self._dispatch.full:
                 return
 
+    def _without_blocked(self, datagrams: bytes) -> bytes:
+        """Those that do not come from blocked addresses: nothing of the others is looked at."""
+        records = [datagrams[at : at + DATAGRAM.size] for at in range(0, len(datagrams), DATAGRAM.size)]
+        kept = [each for each in records if not self._blocklist.refuses(DATAGRAM.unpack(each)[2])]
+        self._reporter.counters["in-dropped-blocked"] += len(records) - len(kept)
+        return b"".join(kept)
+
     def _receive_frames(self, arena: bytes, datagrams: bytes, frames: bytes, now: float) -> None:
         answered = None
         for datagram, offset, length, index, frame_type, token_state, _ in FRAME.iter_unpack(frames):
@@ -160,12 +183,15 @@ class NetworkRole:
                     continue
                 answered = datagram
             start, _, source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)
-            neighbourhood = self._neighbourhoods[index]
             body = arena[offset : offset + length]
             header_token = arena[start + TOKEN_OFFSET : start + TOKEN_END]
             label = FrameType(frame_type).label
             self._reporter.counters[f"frames-in-{label}"] += 1
             self._reporter.counters[f"frame-bytes-in-{label}"] += frame_size(length)
+            if index >= len(self._neighbourhoods):
+                self._receive_asleep(index, source, frame_type, body, token_state, now)
+                continue
+            neighbourhood = self._neighbourhoods[index]
             if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
                 continue
             if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
@@ -173,11 +199,28 @@ class NetworkRole:
             else:
                 self._dispatch.sync(neighbourhood.number, neighbourhood.responder, source, frame_type, body)
 
+    def _receive_asleep(
+        self, index: int, source: bytes, frame_type: int, body: bytes, token_state: int, now: float
+    ) -> None:
+        """A frame for a community that is loaded when somebody speaks to it."""
+        index -= len(self._neighbourhoods)
+        number = self._sleeping.wakes(index, token_state, now)
+        if number is not None:
+            self._reporter.counters["woken"] += send_or_drop(
+                self._intake, [bus.WAKE, bus.NUMBER.pack(number)]
+            )
+        elif token_state < TOKEN_CURRENT:
+            answer = self._sleeping.answer(index, source, frame_type, body, self._epoch(now))
+            if answer is not None:
+                self._out.append((source, answer))
+
     def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes) -> None:
         size = 0
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
             datagram, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
+            if index >= len(self._neighbourhoods):
+                continue
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
             neighbourhood = self._neighbourhoods[index]
             size += length
@@ -230,7 +273,12 @@ class NetworkRole:
     def _load_communities(self, now: float) -> None:
         self._reader.refresh()
         try:
-            for record in self._reader.communities():
+            self._blocklist = Blocklist(self._reader.blocked())
+            records = joined(self._reader, self._settings.start_id)
+            self._drop_unserved({record.number for record in records if record.served})
+            for record in records:
+                if not record.served:
+                    continue
                 neighbourhood = self._by_number.get(record.number)
                 if neighbourhood is None:
                     self._add(record, now)
@@ -240,6 +288,25 @@ class NetworkRole:
                     neighbourhood.define(self._sent_summary(record.number), now)
         finally:
             self._reader.release()
+        for neighbourhood in self._neighbourhoods:
+            neighbourhood.block(self._blocklist)
+            self._touch(neighbourhood.number)
+        self._sleeping.set_communities(
+            record for record in records if not record.loaded and record.autoload == "on-packet"
+        )
+        self._tags = b"".join(each.tag for each in self._neighbourhoods) + self._sleeping.tags
+
+    def _drop_unserved(self, served: set[int]) -> None:
+        """What is left or unloaded costs nothing: no timer, no neighbour, no key."""
+        gone = self._by_number.keys() - served
+        for number in gone:
+            self._schedule.touch(number)
+        if gone:
+            # Or the gateway would go on telling of their neighbours.
+            self._untold.touch_all()
+        self._neighbourhoods = [each for each in self._neighbourhoods if each.number in served]
+        self._by_number = {each.number: each for each in self._neighbourhoods}
+        self._without_key = {number: why for number, why in self._without_key.items() if number in served}
 
     def _sent_summary(self, number: int) -> Summary:
         state = self._reader.state(number)
@@ -272,7 +339,6 @@ class NetworkRole:
             neighbourhood.define(self._sent_summary(record.number), now)
         self._neighbourhoods.append(neighbourhood)
         self._by_number[record.number] = neighbourhood
-        self._tags = b"".join(each.tag for each in self._neighbourhoods)
 
     def _bootstrap(self, record: CommunityRecord) -> list[Address]:
         """Where to walk to first; an entry that this version cannot read must not stop the node."""
@@ -331,6 +397,10 @@ class NetworkRole:
         began = perf_counter()
         pending = list(self._out)
         self._out.clear()
+        if self._blocklist.has_addresses:
+            allowed = [each for each in pending if not self._blocklist.refuses(each[0])]
+            self._reporter.counters["out-dropped-blocked"] += len(pending) - len(allowed)
+            pending = allowed
         dealt_with, refused = send_many(self._udp.fileno(), pending, ipv6=self._ipv6)
         counters = self._reporter.counters
         counters["datagrams-out"] += dealt_with - refused

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import StorageError, UsageError
-from dispersy.storage.store import StoreWriter
+from dispersy.storage.store import BlockedRecord, StoreWriter
 from dispersy.workers.finding import find_ids, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
 
@@ -30,6 +30,10 @@ class Order(msgspec.Struct, frozen=True):
     author: bytes = b""
     sequence: int = 0
     as_key: str = ""
+    purge: bool = False
+    autoload: str = ""
+    member: bytes = b""
+    address: str = ""
 
 
 def perform(
@@ -65,8 +69,25 @@ def perform(
         case "explain":
             return _explain(ledger, store, order)
         case _:
-            raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
+            ledger.answer(ticket, _change(ledger, order))
     return None
+
+
+def _change(ledger: Ledger, order: Order) -> dict[str, Any]:
+    """Orders about what this node takes part in, serves and listens to."""
+    match order.op:
+        case "leave":
+            return ledger.membership.leave(order.community, purge=order.purge)
+        case "load" | "unload":
+            return ledger.membership.load(order.community, loaded=order.op == "load")
+        case "autoload":
+            return ledger.membership.set_autoload(order.community, order.autoload)
+        case "block":
+            return ledger.blocking.block(BlockedRecord(order.community, order.member, order.address))
+        case "unblock":
+            return ledger.blocking.unblock(BlockedRecord(order.community, order.member, order.address))
+        case _:
+            raise UsageError(f"the writer does not know the order '{order.op}'", code="op-unknown")
 
 
 def reply_of(order_id: int, outcome: dict[str, Any] | StorageError | UsageError) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.message import MessageView, read_message
+from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry
 from dispersy.workers.loop import Loop
-from dispersy.workers.opening import open_reader
+from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import Reporter
 
 ENTRIES_PER_TURN_MAX = 2_048
@@ -54,6 +55,7 @@ class PublisherRole:
         self._topics: set[bytes] = set()
         self._previous: dict[bytes, int] = {}
         self._names: dict[int, tuple[bytes, Definition]] = {}
+        self._blocklist = Blocklist()
         self._communities_version = -1
         self._end = 0
         self._next = 0
@@ -61,7 +63,7 @@ class PublisherRole:
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
-        self._reader = open_reader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
         self._end = self._reader.last_cursor()
         self._next = self._end + 1
         self._load_communities()
@@ -107,7 +109,11 @@ class PublisherRole:
     def _load_communities(self) -> None:
         self._reader.refresh()
         try:
-            for record in self._reader.communities():
+            self._blocklist = Blocklist(self._reader.blocked())
+            records = joined(self._reader, self._settings.start_id)
+            numbers = {record.number for record in records}
+            self._names = {number: known for number, known in self._names.items() if number in numbers}
+            for record in records:
                 if record.definition:
                     self._load_definition(record)
         finally:
@@ -160,7 +166,7 @@ class PublisherRole:
         hex_id, definition = known
         message = entry.message if entry.type == EntryType.MESSAGE else self._message_of(entry)
         kind = definition.kind_by_number(message[0]) if message else None
-        if kind is None:
+        if kind is None or self._blocklist.hides(entry.community, message[2:34]):
             return
         topic = hex_id + b"/" + kind.name.encode() + b"/"
         if not self._is_listened_to(topic):

@@ -13,7 +13,7 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import create_many
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import Batch, RequestRecord, StoreWriter
+from dispersy.storage.store import Batch, EntryType, RequestRecord, StoreWriter
 from dispersy.workers.communities import Communities
 from dispersy.workers.naming import chosen_key
 from dispersy.workers.orders import Outcome, Ticket
@@ -84,9 +84,13 @@ class Publishing:
         known = self._requests.find(request_id, now_ms=now_ms)
         if known is not None:
             return ticket, self._answer(known, repeated=True)
-        community = self._communities.by_number.get(number)
-        if community is None:
-            raise UsageError(f"no community has number {number}", code="community-unknown")
+        community = self._communities.joined(number)
+        if not community.record.loaded:
+            raise UsageError(
+                f"{community.record.name} is not loaded: this node does not serve it now",
+                code="community-unloaded",
+                hint=f"load it: dispersy community load {community.record.name}",
+            )
         if not 1 <= len(groups) <= PUBLISH_MESSAGES_MAX or not all(groups):
             raise UsageError(
                 f"a request publishes 1 to {PUBLISH_MESSAGES_MAX} messages with payloads", code="count"
@@ -145,8 +149,14 @@ class Publishing:
             for ticket in answered[request.request_id]:
                 yield ticket, self._answer(request, repeated=False)
 
-    def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any]:
+    def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any] | UsageError:
         entries = self._store.log(request.first_cursor, request.message_count)
+        if any(entry.type != EntryType.MESSAGE for entry in entries):
+            return UsageError(
+                "what this request published was removed from this node with its community",
+                code="removed",
+                hint="publish it under a new id if it shall be there again",
+            )
         return {
             "first_cursor": request.first_cursor,
             "last_cursor": entries[-1].cursor + len(split_payloads(entries[-1].message)) - 1,

@@ -33,6 +33,10 @@ class Untold:
         """Something happened there."""
         self._numbers.add(number)
 
+    def touch_all(self) -> None:
+        """The next report tells of all, and so of those that are there no more."""
+        self._reports = 0
+
     def take(self, numbers: Iterable[int], *, heard: bool) -> tuple[bool, list[int]]:
         """Whether the next report tells of all, and of which it does.
 

@@ -147,7 +147,11 @@ class Responder:
         self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
-        """Serve those of our shard; tell a puller when its definition has come."""
+        """Serve those of our shard and no others; tell a puller when its definition has come."""
+        numbers = {record.number for record in communities}
+        self._served = {number: each for number, each in self._served.items() if number in numbers}
+        self._answers = deque(each for each in self._answers if each[0] in numbers)
+        self._audits = deque(each for each in self._audits if each[0].record.number in numbers)
         for record in communities:
             if responder_of(record.community_id, workers=self._workers) != self._index:
                 continue

@@ -27,7 +27,7 @@ from dispersy.bus.sockets import (
 )
 from dispersy.ext.verify import self_test
 from dispersy.workers.loop import Loop
-from dispersy.workers.opening import open_reader
+from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
 from dispersy.workers.responder import Responder
 from dispersy.workers.verifier import Verifier
@@ -62,7 +62,7 @@ class WorkerRole:
         self_test()
         self._loop = loop
         endpoint = self._settings.socket
-        self._reader = open_reader(self._settings.store_path)
+        self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
         self._work = connected(
             loop.context,
             zmq.DEALER,
@@ -138,7 +138,7 @@ class WorkerRole:
     def _load_communities(self) -> None:
         self._reader.refresh()
         try:
-            communities = self._reader.communities()
+            communities = [each for each in joined(self._reader, self._settings.start_id) if each.loaded]
             self._verifier.set_communities(communities)
             # It reads the store, too, and an open snapshot pins pages.
             self._responder.set_communities(communities, monotonic())

@@ -78,6 +78,10 @@ class WriterRole:
             self._renew_stamp()
         else:
             log.warning("this home was restored or copied: %s; asking neighbours", self._stamp.problem)
+        # Before anybody can read what the last start has left.
+        self._ledger.start(self._settings.start_id)
+        self._ledger.commit(now_ms=_now_ms())
+        self._loop = loop
         self._intake = bound(loop.context, zmq.PULL, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
         self._orders = bound(loop.context, zmq.ROUTER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
         self._notes = bound(loop.context, zmq.XPUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
@@ -103,6 +107,9 @@ class WriterRole:
                 continue
             if kind == bus.TOLD:
                 self._restored.receive_told(bus.NUMBER.unpack(header)[0], monotonic())
+                continue
+            if kind == bus.WAKE:
+                self._ledger.membership.wake(bus.NUMBER.unpack(header)[0])
                 continue
             began = perf_counter()
             number, announced = bus.MESSAGES_HEADER.unpack(header)
@@ -144,6 +151,9 @@ class WriterRole:
             self._stamp.reach(note.last_cursor)
         for ticket, outcome in outcomes:
             self._reply(ticket, outcome)
+        if note is not None and self._ledger.is_purging:
+            # A portion a turn: whoever else has something for the writer comes in between.
+            self._loop.again()
 
     def _reply(self, ticket: Ticket, outcome: dict[str, Any] | StorageError | UsageError) -> None:
         asker, order_id = ticket
@@ -159,6 +169,7 @@ class WriterRole:
         self._send_note(self._ledger.note(()))
 
     def _send_note_of_all(self) -> None:
+        self._ledger.start(self._settings.start_id)
         self._send_note(self._ledger.note())
 
     def _send_note(self, note: bus.CommitNote) -> None:

@@ -38,6 +38,10 @@ CLOCK = b"K"
 TOLD = b"T"
 """[TOLD, u32 community number]: a neighbour has said what it holds of ours, its messages are on their way"""
 
+# network -> writer, socket intake
+WAKE = b"W"
+"""[WAKE, u32 community number]: somebody speaks to a community that is loaded when that happens"""
+
 # writer -> everyone, socket notes: [COMMIT, CommitNote]
 COMMIT = b"commit"
 
@@ -82,7 +86,8 @@ class CommitNote(msgspec.Struct, frozen=True):
     """What a commit changed.
 
     last_cursor           the log's end
-    communities_version   changes when a community or definition was added
+    communities_version   changes with what is known of communities (joined, left, loaded, defined), and with
+                          whom this node has blocked
     processed             community number -> messages from verifiers that were stored or dropped since the
                           writer began
     summaries             community number -> 24-byte summary, of those that changed; those of all when

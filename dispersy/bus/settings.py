@@ -53,6 +53,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics          HOST:PORT on which Prometheus is served; empty: nowhere
     communities      settings of single communities, by name or by the 64 hex digits of the id
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
+    start_id   another one each time that the node starts, the same when a role is started again
     """
 
     home: str
@@ -67,6 +68,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str = ""
     communities: dict[str, CommunitySettings] = {}
     restored_wait_s: float = 30.0
+    start_id: str = ""
 
     @property
     def together(self) -> bool:

@@ -15,7 +15,7 @@ there if it says itself, signed and meant for us, that it is reached there; else
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from random import Random
 
@@ -35,6 +35,9 @@ from dispersy.protocol.numbers import ConnectionType
 from dispersy.protocol.summary import Summary
 
 NEVER = float("-inf")
+
+Unwanted = Callable[[Address, MemberId | None], bool]
+"""Whether the candidate at an address, of a member if it is known, is to be dropped."""
 
 
 class Category(Enum):
@@ -200,6 +203,12 @@ class Candidates:
         """Where this member has proven itself lately, if that is another address."""
         known = self._by_member.get(member)
         return known if known is not None and known.address != address and known.is_verified(now) else None
+
+    def forget(self, is_unwanted: Unwanted) -> None:
+        """Remove those of these addresses and members."""
+        for candidate in list(self._by_address.values()):
+            if is_unwanted(candidate.address, candidate.member):
+                self.remove(candidate.address)
 
     def remove(self, address: Address) -> None:
         candidate = self._by_address.pop(address, None)

@@ -30,7 +30,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address, usable_as_peer
 from dispersy.protocol.admission import Admission
 from dispersy.protocol.bootstrap import Bootstrap
-from dispersy.protocol.candidate import Candidate, Candidates, Category
+from dispersy.protocol.candidate import Candidate, Candidates, Category, Unwanted
 from dispersy.protocol.frames import (
     NO_TOKEN,
     IntroductionRequest,
@@ -258,6 +258,10 @@ class Walker:
     def token_for(self, address: Address) -> bytes | None:
         """The header token for datagrams to this address; None: it has not proven itself lately."""
         return self._tokens.get(address)
+
+    def forget(self, is_unwanted: Unwanted) -> None:
+        """Walk no more to these, and introduce them to nobody."""
+        self._candidates.forget(is_unwanted)
 
     def candidates(self, now: float) -> list[CandidateView]:
         """Everybody in the table, verified ones first and these the freshest first."""

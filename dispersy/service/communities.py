@@ -21,8 +21,8 @@ class Communities:
         self._orders = orders
         self._overview = overview
 
-    def all(self, _: bytes, __: requests.Communities) -> dict[str, Any]:
-        return {"communities": self._overview.communities(self._view.store())}
+    def all(self, _: bytes, request: requests.Communities) -> dict[str, Any]:
+        return {"communities": self._overview.communities(self._view.store(), left=request.left)}
 
     def create(self, client: bytes, request: requests.Create) -> None:
         """Not repeatable: a second order would be refused, for the name is taken by the first."""

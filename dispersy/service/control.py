@@ -19,8 +19,10 @@ from dispersy.bus.frames import CommitNote
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import UsageError
 from dispersy.service import requests
+from dispersy.service.blocking import Blocking
 from dispersy.service.communities import Communities
 from dispersy.service.follows import Follows
+from dispersy.service.membership import Membership
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
 from dispersy.service.reading import Reading
@@ -60,7 +62,12 @@ class Control:
         reading = Reading(self.view, self._orders, overview)
         writing = Writing(self.view, self._orders)
         communities = Communities(self.view, self._orders, overview)
+        membership = Membership(self.view, self._orders)
+        blocking = Blocking(self.view, self._orders)
         self._operations: dict[type, Operation] = {
+            requests.Autoload: membership.autoload,
+            requests.Block: blocking.change,
+            requests.Blocked: blocking.blocked,
             requests.Cancel: self._follows.cancel,
             requests.Communities: communities.all,
             requests.Count: reading.count,
@@ -72,10 +79,14 @@ class Control:
             requests.Join: communities.join,
             requests.Last: reading.last,
             requests.ListMessages: reading.page,
+            requests.Leave: membership.leave,
+            requests.Load: membership.load,
             requests.Peers: reading.peers,
             requests.Publish: writing.publish,
             requests.PublishMany: writing.publish,
             requests.Status: reading.status,
+            requests.Unblock: blocking.change,
+            requests.Unload: membership.load,
         }
 
     def attach(self, reader: StoreReader) -> None:

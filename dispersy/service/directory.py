@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.definition import Definition, accept_definition
+from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, StoreReader
 
 PREFIX_MIN = 4
@@ -17,14 +18,19 @@ class Directory:
 
     def __init__(self) -> None:
         self._records: dict[int, CommunityRecord] = {}
+        self._left: dict[int, CommunityRecord] = {}
+        self._blocklist = Blocklist()
         self._definitions: dict[int, tuple[bytes, Definition]] = {}
         self._refusals: dict[int, str] = {}
         self._kind_names: dict[tuple[int, int], str] = {}
 
     def update(self, reader: StoreReader) -> None:
         """Read what has been joined and which definitions have come."""
-        self._records = {record.number: record for record in reader.communities()}
-        for number, record in self._records.items():
+        records = {record.number: record for record in reader.communities()}
+        self._records = {number: record for number, record in records.items() if not record.left}
+        self._left = {number: record for number, record in records.items() if record.left}
+        self._blocklist = Blocklist(reader.blocked())
+        for number, record in records.items():
             known = self._definitions.get(number)
             if not record.definition or (known is not None and known[0] == record.definition):
                 continue
@@ -40,7 +46,16 @@ class Directory:
                 self._kind_names[number, kind.number] = kind.name
 
     def records(self) -> list[CommunityRecord]:
+        """Of the communities that this node takes part in."""
         return list(self._records.values())
+
+    def left_records(self) -> list[CommunityRecord]:
+        """Of those that were left, and may still be joined again with what is held of them."""
+        return list(self._left.values())
+
+    def hides(self, number: int, author: bytes = b"") -> bool:
+        """Whether clients are not shown what is held of a community, or what this author wrote in it."""
+        return number in self._left or (bool(author) and self._blocklist.hides(number, author))
 
     def community_id(self, number: int) -> bytes:
         """Of a number that the store gave; empty when the directory is older than the entry."""
@@ -67,19 +82,14 @@ class Directory:
         """Why the definition that is stored is not taken, a drop reason; empty when it is."""
         return self._refusals.get(record.number, "")
 
-    def resolve(self, text: str) -> CommunityRecord:
-        """The one community that `text` names.
+    def resolve(self, text: str, *, left: bool = False) -> CommunityRecord:
+        """The one community that `text` names; with `left` one that was left where no other is called so.
 
         raises  UsageError `community-unknown` or `community-ambiguous`, which list what there is or what fits
         """
-        exact = [
-            r for r in self._records.values() if self.name(r) == text or r.community_id.hex() == text.lower()
-        ]
-        fitting = exact or [
-            record
-            for record in self._records.values()
-            if len(text) >= PREFIX_MIN and record.community_id.hex().startswith(text.lower())
-        ]
+        fitting = self._fitting(text, self.records())
+        if left and not fitting:
+            fitting = self._fitting(text, self.left_records())
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
@@ -96,6 +106,14 @@ class Directory:
             if joined
             else "make one with `dispersy community create NAME` or `dispersy community join INVITE`",
         )
+
+    def _fitting(self, text: str, records: list[CommunityRecord]) -> list[CommunityRecord]:
+        exact = [r for r in records if self.name(r) == text or r.community_id.hex() == text.lower()]
+        return exact or [
+            record
+            for record in records
+            if len(text) >= PREFIX_MIN and record.community_id.hex().startswith(text.lower())
+        ]
 
     def _list(self, records: list[CommunityRecord]) -> str:
         shown = [f"{self.name(record)} ({record.community_id.hex()[:8]})" for record in records[:LISTED_MAX]]

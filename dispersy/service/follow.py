@@ -23,6 +23,8 @@ READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
 HEARTBEAT_S = 10.0
 """An idle follow says caught-up this often: only a send shows that a client is gone."""
+AUTHOR = slice(2, 34)
+"""Where a stored message has its author; an event's entry has no message."""
 _NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,7 +90,10 @@ class Follow:
         entries = reader.log(first, ENTRIES_PER_READ + (0 if self.aligned else PAYLOADS_MAX))
         self.aligned = True
         wanted = [
-            entry for entry in entries if self.communities is None or entry.community in self.communities
+            entry
+            for entry in entries
+            if (self.communities is None or entry.community in self.communities)
+            and not directory.hides(entry.community, entry.message[AUTHOR])
         ]
         shown = [e for e in wanted if e.type == EntryType.MESSAGE and not e.marks & HIDDEN]
         parsed = dict(zip((e.cursor for e in shown), headers([e.message for e in shown]), strict=True))
@@ -141,6 +146,8 @@ class Follow:
             return
         (message,) = reader.messages([entry.message_cursor])
         (header,) = headers([message])
+        if directory.hides(entry.community, header.author):
+            return
         kind = directory.kind_name(entry.community, header.kind)
         if not kind or (self.kinds and kind not in self.kinds):
             return

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home import Home, create_runtime, take_lock
 from dispersy.service.passphrase import hand_over, take_over
@@ -60,4 +62,6 @@ def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
     else:
         os.set_inheritable(given.lock, False)
     create_runtime(Path(settings.runtime))
+    # Roles may be started again within this start; what is loaded at a start must not be loaded then.
+    settings = msgspec.structs.replace(settings, start_id=os.urandom(8).hex())
     return Prepared(settings, None if given.passphrase is None else take_over(given.passphrase))

@@ -60,9 +60,14 @@ class Overview:
             "processes": [] if brief else self._reports.processes(),
         }
 
-    def communities(self, reader: StoreReader) -> list[dict[str, Any]]:
-        """One map a community, in the order in which they were joined."""
-        return [self._community(reader, record) for record in self._directory.records()]
+    def communities(self, reader: StoreReader, *, left: bool = False) -> list[dict[str, Any]]:
+        """One map a community, in the order in which they were joined; with `left` those that were left, too."""
+        records = self._directory.records() + (self._directory.left_records() if left else [])
+        purges = reader.purges() if left else {}
+        return [
+            {**self._community(reader, record), "purging": record.number in purges}
+            for record in sorted(records, key=lambda record: record.number)
+        ]
 
     def count(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
         """How many messages are live, and the community's clock.
@@ -111,6 +116,9 @@ class Overview:
             "number": record.number,
             "member": record.member_id,
             "is_master": record.is_master,
+            "loaded": record.loaded,
+            "autoload": record.autoload,
+            "left": record.left,
             "defined": definition is not None,
             "definition_refused": self._directory.refusal(record),
             "definition": encode_definition(definition) if definition else b"",

@@ -26,6 +26,7 @@ KeyText = Annotated[str, msgspec.Meta(max_length=200)]
 KindText = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
+Member = Annotated[bytes, msgspec.Meta(max_length=32)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
@@ -123,7 +124,9 @@ class Explain(Request, tag="explain"):
 
 
 class Communities(Request, tag="communities"):
-    """All that this node has joined."""
+    """All that this node has joined; left: also those it has left that are not yet removed."""
+
+    left: bool = False
 
 
 class Create(Request, tag="create", rename={"as_key": "as"}):
@@ -143,6 +146,52 @@ class Join(Request, tag="join", rename={"as_key": "as"}):
     as_key: KeyText = ""
 
 
+class Leave(Request, tag="leave"):
+    """Take part no more; purge: remove what this node holds of it."""
+
+    community: CommunityText
+    purge: bool = False
+
+
+class Load(Request, tag="load"):
+    """Serve a community that was unloaded."""
+
+    community: CommunityText
+
+
+class Unload(Request, tag="unload"):
+    """Stay joined, but serve it no more until it is loaded."""
+
+    community: CommunityText
+
+
+class Autoload(Request, tag="autoload"):
+    """What becomes of a community when the node starts."""
+
+    community: CommunityText
+    mode: Literal["always", "on-packet", "never"]
+
+
+class Block(Request, tag="block"):
+    """Listen no more to a member (in one community or in all) or to an address HOST or HOST:PORT."""
+
+    member: Member = b""
+    address: CommunityText = ""
+    community: CommunityText = ""
+
+
+class Unblock(Request, tag="unblock"):
+    """The opposite of a block with the same fields."""
+
+    member: Member = b""
+    address: CommunityText = ""
+    community: CommunityText = ""
+
+
+class Blocked(Request, tag="blocked"):
+    """All that are blocked."""
+
+
 class Status(Request, tag="status"):
     """How the node is; brief leaves out the processes, whose memory is dear to ask for."""
 
@@ -156,7 +205,14 @@ class Peers(Request, tag="peers"):
 
 
 AnyRequest = (
-    Publish
+    Autoload
+    | Block
+    | Blocked
+    | Leave
+    | Load
+    | Unblock
+    | Unload
+    | Publish
     | PublishMany
     | Follow
     | CreditGrant
