@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 _ENTRIES = (
     Entry("run", "run", "Run a node until Ctrl-C."),
-    Entry("community", "community", "Create, join and list communities.", is_group=True),
+    Entry("community", "community", "Create, join, list and leave communities.", is_group=True),
     Entry("config", "config", "Look at the settings of a node.", is_group=True),
     Entry("key", "keys", "Keep the keys that sign for you.", is_group=True),
     Entry("publish", "messages", "Publish a message, or a file with one message a line."),
@@ -40,6 +40,9 @@ _ENTRIES = (
     Entry("list", "stored", "Print stored messages, one a line.", function="list_messages"),
     Entry("explain", "stored", "Say what became of a message on this node."),
     Entry("count", "messages", "Print how many messages of a community this node holds."),
+    Entry("block", "blocking", "Show no more what a member writes, or speak no more with an address."),
+    Entry("unblock", "blocking", "Take a block back."),
+    Entry("blocked", "blocking", "Show whom this node does not listen to."),
     Entry("status", "node", "Show how the node is: addresses, communities, processes."),
     Entry("peers", "node", "Show the neighbours this node walks among."),
     Entry("demo", "demo", "Start nodes, publish on one, and see every node get everything."),

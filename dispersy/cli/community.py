@@ -1,9 +1,10 @@
-"""`dispersy community create | join | list | show`."""
+"""`dispersy community create | join | list | show | leave | load | unload | autoload`."""
 
 from __future__ import annotations
 
 import math
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ from dispersy.protocol.definition import Definition, default_definition, encode_
 from dispersy.service.publication import check_name, check_new
 
 app = typer.Typer(
-    help="Create, join and list communities.",
+    help="Create, join, list and leave communities.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     epilog=examples(
@@ -46,6 +47,8 @@ _ANSWER_S = 5.0
 
 READY_LIMIT_S = 10.0
 """A node that just begins to start does not know its address yet, and an invite without one is of no use."""
+
+AUTOLOAD_MODES = ("always", "on-packet", "never")
 
 NameArgument = Annotated[str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)]
 
@@ -144,12 +147,16 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
     if not entries:
         out.print("no communities yet: dispersy community create NAME, or dispersy community join INVITE")
         return
-    shown = table("name", "#messages", "kinds", "id")
+    shown = table("name", "#messages", "kinds", "loaded", "id")
     for entry in entries:
         kinds = (
             ", ".join(kind["name"] for kind in entry["kinds"]) if entry["defined"] else "definition awaited"
         )
-        shown.add_row(escape(entry["name"]), str(entry["count"]), escape(kinds), entry["community"].hex())
+        loaded = "yes" if entry["loaded"] else "no"
+        loaded += "" if entry["autoload"] == "always" else f" ({entry['autoload']})"
+        shown.add_row(
+            escape(entry["name"]), str(entry["count"]), escape(kinds), loaded, entry["community"].hex()
+        )
     show_table(shown)
 
 
@@ -171,6 +178,86 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
     for kind in entry["kinds"]:
         out.print(f"  kind {kind['name']}: {kind['payload']}, at most {kind['size_max']} bytes")
     out.print(f"  invite:\n    {invite}", markup=False)
+
+
+@app.command(epilog=examples("dispersy community leave chat", "dispersy community leave chat --purge"))
+def leave(
+    community: NameArgument,
+    purge: Annotated[bool, typer.Option("--purge", help="Remove what this node holds of it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take part in a community no more.
+
+    Without --purge its messages stay on this node's disk, and joining again brings them back.
+    """
+    with Client(home) as client:
+        if purge and not yes:
+            _confirm_purge(client, community)
+        done = client.leave(community, purge=purge)
+    if json:
+        show_json(_without_frame(done))
+        return
+    out.print(
+        f"{'left before' if done['already'] else 'left'}: {escape(done['name'])}  {done['community'].hex()}"
+    )
+    if purge:
+        out.print(f"  its {done['messages']} messages are being removed")
+    else:
+        out.print(f"  its {done['messages']} messages stay here; join it again with its id to see them")
+
+
+def _confirm_purge(client: Client, community: str) -> None:
+    """Say what is removed, and ask; a program has to say --yes."""
+    entries = [
+        entry
+        for entry in client.communities(left=True)
+        if community == entry["name"] or entry["community"].hex().startswith(community.lower())
+    ]
+    held = f"{sum(entry['live'] for entry in entries)} messages" if entries else "what is held"
+    said = f"this removes {held} of {community} from this node, for good"
+    if not sys.stdin.isatty():
+        raise UsageError(said, code="usage", hint="say --yes if that is what you want")
+    err.print(f"{said}; other nodes keep theirs", markup=False)
+    typer.confirm("Remove?", abort=True, err=True)
+
+
+@app.command(epilog=examples("dispersy community load chat"))
+def load(community: NameArgument, home: HomeOption = None) -> None:
+    """Serve a community that was unloaded."""
+    with Client(home) as client:
+        done = client.load(community)
+    out.print(f"{'was loaded already' if done['already'] else 'loaded'}: {escape(community)}")
+
+
+@app.command(epilog=examples("dispersy community unload chat"))
+def unload(community: NameArgument, home: HomeOption = None) -> None:
+    """Stay joined, but neither walk, synchronise nor publish in it; what is held can be read."""
+    with Client(home) as client:
+        done = client.unload(community)
+    out.print(f"{'was not loaded' if done['already'] else 'unloaded'}: {escape(community)}")
+
+
+@app.command(
+    epilog=examples("dispersy community autoload chat never", "dispersy community autoload chat on-packet")
+)
+def autoload(
+    community: NameArgument,
+    mode: Annotated[
+        str,
+        typer.Argument(help="always, on-packet (when somebody speaks to it), or never.", show_default=False),
+    ],
+    home: HomeOption = None,
+) -> None:
+    """Say what becomes of a community when the node starts."""
+    if mode not in AUTOLOAD_MODES:
+        raise UsageError(
+            f"{mode!r} is no way to load", code="usage", hint=f"there are {', '.join(AUTOLOAD_MODES)}"
+        )
+    with Client(home) as client:
+        client.autoload(community, mode)
+    out.print(f"when the node starts, {escape(community)} is loaded: {mode}")
 
 
 def _read_definition(file: Path, name: str) -> Definition:

@@ -61,7 +61,7 @@ class Overview:
         }
 
     def communities(self, reader: StoreReader, *, left: bool = False) -> list[dict[str, Any]]:
-        """One map a community, in the order in which they were joined; with `left` those that were left, too."""
+        """One map a community, in the order in which they were joined; `left`: also those that were left."""
         records = self._directory.records() + (self._directory.left_records() if left else [])
         purges = reader.purges() if left else {}
         return [
