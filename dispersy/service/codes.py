@@ -30,6 +30,11 @@ CODES = {
         "no community on this node is called so", "`dispersy community list` shows what there is"
     ),
     "community-ambiguous": Code("several communities fit", "write more digits of the id"),
+    "community-unloaded": Code("joined and not loaded", "load it: `dispersy community load`"),
+    "purging": Code("what was held of the community is still being removed", "join again in a moment"),
+    "removed": Code("what this request_id published was removed", "publish it under a new one"),
+    "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
+    "own-key": Code("this node's own key cannot be blocked", "block another's"),
     "definition-unknown": Code(
         "joined, but the definition has not come", "it comes from the first neighbour found"
     ),
@@ -65,7 +70,7 @@ CODES = {
         "a request_id too old to know what became of it", "look whether the message is there"
     ),
     "follow-exists": Code("a follow with this id is running", "cancel it first"),
-    "too-many": Code("too many follows", "one follow may name many communities"),
+    "too-many": Code("too many follows, or blocks", "one follow may name many communities"),
     "starting": Code("the node is starting", _AGAIN),
     "busy": Code("too much waits just now, or the client does not read its replies", _AGAIN),
     "no-answer": Code("the writer did not answer", "look whether it was done before you repeat it"),

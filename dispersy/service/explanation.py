@@ -10,6 +10,7 @@ from dispersy.storage.store import LogEntry
 STATES = {
     "shown": "this node holds the message, and it counts",
     "hidden": "this node holds the message and does not show it: {why}",
+    "blocked": "this node holds the message and does not show it: its author is blocked here",
     "waiting": "the message has come and waits: its kind is not in the definition that this node has",
     "refused": "the message has come and was refused: {why}",
     "undefined": "this node does not hold the message: the definition of its community has not come yet",
@@ -24,17 +25,20 @@ HIDDEN_WHY = {
 }
 
 
-def explained(entry: LogEntry | None, *, waits: bool, refused: str, is_defined: bool) -> dict[str, Any]:
+def explained(
+    entry: LogEntry | None, *, waits: bool, refused: str, is_defined: bool, is_blocked: bool = False
+) -> dict[str, Any]:
     """The fields state, text, held, cursor, hidden and reason of a reply to `explain`.
 
     entry       of the message, None where it is not live
     waits       whether it is in the writer's waiting room
     refused     why it was refused lately, empty if it was not
     is_defined  whether the community's definition is known
+    is_blocked  whether this node does not show what its author writes
     """
     marks = hidden(entry.marks) if entry is not None else []
     if entry is not None:
-        state = "hidden" if marks else "shown"
+        state = "blocked" if is_blocked else "hidden" if marks else "shown"
     elif waits:
         state = "waiting"
     elif refused:

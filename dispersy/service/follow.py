@@ -15,7 +15,7 @@ from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
-from dispersy.service.stored import Header, headers
+from dispersy.service.stored import AUTHOR, Header, headers
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 ENTRIES_PER_READ = 128
@@ -23,8 +23,6 @@ READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
 HEARTBEAT_S = 10.0
 """An idle follow says caught-up this often: only a send shows that a client is gone."""
-AUTHOR = slice(2, 34)
-"""Where a stored message has its author; an event's entry has no message."""
 _NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -17,7 +17,7 @@ from dispersy.protocol.identifiers import ORDER_TOP
 from dispersy.protocol.marks import HIDDEN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import ListMessages
-from dispersy.service.stored import described, headers
+from dispersy.service.stored import AUTHOR, described, headers
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 EXAMINED_MAX = 4_096
@@ -92,7 +92,7 @@ def list_messages(
             hint="repeat the request that gave it, with nothing but `next` changed",
         )
     read = (_in_order if by_time else _in_log)(reader, community, request)
-    fits = _filter(community, request, kinds)
+    fits = _filter(community, request, kinds, directory)
     page = _Page(place[1:], request.limit)
     is_over = False
     while page.examined < EXAMINED_MAX and not is_over:
@@ -103,7 +103,7 @@ def list_messages(
     return {"messages": described(page.chosen, directory), "next": None if is_over else mark + page.place}
 
 
-def _filter(community: int, request: ListMessages, kinds: frozenset[int]) -> Filter:
+def _filter(community: int, request: ListMessages, kinds: frozenset[int], directory: Directory) -> Filter:
     """Which of some entries are wanted; the cheap questions first."""
 
     def fits(entries: Sequence[LogEntry]) -> list[bool]:
@@ -112,7 +112,8 @@ def _filter(community: int, request: ListMessages, kinds: frozenset[int]) -> Fil
             and entry.community == community
             and entry.message[0] in kinds
             and (request.hidden or not entry.marks & HIDDEN)
-            and (not request.author or entry.message[2:34] == request.author)
+            and (not request.author or entry.message[AUTHOR] == request.author)
+            and not directory.hides(community, entry.message[AUTHOR])
             for entry in entries
         ]
         if request.by == "global-time":

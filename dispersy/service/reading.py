@@ -15,7 +15,7 @@ from dispersy.service.listing import list_messages
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
 from dispersy.service.publication import require_definition
-from dispersy.service.stored import described
+from dispersy.service.stored import AUTHOR, described
 from dispersy.service.view import View
 from dispersy.storage.store import CommunityRecord, LogEntry
 
@@ -67,7 +67,14 @@ class Reading:
                 code="message-unknown",
                 hint="`explain` says what is known of it",
             )
-        return {"messages": described(entries, self._view.directory)}
+        shown = [entry for entry in entries if not self._hides(entry)]
+        if not shown:
+            raise UsageError(
+                "this node does not show what the author of that message writes",
+                code="blocked",
+                hint="`unblock` shows it again",
+            )
+        return {"messages": described(shown, self._view.directory)}
 
     def _entries(self, cursors: Sequence[int | None]) -> list[LogEntry]:
         """What stands where the writer says; nothing where it has been removed since."""
@@ -79,6 +86,9 @@ class Reading:
                 with suppress(KeyError):
                     found += self._view.store().entries([cursor])
         return found
+
+    def _hides(self, entry: LogEntry) -> bool:
+        return self._view.directory.hides(entry.community, entry.message[AUTHOR])
 
     def page(self, _: bytes, request: requests.ListMessages) -> dict[str, Any]:
         reader = self._view.store()
@@ -109,7 +119,13 @@ class Reading:
     def _explained(self, record: CommunityRecord, answer: dict[str, Any]) -> dict[str, Any]:
         entry = next(iter(self._entries([answer["cursor"]])), None)
         is_defined = self._view.directory.definition(record) is not None
-        told = explained(entry, waits=answer["waits"], refused=answer["refused"], is_defined=is_defined)
+        told = explained(
+            entry,
+            waits=answer["waits"],
+            refused=answer["refused"],
+            is_defined=is_defined,
+            is_blocked=entry is not None and self._hides(entry),
+        )
         return {"community": record.community_id, **told}
 
     def _kinds(self, record: CommunityRecord, names: list[str]) -> list[int]:

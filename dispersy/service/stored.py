@@ -14,6 +14,8 @@ from dispersy.storage.store import LogEntry
 
 _NO_AUTHOR = 2
 _AREA_MAX = 1 << 24
+AUTHOR = slice(2, 34)
+"""Where a stored message has its author; an event's entry has no message."""
 MARK_NAMES = {
     HIDDEN_BY_EQUIVOCATION: "equivocation",
     HIDDEN_BY_ORDER: "order",

@@ -7,6 +7,7 @@ and their sets would never be equal to ours again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from dispersy.errors import UsageError
 from dispersy.protocol.address import (
@@ -36,16 +37,16 @@ def canonical_address(text: str) -> str:
 
 def _parse(text: str) -> Address:
     """Port 0 stands for all ports of the host."""
-    for parse in (lambda: make_address(text, 0), lambda: parse_address(text)):
-        try:
-            return parse()
-        except UsageError:
-            continue
-    raise UsageError(
-        f"{text!r} is no address",
-        code="address-malformed",
-        hint="write 192.0.2.1 or 2001:db8::1 for a host, 192.0.2.1:6421 or [2001:db8::1]:6421 for one port",
-    )
+    with suppress(UsageError):
+        return make_address(text, 0)
+    try:
+        return parse_address(text)
+    except UsageError as error:
+        raise UsageError(
+            f"{text!r} is no address",
+            code="address-malformed",
+            hint="write 192.0.2.1 or 2001:db8::1, or with a port 192.0.2.1:6421 or [2001:db8::1]:6421",
+        ) from error
 
 
 class Blocklist:
