@@ -32,7 +32,7 @@ HEADINGS = (
     "Undo",
     "Walk",
 )
-SHOWN_WHOLE = ("Bloom filter", "Crypto", "Store", "Duplicates")
+SHOWN_WHOLE = ("Bloom filter", "Communities", "Crypto", "Store", "Duplicates")
 """Headings none of whose lines may be open."""
 _TEST = re.compile(r"tests/[\w/]+\.py::\w+")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -32,12 +34,8 @@ def _until_counted(client: Client, group: str, name: str, more: int = 1) -> None
 
 def _all_shown(client: Client, *communities: str) -> list[Event]:
     """What a replay shows."""
-    events = []
-    for event in client.follow(communities, since="begin", idle_s=LIMIT_S):
-        if event.event == "caught-up":
-            break
-        events.append(event)
-    return events
+    with closing(client.follow(communities, since="begin", idle_s=LIMIT_S)) as events:
+        return list(takewhile(lambda event: event.event != "caught-up", events))
 
 
 def _payloads(client: Client, community: str) -> set[bytes | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from itertools import takewhile
 from time import monotonic
 from typing import Any
 
@@ -25,12 +27,8 @@ def _until(holds: Callable[[], bool]) -> None:
 
 
 def _replayed(client: Client) -> list[Any]:
-    events = []
-    for event in client.follow(since="begin", idle_s=5.0):
-        if event.event == "caught-up":
-            break
-        events.append(event)
-    return events
+    with closing(client.follow(since="begin", idle_s=LIMIT_S)) as events:
+        return list(takewhile(lambda event: event.event != "caught-up", events))
 
 
 @pytest.mark.parametrize("community", [0, 1])
@@ -46,13 +44,14 @@ def test_a_blocked_author_is_nowhere(house: House, community: int) -> None:
         client = house.client()
         assert len(_replayed(client)) == 3
         house.commit(Batch(blocked=blocked))
-        _until(lambda: not _replayed(client))
-        assert client.request("list", community="chat")["messages"] == []
+        _until(lambda: not client.request("list", community="chat")["messages"])
+        assert _replayed(client) == []
         assert client.count("chat") == 2
         listed = client.blocked()
         assert listed == [{"member": AUTHOR, "address": "", "community": CHAT if community else b""}]
         house.commit(Batch(blocked=[BlockedRecord(2, AUTHOR, "")]))
-        _until(lambda: payloads_of(_replayed(client)) == [b"one", b"two"])
+        _until(lambda: len(client.request("list", community="chat")["messages"]) == 2)
+        assert payloads_of(_replayed(client)) == [b"one", b"two"]
         client.close()
 
     house.play(scene)
@@ -70,7 +69,8 @@ def test_a_left_community_is_not_there(house: House) -> None:
         client = house.client()
         assert payloads_of(_replayed(client)) == [b"one"]
         house.commit(Batch(communities=[left]))
-        _until(lambda: not _replayed(client))
+        _until(lambda: len(client.communities()) == 1)
+        assert _replayed(client) == []
         assert [entry["name"] for entry in client.communities()] == ["news"]
         told = {entry["name"]: (entry["left"], entry["purging"]) for entry in client.communities(left=True)}
         assert told == {"chat": (True, False), "news": (False, False)}
