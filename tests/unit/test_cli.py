@@ -266,9 +266,13 @@ def test_communities_are_listed_whole(
     """An id that is cut cannot be joined."""
     monkeypatch.setenv("COLUMNS", "40")
     entry = {"name": "chat", "count": 1, "defined": False, "kinds": [], "community": bytes(range(32))}
+    entry |= {"loaded": False, "autoload": "on-packet"}
     monkeypatch.setattr(Client, "communities", lambda _: [entry])
     assert main(["community", "list"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == ["chat", "1", "definition", "awaited", ID]
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        *("chat", "1", "definition", "awaited"),
+        *("no", "(on-packet)", ID),
+    ]
 
 
 def test_bytes_are_hex_in_json() -> None:
