@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from itertools import takewhile
+from os import urandom
 from time import monotonic
 from typing import Any
 
 import msgspec
 import pytest
 
+from dispersy.bus.frames import COMMIT, CommitNote, encode
 from dispersy.client import Client
 from dispersy.errors import UsageError
 from dispersy.protocol.address import parse_address
@@ -19,8 +21,15 @@ from dispersy.storage.store import Batch, BlockedRecord, EntryType, EventEntry
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive
 
 
+def _change(house: House, batch: Batch) -> None:
+    """As the writer tells that what is known of communities and blocks is another."""
+    _, last = house.store.commit(batch)
+    note = CommitNote(last, int.from_bytes(urandom(6), "big"), {}, {})
+    house.notes.send_multipart([COMMIT, encode(note)])
+
+
 def _until(holds: Callable[[], bool]) -> None:
-    """The gateway reads the store's small things again at a note, or within a second."""
+    """Notes and requests come by different ways."""
     limit = monotonic() + LIMIT_S
     while not holds():
         assert monotonic() < limit
@@ -43,13 +52,13 @@ def test_a_blocked_author_is_nowhere(house: House, community: int) -> None:
     def scene() -> None:
         client = house.client()
         assert len(_replayed(client)) == 3
-        house.commit(Batch(blocked=blocked))
+        _change(house, Batch(blocked=blocked))
         _until(lambda: not client.request("list", community="chat")["messages"])
         assert _replayed(client) == []
         assert client.count("chat") == 2
         listed = client.blocked()
         assert listed == [{"member": AUTHOR, "address": "", "community": CHAT if community else b""}]
-        house.commit(Batch(blocked=[BlockedRecord(2, AUTHOR, "")]))
+        _change(house, Batch(blocked=[BlockedRecord(2, AUTHOR, "")]))
         _until(lambda: len(client.request("list", community="chat")["messages"]) == 2)
         assert payloads_of(_replayed(client)) == [b"one", b"two"]
         client.close()
@@ -68,7 +77,7 @@ def test_a_left_community_is_not_there(house: House) -> None:
     def scene() -> None:
         client = house.client()
         assert payloads_of(_replayed(client)) == [b"one"]
-        house.commit(Batch(communities=[left]))
+        _change(house, Batch(communities=[left]))
         _until(lambda: len(client.communities()) == 1)
         assert _replayed(client) == []
         assert [entry["name"] for entry in client.communities()] == ["news"]
@@ -76,7 +85,7 @@ def test_a_left_community_is_not_there(house: House) -> None:
         assert told == {"chat": (True, False), "news": (False, False)}
         with pytest.raises(UsageError, match="there are news"):
             client.count("chat")
-        house.commit(Batch(purges=[(1, 1)]))
+        _change(house, Batch(purges=[(1, 1)]))
         assert [entry["purging"] for entry in client.communities(left=True)] == [True, False]
         client.close()
 
