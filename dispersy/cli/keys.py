@@ -29,7 +29,11 @@ ENCRYPT_EXAMPLES = examples("dispersy key encrypt", "dispersy key encrypt --no-p
 KEY_FILE_SIZE_MAX = 1 << 16
 FAILED_PART = "some keys could not be read: "
 
-app = typer.Typer(no_args_is_help=True, help="Keep the keys that sign for you.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Keep the keys that sign for you.",
+    epilog=examples("dispersy key list", "dispersy key new work"),
+)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the key in this home.")]
 PassphraseFile = Annotated[

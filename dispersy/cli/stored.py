@@ -121,7 +121,7 @@ def explain(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what became of a message on this node: whether it is held, shown, waits or was refused, and why."""
+    """Say what became of a message on this node. It is shown, hidden, waits, was refused, or is unknown."""
     with Client(home) as client:
         told = client.explain(community, _identifier(message, "MESSAGE"))
     if json:

@@ -29,7 +29,7 @@ CLIENTS = [
 ]
 UNSEEN = {
     "config", "home-in-use", "home-missing", "invite-malformed", "key-foreign", "listen", "message",
-    "passphrase", "permissions",
+    "passphrase", "permissions", "port-taken",
 }  # fmt: skip
 """Of the command line and of starts, or told inside another one: no client is answered with these."""
 
