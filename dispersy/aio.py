@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from dispersy import operations
 from dispersy.aio_connection import AsyncConnection, AsyncSocketConnection, AsyncStream, run
+from dispersy.certificate import read_certificate
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
     ABSENCE_S,
@@ -72,6 +73,7 @@ class AsyncClient:
 
     home        the node's home; default as for `dispersy run`
     endpoint    a ZeroMQ endpoint instead of the home's own
+    certificate instead of a home: the file that `dispersy client add` made, to reach a node over tcp
     timeout_s   for each answer
     connection  instead of all this, another way to a node: dispersy.testing has one in memory
     """
@@ -81,15 +83,20 @@ class AsyncClient:
         home: str | os.PathLike[str] | None = None,
         *,
         endpoint: str | None = None,
+        certificate: str | os.PathLike[str] | None = None,
         timeout_s: float = TIMEOUT_S,
         connection: AsyncConnection | None = None,
     ) -> None:
         self.home = home_path(home)
+        curve = None if certificate is None else read_certificate(certificate)
+        if curve is not None:
+            endpoint = endpoint or curve.control
         self._connection = connection or AsyncSocketConnection(
             self.home,
             endpoint or f"ipc://{socket_path(self.home, 'control')}",
             timeout_s=timeout_s,
             check=endpoint is None,
+            curve=curve,
         )
 
     async def __aenter__(self) -> Self:

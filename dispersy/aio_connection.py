@@ -16,6 +16,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
+from dispersy.certificate import Certificate
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Send
 from dispersy.endpoint import Endpoint, resolve_endpoint
 from dispersy.errors import UsageError
@@ -125,10 +126,20 @@ class AsyncSocketConnection:
     endpoint   of `control`
     timeout_s  for each answer
     check      whether to see first that somebody is at the endpoint, which is then an ipc:// path
+    curve      for a tcp:// endpoint
     """
 
-    def __init__(self, home: Path, endpoint: str, *, timeout_s: float, check: bool) -> None:
+    def __init__(
+        self,
+        home: Path,
+        endpoint: str,
+        *,
+        timeout_s: float,
+        check: bool,
+        curve: Certificate | None = None,
+    ) -> None:
         self._home = home
+        self._curve = curve
         self._timeout_s = timeout_s
         self._endpoint = endpoint
         self._checked = not check
@@ -291,6 +302,8 @@ class AsyncSocketConnection:
                 socket.setsockopt(zmq.RCVHWM, FRAMES_QUEUED_MAX)
                 socket.setsockopt(zmq.SNDHWM, FRAMES_QUEUED_MAX)
                 with socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+                    if self._curve is not None:
+                        self._curve.protect(socket)
                     socket.connect(self._endpoint)
                     self._socket = socket
                     await self._serve(socket, monitor)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dispersy import operations
+from dispersy.certificate import read_certificate
 from dispersy.connection import Connection, SocketConnection, Stream, run
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
@@ -50,6 +51,7 @@ class Client:
 
     home        the node's home; default as for `dispersy run`
     endpoint    a ZeroMQ endpoint instead of the home's own
+    certificate instead of a home: the file that `dispersy client add` made, to reach a node over tcp
     timeout_s   for each answer
     connection  instead of all this, another way to a node: dispersy.testing has one in memory
     """
@@ -59,15 +61,20 @@ class Client:
         home: str | os.PathLike[str] | None = None,
         *,
         endpoint: str | None = None,
+        certificate: str | os.PathLike[str] | None = None,
         timeout_s: float = TIMEOUT_S,
         connection: Connection | None = None,
     ) -> None:
         self.home = home_path(home)
+        curve = None if certificate is None else read_certificate(certificate)
+        if curve is not None:
+            endpoint = endpoint or curve.control
         self._connection = connection or SocketConnection(
             self.home,
             endpoint or f"ipc://{socket_path(self.home, 'control')}",
             timeout_s=timeout_s,
             check=endpoint is None,
+            curve=curve,
         )
 
     def __enter__(self) -> Self:

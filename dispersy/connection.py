@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import msgspec
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from dispersy.certificate import Certificate
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Send
 from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
@@ -100,10 +102,20 @@ class SocketConnection:
     endpoint   of `control`
     timeout_s  for each answer
     check      whether to see first that somebody is at the endpoint, which is then an ipc:// path
+    curve      for a tcp:// endpoint
     """
 
-    def __init__(self, home: Path, endpoint: str, *, timeout_s: float, check: bool) -> None:
+    def __init__(
+        self,
+        home: Path,
+        endpoint: str,
+        *,
+        timeout_s: float,
+        check: bool,
+        curve: Certificate | None = None,
+    ) -> None:
         self.home = home
+        self._curve = curve
         self.timeout_s = timeout_s
         self._endpoint = endpoint
         self._checked = not check
@@ -128,6 +140,8 @@ class SocketConnection:
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RCVHWM, RECEIVED_MAX)
+        if self._curve is not None:
+            self._curve.protect(socket)
         socket.connect(self._endpoint)
         return socket
 
@@ -186,7 +200,7 @@ class SocketConnection:
         for event in self._calls.drain():
             match event:
                 case Send(frame):
-                    socket.send(frame)
+                    _send(socket, frame)
                 case Answered(number, outcome):
                     self._outcomes[number] = outcome
 
@@ -248,9 +262,18 @@ class SocketStream:
 
     def _flush(self) -> None:
         for event in self._following.drain():
-            self._socket.send(event.frame)
+            _send(self._socket, event.frame)
 
 
 def _milliseconds(deadline: float | None) -> int | None:
     """Until then, for poll(); None: without end."""
     return None if deadline is None else int(max(0.0, deadline - time.monotonic()) * 1000) + 1
+
+
+def _send(socket: Socket, frame: bytes) -> None:
+    """Without waiting: after a node has refused our key there is nothing left to send to, and no end to it.
+
+    What is not sent is not answered, and the machine's own time-out tells so.
+    """
+    with suppress(zmq.Again):
+        socket.send(frame, zmq.NOBLOCK)

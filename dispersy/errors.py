@@ -17,7 +17,7 @@ _STATUSES = {
         "invite-malformed", "host-unknown", "path-too-long", "home-missing", "key-name", "message-too-long",
     ),
     NOT_RUNNING: ("not-running",),
-    STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign"),
+    STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign", "certificate"),
     TIMED_OUT: ("timeout", "no-answer"),
 }  # fmt: skip
 _STATUS_OF_CODE = {code: status for status, codes in _STATUSES.items() for code in codes}

@@ -67,7 +67,7 @@ class PublisherRole:
         self._end = self._reader.last_cursor()
         self._next = self._end + 1
         self._load_communities()
-        self._events = bound(
+        self.events_socket = bound(
             loop.context,
             zmq.XPUB,
             self._settings.socket("events"),
@@ -78,7 +78,7 @@ class PublisherRole:
             loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
         )
         self._reporter.open(loop)
-        loop.watch(self._events, self._receive_subscriptions)
+        loop.watch(self.events_socket, self._receive_subscriptions)
         loop.watch(self._notes, self._receive_notes)
         loop.every(HEARTBEAT_S, self._send_heartbeats)
         loop.flush(self._publish)
@@ -87,7 +87,7 @@ class PublisherRole:
         self._reader.close()
 
     def _receive_subscriptions(self) -> None:
-        for parts in receive_all(self._events, count_max=64):
+        for parts in receive_all(self.events_socket, count_max=64):
             change, topic = parts[0][:1], parts[0][1:]
             if len(parts) != 1 or change not in (b"\x00", b"\x01"):
                 self._reporter.counters["subscription-malformed"] += 1
@@ -205,7 +205,7 @@ class PublisherRole:
     ) -> None:
         header = {**event, "previous": self._previous.get(topic, 0), **fields}
         self._previous[topic] = event["cursor"]
-        self._events.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
+        self.events_socket.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
 
     def _send_heartbeats(self) -> None:
         """Tell on each topic that is listened to how far the log is published, and its last event."""
@@ -220,7 +220,7 @@ class PublisherRole:
                 "cursor": self._next - 1,
                 "previous": self._previous.get(topic, 0),
             }
-            self._events.send_multipart([topic, msgspec.msgpack.encode(header), b""], zmq.NOBLOCK)
+            self.events_socket.send_multipart([topic, msgspec.msgpack.encode(header), b""], zmq.NOBLOCK)
 
     def _topics_known(self) -> Iterator[bytes]:
         yield NODE_TOPIC

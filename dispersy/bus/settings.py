@@ -52,6 +52,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level        debug, info, warning or error
     metrics          HOST:PORT on which Prometheus is served; empty: nowhere
     communities      settings of single communities, by name or by the 64 hex digits of the id
+    tcp_control, tcp_events  HOST:PORT (numeric) of these sockets for allowed clients; empty: none
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     start_id   another one each time that the node starts, the same when a role is started again
     """
@@ -67,6 +68,8 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
     metrics: str = ""
     communities: dict[str, CommunitySettings] = {}
+    tcp_control: str = ""
+    tcp_events: str = ""
     restored_wait_s: float = 30.0
     start_id: str = ""
 
@@ -98,6 +101,10 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def path(self, name: str) -> str:
         """Where another process finds it."""
         return f"ipc://{self.runtime}/{name}"
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home)
 
     @property
     def keys_path(self) -> Path:

@@ -34,6 +34,7 @@ _ENTRIES = (
     Entry("community", "community", "Create, join, list and leave communities.", is_group=True),
     Entry("config", "config", "Look at the settings of a node.", is_group=True),
     Entry("key", "keys", "Keep the keys that sign for you.", is_group=True),
+    Entry("client", "clients", "Let programs on other machines use the node.", is_group=True),
     Entry("publish", "messages", "Publish a message, or a file with one message a line."),
     Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
     Entry("get", "stored", "Print a stored message: by its id, or by author, kind and sequence."),

@@ -152,6 +152,8 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         log_level=config.log_level,
         metrics=str(config.metrics) if config.metrics else "",
         communities=dict(config.communities),
+        tcp_control=str(config.tcp_control or ""),
+        tcp_events=str(config.tcp_events or ""),
     )
     return settings, chosen.why, passphrase
 

@@ -68,6 +68,7 @@ class Config:
     log_level     the least that is logged
     metrics       where Prometheus finds metrics, None: nowhere
     passphrase_file   of the keys; None: they have none, or it is asked for
+    tcp_control, tcp_events   where these sockets are bound for allowed clients, too
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
 
@@ -79,6 +80,8 @@ class Config:
     log_level: str = "info"
     metrics: Endpoint | None = None
     passphrase_file: Path | None = None
+    tcp_control: Endpoint | None = None
+    tcp_events: Endpoint | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
 
     @property
@@ -179,6 +182,14 @@ def one_of(names: Sequence[str]) -> Check:
     return check
 
 
+def check_tcp(value: object) -> Endpoint:
+    """An address of this machine for allowed clients; its port is fixed, for their certificates name it."""
+    address = parse_endpoint(_text(value, 'an address as "0.0.0.0:7421"'))
+    if address.numeric is None:
+        raise UsageError(f"{address.host!r} is a host name; write a numeric address such as 0.0.0.0 or [::]")
+    return address
+
+
 def check_file(value: object) -> Path:
     """An absolute path, or one that begins with ~."""
     path = Path(_text(value, "a path in quotes"))
@@ -251,6 +262,8 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("log_level",): Setting(one_of(LEVELS), option="--log-level"),
     ("metrics",): Setting(check_metrics, option="--metrics"),
     ("passphrase_file",): Setting(check_file),
+    ("tcp", "control"): Setting(check_tcp),
+    ("tcp", "events"): Setting(check_tcp),
 }
 """By key, with that of its table before it."""
 COMMUNITY_SETTINGS: dict[tuple[str, ...], Setting] = {

@@ -53,7 +53,7 @@ class GatewayRole:
         # A connection is a descriptor, and many systems let a process have 1,024 unless it asks for more.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self._control_socket = bound(
+        self.control_socket = bound(
             loop.context,
             zmq.ROUTER,
             endpoint("control"),
@@ -68,8 +68,8 @@ class GatewayRole:
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000)
         # Large frames are handed over, not copied: their trackers tell when they have left.
-        self._control_socket.copy_threshold = 0
-        loop.watch(self._control_socket, self._receive_requests)
+        self.control_socket.copy_threshold = 0
+        loop.watch(self.control_socket, self._receive_requests)
         loop.watch(self._report_socket, self._receive_reports)
         loop.watch(self._order_socket, self._receive_answers)
         loop.watch(self._notes, self._receive_notes)
@@ -98,14 +98,14 @@ class GatewayRole:
     def _receive_request(self) -> tuple[bytes, bytes | None] | None:
         """(client, its request, None for one that is not one frame); None when nothing waits."""
         try:
-            client = self._control_socket.recv(zmq.NOBLOCK)
+            client = self.control_socket.recv(zmq.NOBLOCK)
         except zmq.Again:
             return None
         # Part by part: rubbish may have a million of them, and only one at a time shall be ours.
         frame: bytes | None = b""
         count = 0
-        while self._control_socket.getsockopt(zmq.RCVMORE):
-            part = self._control_socket.recv(zmq.NOBLOCK)
+        while self.control_socket.getsockopt(zmq.RCVMORE):
+            part = self.control_socket.recv(zmq.NOBLOCK)
             count += 1
             frame = part if count == 1 else None
         return client, frame if count else None
@@ -157,12 +157,12 @@ class GatewayRole:
             self.control.counters["reply-unread"] += 1
             return False
         try:
-            self._control_socket.send(client, zmq.NOBLOCK | zmq.SNDMORE)
+            self.control_socket.send(client, zmq.NOBLOCK | zmq.SNDMORE)
             if is_large:
-                tracker = self._control_socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
+                tracker = self.control_socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
                 self._unread.add(client, len(frame), tracker)
             else:
-                self._control_socket.send(frame, zmq.NOBLOCK)
+                self.control_socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

@@ -17,7 +17,11 @@ from dispersy.workers.loop import Loop, Role
 from dispersy.workers.pulse import Pulse
 
 if TYPE_CHECKING:
+    import zmq
+
     from dispersy.service.control import Control
+    from dispersy.service.gateway import GatewayRole
+    from dispersy.workers.publisher import PublisherRole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,8 +69,9 @@ def build_roles(name: str, settings: RoleSettings, passphrase: bytes | None = No
         from dispersy.service.gateway import GatewayRole
         from dispersy.workers.publisher import PublisherRole
 
-        gateway = GatewayRole(settings)
-        return [gateway, PublisherRole(settings), *_metrics(settings, gateway.control)]
+        gateway, publisher = GatewayRole(settings), PublisherRole(settings)
+        tcp = _tcp(settings, gateway, publisher)
+        return [gateway, publisher, *tcp, *_metrics(settings, gateway.control)]
     worker = re.fullmatch(r"worker-(\d{1,2})", name)
     if worker is None:
         raise ValueError(f"no role is called {name!r}")
@@ -83,11 +88,12 @@ def _all_roles(settings: RoleSettings, passphrase: bytes | None) -> list[Role]:
     from dispersy.workers.worker import WorkerRole
     from dispersy.workers.writer import WriterRole
 
-    gateway = GatewayRole(settings)
+    gateway, publisher = GatewayRole(settings), PublisherRole(settings)
     return [
         WriterRole(settings, passphrase),
         gateway,
-        PublisherRole(settings),
+        publisher,
+        *_tcp(settings, gateway, publisher),
         NetworkRole(settings, passphrase),
         WorkerRole(settings, 0),
         *_metrics(settings, gateway.control),
@@ -101,6 +107,22 @@ def _metrics(settings: RoleSettings, control: Control) -> list[Role]:
     from dispersy.service.metrics import MetricsRole
 
     return [MetricsRole(settings, control)]
+
+
+def _tcp(settings: RoleSettings, gateway: GatewayRole, publisher: PublisherRole) -> list[Role]:
+    """Who lets clients in over tcp beside both, where that is configured."""
+    if not settings.tcp_control and not settings.tcp_events:
+        return []
+    from dispersy.service.tcp import TcpRole
+
+    def sockets() -> list[tuple[zmq.Socket[bytes], str]]:
+        both = (
+            (gateway.control_socket, settings.tcp_control),
+            (publisher.events_socket, settings.tcp_events),
+        )
+        return [(socket, address) for socket, address in both if address]
+
+    return [TcpRole(settings, sockets)]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"endpoint", "invite", "locations"}
+_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"errors", "operations", "client", "aio", "declaration", "community", "typed_messages"},
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "endpoint": _FLOOR_1,
     "invite": _OPEN | {"endpoint"},
     "locations": _OPEN,
+    "certificate": _OPEN,
     "ext": set(),
     "protocol": _OPEN | {"ext"},
     "storage": _FLOOR_1,

@@ -58,7 +58,7 @@ class House:
         self.events, self.notes = FakeSocket(), FakeSocket()
         self.role = PublisherRole(RoleSettings("", "", "", 1))
         self.role._reader = self.store  # type: ignore[assignment]
-        self.role._events = self.events  # type: ignore[assignment]
+        self.role.events_socket = self.events  # type: ignore[assignment]
         self.role._notes = self.notes  # type: ignore[assignment]
         self.role._next = 1
         self._version = 0
