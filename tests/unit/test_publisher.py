@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import NO_PREVIOUS, create_message
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord, EntryType, EventEntry, MessageBlock
+from dispersy.storage.store import (
+    Batch,
+    BlockedRecord,
+    CommunityRecord,
+    EntryType,
+    EventEntry,
+    MessageBlock,
+)
 from dispersy.workers import publisher
 from dispersy.workers.publisher import TOPICS_MAX, PublisherRole
 
@@ -245,3 +253,24 @@ def test_changes_are_published_with_the_message_that_they_are_about(house: House
         assert (each["author"], each["reason"]) == (AUTHOR, "why")
     assert [each.get("payloads") for each in told] == [None, [b"a", b"b"], None]
     assert [payload for _, _, payload in house.events.sent[2:]] == [b""] * 3
+
+
+def test_a_blocked_author_and_a_left_community_are_not_published(house: House) -> None:
+    """Neither messages nor what becomes of them, and no heartbeat tells of a topic that is left."""
+    house.subscribe([b"\x01" + TOPIC])
+    house.store.commit(Batch(blocked=[BlockedRecord(NUMBER, AUTHOR, "")]))
+    house._version += 1
+    cursor = house.publish([b"unheard"])
+    denied = EventEntry(EntryType.DENIED, NUMBER, bytes(32), cursor, "order")
+    house.hear(house.store.commit(Batch(events=[denied]))[1])
+    assert house.events.sent == []
+    house.store.commit(Batch(blocked=[]))
+    house._version += 1
+    house.hear(house.publish([b"heard"]))
+    assert [payload for _, _, payload in house.events.sent] == [b"heard"]
+    (record,) = house.store.communities()
+    house.store.commit(Batch(communities=[replace(record, left=True)]))
+    house._version += 1
+    house.hear(house.publish([b"left"]))
+    house.role._send_heartbeats()
+    assert [payload for _, _, payload in house.events.sent] == [b"heard"]

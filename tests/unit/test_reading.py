@@ -10,7 +10,7 @@ import pytest
 from dispersy.bus.frames import encode
 from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
-from dispersy.storage.store import Batch
+from dispersy.storage.store import Batch, BlockedRecord
 from tests.unit.control_house import ALICE, BOB, CHAT, IMAGE, NEWS, TEXT, ControlHouse, message
 
 
@@ -282,3 +282,20 @@ def test_as_goes_to_the_writer(desk: ControlHouse) -> None:
     desk.request("create", name="other", **{"as": "work"})
     desk.request("join", community=bytes(32), **{"as": "work"})
     assert [order["as_key"] for order in desk.orders] == ["", "work", "work", "work"]
+
+
+def test_a_blocked_author_is_named_as_such(desk: ControlHouse) -> None:
+    """Who asks for the message by name learns why it is not given; of two in a slot the other is."""
+    (entry,) = desk.add(1, message(BOB, 3))
+    desk.add(1, message(ALICE, 4))
+    desk.store.commit(Batch(blocked=[BlockedRecord(1, BOB, "")]))
+    desk.control.view.expire()
+    reply = desk.look_up("get", community="chat", message_id=entry.message_id)
+    assert reply["error"]["code"] == "blocked"
+    told = desk.look_up("explain", community="chat", message_id=entry.message_id)
+    assert (told["state"], told["held"], told["hidden"]) == ("blocked", True, [])
+    assert times(all_pages(desk, community="chat")) == [4]
+    desk.store.commit(Batch(blocked=[BlockedRecord(2, BOB, "")]))
+    desk.control.view.expire()
+    assert desk.look_up("get", community="chat", message_id=entry.message_id)["ok"]
+    assert desk.look_up("explain", community="chat", message_id=entry.message_id)["state"] == "shown"

@@ -295,3 +295,19 @@ def test_only_communities_whose_time_has_come_are_looked_at(
         assert house.responder.next_deadline() == 7.0
         house.responder.handle_timer(now)
     assert looked_at == [7.0]
+
+
+def test_what_is_not_served_any_more_costs_nothing(house: House) -> None:
+    """Goal: with the community go its puller, the answers in work and the audits that wait."""
+    house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
+    house.receive(FrameType.AUDIT_REQUEST, AuditRequest(1, bytes(16), ORDER_LOW, ORDER_TOP).encode())
+    house.responder.set_communities([], 0.0)
+    assert house.responder.next_deadline() is None
+    assert not house.responder.step(1.0)
+    house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
+    assert not house.responder.step(2.0)
+    assert house.sent == []
+    house.responder.set_communities(house.store.communities(), 3.0)
+    house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
+    house.responder.step(4.0)
+    assert FrameType.MESSAGES in house.sent_types()
