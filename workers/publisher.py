@@ -30,8 +30,10 @@ from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import Reporter
 
 ENTRIES_PER_TURN_MAX = 2_048
-EVENTS_QUEUED_MAX = 100_000
-"""Events that may wait for one slow subscriber before its further ones are dropped."""
+"""Fewer than may wait: whoever reads as fast as it comes must not lose any of one turn."""
+EVENTS_QUEUED_MAX = 5_000
+"""Events that may wait for one slow subscriber before its further ones are dropped: at most some 7 MB, which
+all that are slow share, and 1 MB more for each."""
 TOPICS_MAX = 1_024
 """Different subscriptions at once, of all subscribers; further ones are counted and get nothing."""
 SUBSCRIPTION_SIZE_MAX = 1_024
