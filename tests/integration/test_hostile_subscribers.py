@@ -22,26 +22,31 @@ GROWTH_MAX = (10 << 20) + SUBSCRIBERS * (3 << 19)
 """Bytes that the publisher's process may gain: 5,000 events that all share, their places in each queue."""
 LIMIT_MS = 30_000
 MakeNode = Callable[..., Node]
+Subscribe = Callable[[str, int], zmq.Socket[bytes]]
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield made
-    made.destroy(linger=0)
+def subscribe() -> Iterator[Subscribe]:
+    """Makes a SUB to everything at an endpoint, once it is heard of: it has its first heartbeat."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made: list[zmq.Socket[bytes]] = []
+
+    def make(endpoint: str, queued_max: int) -> zmq.Socket[bytes]:
+        socket = context.socket(zmq.SUB)
+        made.append(socket)
+        socket.setsockopt(zmq.RCVHWM, queued_max)
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.connect(endpoint)
+        assert socket.poll(LIMIT_MS), "no heartbeat"
+        return socket
+
+    yield make
+    for socket in made:
+        socket.close(linger=0)
+    context.term()
 
 
-def subscriber(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, queued_max: int) -> Any:
-    """A SUB to everything that has been heard of: it has its first heartbeat."""
-    socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, queued_max)
-    socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(endpoint)
-    assert socket.poll(LIMIT_MS), "no heartbeat"
-    return socket
-
-
-def events(socket: Any) -> Iterator[dict[str, Any]]:
+def events(socket: zmq.Socket[bytes]) -> Iterator[dict[str, Any]]:
     """Headers of messages and of their topic's heartbeats, in the order in which they come."""
     while socket.poll(LIMIT_MS):
         topic, header, _ = socket.recv_multipart()
@@ -56,15 +61,15 @@ def memory(node: Node) -> int:
 
 
 def test_subscribers_that_never_read_cost_a_bounded_part(
-    make_node: MakeNode, context: zmq.Context[zmq.Socket[bytes]]
+    make_node: MakeNode, subscribe: Subscribe
 ) -> None:
     """Twenty of them while 25 MB of messages are published, beside one who reads and gets all of it."""
     node = make_node("a")
     with node.start() as client:
         client.create("chat")
         endpoint = client.status()["sockets"]["events"]
-        silent = [subscriber(context, endpoint, queued_max=1) for _ in range(SUBSCRIBERS)]
-        reader = subscriber(context, endpoint, queued_max=0)
+        silent = [subscribe(endpoint, 1) for _ in range(SUBSCRIBERS)]
+        reader = subscribe(endpoint, 0)
         before = memory(node)
         cursors: list[int] = []
         previous: list[int] = []
