@@ -17,7 +17,7 @@ import zmq
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, receive_all
+from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, open_to_group, receive_all
 from dispersy.errors import WireError
 from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
@@ -76,6 +76,7 @@ class PublisherRole:
             queued_max=EVENTS_QUEUED_MAX,
             size_max=SUBSCRIPTION_SIZE_MAX,
         )
+        open_to_group(self._settings.socket("events"), self._settings.group)
         self._notes = connected(
             loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
         )

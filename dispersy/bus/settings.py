@@ -16,6 +16,8 @@ from dispersy.constants import (
     STEP_INTERVAL_S,
 )
 
+NO_GROUP = -1
+
 
 class CommunitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How this node serves one community; told to no one.
@@ -52,6 +54,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level        debug, info, warning or error
     metrics          HOST:PORT on which Prometheus is served; empty: nowhere
     communities      settings of single communities, by name or by the 64 hex digits of the id
+    group      id of the group that may use the sockets for applications; NO_GROUP: none
     tcp_control, tcp_events  HOST:PORT (numeric) of these sockets for allowed clients; empty: none
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     start_id   another one each time that the node starts, the same when a role is started again
@@ -68,6 +71,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
     metrics: str = ""
     communities: dict[str, CommunitySettings] = {}
+    group: int = NO_GROUP
     tcp_control: str = ""
     tcp_events: str = ""
     restored_wait_s: float = 30.0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import zmq
+
+from dispersy.bus.settings import NO_GROUP
 
 BATCHES_QUEUED_MAX = 64
 """High-water mark of a hot socket: batches of up to some 60 KB, so at most a few MB a connection."""
@@ -71,6 +75,18 @@ def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, *, queued_max: i
     socket.setsockopt(zmq.SNDHWM, queued_max)
     socket.setsockopt(zmq.RCVHWM, queued_max)
     return socket
+
+
+def open_to_group(endpoint: str, group: int) -> None:
+    """Let the members of a group connect to a bound ipc:// socket, and nobody else.
+
+    group   its id; NO_GROUP: the socket stays as the process's umask has made it
+    """
+    if group == NO_GROUP:
+        return
+    path = endpoint.removeprefix("ipc://")
+    os.chown(path, -1, group)
+    os.chmod(path, 0o660)
 
 
 def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:

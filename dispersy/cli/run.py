@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dispersy.bus.settings import RoleSettings
+from dispersy.bus.settings import NO_GROUP, RoleSettings
 from dispersy.cli.keyring import unlock
 from dispersy.cli.output import HomeOption, err, examples, out
 from dispersy.endpoint import resolve_endpoint
@@ -28,6 +28,7 @@ from dispersy.service.home import (
     create_home,
     create_runtime,
     demand_home,
+    demand_passage,
     is_under_service_manager,
     take_lock,
 )
@@ -140,7 +141,9 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         others = [*repeated, *([f"--listen {shlex.quote(options.listen)}"] if options.listen else [])]
         check_port_free(config.metrics, others, option="--metrics")
     passphrase = unlock(place.keys, config.passphrase_file)
-    create_runtime(place.runtime)
+    if config.group != NO_GROUP:
+        demand_passage(place.runtime, config.group)
+    create_runtime(place.runtime, group=config.group)
     settings = RoleSettings(
         home=str(place.path),
         runtime=str(place.runtime),
@@ -152,6 +155,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         log_level=config.log_level,
         metrics=str(config.metrics) if config.metrics else "",
         communities=dict(config.communities),
+        group=config.group,
         tcp_control=str(config.tcp_control or ""),
         tcp_events=str(config.tcp_events or ""),
     )

@@ -5,13 +5,14 @@ Each is one row of SETTINGS or COMMUNITY_SETTINGS, and one field. Where values c
 
 from __future__ import annotations
 
+import grp
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispersy.bus.settings import CommunitySettings
+from dispersy.bus.settings import NO_GROUP, CommunitySettings
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
     ANSWERS_MAX,
@@ -68,6 +69,7 @@ class Config:
     log_level     the least that is logged
     metrics       where Prometheus finds metrics, None: nowhere
     passphrase_file   of the keys; None: they have none, or it is asked for
+    group         id of the one that may use the sockets for applications; NO_GROUP: none
     tcp_control, tcp_events   where these sockets are bound for allowed clients, too
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
@@ -80,6 +82,7 @@ class Config:
     log_level: str = "info"
     metrics: Endpoint | None = None
     passphrase_file: Path | None = None
+    group: int = NO_GROUP
     tcp_control: Endpoint | None = None
     tcp_events: Endpoint | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
@@ -182,6 +185,20 @@ def one_of(names: Sequence[str]) -> Check:
     return check
 
 
+def check_group(value: object) -> int:
+    """The id of a group of this system, of which we are a member; empty: NO_GROUP."""
+    name = _text(value, "a group's name in quotes")
+    if not name:
+        return NO_GROUP
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise UsageError(f"there is no group called {name!r}; `getent group` lists those there are") from None
+    if os.geteuid() != 0 and group not in {os.getegid(), *os.getgroups()}:
+        raise UsageError(f"the node's user is no member of {name!r}, and so cannot let that group in")
+    return group
+
+
 def check_tcp(value: object) -> Endpoint:
     """An address of this machine for allowed clients; its port is fixed, for their certificates name it."""
     address = parse_endpoint(_text(value, 'an address as "0.0.0.0:7421"'))
@@ -262,6 +279,7 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("log_level",): Setting(one_of(LEVELS), option="--log-level"),
     ("metrics",): Setting(check_metrics, option="--metrics"),
     ("passphrase_file",): Setting(check_file),
+    ("group",): Setting(check_group),
     ("tcp", "control"): Setting(check_tcp),
     ("tcp", "events"): Setting(check_tcp),
 }

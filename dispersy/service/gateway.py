@@ -16,7 +16,7 @@ import zmq
 
 from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import bound, connected, receive_all, send_or_drop
+from dispersy.bus.sockets import bound, connected, open_to_group, receive_all, send_or_drop
 from dispersy.errors import StorageError
 from dispersy.service import requests
 from dispersy.service.control import Control
@@ -61,6 +61,7 @@ class GatewayRole:
             received_max=REQUESTS_QUEUED_MAX,
             size_max=REQUEST_SIZE_MAX,
         )
+        open_to_group(endpoint("control"), self._settings.group)
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
         if self._settings.together:
             # The supervisor reports, too, from its own process.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
+from dispersy.bus.settings import NO_GROUP
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import LOCK_NAME, SERVICE_RUNTIME, runtime_path
 
@@ -86,9 +87,10 @@ def create_home(path: Path) -> tuple[Home, bool]:
     return home, new
 
 
-def create_runtime(folder: Path) -> None:
-    """Make the runtime folder with mode 0700, and refuse one that somebody else could have prepared.
+def create_runtime(folder: Path, *, group: int = NO_GROUP) -> None:
+    """Make the runtime folder, closed to others, and refuse one that somebody else could have prepared.
 
+    group   id of the group whose members may pass through it, to the sockets that are theirs to use
     raises  StorageError that names the folder
     """
     for level in (folder.parent, folder):
@@ -103,8 +105,31 @@ def create_runtime(folder: Path) -> None:
         if found.st_uid != os.getuid():
             raise StorageError(f"{level} belongs to user {found.st_uid}, not to you; set XDG_RUNTIME_DIR")
         # What the service manager has made has the mode that its owner asked for.
-        if stat.S_IMODE(found.st_mode) & 0o077 and level != SERVICE_RUNTIME:
-            level.chmod(0o700)
+        if level == SERVICE_RUNTIME:
+            continue
+        if group != NO_GROUP:
+            os.chown(level, -1, group)
+        # The upper one holds the folders of other homes, too, which other groups may have to pass to.
+        open_to = 0o011 if level == folder.parent else 0
+        wanted = (0o700 | stat.S_IMODE(found.st_mode) & open_to) if group == NO_GROUP else 0o710 | open_to
+        if stat.S_IMODE(found.st_mode) != wanted:
+            level.chmod(wanted)
+
+
+def demand_passage(folder: Path, group: int) -> None:
+    """Refuse a runtime folder that the group cannot get to.
+
+    raises  UsageError `group-shut-out` that names the folder above it which is closed
+    """
+    for level in folder.parent.parents:
+        found = level.stat()
+        open_to = 0o010 if found.st_gid == group else 0o001
+        if not found.st_mode & open_to:
+            raise UsageError(
+                f"the group cannot reach the sockets in {folder}: {level} is closed to it",
+                code="group-shut-out",
+                hint="set XDG_RUNTIME_DIR to a folder that the group may enter, or run it as a service",
+            )
 
 
 def remove_runtime(folder: Path) -> None:

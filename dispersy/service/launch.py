@@ -61,7 +61,9 @@ def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
         take_lock(Home(Path(settings.home)))
     else:
         os.set_inheritable(given.lock, False)
-    create_runtime(Path(settings.runtime))
+    # Sockets and files are made for their owner alone; what others may use is opened to them.
+    os.umask(0o077)
+    create_runtime(Path(settings.runtime), group=settings.group)
     # Roles may be started again within this start; what is loaded at a start must not be loaded then.
     settings = msgspec.structs.replace(settings, start_id=os.urandom(8).hex())
     return Prepared(settings, None if given.passphrase is None else take_over(given.passphrase))

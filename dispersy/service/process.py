@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", type=RoleSettings.from_json, required=True, help="RoleSettings as JSON")
     parser.add_argument("--passphrase", type=int, help="descriptor to take_over() that of the keys from")
     given = parser.parse_args(arguments)
+    os.umask(0o077)
     set_up(given.role, log_format=given.settings.log_format, level=given.settings.log_level)
     loop = Loop(given.life, Pulse(*given.pulse).beat)
     passphrase = None if given.passphrase is None else take_over(given.passphrase)
