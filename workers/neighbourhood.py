@@ -16,6 +16,7 @@ from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
 from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import Address, format_address
+from dispersy.protocol.candidate import Category
 from dispersy.protocol.frames import (
     IntroductionRequest,
     IntroductionResponse,
@@ -53,6 +54,7 @@ TWIN_SHOWN_S = 600.0
 """How long a node with our key is told of after it was heard: it may have been stopped."""
 TWINS_SHOWN_MAX = 8
 DEFAULTS = CommunitySettings()
+VERIFIED = (Category.WALKED, Category.STUMBLED)
 
 
 class Neighbourhood:
@@ -239,13 +241,19 @@ class Neighbourhood:
         ]
 
     def report(self, now: float) -> dict[str, Any]:
-        """What status and peers show."""
+        """What status and peers show; its first few numbers are of those who have proven themselves."""
         candidates = self._walker.candidates(now)
+        verdicts = [each.in_sync for each in candidates if each.category in VERIFIED]
+        claims = [each.summary.count for each in candidates if each.summary is not None]
         return {
             "at": now,
             "tag": self.tag.hex(),
             "own_wan": self.own_wan,
             "counters": dict(self._walker.counts),
+            "peers_verified": len(verdicts),
+            "peers_in_sync": verdicts.count(True),
+            "peers_differing": verdicts.count(False),
+            "messages_claimed": max(claims, default=None),
             "peers_count": len(candidates),
             "peers": [
                 {
@@ -254,6 +262,8 @@ class Neighbourhood:
                     "category": each.category.name.lower(),
                     "proven_age_s": each.proven_age_s,
                     "round_trip_s": each.round_trip_s,
+                    "in_sync": each.in_sync,
+                    "messages": None if each.summary is None else each.summary.count,
                 }
                 for each in candidates[:PEERS_REPORTED_MAX]
             ],

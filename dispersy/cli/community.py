@@ -18,6 +18,7 @@ from dispersy.cli.output import (
     JsonOption,
     err,
     examples,
+    id_text,
     out,
     show_json,
     show_table,
@@ -136,26 +137,33 @@ def join(
         out.print(f"  read it with:\n    dispersy subscribe {shlex.quote(entry['name'])}", markup=False)
 
 
-@app.command("list", epilog=examples("dispersy community list", "dispersy community list --json"))
-def list_(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show the communities that this node has joined."""
+@app.command("list", epilog=examples("dispersy community list", "dispersy community list --left --json"))
+def list_(
+    left: Annotated[bool, typer.Option("--left", help="Also those that were left and are held.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the communities that this node has joined, and how each is.
+
+    On a terminal ids are cut; `dispersy community show` prints one whole.
+    """
     with Client(home) as client:
-        entries = client.communities()
+        entries = client.communities(left=left)
     if json:
         show_json(entries)
         return
     if not entries:
         out.print("no communities yet: dispersy community create NAME, or dispersy community join INVITE")
         return
-    shown = table("name", "#messages", "kinds", "loaded", "id")
+    shown = table("name", "#messages", "state", "kinds", "autoload", "id")
     for entry in entries:
-        kinds = (
-            ", ".join(kind["name"] for kind in entry["kinds"]) if entry["defined"] else "definition awaited"
-        )
-        loaded = "yes" if entry["loaded"] else "no"
-        loaded += "" if entry["autoload"] == "always" else f" ({entry['autoload']})"
         shown.add_row(
-            escape(entry["name"]), str(entry["count"]), escape(kinds), loaded, entry["community"].hex()
+            escape(entry["name"]),
+            str(entry["count"]),
+            escape(entry["state"]),
+            escape(", ".join(kind["name"] for kind in entry["kinds"])) or "-",
+            entry["autoload"],
+            id_text(entry["community"]),
         )
     show_table(shown)
 
@@ -171,10 +179,9 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
         show_json({**entry, "invite": str(invite)})
         return
     out.print(f"[bold]{escape(entry['name'])}[/bold]  {found.hex()}")
+    out.print(f"  {escape(entry['state'])}")
     out.print(f"  {entry['count']} messages, global time {entry['clock']}")
     out.print(f"  you are member {entry['member'].hex()}{' and the master' if entry['is_master'] else ''}")
-    if not entry["defined"]:
-        out.print("  its definition has not come yet")
     for kind in entry["kinds"]:
         out.print(f"  kind {kind['name']}: {kind['payload']}, at most {kind['size_max']} bytes")
     out.print(f"  invite:\n    {invite}", markup=False)

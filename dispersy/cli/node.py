@@ -12,8 +12,8 @@ from dispersy.cli.output import (
     HomeOption,
     JsonOption,
     examples,
+    id_text,
     out,
-    readable,
     show_json,
     show_table,
     size_text,
@@ -48,10 +48,10 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
     out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
     out.print(f"  control socket {escape(told['sockets']['control'])}, last cursor {told['last_cursor']}\n")
-    communities = table("community", "#messages", "#global time", "id")
+    communities = table("community", "#messages", "state", "id")
     for entry in told["communities"]:
         communities.add_row(
-            escape(entry["name"]), str(entry["count"]), str(entry["clock"]), entry["community"].hex()[:16]
+            escape(entry["name"]), str(entry["count"]), escape(entry["state"]), entry["community"].hex()[:8]
         )
     if told["communities"]:
         show_table(communities)
@@ -78,18 +78,20 @@ def peers(
     if not found:
         out.print("no neighbours yet; an invite with a peer's address is the way to the first one")
         return
-    columns = [key for key in dict.fromkeys(key for peer in found for key in peer) if key != "community"]
-    shown = table(*(_title(column) for column in columns))
+    shown = table("community", "address", "member", "known as", "#seen s", "#trip ms", "in sync", "#messages")
     for peer in found:
-        shown.add_row(*(_cell(column, peer.get(column)) for column in columns))
+        shown.add_row(
+            escape(peer["name"]),
+            peer["address"],
+            id_text(peer["member"]) or "-",
+            peer["category"],
+            _number(peer["proven_age_s"]),
+            # Round trips are far below a second.
+            _number(peer["round_trip_s"], 1000),
+            {True: "yes", False: "no", None: "-"}[peer["in_sync"]],
+            "-" if peer["messages"] is None else str(peer["messages"]),
+        )
     show_table(shown)
-
-
-def _title(column: str) -> str:
-    if column.endswith("_s"):
-        # Round trips are far below a second.
-        column = "#" + column.removesuffix("_s") + ("_ms" if column == "round_trip_s" else "_s")
-    return column.replace("_", " ")
 
 
 def _process_row(process: dict[str, Any]) -> list[str]:
@@ -104,10 +106,5 @@ def _process_row(process: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cell(column: str, value: object) -> str:
-    shown = readable(value)
-    if shown is None or shown == "":
-        return "-"
-    if isinstance(shown, float):
-        return f"{1000 * shown:.1f}" if column == "round_trip_s" else f"{shown:.1f}"
-    return escape(str(shown))
+def _number(seconds: float | None, times: int = 1) -> str:
+    return "-" if seconds is None else f"{times * seconds:.1f}"

@@ -17,6 +17,7 @@ from rich.table import Table
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+SHORT_ID_DIGITS = 8
 WIDTH_MAX = 1_000
 """Of a table that no terminal limits."""
 
@@ -85,6 +86,11 @@ def show_table(shown: Table) -> None:
     """Folded on a terminal; whole lines for programs: an id that is cut is of no use."""
     console = out if out.is_terminal else Console(width=WIDTH_MAX, highlight=False)
     console.print(shown)
+
+
+def id_text(identifier: bytes) -> str:
+    """An id in a table: whole for programs; on a terminal so much of it as tells it from others."""
+    return identifier.hex()[: SHORT_ID_DIGITS if out.is_terminal else None]
 
 
 @contextmanager

@@ -130,6 +130,10 @@ class Candidate:
     def may_be_walked_to(self, now: float) -> bool:
         return now >= self.asked_at + REVISIT_S and self.category(now) is not None
 
+    def in_sync_with(self, ours: Summary | None) -> bool | None:
+        """Whether it last said the same set as ours; None: one of the two is not known."""
+        return None if self.summary is None or ours is None else self.summary.same_set(ours)
+
     def absorb(self, other: Candidate) -> None:
         """Take over what is known of the same member at its former address."""
         for category, at in other.heard.items():

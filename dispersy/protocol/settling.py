@@ -51,6 +51,4 @@ class Settling:
 
 
 def _agree(neighbours: Sequence[Candidate], ours: Summary | None) -> bool:
-    if ours is None or not neighbours:
-        return False
-    return all(each.summary is not None and each.summary.same_set(ours) for each in neighbours)
+    return bool(neighbours) and all(each.in_sync_with(ours) for each in neighbours)

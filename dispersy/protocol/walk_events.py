@@ -97,7 +97,10 @@ WalkEvent = (
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
-    """A candidate as people are shown it; ages and round trip in seconds, None: never, or not measured."""
+    """A candidate as people are shown it; ages and round trip in seconds, None: never, or not measured.
+
+    in_sync  whether it last said the set that we hold; None: it said nothing, or we do not yet
+    """
 
     address: Address
     member: MemberId | None
@@ -109,10 +112,13 @@ class CandidateView:
     wan: Address
     summary: Summary | None
     summary_age_s: float | None
+    in_sync: bool | None
 
     @classmethod
-    def of(cls, candidate: Candidate, category: Category, now: float) -> CandidateView:
-        """A candidate that is in this category now."""
+    def of(
+        cls, candidate: Candidate, category: Category, ours: Summary | None, now: float
+    ) -> CandidateView:
+        """A candidate that is in this category now, beside our own summary."""
         return cls(
             address=candidate.address,
             member=candidate.member,
@@ -124,4 +130,5 @@ class CandidateView:
             wan=candidate.wan,
             summary=candidate.summary,
             summary_age_s=None if candidate.member is None else now - candidate.summary_at,
+            in_sync=candidate.in_sync_with(ours),
         )

@@ -266,7 +266,7 @@ class Walker:
     def candidates(self, now: float) -> list[CandidateView]:
         """Everybody in the table, verified ones first and these the freshest first."""
         return [
-            CandidateView.of(candidate, category, now)
+            CandidateView.of(candidate, category, self._neighbours.summary, now)
             for candidate in sorted(self._candidates, key=Candidate.proven_at, reverse=True)
             if (category := candidate.category(now)) is not None
         ]
@@ -398,7 +398,7 @@ class Walker:
             (candidate.address, token)
             for candidate in self._candidates.verified(now)
             if (token := self.token_for(candidate.address)) is not None
-            and not (candidate.summary is not None and candidate.summary.same_set(self._neighbours.summary))
+            and not candidate.in_sync_with(self._neighbours.summary)
         ][:NUDGED_MAX]
 
     # What is known of others.

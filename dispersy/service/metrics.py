@@ -165,12 +165,16 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
     others = CounterMetricFamily(
         "dispersy_community_events", "Other counters of a community.", labels=[*labels, "event"]
     )
-    counted, about = reports.community_counters(), reports.of("network").get("communities") or {}
+    in_sync = GaugeMetricFamily(
+        "dispersy_community_peers_in_sync", "Neighbours that hold what we do.", labels=labels
+    )
+    counted = reports.community_counters()
     for community in status["communities"]:
         named = [community["community"].hex(), community["name"]]
         live.add_metric(named, community["live"])
         clock.add_metric(named, community["clock"])
-        peers.add_metric(named, (about.get(community["number"]) or {}).get("peers_count", 0))
+        peers.add_metric(named, reports.neighbourhood(community["number"]).get("peers_count", 0))
+        in_sync.add_metric(named, community["peers_in_sync"])
         counts = counted.get(community["number"], {})
         for event, counter in WALKS.items():
             walks.add_metric([*named, event], counts.get(counter, 0))
@@ -178,4 +182,4 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
             filters.add_metric([*named, event], counts.get(counter, 0))
         for counter in COMMUNITY_COUNTERS.keys() - set(WALKS.values()) - set(FILTERS.values()):
             others.add_metric([*named, counter], counts.get(counter, 0))
-    yield from (live, clock, peers, walks, filters, others)
+    yield from (live, clock, peers, in_sync, walks, filters, others)

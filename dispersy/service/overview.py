@@ -15,6 +15,7 @@ from dispersy.errors import UsageError
 from dispersy.invite import reachable_addresses
 from dispersy.locations import SOCKET_NAMES
 from dispersy.protocol.definition import encode_definition
+from dispersy.service.community_state import community_state
 from dispersy.service.directory import Directory
 from dispersy.service.placement import ALL_ROLES, SINGLE
 from dispersy.service.publication import LONGEST_PAYLOAD
@@ -65,7 +66,7 @@ class Overview:
         records = self._directory.records() + (self._directory.left_records() if left else [])
         purges = reader.purges() if left else {}
         return [
-            {**self._community(reader, record), "purging": record.number in purges}
+            self._community(reader, record, is_purging=record.number in purges)
             for record in sorted(records, key=lambda record: record.number)
         ]
 
@@ -88,9 +89,8 @@ class Overview:
     def peers(self, wanted: CommunityRecord | None) -> list[dict[str, Any]]:
         """One map a neighbour and community: what the network role reports, and the community."""
         listed = []
-        communities = self._reports.of("network").get("communities") or {}
         for record in self._directory.records() if wanted is None else [wanted]:
-            about = communities.get(record.number) or {}
+            about = self._reports.neighbourhood(record.number)
             # Ages as they are now: quiet communities are not reported each second. All roles share a clock.
             since = monotonic() - about.get("at", 0.0)
             for peer in about.get("peers", []):
@@ -100,7 +100,9 @@ class Overview:
                 listed.append(shown)
         return listed
 
-    def _community(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
+    def _community(
+        self, reader: StoreReader, record: CommunityRecord, *, is_purging: bool
+    ) -> dict[str, Any]:
         definition = self._directory.definition(record)
         kinds = [
             {
@@ -111,16 +113,27 @@ class Overview:
             }
             for kind in (definition.kinds if definition else ())
         ]
+        defined, refusal = definition is not None, self._directory.refusal(record)
+        # A report of before it was left, or unloaded, says nothing of now.
+        about = self._reports.neighbourhood(record.number) if record.loaded and not record.left else {}
         return {
             **self.count(reader, record),
+            "state": community_state(
+                record, about, is_defined=defined, refusal=refusal, is_purging=is_purging
+            ),
+            "peers": about.get("peers_verified", 0),
+            "peers_in_sync": about.get("peers_in_sync", 0),
+            "peers_differing": about.get("peers_differing", 0),
+            "messages_claimed": about.get("messages_claimed"),
             "number": record.number,
             "member": record.member_id,
             "is_master": record.is_master,
             "loaded": record.loaded,
             "autoload": record.autoload,
             "left": record.left,
-            "defined": definition is not None,
-            "definition_refused": self._directory.refusal(record),
+            "purging": is_purging,
+            "defined": defined,
+            "definition_refused": refusal,
             "definition": encode_definition(definition) if definition else b"",
             "kinds": kinds,
             "bootstrap": list(record.bootstrap),

@@ -76,6 +76,10 @@ class Reports:
         """What the roles warn of now, one map each: code, community, message, hint."""
         return [warning for report in self._newest.values() for warning in report.get("warnings") or ()]
 
+    def neighbourhood(self, number: int) -> Report:
+        """What the network role says of the community of this number; empty while it has not."""
+        return (self.of("network").get("communities") or {}).get(number) or {}
+
     def community_counters(self) -> dict[int, dict[str, int]]:
         """By a community's number what all roles count for it (dispersy.workers.counters)."""
         counted: dict[int, Counter[str]] = {}

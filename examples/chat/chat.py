@@ -130,10 +130,11 @@ class Chat(App[None]):
         if not self.shown and entries:
             self.show(entries[0]["community"])
         self.entries = entries
-        neighbours = len(await self.client.peers(self.shown.hex())) if self.shown else 0
-        around = f"{neighbours} neighbour{'s' * (neighbours != 1)}"
+        around = [entry["state"] for entry in entries if entry["community"] == self.shown]
         held = "all shown" if self.is_caught_up else "loading"
-        self.query_one("#state", Static).update(f"{readable(status['state'].encode())} · {around} · {held}")
+        # Where it listens is of no use here, and would take the place of what is.
+        told = " · ".join(["ready" if status["ready"] else status["state"], *around, held])
+        self.query_one("#state", Static).update(readable(told.encode()))
 
     def note_absence(self) -> None:
         if not self.is_away:

@@ -15,6 +15,7 @@ from tests.integration.node import Node
 from tests.integration.terminal import COLUMNS, ROWS, Terminal
 
 CHAT = Path(__file__).resolve().parents[2] / "examples" / "chat" / "chat.py"
+IN_SYNC = "in sync with 1 of 1 neighbour"
 LIMIT_S = 60.0
 MakeNode = Callable[..., Node]
 OpenChat = Callable[[Node], Terminal]
@@ -53,26 +54,26 @@ def test_two_people_talk_over_two_nodes_and_a_restart(make_node: MakeNode, open_
     first.start().close()
     second.start().close()
     anna, bert = open_chat(first), open_chat(second)
-    anna.wait_for("ready, listening", limit_s=LIMIT_S)
+    anna.wait_for("ready ·", limit_s=LIMIT_S)
     anna.type("/create lounge", limit_s=LIMIT_S)
     invite = invite_on(anna.wait_until(lambda screen: bool(invite_on(screen)), limit_s=LIMIT_S))
     anna.type("/nick anna", limit_s=LIMIT_S)
     anna.type("hello from the first", limit_s=LIMIT_S)
     anna.wait_for("│ anna~", "hello from the first", "all shown", limit_s=LIMIT_S)
 
-    bert.wait_for("ready, listening", limit_s=LIMIT_S)
+    bert.wait_for("ready ·", limit_s=LIMIT_S)
     bert.type(f"/join {invite}", limit_s=LIMIT_S)
-    screen = bert.wait_for("lounge", "anna~", "hello from the first", "1 neighbour ", limit_s=LIMIT_S)
+    screen = bert.wait_for("lounge", "anna~", "hello from the first", IN_SYNC, limit_s=LIMIT_S)
     assert len(screen.splitlines()) == ROWS
     assert max(map(len, screen.splitlines())) <= COLUMNS
     bert.type("hello from the second", limit_s=LIMIT_S)
-    anna.wait_for("hello from the second", "1 neighbour ", limit_s=LIMIT_S)
+    anna.wait_for("hello from the second", IN_SYNC, limit_s=LIMIT_S)
 
     assert second.stop() == 0
     bert.wait_for("the node is away; what is typed waits", limit_s=LIMIT_S)
     bert.type("typed while it was away", limit_s=LIMIT_S)
     second.start().close()
-    bert.wait_for("the node is back", "ready, listening", "│ anna~", limit_s=LIMIT_S)
+    bert.wait_for("the node is back", "ready ·", "│ anna~", limit_s=LIMIT_S)
     anna.wait_for("typed while it was away", limit_s=LIMIT_S)
     anna.type("and goes on", limit_s=LIMIT_S)
     screen = bert.wait_for("typed while it was away", "and goes on", "all shown", limit_s=LIMIT_S)
@@ -92,7 +93,7 @@ def test_mistakes_are_answered_and_nothing_moves_the_cursor(make_node: MakeNode,
     chat = open_chat(node)
     chat.wait_for("the node is away: is `dispersy run` running?", limit_s=LIMIT_S)
     with node.start() as client:
-        chat.wait_for("ready, listening", limit_s=LIMIT_S)
+        chat.wait_for("ready ·", limit_s=LIMIT_S)
         chat.type("/dance", limit_s=LIMIT_S)
         chat.wait_for("/join INVITE [NAME]", limit_s=LIMIT_S)
         # Faster than a busy program reads: each line is one all the same.

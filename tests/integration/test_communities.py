@@ -82,6 +82,37 @@ def test_load_and_unload(make_node: MakeNode) -> None:
         first.wait_for_count("chat", 3, timeout_s=LIMIT_S)
 
 
+def test_how_it_is_in_words(make_node: MakeNode) -> None:
+    """Alone, then in sync with the other on both sides, also after a publication; unloaded; left."""
+    with make_node("a").start() as first, make_node("b").start() as second:
+        made = first.create("chat")["community_id"]
+        _until_state(first, made, "alone: no neighbour answers")
+        second.join(made, peers=first.status()["addresses"])
+        for client in (first, second):
+            _until_state(client, made, "in sync with 1 of 1 neighbour")
+        first.publish("chat", [b"news"])
+        second.wait_for_count("chat", 1, timeout_s=LIMIT_S)
+        for client in (first, second):
+            _until_state(client, made, "in sync with 1 of 1 neighbour", messages=2)
+            [peer] = client.peers("chat")
+            assert (peer["in_sync"], peer["messages"]) == (True, 2)
+        second.unload("chat")
+        _until_state(second, made, "unloaded")
+        assert _entry(second, made.hex())["peers"] == 0
+        second.leave("chat")
+        _until_state(second, made, "left")
+
+
+def _until_state(client: Client, community_id: bytes, state: str, messages: int | None = None) -> None:
+    """Until a community is said to be so, with a neighbour that says it holds so many."""
+
+    def is_so(_: dict[str, Any]) -> bool:
+        entry = _entry(client, community_id.hex())
+        return bool(entry["state"] == state and messages in (None, entry["messages_claimed"]))
+
+    client.wait_for_status(is_so, timeout_s=LIMIT_S)
+
+
 def test_load_on_the_first_packet_where_asked_never_where_not(make_node: MakeNode) -> None:
     """After a start, one community wakes when its neighbour speaks, the other sleeps through the same."""
     node = make_node("b")

@@ -71,6 +71,7 @@ def test_the_metrics_say_what_has_happened(make_node: MakeNode, placement: str) 
                 total(samples, "dispersy_ready") == 1
                 and total(samples, "dispersy_community_messages", name="chat") == 52
                 and total(samples, "dispersy_community_peers", name="chat") == 1
+                and total(samples, "dispersy_community_peers_in_sync", name="chat") == 1
                 and total(samples, "dispersy_frames_total", direction="out", kind="messages") >= 1
                 and total(samples, "dispersy_frame_bytes_total", direction="out", kind="messages") >= 50 * 100
                 and total(samples, "dispersy_frames_total", direction="in", kind="sync-request") >= 1

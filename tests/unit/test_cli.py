@@ -250,14 +250,15 @@ def test_neighbours_are_shown_whole(
     """Ids are there to be copied, round trips are short, and what is not known is no `None`."""
     monkeypatch.setenv("COLUMNS", "40")
     peer = {"name": "chat", "address": "192.0.2.1:6421", "member": bytes(range(32)), "category": "walked"}
-    known = {**peer, "proven_age_s": 1.25, "round_trip_s": 0.0123}
+    known = {**peer, "proven_age_s": 1.25, "round_trip_s": 0.0123, "in_sync": True, "messages": 7}
     unknown = {**peer, "member": b"", "proven_age_s": None, "round_trip_s": None}
+    unknown |= {"in_sync": None, "messages": None}
     monkeypatch.setattr(Client, "peers", lambda *_: [known, unknown])
     assert main(["peers"]) == 0
     title, first, second = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert " ".join(title).endswith("proven age s round trip ms")
-    assert first == ["chat", "192.0.2.1:6421", ID, "walked", "1.2", "12.3"]
-    assert second == ["chat", "192.0.2.1:6421", "-", "walked", "-", "-"]
+    assert " ".join(title).endswith("seen s trip ms in sync messages")
+    assert first == ["chat", "192.0.2.1:6421", ID, "walked", "1.2", "12.3", "yes", "7"]
+    assert second == ["chat", "192.0.2.1:6421", "-", "walked", "-", "-", "-", "-"]
 
 
 def test_communities_are_listed_whole(
@@ -266,12 +267,12 @@ def test_communities_are_listed_whole(
     """An id that is cut cannot be joined."""
     monkeypatch.setenv("COLUMNS", "40")
     entry = {"name": "chat", "count": 1, "defined": False, "kinds": [], "community": bytes(range(32))}
-    entry |= {"loaded": False, "autoload": "on-packet"}
-    monkeypatch.setattr(Client, "communities", lambda _: [entry])
+    entry |= {"state": "unloaded", "autoload": "on-packet"}
+    monkeypatch.setattr(Client, "communities", lambda *_, **__: [entry])
     assert main(["community", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == [
-        *("chat", "1", "definition", "awaited"),
-        *("no", "(on-packet)", ID),
+        *("chat", "1", "unloaded", "-"),
+        *("on-packet", ID),
     ]
 
 

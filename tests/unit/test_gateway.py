@@ -255,7 +255,8 @@ def test_reports_show_in_status(house: House) -> None:
         processes = {"network": {"pid": os.getpid(), "restarts": 2, "state": "running"}}
         reports.send(encode({"role": "supervisor", "pid": os.getppid(), "processes": processes}))
         peer = {"address": "192.0.2.1:6421"}
-        about = {"listen": "127.0.0.1:4000", "communities": {1: {"peers": [peer]}}}
+        verified = {"peers_verified": 2, "peers_in_sync": 1, "peers_differing": 0, "messages_claimed": 9}
+        about = {"listen": "127.0.0.1:4000", "communities": {1: {"peers": [peer], **verified}}}
         reports.send(encode({"role": "network", "pid": os.getpid(), "cpu_seconds": 1.5, **about}))
         with house.client() as client:
             status = client.wait_for_status(lambda s: bool(s["listen"]), timeout_s=LIMIT_S)
@@ -268,6 +269,9 @@ def test_reports_show_in_status(house: House) -> None:
                 reports.send(encode({"role": role, "pid": os.getpid()}))
             assert client.wait_for_ready(timeout_s=LIMIT_S)["ready"]
             assert client.peers() == [{"community": CHAT, "name": "chat", **peer}]
+            assert client.community("chat")["state"] == "in sync with 1 of 2 neighbours"
+            told = [client.community("chat")[name] for name in ("peers", "peers_in_sync", "messages_claimed")]
+            assert told == [2, 1, 9]
 
     house.join(1, CHAT, "chat")
     house.play(scene)
