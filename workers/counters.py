@@ -19,12 +19,15 @@ ROLE_COUNTERS = {
     "community-gone": "batches for a community that a worker no longer serves",
     "datagrams-in": "datagrams received",
     "datagrams-out": "datagrams that the kernel took",
+    "in-dropped-blocked": "datagrams from addresses that are blocked here",
     "introduction-signature-wrong": "introductions whose signature does not hold",
+    "introductions-dropped-blocked": "introductions of members that are blocked here",
     "introductions-dropped-full": "introductions that came while too many waited to be checked",
     "introductions-dropped-rate": "introductions of an address or host that sent too many in a second",
     "known-held": "messages received that were in the store",
     "known-recently": "messages received that were handled a moment before",
     "missing-refused": "requests for messages by name that came too often, or while too many waited",
+    "out-dropped-blocked": "datagrams for addresses that are blocked here",
     "out-dropped-full": "datagrams dropped because too many waited for the kernel",
     "out-dropped-token-missing": "frames for an address whose token is not known",
     "out-refused": "datagrams that the kernel refused, for their address cannot be reached",
@@ -34,6 +37,7 @@ ROLE_COUNTERS = {
     "signature-wrong": "messages whose signature does not hold",
     "token-repeated": "token frames beside another one in a datagram that proves nothing",
     "verified": "messages whose signature holds",
+    "woken": "communities asked to be loaded, for somebody spoke to them",
 }
 """Of a whole role."""
 
@@ -49,6 +53,7 @@ COMMUNITY_COUNTERS = {
     "answers": "sync-requests of neighbours whose answer was begun",
     "busy": "sync-requests of neighbours answered with busy",
     "filters": "sync-requests of ours with a new filter; none is used twice, for each has a salt of its own",
+    "introductions-dropped-blocked": "introductions of members that are blocked here",
     "introductions-dropped-rate": "introductions of an address or host that sent too many in a second",
     "nudges-sent": "introduction-requests that only told a changed summary",
     "pings-answered": "pings of ours whose pong came",

@@ -201,9 +201,10 @@ class Neighbourhood:
         self._drain(now)
 
     def _is_blocked(self, member: bytes) -> bool:
-        blocked = self._blocklist.hides(self.number, member)
-        self._counters["introductions-dropped-blocked"] += blocked
-        return blocked
+        if not self._blocklist.hides(self.number, member):
+            return False
+        self._count("introductions-dropped-blocked")
+        return True
 
     def datagram(self, address: Address, content: bytes) -> bytes | None:
         """Frames as a datagram to a neighbour that gave us its token; None to any other."""
