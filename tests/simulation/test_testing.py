@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 import pytest
 
 from dispersy import AsyncClient, BlockingCommunity, Community, UsageError, kind
 from dispersy.operations import new_request_id
+from dispersy.protocol.address import Address
 from dispersy.testing import Link, Network, Node
+from dispersy.testing.links import Links
 
 
 class Text(msgspec.Struct):
@@ -35,8 +38,15 @@ def bodies(chat: Chat) -> list[str]:
     return [message.payload.body for message in chat.text.follow(since="begin", idle_s=0.1)]
 
 
-def story(seed: int) -> list[object]:
-    """What came of a run with loss and jitter."""
+def story(seed: int, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every datagram that was sent in a run with loss and jitter, as one digest, and what came of it."""
+    sent, send = sha256(), Links.send
+
+    def note(links: Links, now: float, source: Address, target: Address, data: bytes) -> None:
+        sent.update(source + target + data)
+        send(links, now, source, target, data)
+
+    monkeypatch.setattr(Links, "send", note)
     with Network(seed=seed, link=Link(jitter_s=0.05, loss=0.3, duplicates=0.1)) as network:
         chats = meet(*network.nodes(3))
         for number in range(30):
@@ -47,16 +57,17 @@ def story(seed: int) -> list[object]:
             for chat in chats
             for message in chat.text.follow(since="begin", idle_s=0.1)
         ]
-        return [network.now, *messages]
+        monkeypatch.undo()
+        return [sent.hexdigest(), network.now, *messages]
 
 
-def test_the_same_seed_gives_the_same_run() -> None:
-    """Keys, ids, order of arrival and the time that all of it took."""
-    first = story(1)
-    assert story(1) == first
-    other = story(2)
+def test_the_same_seed_gives_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte sent; keys, ids, order of arrival and the time that all of it took."""
+    first = story(1, monkeypatch)
+    assert story(1, monkeypatch) == first
+    other = story(2, monkeypatch)
     assert other != first
-    assert len(first) == len(other) == 1 + 3 * 30
+    assert len(first) == len(other) == 2 + 3 * 30
 
 
 def test_many_messages_reach_a_newcomer() -> None:
