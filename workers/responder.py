@@ -289,13 +289,10 @@ class Responder:
     def report(self) -> dict[str, Any]:
         """What its communities counted, of those where something happened."""
         whole, told = self._untold.take(self._served, heard=self._reporter.heard)
-        counted = {
-            number: self._served[number].puller.counts + self._served[number].counts for number in told
-        }
-        return {
-            "whole": whole,
-            "communities": {number: {"counters": dict(counts)} for number, counts in counted.items()},
-        }
+        served = {number: self._served[number] for number in told}
+        counted = {number: dict(each.puller.counts + each.counts) for number, each in served.items()}
+        communities = {number: {"counters": counts} for number, counts in counted.items()}
+        return {"whole": whole, "communities": communities}
 
     def drain_clocks(self) -> list[tuple[int, int]]:
         """(community, global time) at which a newcomer's clock should start."""
