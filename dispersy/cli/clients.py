@@ -27,9 +27,7 @@ ADD_EXAMPLES = examples(
 LIST_EXAMPLES = examples("dispersy client list")
 REMOVE_EXAMPLES = examples("dispersy client remove phone")
 
-app = typer.Typer(
-    no_args_is_help=True, help="Let programs on other machines use the node, over tcp with CURVE keys."
-)
+app = typer.Typer(no_args_is_help=True, help="Let programs on other machines use the node.")
 
 NameArgument = Annotated[str, typer.Argument(help="What to call the client.")]
 

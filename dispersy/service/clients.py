@@ -93,7 +93,6 @@ class Clients:
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} is no client's name",
-                code="usage",
                 hint="letters, digits, '_', '-' and '.', at most 64",
             )
         return self.folder / (name + SUFFIX)
