@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dispersy.cli import completion
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
 from dispersy.client import Client
 
@@ -21,8 +22,22 @@ WhoArgument = Annotated[
     str,
     typer.Argument(help="A member (64 hex digits), or an address HOST or HOST:PORT.", show_default=False),
 ]
+BlockedArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A member, or an address, as `dispersy blocked` shows it.",
+        show_default=False,
+        autocompletion=completion.blocked,
+    ),
+]
 CommunityOption = Annotated[
-    str, typer.Option("--community", help="Where the member is blocked; default: everywhere.")
+    str,
+    typer.Option(
+        "--community",
+        help="Where the member is blocked; default: everywhere.",
+        show_default=False,
+        autocompletion=completion.communities,
+    ),
 ]
 
 
@@ -36,7 +51,7 @@ def block(who: WhoArgument, community: CommunityOption = "", home: HomeOption = 
     out.print(f"{'was blocked already' if done['already'] else 'blocked'}: {escape(who)}")
 
 
-def unblock(who: WhoArgument, community: CommunityOption = "", home: HomeOption = None) -> None:
+def unblock(who: BlockedArgument, community: CommunityOption = "", home: HomeOption = None) -> None:
     """Take a block back. `subscribe --since begin` shows what the member wrote meanwhile."""
     with Client(home) as client:
         done = client.unblock(who, community=community)

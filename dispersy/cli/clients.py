@@ -12,6 +12,7 @@ import zmq
 from rich.markup import escape
 
 from dispersy.certificate import Certificate
+from dispersy.cli import completion
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
@@ -27,9 +28,22 @@ ADD_EXAMPLES = examples(
 LIST_EXAMPLES = examples("dispersy client list")
 REMOVE_EXAMPLES = examples("dispersy client remove phone")
 
-app = typer.Typer(no_args_is_help=True, help="Let programs on other machines use the node.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Let programs on other machines use the node. They come over tcp, with CURVE keys.",
+    rich_markup_mode="rich",
+    epilog=examples("dispersy client add phone --file phone.toml", "dispersy client list"),
+)
 
-NameArgument = Annotated[str, typer.Argument(help="What to call the client.")]
+NameArgument = Annotated[str, typer.Argument(help="What to call the client.", show_default=False)]
+AllowedArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Its name, as `dispersy client list` shows it.",
+        show_default=False,
+        autocompletion=completion.clients,
+    ),
+]
 
 
 @app.command("add", epilog=ADD_EXAMPLES)
@@ -92,7 +106,7 @@ def show(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 @app.command("remove", epilog=REMOVE_EXAMPLES)
-def remove(name: NameArgument, home: HomeOption = None) -> None:
+def remove(name: AllowedArgument, home: HomeOption = None) -> None:
     """Allow a client no more; a running node cuts it off within about a second."""
     Clients(_existing(home).path).remove(name)
     out.print(f"client {escape(name)} may not come any more")

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from dispersy.cli.arguments import AsOption, CommunityArgument
+from dispersy.cli.completion import words
 from dispersy.cli.output import (
-    AsOption,
     HomeOption,
     JsonOption,
     err,
@@ -50,8 +51,6 @@ READY_LIMIT_S = 10.0
 """A node that just begins to start does not know its address yet, and an invite without one is of no use."""
 
 AUTOLOAD_MODES = ("always", "on-packet", "never")
-
-NameArgument = Annotated[str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)]
 
 
 DEFINITION_EXAMPLE = """\
@@ -169,7 +168,7 @@ def list_(
 
 
 @app.command(epilog=examples("dispersy community show chat"))
-def show(community: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def show(community: CommunityArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show one community, with an invite for others."""
     with Client(home) as client:
         entry = client.community(community)
@@ -189,7 +188,7 @@ def show(community: NameArgument, home: HomeOption = None, json: JsonOption = Fa
 
 @app.command(epilog=examples("dispersy community leave chat", "dispersy community leave chat --purge"))
 def leave(
-    community: NameArgument,
+    community: CommunityArgument,
     purge: Annotated[bool, typer.Option("--purge", help="Remove what this node holds of it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     home: HomeOption = None,
@@ -231,7 +230,7 @@ def _confirm_purge(client: Client, community: str) -> None:
 
 
 @app.command(epilog=examples("dispersy community load chat"))
-def load(community: NameArgument, home: HomeOption = None) -> None:
+def load(community: CommunityArgument, home: HomeOption = None) -> None:
     """Serve a community that was unloaded."""
     with Client(home) as client:
         done = client.load(community)
@@ -239,7 +238,7 @@ def load(community: NameArgument, home: HomeOption = None) -> None:
 
 
 @app.command(epilog=examples("dispersy community unload chat"))
-def unload(community: NameArgument, home: HomeOption = None) -> None:
+def unload(community: CommunityArgument, home: HomeOption = None) -> None:
     """Stay joined, but neither walk, synchronise nor publish in it; what is held can be read."""
     with Client(home) as client:
         done = client.unload(community)
@@ -250,10 +249,14 @@ def unload(community: NameArgument, home: HomeOption = None) -> None:
     epilog=examples("dispersy community autoload chat never", "dispersy community autoload chat on-packet")
 )
 def autoload(
-    community: NameArgument,
+    community: CommunityArgument,
     mode: Annotated[
         str,
-        typer.Argument(help="always, on-packet (when somebody speaks to it), or never.", show_default=False),
+        typer.Argument(
+            help="always, on-packet (when somebody speaks to it), or never.",
+            show_default=False,
+            autocompletion=words(*AUTOLOAD_MODES),
+        ),
     ],
     home: HomeOption = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from dispersy.cli import completion
 from dispersy.cli.keyring import ask, ask_new, is_encrypted
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, show_table, table
 from dispersy.errors import StorageError, UsageError
@@ -35,7 +36,15 @@ app = typer.Typer(
     epilog=examples("dispersy key list", "dispersy key new work"),
 )
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the key in this home.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="What to call the key in this home.", show_default=False)
+]
+KeyArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the key in this home.", show_default=False, autocompletion=completion.keys
+    ),
+]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="File of the passphrase; default: ask at the terminal."),
@@ -117,7 +126,7 @@ def import_key(
 
 @app.command("export", epilog=EXPORT_EXAMPLES)
 def export(
-    name: NameArgument,
+    name: KeyArgument,
     file: Annotated[Path, typer.Argument(help="File to make; one that is there is never overwritten.")],
     passphrase_file: PassphraseFile = None,
     no_passphrase: NoPassphrase = False,

@@ -13,7 +13,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from dispersy.cli.output import AsOption, HomeOption, JsonOption, err, examples, out, show_json
+from dispersy.cli.arguments import AsOption, CommunityArgument, KindOption, KindsOption
+from dispersy.cli.completion import words
+from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
 from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event
 from dispersy.errors import StorageError, UsageError
@@ -30,15 +32,11 @@ SUBSCRIBE_EXAMPLES = examples(
 )
 COUNT_EXAMPLES = examples("dispersy count chat", "dispersy count chat --json")
 
-CommunityArgument = Annotated[
-    str, typer.Argument(help="Name, id, or the beginning of an id.", show_default=False)
-]
-
 
 def publish(
     community: CommunityArgument,
     text: Annotated[str | None, typer.Argument(help="The message.", show_default=False)] = None,
-    kind: Annotated[str, typer.Option(help="Kind of message, as the definition names it.")] = "text",
+    kind: KindOption = "text",
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="One message a line; - reads standard input.")
     ] = None,
@@ -77,12 +75,15 @@ def subscribe(
     community: CommunityArgument,
     since: Annotated[
         str,
-        typer.Option(help="begin: what is stored, then live; now: live only; N: what comes after cursor N."),
+        typer.Option(
+            help="begin: what is stored, then live; now: live only; N: what comes after cursor N.",
+            autocompletion=words("begin", "now"),
+        ),
     ] = "begin",
     follow: Annotated[
         bool, typer.Option(help="Go on with what comes, until Ctrl-C; or end where the stored ones do.")
     ] = True,
-    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; may be repeated.")] = None,
+    kind: KindsOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from dispersy.cli import completion
 from dispersy.cli.output import (
     HomeOption,
     JsonOption,
@@ -65,7 +66,14 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 def peers(
-    community: Annotated[str, typer.Argument(help="Name, id, or the beginning of an id; default: all.")] = "",
+    community: Annotated[
+        str,
+        typer.Argument(
+            help="Name, id, or the beginning of an id; default: all.",
+            show_default=False,
+            autocompletion=completion.communities,
+        ),
+    ] = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

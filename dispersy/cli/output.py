@@ -30,9 +30,6 @@ HomeOption = Annotated[
         help="Folder of the node. [dim]default: ~/.local/share/dispersy[/dim]",
     ),
 ]
-AsOption = Annotated[
-    str, typer.Option("--as", help="Key that signs: its name, or its public key in hex; default: your own.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

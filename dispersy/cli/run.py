@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.bus.settings import NO_GROUP, RoleSettings
+from dispersy.cli.completion import words
 from dispersy.cli.keyring import unlock
 from dispersy.cli.output import HomeOption, err, examples, out
 from dispersy.endpoint import resolve_endpoint
@@ -33,7 +34,8 @@ from dispersy.service.home import (
     take_lock,
 )
 from dispersy.service.launch import node_command
-from dispersy.service.placement import FULL, choose_placement, this_machine
+from dispersy.service.logs import FORMATS, LEVELS
+from dispersy.service.placement import FULL, PLACEMENTS, choose_placement, this_machine
 from dispersy.service.ports import check_port_free
 from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
@@ -68,13 +70,25 @@ def run(
         int | None, typer.Option(help="Worker processes; 0: one for each core, at most 8.")
     ] = None,
     placement: Annotated[
-        str | None, typer.Option(help="Processes: full, compact, single or auto (by cores and memory).")
+        str | None,
+        typer.Option(
+            help="Processes: full, compact, single or auto (by cores and memory).",
+            autocompletion=words(*PLACEMENTS),
+        ),
     ] = None,
     log_format: Annotated[
-        str | None, typer.Option(help="What is logged to stderr: text, json, or auto: text on a terminal.")
+        str | None,
+        typer.Option(
+            help="What is logged to stderr: text, json, or auto: text on a terminal.",
+            autocompletion=words(*FORMATS),
+        ),
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option(help="The least that is logged: debug, info, warning or error.")
+        str | None,
+        typer.Option(
+            help="The least that is logged: debug, info, warning or error.",
+            autocompletion=words(*LEVELS),
+        ),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT where Prometheus finds metrics, as 127.0.0.1:9421.")

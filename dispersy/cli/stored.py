@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.cli.messages import CommunityArgument, printable
+from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption
+from dispersy.cli.messages import printable
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json
 from dispersy.client import Client, Message
 from dispersy.errors import UsageError
@@ -28,7 +29,6 @@ EXPLAIN_EXAMPLES = examples("dispersy explain chat 9f2c...")
 ID_DIGITS = 64
 PAGE_MAX = 1_000
 
-KindOption = Annotated[str, typer.Option(help="Kind of message, as the definition names it.")]
 AuthorOption = Annotated[str, typer.Option(help="Public key of its author, 64 hex digits.")]
 
 
@@ -75,7 +75,7 @@ def get(
 
 def list_messages(
     community: CommunityArgument,
-    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; may be repeated.")] = None,
+    kind: KindsOption = None,
     author: AuthorOption = "",
     low: Annotated[int | None, typer.Option("--from", min=0, help="Lowest global time.")] = None,
     high: Annotated[int | None, typer.Option("--to", min=0, help="Highest global time.")] = None,

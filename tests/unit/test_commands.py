@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -18,15 +19,25 @@ def test_the_summary_is_the_commands_own(name: str) -> None:
     assert "Examples" in command.epilog
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["statsu"]])
-def test_help_imports_no_command(arguments: list[str]) -> None:
-    """Nor what commands need: ZeroMQ, the store, the client."""
+COMPLETED = {"_DISPERSY_COMPLETE": "complete_bash", "COMP_WORDS": "dispersy\npu", "COMP_CWORD": "1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(["--help"], {}), (["statsu"], {}), ([], COMPLETED)]
+)
+def test_help_imports_no_command(arguments: list[str], environment: dict[str, str]) -> None:
+    """Nor does Tab, nor what commands need: ZeroMQ, the store, the client."""
     script = (
         "import sys; from dispersy.cli.app import main; main(sys.argv[1:]); "
         "loaded = {'zmq', 'lmdb', 'msgspec', 'dispersy.client', 'rich.progress', 'dispersy.cli.node'}"
         " & set(sys.modules); sys.exit(f'loaded {loaded}' if loaded else 0)"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr

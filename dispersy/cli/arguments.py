@@ -1,0 +1,32 @@
+"""Arguments and options of several commands; apart from output.py, for what completes them needs a client."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dispersy.cli import completion
+
+CommunityArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Name, id, or the beginning of an id.", show_default=False, autocompletion=completion.communities
+    ),
+]
+KindOption = Annotated[
+    str,
+    typer.Option(help="Kind of message, as the definition names it.", autocompletion=completion.kinds),
+]
+KindsOption = Annotated[
+    list[str] | None,
+    typer.Option("--kind", help="Only this kind; may be repeated.", autocompletion=completion.kinds),
+]
+AsOption = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        help="Key that signs: its name, or its public key in hex; default: your own.",
+        autocompletion=completion.keys,
+    ),
+]

@@ -1,0 +1,87 @@
+"""What the shell offers for a value: names that the running node knows, keys of the home, words of a list.
+
+Whoever presses Tab waits, and looks at a line that is half typed: the node is asked with a short limit, and
+where it is not there, or says no, nothing is offered and nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+import typer
+
+from dispersy.client import Client
+from dispersy.errors import DispersyError
+from dispersy.locations import home_path
+from dispersy.service.clients import Clients
+from dispersy.service.home import Home
+
+ANSWER_LIMIT_S = 1.0
+
+Completion = Callable[[typer.Context, str], list[str]]
+
+
+def communities(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the communities, or the id whose beginning is typed."""
+    names: list[str] = []
+    ids: list[str] = []
+    with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
+        for entry in client.communities():
+            names.append(entry["name"])
+            ids.append(entry["community"].hex())
+    # An id is for whoever has begun to type one: among others it would hide the names.
+    return _beginning(names, incomplete) or _beginning(ids if incomplete else (), incomplete)
+
+
+def kinds(context: typer.Context, incomplete: str) -> list[str]:
+    """Of the community that is named on the line, or of all."""
+    wanted = context.params.get("community")
+    found: dict[str, None] = {}
+    with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
+        entries = [client.community(wanted)] if wanted else client.communities()
+        found = {kind["name"]: None for entry in entries for kind in entry["kinds"]}
+    return _beginning(found, incomplete)
+
+
+def keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the keys in the home, whether its node runs or not."""
+    with suppress(DispersyError, OSError):
+        # What opens keys takes long to import, and is rarely asked for.
+        keyring = import_module("dispersy.storage.keyring").Keyring(Home(_home(context)).keys)
+        return _beginning(keyring.names(), incomplete)
+    return []
+
+
+def clients(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the clients that may use the node over tcp."""
+    with suppress(DispersyError, OSError):
+        return _beginning(Clients(_home(context)).names(), incomplete)
+    return []
+
+
+def blocked(context: typer.Context, incomplete: str) -> list[str]:
+    """Members and addresses that are blocked."""
+    found: list[str] = []
+    with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
+        found = [entry["member"].hex() or entry["address"] for entry in client.blocked()]
+    return _beginning(found, incomplete)
+
+
+def words(*offered: str) -> Completion:
+    """These, where nothing else is taken."""
+
+    def complete(_: typer.Context, incomplete: str) -> list[str]:
+        return _beginning(offered, incomplete)
+
+    return complete
+
+
+def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _home(context: typer.Context) -> Path:
+    return home_path(context.params.get("home"))
