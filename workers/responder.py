@@ -441,6 +441,6 @@ class Responder:
     def _drain(self, served: _Served) -> None:
         self._schedule.touch(served.record.number)
         self._untold.touch(served.record.number)
-        items = [(event.address, frame(event.frame_type, event.body)) for event in served.puller.drain()]
-        if items:
-            self._send(served.record.number, items)
+        sent = [(event.address, frame(event.frame_type, event.body)) for event in served.puller.drain()]
+        if sent:
+            self._send(served.record.number, [*sent])

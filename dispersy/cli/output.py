@@ -46,7 +46,8 @@ def shown_file(title: str, text: str) -> str:
 
 def show_error(text: str, *, hint: str = "") -> None:
     """One or two lines on stderr."""
-    err.print(f"[bold red]error:[/bold red] {escape(text)}")
+    # Between words on a terminal; but a hint may hold a command, which is copied as one line.
+    err.print(f"[bold red]error:[/bold red] {escape(text)}", soft_wrap=not err.is_terminal)
     if hint:
         err.print(f"  [dim]{escape(hint)}[/dim]")
 
