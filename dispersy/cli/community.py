@@ -27,6 +27,7 @@ from dispersy.cli.output import (
     table,
     waiting,
 )
+from dispersy.cli.watching import watch_filling, watch_removal
 from dispersy.client import Client
 from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import StorageError, UsageError
@@ -110,7 +111,10 @@ def join(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take part in a community. Ctrl-C while it waits leaves it joined."""
+    """Take part in a community. Ctrl-C while it waits leaves it joined.
+
+    On a terminal it shows how the messages come, which goes on without it, too.
+    """
     wanted = parse_invite(invite)
     if name:
         check_name(name)
@@ -125,6 +129,8 @@ def join(
             _say_name(client, wanted, name)
         try:
             entry = _await_definition(client, wanted) if wait else None
+            if entry is not None and not json and err.is_terminal:
+                watch_filling(client, wanted.community_id.hex())
         except KeyboardInterrupt:
             err.print("not waiting any longer; the community stays joined")
             raise typer.Exit from None
@@ -202,6 +208,8 @@ def leave(
         if purge and not yes:
             _confirm_purge(client, community)
         done = client.leave(community, purge=purge)
+        is_watched = purge and not json and err.is_terminal
+        is_gone = is_watched and watch_removal(client, done["community"], done["messages"])
     if json:
         show_json(_without_frame(done))
         return
@@ -209,7 +217,7 @@ def leave(
         f"{'left before' if done['already'] else 'left'}: {escape(done['name'])}  {done['community'].hex()}"
     )
     if purge:
-        out.print(f"  its {done['messages']} messages are being removed")
+        out.print(f"  its {done['messages']} messages are {'removed' if is_gone else 'being removed'}")
     else:
         out.print(f"  its {done['messages']} messages stay here; join it again with its id to see them")
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from dispersy.cli import completion
 from dispersy.cli.keyring import ask, ask_new, is_encrypted
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, show_table, table
+from dispersy.cli.progress import tracked
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import home_path
 from dispersy.service.config_sources import load_config
@@ -161,7 +162,7 @@ def encrypt(
         if left:
             raise UsageError(FAILED_PART + "; ".join(map(str, left.values())), code=CODE)
         passphrase = _chosen(f"the keys in {place.keys}", passphrase_file, no_passphrase)
-        Keyring(place.keys).encrypt(keys, passphrase)
+        Keyring(place.keys).encrypt(tracked(keys, "writing keys"), passphrase)
     finally:
         os.close(lock)
     what = (
@@ -169,7 +170,7 @@ def encrypt(
         if passphrase is None
         else "are encrypted now; docs/operation.md says how a node learns it"
     )
-    out.print(f"{len(keys)} keys {what}")
+    out.print(f"{len(keys)} key{'s' if len(keys) != 1 else ''}: they {what}")
 
 
 def _existing(home: Path | None) -> Home:

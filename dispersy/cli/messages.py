@@ -61,7 +61,7 @@ def publish(
         assert file is not None
         lines = _read_lines(file)
         _check_lines(client, community, kind, lines, str(file))
-        count = _publish_lines(client, community, kind, lines, as_key)
+        count = _publish_lines(client, community, kind, lines, as_key, shown=not json)
     if json:
         show_json({"published": count})
     else:
@@ -133,13 +133,15 @@ def _say_absent() -> None:
     err.print("the node has gone; waiting for it to come back (Ctrl-C ends)")
 
 
-def _publish_lines(client: Client, community: str, kind: str, lines: list[bytes], as_key: str = "") -> int:
+def _publish_lines(
+    client: Client, community: str, kind: str, lines: list[bytes], as_key: str = "", *, shown: bool = True
+) -> int:
     """How many were stored, always the first ones: all, or fewer after Ctrl-C.
 
     raises  UsageError that tells also how many lines are stored
     """
     stored = 0
-    with progress_bar() as bar, _interruption() as interrupted:
+    with progress_bar(shown=shown) as bar, _interruption() as interrupted:
         task = bar.add_task("publishing", total=len(lines))
 
         def show(sent: int) -> None:
