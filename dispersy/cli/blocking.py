@@ -8,7 +8,16 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli import completion
-from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
+from dispersy.cli.output import (
+    HomeOption,
+    JsonOption,
+    examples,
+    out,
+    show_json,
+    show_table,
+    table,
+    without_frame,
+)
 from dispersy.client import Client
 
 _MEMBER = "5f" * 32
@@ -41,20 +50,30 @@ CommunityOption = Annotated[
 ]
 
 
-def block(who: WhoArgument, community: CommunityOption = "", home: HomeOption = None) -> None:
+def block(
+    who: WhoArgument, community: CommunityOption = "", home: HomeOption = None, json: JsonOption = False
+) -> None:
     """Show no more what a member writes, or speak no more with an address.
 
     Nobody is told. What a blocked member writes is still held and passed on, but not shown.
     """
     with Client(home) as client:
         done = client.block(who, community=community)
+    if json:
+        show_json(without_frame(done))
+        return
     out.print(f"{'was blocked already' if done['already'] else 'blocked'}: {escape(who)}")
 
 
-def unblock(who: BlockedArgument, community: CommunityOption = "", home: HomeOption = None) -> None:
+def unblock(
+    who: BlockedArgument, community: CommunityOption = "", home: HomeOption = None, json: JsonOption = False
+) -> None:
     """Take a block back. `subscribe --since begin` shows what the member wrote meanwhile."""
     with Client(home) as client:
         done = client.unblock(who, community=community)
+    if json:
+        show_json(without_frame(done))
+        return
     out.print(f"{'was not blocked in this way' if done['already'] else 'unblocked'}: {escape(who)}")
 
 

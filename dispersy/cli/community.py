@@ -26,6 +26,7 @@ from dispersy.cli.output import (
     shown_file,
     table,
     waiting,
+    without_frame,
 )
 from dispersy.cli.watching import watch_filling, watch_removal
 from dispersy.client import Client
@@ -89,7 +90,7 @@ def create(
         made = client.create(name, encode_definition(defined), as_key=as_key)
         invite = _invite(made["community_id"], client.wait_for_ready(timeout_s=READY_LIMIT_S))
     if json:
-        show_json({**_without_frame(made), "invite": str(invite)})
+        show_json({**without_frame(made), "invite": str(invite)})
         return
     out.print(f"created [bold]{escape(name)}[/bold]  {made['community_id'].hex()}")
     out.print(f"  you are member {made['member_id'].hex()}")
@@ -135,7 +136,7 @@ def join(
             err.print("not waiting any longer; the community stays joined")
             raise typer.Exit from None
     if json:
-        show_json({**_without_frame(made), "defined": entry is not None})
+        show_json({**without_frame(made), "defined": entry is not None})
     elif entry is not None:
         kinds = ", ".join(kind["name"] for kind in entry["kinds"])
         out.print(f"  it is called [bold]{escape(entry['name'])}[/bold]; kinds: {escape(kinds)}")
@@ -211,7 +212,7 @@ def leave(
         is_watched = purge and not json and err.is_terminal
         is_gone = is_watched and watch_removal(client, done["community"], done["messages"])
     if json:
-        show_json(_without_frame(done))
+        show_json(without_frame(done))
         return
     out.print(
         f"{'left before' if done['already'] else 'left'}: {escape(done['name'])}  {done['community'].hex()}"
@@ -238,18 +239,24 @@ def _confirm_purge(client: Client, community: str) -> None:
 
 
 @app.command(epilog=examples("dispersy community load chat"))
-def load(community: CommunityArgument, home: HomeOption = None) -> None:
+def load(community: CommunityArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Serve a community that was unloaded."""
     with Client(home) as client:
         done = client.load(community)
+    if json:
+        show_json(without_frame(done))
+        return
     out.print(f"{'was loaded already' if done['already'] else 'loaded'}: {escape(community)}")
 
 
 @app.command(epilog=examples("dispersy community unload chat"))
-def unload(community: CommunityArgument, home: HomeOption = None) -> None:
+def unload(community: CommunityArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Stay joined, but neither walk, synchronise nor publish in it; what is held can be read."""
     with Client(home) as client:
         done = client.unload(community)
+    if json:
+        show_json(without_frame(done))
+        return
     out.print(f"{'was not loaded' if done['already'] else 'unloaded'}: {escape(community)}")
 
 
@@ -267,6 +274,7 @@ def autoload(
         ),
     ],
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what becomes of a community when the node starts."""
     if mode not in AUTOLOAD_MODES:
@@ -274,7 +282,10 @@ def autoload(
             f"{mode!r} is no way to load", code="usage", hint=f"there are {', '.join(AUTOLOAD_MODES)}"
         )
     with Client(home) as client:
-        client.autoload(community, mode)
+        done = client.autoload(community, mode)
+    if json:
+        show_json(without_frame(done))
+        return
     out.print(f"when the node starts, {escape(community)} is loaded: {mode}")
 
 
@@ -330,7 +341,3 @@ def _await_definition(client: Client, wanted: Invite) -> dict[str, Any]:
                 )
             time.sleep(_POLL_S)
     return entry
-
-
-def _without_frame(reply: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}

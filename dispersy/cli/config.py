@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from dispersy.bus.settings import NO_GROUP
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
 from dispersy.locations import home_path
 from dispersy.service.config import SETTINGS, field_of
@@ -64,6 +66,9 @@ def _rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
     for keys in SETTINGS:
         name = field_of(keys)
         value = getattr(loaded.config, name)
+        if name == "group":
+            # As it is written: the settings hold its number.
+            value = None if value == NO_GROUP else grp.getgrgid(value).gr_name
         rows.append((".".join(keys), _plain(value), loaded.origin(name)))
     for community, settings in loaded.config.communities.items():
         for name, value in msgspec.structs.asdict(settings).items():

@@ -60,6 +60,7 @@ def new(
     name: NameArgument,
     encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase.")] = False,
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a key, encrypted when the home has a passphrase."""
     place = create_home(home_path(home))[0]
@@ -67,7 +68,7 @@ def new(
     if passphrase is None and encrypt:
         passphrase = ask_new(name)
     key = Keyring(place.keys, passphrase=passphrase).create(name)
-    out.print(f"made {escape(key.name)}  {key.public.hex()}")
+    _show_key("made", key, json)
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
@@ -108,6 +109,7 @@ def import_key(
     name: Annotated[str | None, typer.Option("--name", help="Default: the file's, without .pem.")] = None,
     passphrase_file: PassphraseFile = None,
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Take in a key that was made or exported elsewhere."""
     try:
@@ -122,7 +124,7 @@ def import_key(
     key = decode_pem(pem, name=name or file.stem, where=file, passphrase=passphrase)
     place = create_home(home_path(home))[0]
     Keyring(place.keys, passphrase=_passphrase_of(place)).add(key)
-    out.print(f"imported {escape(key.name)}  {key.public.hex()}")
+    _show_key("imported", key, json)
 
 
 @app.command("export", epilog=EXPORT_EXAMPLES)
@@ -171,6 +173,13 @@ def encrypt(
         else "are encrypted now; docs/operation.md says how a node learns it"
     )
     out.print(f"{len(keys)} key{'s' if len(keys) != 1 else ''}: they {what}")
+
+
+def _show_key(done: str, key: Key, json: bool) -> None:
+    if json:
+        show_json({"name": key.name, "public": key.public})
+    else:
+        out.print(f"{done} {escape(key.name)}  {key.public.hex()}")
 
 
 def _existing(home: Path | None) -> Home:

@@ -19,6 +19,7 @@ from dispersy.cli.output import (
     show_table,
     size_text,
     table,
+    without_frame,
 )
 from dispersy.client import Client
 
@@ -35,9 +36,8 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     """Show how the node is: addresses, communities, processes."""
     with Client(home) as client:
         told = client.status()
-    told = {key: value for key, value in told.items() if key not in ("v", "id", "ok")}
     if json:
-        show_json(told)
+        show_json(without_frame(told))
         return
     colour = "green" if told["ready"] else "yellow"
     state = f"[{colour}]{escape(told['state'])}[/{colour}]"
@@ -86,10 +86,12 @@ def peers(
     if not found:
         out.print("no neighbours yet; an invite with a peer's address is the way to the first one")
         return
-    shown = table("community", "address", "member", "known as", "#seen s", "#trip ms", "in sync", "#messages")
+    # As wide as a terminal: where one community is meant, it need not be named.
+    named = [] if community else ["name"]
+    shown = table(*named, "address", "member", "known as", "#seen s", "#rtt ms", "sync", "#messages")
     for peer in found:
         shown.add_row(
-            escape(peer["name"]),
+            *(escape(peer[name]) for name in named),
             peer["address"],
             id_text(peer["member"]) or "-",
             peer["category"],

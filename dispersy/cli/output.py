@@ -57,6 +57,11 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(readable(value), ensure_ascii=False) + "\n")
 
 
+def without_frame(reply: dict[str, Any]) -> dict[str, Any]:
+    """A reply of the node without what belongs to the request."""
+    return {key: value for key, value in reply.items() if key not in ("v", "id", "ok")}
+
+
 def readable(value: Any) -> Any:
     """A value as JSON can hold it: bytes become hex, keys become text."""
     if isinstance(value, bytes):

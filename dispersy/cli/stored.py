@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption
 from dispersy.cli.messages import printable
-from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json
+from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, without_frame
 from dispersy.client import Client, Message
 from dispersy.errors import UsageError
 
@@ -125,7 +125,7 @@ def explain(
     with Client(home) as client:
         told = client.explain(community, _identifier(message, "MESSAGE"))
     if json:
-        show_json({name: value for name, value in told.items() if name not in {"v", "id", "ok"}})
+        show_json(without_frame(told))
         return
     out.print(f"[bold]{escape(told['state'])}[/bold]: {escape(told['text'])}")
     if told["cursor"] is not None:

@@ -256,7 +256,7 @@ def test_neighbours_are_shown_whole(
     monkeypatch.setattr(Client, "peers", lambda *_: [known, unknown])
     assert main(["peers"]) == 0
     title, first, second = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert " ".join(title).endswith("seen s trip ms in sync messages")
+    assert " ".join(title).endswith("seen s rtt ms sync messages")
     assert first == ["chat", "192.0.2.1:6421", ID, "walked", "1.2", "12.3", "yes", "7"]
     assert second == ["chat", "192.0.2.1:6421", "-", "walked", "-", "-", "-", "-"]
 
@@ -291,3 +291,40 @@ def test_bytes_are_hex_in_json() -> None:
 def test_sizes(size: float, text: str) -> None:
     """Powers of 1000, as network and disk sizes are given."""
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        (["community", "load", "chat"], "load"),
+        (["community", "unload", "chat"], "unload"),
+        (["community", "autoload", "chat", "never"], "autoload"),
+        (["block", "192.0.2.1"], "block"),
+        (["unblock", "192.0.2.1"], "unblock"),
+    ],
+)
+def test_what_changed_is_told_to_programs(
+    command: list[str], method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As JSON, without what belongs to the request."""
+    monkeypatch.setattr(
+        Client, method, lambda *_, **__: {"v": 1, "id": 5, "ok": True, "already": True}
+    )
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"already": True}
+
+
+def test_a_made_key_is_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name and its public part, which others are given."""
+    assert main(["key", "new", "alice", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert main(["key", "list", "--json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert made == {"name": listed["name"], "public": listed["public"]}
+
+
+def test_settings_are_shown_as_they_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not set is a dash, also where the node has a number for it."""
+    assert main(["config", "show"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["group", "-", "default"] in rows
