@@ -20,9 +20,8 @@ from dispersy.cli.output import (
 )
 from dispersy.client import Client
 
-_MEMBER = "5f" * 32
 BLOCK_EXAMPLES = examples(
-    f"dispersy block {_MEMBER} --community chat", "dispersy block 192.0.2.1", "dispersy block 192.0.2.1:6421"
+    "dispersy block 77ab... --community chat", "dispersy block 192.0.2.1", "dispersy block 192.0.2.1:6421"
 )
 UNBLOCK_EXAMPLES = examples("dispersy unblock 192.0.2.1")
 BLOCKED_EXAMPLES = examples("dispersy blocked", "dispersy blocked --json")

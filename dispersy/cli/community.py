@@ -234,7 +234,7 @@ def _confirm_purge(client: Client, community: str) -> None:
     said = f"this removes {held} of {community} from this node, for good"
     if not sys.stdin.isatty():
         raise UsageError(said, code="usage", hint="say --yes if that is what you want")
-    err.print(f"{said}; other nodes keep theirs", markup=False)
+    err.print(f"{said}; other nodes keep theirs", markup=False, soft_wrap=False)
     typer.confirm("Remove?", abort=True, err=True)
 
 

@@ -51,7 +51,9 @@ def get(
     message: Annotated[str, typer.Argument(help="Id of the message, 64 hex digits.")] = "",
     author: AuthorOption = "",
     kind: KindOption = "text",
-    sequence: Annotated[int, typer.Option(help="Its number among those of its author and kind.")] = 0,
+    sequence: Annotated[
+        int, typer.Option(help="Its number among those of its author and kind.", show_default=False)
+    ] = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
