@@ -130,7 +130,9 @@ def join(
             _say_name(client, wanted, name)
         try:
             entry = _await_definition(client, wanted) if wait else None
-            if entry is not None and not json and err.is_terminal:
+            # Of a community that was joined before, and where nobody is, nothing is to be expected.
+            is_coming = entry is not None and bool(entry["peers"] or not made["already"])
+            if is_coming and not json and err.is_terminal:
                 watch_filling(client, wanted.community_id.hex())
         except KeyboardInterrupt:
             err.print("not waiting any longer; the community stays joined")
