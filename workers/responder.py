@@ -277,6 +277,8 @@ class Responder:
         self._reader.refresh()
         try:
             bodies = answer.step(STEP_DATAGRAMS)
+        except KeyError:
+            return bool(self._answers)  # Purged meanwhile, and the note of it is still on its way.
         finally:
             self._reader.release()
         if bodies:
@@ -312,6 +314,8 @@ class Responder:
         self._reader.refresh()
         try:
             messages = self._reader.messages(cursors)
+        except KeyError:
+            return  # As in step().
         finally:
             self._reader.release()
         bodies = pack_named(asked.request, messages)

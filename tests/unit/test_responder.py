@@ -311,3 +311,25 @@ def test_what_is_not_served_any_more_costs_nothing(house: House) -> None:
     house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
     house.responder.step(4.0)
     assert FrameType.MESSAGES in house.sent_types()
+
+
+def purge_all(house: House) -> None:
+    """As the writer does with a community that was left; no note of it has come yet."""
+    house.store.commit(Batch(purges=[(NUMBER, 100)]))
+
+
+def test_an_answer_whose_messages_were_purged_meanwhile_is_dropped(house: House) -> None:
+    """Goal: the store is ahead of the notes, and that must not end the role."""
+    house.keep(house.store.communities()[0].definition)
+    request = RequestMissing(number=9, budget=4, wanted=MissingNewest(MemberId(MASTER)))
+    house.receive(FrameType.REQUEST_MISSING, request.encode())
+    house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
+    [(_, _, answer)] = house.responder._answers
+    # It has looked where messages are, and not read them yet.
+    answer._scan_more()
+    assert answer._wanted
+    house.responder.handle_timer(0.0)
+    purge_all(house)
+    assert not house.responder.step(0.0)
+    house.responder.found(1, [1], 0.0)
+    assert house.sent == []
