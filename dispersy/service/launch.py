@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
         take_lock(Home(Path(settings.home)))
     else:
         os.set_inheritable(given.lock, False)
+    # A core file would hold keys and passphrase, and SIGABRT, which ends a hung process, asks for one.
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
     # Sockets and files are made for their owner alone; what others may use is opened to them.
     os.umask(0o077)
     create_runtime(Path(settings.runtime), group=settings.group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,22 @@ def test_keys_are_read_and_made_under_the_passphrase(
     assert len(made) == 2
     assert all(b"BEGIN ENCRYPTED" in path.read_bytes() for path in made)
     assert PASSPHRASE not in "".join(node.lines)
+
+
+@pytest.mark.parametrize("placement", ["full", "single"])
+def test_no_process_leaves_a_core_file(make_node: MakeNode, placement: str) -> None:
+    """A hung process is ended by SIGABRT, and its core would hold keys and passphrase."""
+    node = make_node("a", "--listen", "127.0.0.1:0", "--placement", placement)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    # The node inherits it: as where somebody has said `ulimit -c unlimited`.
+    assert before[1] != 0
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        node.start().close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    for pid in node.pids().values():
+        assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
 
 
 def test_a_role_that_is_started_again_has_it_too(make_node: MakeNode, short_folder: Path) -> None:
