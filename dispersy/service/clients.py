@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -37,7 +38,15 @@ class Clients:
                 )
             return _key(self._server)
         except FileNotFoundError:
-            _write(self._server, zmq.curve_keypair()[1])
+            return self._new_server_secret()
+        except OSError as error:
+            raise StorageError(f"{self._server}: {error.strerror}") from error
+
+    def _new_server_secret(self) -> bytes:
+        try:
+            # Two commands may make it at once: the first one's counts.
+            with suppress(FileExistsError):
+                _write(self._server, zmq.curve_keypair()[1])
             return _key(self._server)
         except OSError as error:
             raise StorageError(f"{self._server}: {error.strerror}") from error

@@ -69,6 +69,10 @@ CODES = {
     "request-old": Code(
         "a request_id too old to know what became of it", "look whether the message is there"
     ),
+    "cursor-ahead": Code(
+        "`since` lies behind the end of this node's log: another home, or an older state of it was restored",
+        "follow again since begin, and know messages by their message_id",
+    ),
     "follow-exists": Code("a follow with this id is running", "cancel it first"),
     "too-many": Code("too many follows, or blocks", "one follow may name many communities"),
     "starting": Code("the node is starting", _AGAIN),

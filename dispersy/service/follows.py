@@ -28,8 +28,8 @@ class Follows:
         self._follows: dict[tuple[bytes, RequestId], Follow] = {}
 
     def begin(self, client: bytes, request: requests.Follow) -> dict[str, Any]:
-        """UsageError `follow-exists` or `too-many`."""
-        reader, directory = self._view.store(), self._view.directory
+        """UsageError `follow-exists`, `too-many` or `cursor-ahead`."""
+        last, directory = self._last_cursor(request.since), self._view.directory
         own = sum(1 for holder, _ in self._follows if holder == client)
         if (client, request.id) in self._follows:
             raise UsageError(
@@ -42,7 +42,6 @@ class Follows:
                 hint="one follow may name many communities",
             )
         numbers = frozenset(directory.resolve(text).number for text in request.communities)
-        last = reader.last_cursor()
         if isinstance(request.since, int):
             position = request.since
         else:
@@ -56,6 +55,22 @@ class Follows:
             aligned=isinstance(request.since, str),
         )
         return {"since": position, "last_cursor": last}
+
+    def _last_cursor(self, since: int | str) -> int:
+        """The log's end; UsageError `cursor-ahead` when the client has dealt with more than there is."""
+        last = self._view.store().last_cursor()
+        if isinstance(since, int) and since > last:
+            # This turn's snapshot may be older than what the client has just been sent.
+            self._view.refresh()
+            last = self._view.store().last_cursor()
+            if since > last:
+                raise UsageError(
+                    f"this node's log ends at {last}, before {since}: its home is not the one you followed, "
+                    "or an older state of it was restored",
+                    code="cursor-ahead",
+                    hint="follow again since begin, and know messages by their message_id",
+                )
+        return last
 
     def grant(self, client: bytes, request: requests.CreditGrant) -> None:
         """Without a reply: the events are one."""

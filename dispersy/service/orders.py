@@ -107,11 +107,14 @@ class Orders:
     def note_writer(self, pid: object) -> None:
         """What a dead writer was asked is gone with it: its successor is asked, where that is safe."""
         before, self._writer_pid = self._writer_pid, pid
-        if before is None or before == pid:
+        if before == pid:
             return
         for number, order in list(self._waiting.items()):
             if order.repeatable:
+                # Also at the first word of a writer: the one that was asked may have died before its own.
                 self._send(order.frame)
+                continue
+            if before is None:
                 continue
             del self._waiting[number]
             error = UsageError(

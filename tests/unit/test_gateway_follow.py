@@ -200,3 +200,18 @@ def test_hidden_messages_come_when_they_are_restored(house: House) -> None:
             assert (seen[0].message_id, seen[0].payloads, seen[0].reason) == (message_id, (b"late",), "order")
 
     house.play(scene)
+
+
+def test_a_cursor_of_another_home_is_told(house: House) -> None:
+    """Whoever goes on behind the log's end would be sent nothing, and miss what comes under lower cursors."""
+    house.join(1, CHAT, "chat")
+    last = house.publish(1, [b"a"])
+
+    def scene() -> None:
+        with house.client() as client:
+            with pytest.raises(UsageError, match=f"log ends at {last}, before {last + 5}") as refused:
+                client.follow(["chat"], since=last + 5)
+            assert refused.value.code == "cursor-ahead"
+            assert [event.event for event in take(client.follow(["chat"], since=last), 1)] == ["caught-up"]
+
+    house.play(scene)

@@ -1,0 +1,55 @@
+"""Goal: an order outlives the writer that it was given to, where asking twice does no harm."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from dispersy.service.orders import Orders
+from dispersy.service.replies import Replies
+
+
+class Desk:
+    """Orders between a client and a writer that are lists."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, object]] = []
+        self.ordered: list[dict[str, object]] = []
+        self.orders = Orders(Replies(self._tell, Counter()), self._order)
+
+    def _tell(self, _: bytes, frame: bytes) -> bool:
+        self.told.append(msgspec.msgpack.decode(frame))
+        return True
+
+    def _order(self, frame: bytes) -> bool:
+        self.ordered.append(msgspec.msgpack.decode(frame))
+        return True
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["it had reported", "it had not"])
+def test_a_repeatable_order_is_given_to_the_next_writer(known: bool) -> None:
+    """It was perhaps never seen by the one before."""
+    desk = Desk()
+    if known:
+        desk.orders.note_writer(100)
+    desk.orders.place(b"client", 1, {"op": "publish"}, repeatable=True)
+    desk.orders.note_writer(101)
+    assert [order["op"] for order in desk.ordered] == ["publish", "publish"]
+    assert desk.ordered[0] == desk.ordered[1]
+    desk.orders.note_writer(101)
+    assert len(desk.ordered) == 2
+
+
+def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:
+    """Only where a writer is known to have gone: the first one may have it still."""
+    desk = Desk()
+    desk.orders.place(b"client", 1, {"op": "create"}, repeatable=False)
+    desk.orders.note_writer(100)
+    assert desk.told == []
+    desk.orders.note_writer(101)
+    (reply,) = desk.told
+    assert isinstance(reply["error"], dict)
+    assert reply["error"]["code"] == "no-answer"
+    assert len(desk.ordered) == 1
