@@ -85,7 +85,7 @@ PING_RETRIES_MAX = 2
 PINGS_ANSWERED_PER_SECOND_MAX = 4
 """Per address."""
 CHALLENGE_S = 5.0
-"""A neighbour heard so lately is not asked whether it is still where it was."""
+"""A neighbour that signed so lately is not asked whether it is still where it was."""
 TWIN_TOLD_S = 10.0
 """Between two introductions of one member to its other address."""
 TWINS_MAX = 64

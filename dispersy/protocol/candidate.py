@@ -73,6 +73,8 @@ class Candidate:
     asked_at      our last introduction-request to it
     failures      requests in a row that it left unanswered
     met_at        since when its member has been verified at this address without a gap
+    signed_at     its member's last signed introduction from this address: pings, which anybody at the address
+                  may send, do not say that the member is still there
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
     """
@@ -88,6 +90,7 @@ class Candidate:
         "member",
         "met_at",
         "round_trip_s",
+        "signed_at",
         "summary",
         "summary_at",
         "vote",
@@ -101,6 +104,7 @@ class Candidate:
         self.asked_at = NEVER
         self.failures = 0
         self.met_at = NEVER
+        self.signed_at = NEVER
         self.answers_pings = True
         self.round_trip_s: float | None = None
         self.lan = NO_ADDRESS
@@ -198,6 +202,7 @@ class Candidates:
             candidate.absorb(former)
             self.remove(former.address)
         candidate.member = member
+        candidate.signed_at = now
         candidate.failures = 0
         self._by_member[member] = candidate
         self._rotation.setdefault(address)

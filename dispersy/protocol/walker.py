@@ -376,7 +376,7 @@ class Walker:
         if candidate is None:
             return
         candidate.failures += 1
-        gone = request.is_challenge and candidate.proven_at() < request.began_at
+        gone = request.is_challenge and candidate.signed_at < request.began_at
         if gone or candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
             self._candidates.remove(address)
         self._steps.hasten(now + SOON_S)
@@ -423,7 +423,7 @@ class Walker:
 
     def _challenge(self, candidate: Candidate, now: float) -> None:
         """See whether a member is still where we know it; if not, it may move."""
-        if candidate.address in self._requests or now < candidate.proven_at() + CHALLENGE_S:
+        if candidate.address in self._requests or now < candidate.signed_at + CHALLENGE_S:
             return
         self._walk_to(candidate.address, now)
         self._requests[candidate.address].is_challenge = True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 from dispersy.constants import WALK_REQUEST_LIFETIME_S
+from dispersy.protocol.address import Address
 from dispersy.protocol.candidate import Category
-from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, Ping
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import TOKEN_CURRENT
 from dispersy.protocol.walk_events import CandidateFound, SameKeyElsewhere, SendIntroduction
@@ -79,6 +81,27 @@ def test_a_member_that_does_not_know_its_new_address_moves_when_the_former_is_si
         now = walker.next_deadline()
         walker.handle_timer(now)
         walker.drain()
+    walker.receive_introduction_request(address(9), request, now)
+    assert {view.address: view.member for view in walker.candidates(now)} == {address(9): member(2)}
+
+
+def test_pings_alone_hold_no_member_at_its_former_address() -> None:
+    """They bear no signature: who once passed an introduction on may ping from there for ever."""
+    walker = make_walker()
+    stumble(walker, 2, 0.0)
+    request = IntroductionRequest(number=7, member=member(2), wan=address(2), covers_receiver=True)
+    walker.receive_token(address(9), TOKEN_CURRENT, token(1), token(9), 20.0)
+    asked = list[Address]()
+    for second in range(1, 22 + ceil(WALK_REQUEST_LIFETIME_S)):
+        now = float(second)
+        walker.handle_timer(now)
+        walker.receive_ping(address(2), Ping(number=second, summary=SUMMARY), now)
+        if second == 20:
+            walker.drain()
+            walker.receive_introduction_request(address(9), request, now)
+            asked += [event.address for event in walker.drain() if isinstance(event, SendIntroduction)]
+        walker.drain()
+    assert address(2) in asked
     walker.receive_introduction_request(address(9), request, now)
     assert {view.address: view.member for view in walker.candidates(now)} == {address(9): member(2)}
 
