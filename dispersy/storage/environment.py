@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -22,6 +23,8 @@ from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, META_FORMAT
 MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
 """Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
 LOCK_NAME = "writer.lock"
+FREE_MIN = 4 << 20
+"""Bytes: a disk with less is taken to be full when a write fails; no commit writes as much at once."""
 DATA_NAME = "data.mdb"
 DAMAGED = "restore a backup of the home, or move the store away and join again: neighbours have the messages"
 NOTHING_HERE = "no store here; start the node once, or name its home"
@@ -189,4 +192,13 @@ def errors_named(path: Path) -> Iterator[None]:
     except (struct.error, msgspec.MsgspecError) as error:
         raise StorageError(f"{path}: a record in the store is damaged ({error}); {DAMAGED}") from error
     except (lmdb.Error, OSError) as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(f"{path}: {_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What the system said; LMDB calls it an input/output error when the disk took only part of a write."""
+    if os.strerror(errno.EIO) in str(error) and path.exists():
+        free = os.statvfs(path)
+        if free.f_bavail * free.f_frsize < FREE_MIN:
+            return f"{os.strerror(errno.ENOSPC)} ({error})"
+    return str(error)

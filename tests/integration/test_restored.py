@@ -102,7 +102,7 @@ class Alone(Node):
             restored_wait_s=WAIT_S,
         )
         # Without a lock that was taken before, it takes the home's itself.
-        return [word for word in node_command(settings, 0) if not word.startswith("--lock")]
+        return [word for word in node_command(settings, 0, None) if not word.startswith("--lock")]
 
 
 @pytest.mark.parametrize("placement", ["full", "compact", "single"])
