@@ -9,7 +9,7 @@ that name what is gone; look-ups check the record, as they do for what is no lon
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 import lmdb
 
@@ -108,6 +108,7 @@ def _remove_heads(
     prefix = COMMUNITY.pack(community)
     cursor = txn.cursor(databases.heads)
     if cursor.set_range(prefix.ljust(HEAD_KEY.size, b"\0")):
-        rows = islice(cursor.iternext(values=False), rows_max)
-        for key in [key for key in rows if key.startswith(prefix)]:
+        # Behind them come those of every higher number, which may be very many.
+        own = takewhile(lambda key: key.startswith(prefix), cursor.iternext(values=False))
+        for key in list(islice(own, rows_max)):
             txn.delete(key, db=databases.heads)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import lmdb
 import pytest
 
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.storage.environment import Databases
+from dispersy.storage.layout import COMMUNITY, HEAD_KEY
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.purge import purge_portion
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, EventEntry, LogEntry, StoreWriter
 from tests.oracle.store import Sample, block
 
@@ -110,3 +115,41 @@ def test_what_is_left_is_counted_as_it_shrinks(opened: Open) -> None:
         store.commit(Batch(purges=[(GONE, 1)]))
         store = opened()
     assert counts == [2, 2, 2, 1, 1, 1, 0]
+
+
+class _Counting:
+    """A transaction or cursor that notes every key which iternext() gives."""
+
+    def __init__(self, inner: Any, keys: list[bytes]) -> None:
+        self._inner = inner
+        self._keys = keys
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def cursor(self, db: object) -> _Counting:
+        return _Counting(self._inner.cursor(db), self._keys)
+
+    def iternext(self, **options: bool) -> Iterator[bytes]:
+        for key in self._inner.iternext(**options):
+            self._keys.append(key)
+            yield key
+
+
+def test_a_purge_looks_at_the_heads_of_its_own_community_alone(tmp_path: Path) -> None:
+    """And at the one behind them, which tells that they end: it holds up the writer meanwhile."""
+    others, own = 1_000, 3
+    environment = lmdb.open(str(tmp_path), max_dbs=len(Databases._fields))
+    databases = Databases(*(environment.open_db(name.encode()) for name in Databases._fields))
+    seen: list[bytes] = []
+    with environment.begin(write=True) as txn:
+        for community, count in ((GONE, own), (KEPT, others)):
+            for number in range(count):
+                key = COMMUNITY.pack(community) + number.to_bytes(HEAD_KEY.size - COMMUNITY.size)
+                txn.put(key, b"head", db=databases.heads)
+        counting = cast("lmdb.Transaction[bytes]", _Counting(txn, seen))
+        portion = purge_portion(counting, databases, community=GONE, end=1, entries_max=100)
+        assert portion.is_last
+        assert txn.stat(databases.heads)["entries"] == others
+    environment.close()
+    assert len(seen) == own + 1
