@@ -24,6 +24,7 @@ from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.service.control import Control
+from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import CommunityRecord
 from dispersy.testing.connection import AsyncMemoryConnection, Clock, MemoryConnection
@@ -85,6 +86,7 @@ class Node:
         self._secret = rng.randbytes(SECRET_SIZE)
         self._epoch = TokenEpochs(self._secret).at
         self._neighbourhoods: dict[int, Neighbourhood] = {}
+        self._blocklist = Blocklist()
         self._communities_version = -1
         self._drops = bytearray(4 * len(DROP_REASONS))
         self._inboxes: dict[bytes, Inbox] = {}
@@ -102,10 +104,11 @@ class Node:
         self.client.close()
 
     def summaries(self) -> dict[bytes, Summary]:
-        """What it holds of each community that it has joined."""
+        """What it holds of each community that it serves: of the others it hears no more."""
         return {
             record.community_id: self._store.state(record.number).summary
             for record in self._store.communities()
+            if record.served
         }
 
     # -- clients ---------------------------------------------------------------------------------------------
@@ -154,6 +157,9 @@ class Node:
 
     def receive(self, source: Address, data: bytes) -> None:
         """Take a datagram."""
+        if self._blocklist.refuses(source):
+            self.counters["in-dropped-blocked"] += 1
+            return
         now = self._clock.now
         served = list(self._neighbourhoods.values())
         frames, envelopes = split(
@@ -191,10 +197,19 @@ class Node:
             self._responder.receive(bus.SYNC, served.number, bus.encode([frame]), now)
 
     def _send_frames(self, number: int, items: list[tuple[bytes, bytes]]) -> None:
+        served = self._neighbourhoods.get(number)
+        if served is None:
+            return
         for address, content in items:
-            made = self._neighbourhoods[number].datagram(Address(address), content)
+            made = served.datagram(Address(address), content)
             if made is not None:
-                self._send_datagram(self.address, Address(address), made)
+                self._send(Address(address), made)
+
+    def _send(self, target: Address, data: bytes) -> None:
+        if self._blocklist.refuses(target):
+            self.counters["out-dropped-blocked"] += 1
+            return
+        self._send_datagram(self.address, target, data)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -248,7 +263,7 @@ class Node:
                     self._responder.receive(bus.PEERS, served.number, bus.encode(heard), self._clock.now)
                     busy = True
                 for target, made in served.drain_datagrams():
-                    self._send_datagram(self.address, Address(target), made)
+                    self._send(Address(target), made)
             answers, self._answers = self._answers, []
             for answer in answers:
                 self._control.receive_answer(answer)
@@ -266,14 +281,20 @@ class Node:
             self._communities_version = note.communities_version
             self._load_communities()
         for number, summary in note.summaries.items():
-            self._neighbourhoods[number].summary_changed(summary, now)
+            if number in self._neighbourhoods:
+                self._neighbourhoods[number].summary_changed(summary, now)
         self._responder.committed(note, now)
         self._control.receive_note(note)
         return True
 
     def _load_communities(self) -> None:
         now = self._clock.now
-        records = self._store.communities()
+        self._blocklist = Blocklist(self._store.blocked())
+        records = [record for record in self._store.communities() if record.served]
+        numbers = {record.number for record in records}
+        self._neighbourhoods = {
+            number: each for number, each in self._neighbourhoods.items() if number in numbers
+        }
         self._verifier.set_communities(records)
         for record in records:
             served = self._neighbourhoods.get(record.number)
@@ -284,6 +305,7 @@ class Node:
             if record.definition and not served.defined:
                 state = self._store.state(record.number)
                 served.define(state.summary.at_clock(state.clock), now)
+            served.block(self._blocklist)
         self._responder.set_communities(records, now)
 
     def _serve(self, record: CommunityRecord) -> Neighbourhood:

@@ -11,7 +11,7 @@ import pytest
 
 from dispersy import AsyncClient, BlockingCommunity, Community, UsageError, kind
 from dispersy.operations import new_request_id
-from dispersy.protocol.address import Address
+from dispersy.protocol.address import Address, format_address
 from dispersy.testing import Link, Network, Node
 from dispersy.testing.links import Links
 
@@ -59,6 +59,19 @@ def story(seed: int, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         ]
         monkeypatch.undo()
         return [sent.hexdigest(), network.now, *messages]
+
+
+def senders(monkeypatch: pytest.MonkeyPatch) -> list[Address]:
+    """Who sends a datagram from now on, in order."""
+    sent: list[Address] = []
+    send = Links.send
+
+    def note(links: Links, now: float, source: Address, target: Address, data: bytes) -> None:
+        sent.append(source)
+        send(links, now, source, target, data)
+
+    monkeypatch.setattr(Links, "send", note)
+    return sent
 
 
 def test_the_same_seed_gives_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,3 +186,56 @@ def test_applications_over_asyncio_run_as_they_are() -> None:
             assert [message async for message in events] == []
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("ended", ["leave", "unload"])
+def test_who_takes_part_no_more_is_silent_and_not_waited_for(
+    ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it comes back: then it gets what it has missed."""
+    with Network() as network:
+        alice, bob = network.nodes(2)
+        chats = meet(alice, bob)
+        network.settle()
+        invite, community = chats[0].invite(), chats[0].id.hex()
+        bob.client.request(ended, community=community)
+        sent = senders(monkeypatch)
+        chats[0].text.publish(Text("one"))
+        network.settle(limit_s=60)
+        network.run(60)
+        assert alice.address in sent
+        assert bob.address not in sent
+        assert bob.summaries() == {}
+        if ended == "leave":
+            Chat.join(bob.client, invite)
+        else:
+            bob.client.load(community)
+        network.settle(limit_s=60)
+        assert bodies(chats[1]) == ["one"]
+
+
+def test_nothing_passes_between_a_node_and_an_address_that_it_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Network() as network:
+        alice, bob = network.nodes(2)
+        chats = meet(alice, bob)
+        network.settle()
+        bob.client.block(format_address(alice.address))
+        sent = senders(monkeypatch)
+        chats[0].text.publish(Text("one"))
+        network.run(60)
+        assert set(sent) == {alice.address}
+        assert bodies(chats[1]) == []
+        assert bob.counters["in-dropped-blocked"] > 0
+
+
+def test_a_blocked_member_is_no_neighbour() -> None:
+    with Network() as network:
+        alice, bob = network.nodes(2)
+        meet(alice, bob)
+        network.settle()
+        network.run(30)
+        (member,) = {row["member"] for row in bob.client.peers() if row["member"]}
+        bob.client.block(member)
+        network.run(30)
+        assert member not in [row["member"] for row in bob.client.peers()]
+        assert bob.counters["introductions-dropped-blocked"] > 0
