@@ -170,6 +170,27 @@ class Membership:
             if community.record.loaded != loaded:
                 self._communities.change(community, replace(community.record, loaded=loaded))
 
+    def mark_restored(self) -> None:
+        """The home was restored or copied: neighbours are to be asked everywhere, wherever it is served."""
+        for community in self._communities.by_number.values():
+            if not community.record.restored:
+                self._communities.change(community, replace(community.record, restored=True))
+
+    def to_ask(self, number: int) -> CommunityRecord | None:
+        """The community, if neighbours are to be asked in it and can be, for it is served."""
+        community = self._communities.served(number)
+        return community.record if community is not None and community.record.restored else None
+
+    def all_to_ask(self) -> list[CommunityRecord]:
+        """As to_ask() has them."""
+        return [record for number in self._communities.by_number if (record := self.to_ask(number))]
+
+    def end_asking(self, number: int) -> None:
+        """Neighbours were asked for long enough; where it is served no more, perhaps they were not."""
+        record = self.to_ask(number)
+        if record is not None:
+            self._communities.change(self._communities.by_number[number], replace(record, restored=False))
+
     def _join_new(
         self,
         number: int,

@@ -9,7 +9,7 @@ message does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from dispersy.errors import UsageError
@@ -52,16 +52,21 @@ class RestoredHome(Generic[Held]):
         now: float,
         limit_s: float,
     ) -> None:
-        self._problem = problem
+        self._problem = problem or "before its last start"
         self._limit_s = limit_s
-        self._ids = {number: community_id for number, (community_id, _) in communities.items()}
-        self._asking = (
-            {number: _Asking(authors, now + limit_s) for number, (_, authors) in communities.items()}
-            if problem
-            else {}
-        )
+        self._ids: dict[int, bytes] = {}
+        self._asking: dict[int, _Asking] = {}
         self._unanswered: set[int] = set()
         self._held: deque[tuple[int, Held]] = deque()
+        for number, (community_id, authors) in communities.items() if problem else ():
+            self.begin(number, community_id, authors, now)
+
+    def begin(self, number: int, community_id: bytes, authors: Sequence[bytes], now: float) -> None:
+        """Ask in a community that was not served until now, though the home was restored before."""
+        if number not in self._asking:
+            self._ids[number] = community_id
+            self._unanswered.discard(number)
+            self._asking[number] = _Asking(authors, now + self._limit_s)
 
     @property
     def is_over(self) -> bool:
@@ -74,7 +79,7 @@ class RestoredHome(Generic[Held]):
 
     def is_expected(self, number: int) -> bool:
         """Whether messages of our own may well come back in a community: neighbours were asked for them."""
-        return bool(self._problem) and number in self._ids and number not in self._unanswered
+        return number in self._ids and number not in self._unanswered
 
     def hold(self, number: int, order: Held) -> bool:
         """Keep an order to publish until it may be done; False: it may be done now.
@@ -140,16 +145,18 @@ class RestoredHome(Generic[Held]):
         return {"code": code, "community": self._ids[number], "message": message, "hint": hint}
 
 
-def own_authors(store: StoreWriter, keyring: Keyring) -> dict[int, tuple[bytes, list[bytes]]]:
-    """Who of ours may have published in each community, as RestoredHome takes it: the member, and whatever
-    other keys of the keyring have messages there."""
+def own_authors(
+    store: StoreWriter, keyring: Keyring, records: Iterable[CommunityRecord]
+) -> dict[int, tuple[bytes, list[bytes]]]:
+    """Who of ours may have published in these communities, as RestoredHome takes it: the member, and
+    whatever other keys of the keyring have messages there."""
     keys = [key.public for key in keyring.readable()[0]]
     return {
         record.number: (
             record.community_id,
             [record.member_id, *_with_messages(store, record, keys)][:AUTHORS_MAX],
         )
-        for record in store.communities()
+        for record in records
     }
 
 

@@ -8,6 +8,7 @@ explain) from the gateway.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import Any
@@ -23,6 +24,7 @@ from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
+from dispersy.storage.store import CommunityRecord
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.performing import Order, perform, reply_of
@@ -60,27 +62,33 @@ class WriterRole:
         self._reporter = Reporter("writer", settings, self._report)
         self._order_decoder = msgspec.msgpack.Decoder(Order)
         self._last_cursor = 0
+        self._version = 0
 
     def open(self, loop: Loop) -> None:
         endpoint = self._settings.socket
         self._store = LmdbStore(self._settings.store_path)
-        keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
-        self._ledger = Ledger(self._store, keyring, now_ms=_now_ms())
+        self._keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
+        self._ledger = Ledger(self._store, self._keyring, now_ms=_now_ms())
         self._stamp = Stamp(Path(self._settings.home), self._store)
+        self._stamp_due: float | None = None
+        problem = self._stamp.problem
+        # Before anybody can read what the last start has left.
+        self._ledger.start(self._settings.start_id)
+        if problem:
+            log.warning("this home was restored or copied: %s; asking neighbours", problem)
+            self._ledger.membership.mark_restored()
+        self._ledger.commit(now_ms=_now_ms())
+        # Where the disk took no mark it cannot be done later: all are asked in now, served or not.
+        unmarked = [record for record in self._store.communities() if not record.restored] if problem else []
         self._restored: RestoredHome[tuple[Ticket, Order]] = RestoredHome(
-            self._stamp.problem,
-            own_authors(self._store, keyring) if self._stamp.problem else {},
+            problem,
+            own_authors(self._store, self._keyring, unmarked),
             now=monotonic(),
             limit_s=self._settings.restored_wait_s,
         )
-        self._stamp_due: float | None = None
+        self._ask(self._ledger.membership.all_to_ask())
         if self._restored.is_over:
             self._renew_stamp()
-        else:
-            log.warning("this home was restored or copied: %s; asking neighbours", self._stamp.problem)
-        # Before anybody can read what the last start has left.
-        self._ledger.start(self._settings.start_id)
-        self._ledger.commit(now_ms=_now_ms())
         self._loop = loop
         self._intake = bound(loop.context, zmq.PULL, endpoint("intake"), queued_max=BATCHES_QUEUED_MAX)
         self._orders = bound(loop.context, zmq.ROUTER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
@@ -133,17 +141,31 @@ class WriterRole:
 
     def _take(self, ticket: Ticket, order: Order) -> None:
         match order.op:
-            case "publish" if self._restored.hold(order.community, (ticket, order)):
+            case "publish" if self._hold(ticket, order):
                 self._reporter.counters["publish-held"] += 1
             case _:
                 reply = perform(self._ledger, self._store, ticket, order, now_ms=_now_ms())
                 if reply is not None:
                     self._reply(ticket, reply)
 
+    def _hold(self, ticket: Ticket, order: Order) -> bool:
+        # It may be served since an order of this very batch.
+        if record := self._ledger.membership.to_ask(order.community):
+            self._ask([record])
+        return self._restored.hold(order.community, (ticket, order))
+
+    def _ask(self, records: Iterable[CommunityRecord]) -> None:
+        """Ask neighbours for what we have published in these, unless they are being asked."""
+        for number, (community_id, authors) in own_authors(self._store, self._keyring, records).items():
+            self._restored.begin(number, community_id, authors, monotonic())
+
     def _commit(self) -> None:
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
         if note is not None:
+            if note.communities_version != self._version:
+                self._version = note.communities_version
+                self._ask(self._ledger.membership.all_to_ask())
             self._send_note(note)
             self._reporter.step("writer.commit", began, max(0, note.last_cursor - self._last_cursor))
             self._reporter.counters["commits"] += 1
@@ -179,8 +201,11 @@ class WriterRole:
 
     def _end_asking(self) -> None:
         """Neighbours have answered, or nobody has for too long: publish what has waited for it."""
-        was_over = self._restored.is_over
-        for ticket, order in self._restored.handle_timer(monotonic()):
+        was_over, asked = self._restored.is_over, self._restored.authors().keys()
+        released = self._restored.handle_timer(monotonic())
+        for number in asked - self._restored.authors().keys():
+            self._ledger.membership.end_asking(number)
+        for ticket, order in released:
             self._perform(ticket, order)
         if self._restored.is_over and not was_over:
             for warning in self._restored.warnings(monotonic()):

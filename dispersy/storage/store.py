@@ -51,6 +51,9 @@ class CommunityRecord:
     loaded: bool = True
     left: bool = False
     """Whether the node takes part no more; what it held stays in the store until it is purged."""
+    restored: bool = False
+    """Whether neighbours are still to be asked for what we have published, since the home was restored or
+    copied: where it was not served then, that is due when it is."""
 
     @property
     def served(self) -> bool:

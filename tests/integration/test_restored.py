@@ -87,6 +87,37 @@ def test_what_is_published_after_restoring_stands_behind_what_was_lost(
         assert _codes(client) == []
 
 
+def test_a_community_that_is_loaded_later_waits_then(make_node: MakeNode, tmp_path: Path) -> None:
+    """It was not loaded when the restored home was started, so nobody could be asked in it."""
+    neighbour = make_node("b").start()
+    node = make_node("a", "--listen", "127.0.0.1:0", "--workers", "1", "--peer", neighbour.status()["listen"])
+    client = node.start()
+    created = client.create("chat")["community_id"]
+    community = created.hex()
+    neighbour.join(created, peers=[client.status()["listen"]])
+    client.autoload("chat", "never")
+    client.publish_many("chat", _payloads(0, 1))
+    client.close()
+    node.stop()
+    _copy(node.home, tmp_path / "backup")
+    client = node.start()
+    client.load("chat")
+    client.publish_many("chat", _payloads(1, 2))
+    neighbour.wait_for_count(community, 3, timeout_s=LIMIT_S)
+    client.close()
+    node.stop()
+
+    shutil.rmtree(node.home)
+    _copy(tmp_path / "backup", node.home)
+    with node.start() as restored, neighbour:
+        assert _codes(restored) == []
+        restored.load("chat")
+        restored.publish_many("chat", _payloads(3, 1))
+        for each in (restored, neighbour):
+            each.wait_for_count(community, 4, timeout_s=LIMIT_S)
+            assert _held(each, community) == dict(enumerate(_payloads(0, 4), 1))
+
+
 class Alone(Node):
     """Started as `dispersy run` starts it, but for how long it waits for neighbours."""
 

@@ -275,3 +275,29 @@ def test_numbers_are_given_once(tmp_path: Path) -> None:
     order(house, house.ledger.membership.leave(1, purge=True))
     house.ledger = Ledger(house.store, Keyring(house.home / "keys"), now_ms=NOW_MS)
     assert house.create("news")["number"] == 2
+
+
+def test_a_restored_community_is_to_be_asked_in_once_it_is_served(house: House) -> None:
+    """The mark lasts over restarts, unloading and leaving, and ends where neighbours could be asked."""
+    served, unloaded, left = (house.create(name)["number"] for name in ("served", "unloaded", "left"))
+    membership = house.ledger.membership
+    membership.load(unloaded, loaded=False)
+    membership.leave(left, purge=False)
+    membership.mark_restored()
+    others = [each.number for each in house.store.communities() if each.number < served]
+    for number in others:
+        membership.end_asking(number)
+    house.commit()
+    house.ledger = Ledger(house.store, Keyring(house.home / "keys"), now_ms=NOW_MS)
+    membership = house.ledger.membership
+    assert [record.number for record in membership.all_to_ask()] == [served]
+    for number in (served, unloaded):
+        membership.end_asking(number)
+    assert membership.all_to_ask() == []
+    membership.load(unloaded, loaded=True)
+    [community_id] = [each.community_id for each in house.store.communities() if each.number == left]
+    membership.join(community_id=community_id, name="", peers=())
+    assert [record.number for record in membership.all_to_ask()] == [unloaded, left]
+    house.commit()
+    marked = [record.number for record in house.store.communities() if record.restored]
+    assert marked == [unloaded, left]

@@ -71,6 +71,21 @@ def test_it_waits_at_most_so_long_and_then_warns() -> None:
     assert "within 30 s" in warning["message"]
 
 
+def test_a_community_that_is_served_later_is_asked_in_then() -> None:
+    """Its time begins only when it is served: before, no neighbour could have answered."""
+    home: RestoredHome[str] = RestoredHome("a copy", {1: COMMUNITIES[1]}, now=100.0, limit_s=30.0)
+    assert not home.hold(2, "not served")
+    home.handle_timer(130.0)
+    assert home.is_over
+    home.begin(2, *COMMUNITIES[2], 500.0)
+    home.begin(2, *COMMUNITIES[2], 510.0)
+    assert home.authors() == {2: [OTHER]}
+    assert home.is_expected(2)
+    assert home.hold(2, "publish")
+    assert home.next_deadline() == 530.0
+    assert home.handle_timer(530.0) == ["publish"]
+
+
 def test_no_more_orders_are_held_than_the_gateway_sends() -> None:
     home = restored()
     for _ in range(HELD_MAX):
