@@ -17,7 +17,7 @@ import msgspec
 
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import are_messagepack
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX, MessageFlag
 from dispersy.protocol.policies import (
     GROUP_KEYS,
     Choice,
@@ -183,6 +183,24 @@ def require_enforced(definition: Definition) -> None:
             faults.append("frozen is not enforced by this version; leave it out")
         if faults:
             raise UsageError(f"kind '{kind.name}': {faults[0]}", code="definition-not-enforced")
+
+
+def is_stored(kind: Kind) -> bool:
+    """Whether its messages are kept and synchronised, or only handed on."""
+    return kind.distribution.name in ("full-sync", "last-sync")
+
+
+def shape_of(kind: Kind) -> MessageFlag:
+    """The flags that its messages have: who signs them, and whether a recipient or hops are named."""
+    flags = MessageFlag(0)
+    for flag, holds in (
+        (MessageFlag.TWO_AUTHORS, kind.authentication.name == "double-member"),
+        (MessageFlag.NO_AUTHOR, kind.authentication.name == "none"),
+        (MessageFlag.RECIPIENT, kind.destination.name == "candidate"),
+        (MessageFlag.N_HOP, kind.destination.name == "n-hop"),
+    ):
+        flags |= flag if holds else MessageFlag(0)
+    return flags
 
 
 def check_payload(kind: Kind, payload: bytes) -> str | None:

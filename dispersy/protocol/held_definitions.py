@@ -1,37 +1,74 @@
 """The definitions that a community's master has published and that are held here.
 
 Every message of kind definition that the master signed is live, also one that this version cannot make sense
-of: a newer one must be able to pass through older nodes. The newest of those that are understood counts (then
-the lower id) for names, and for what this node publishes.
+of: a newer one must be able to pass through older nodes. What is answered here is a pure function of those
+that are understood, whatever came first:
 
-What is *admitted* is judged by all of them: a message is admitted that any definition held admits. So another
-definition can only admit more, nothing that is stored has to be judged again, and two nodes that hold the
-same messages agree, whatever came first.
+- what is *admitted* is judged by all of them. A message is admitted that any definition held admits, so that
+  another one can only admit more, and nothing that is stored has to be judged again.
+- a kind's *resolution* is what the oldest one says that names it: a newer definition gives nobody permission
+  and takes none away, only settings do.
+- whether a kind is *stored* at all: it is where any of them says so.
+- everything else is what the newest one says that names the kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
 
 from dispersy.errors import WireError
-from dispersy.protocol.definition import Definition, Kind, accept_definition, check_payload_groups
+from dispersy.protocol.definition import (
+    Definition,
+    Kind,
+    accept_definition,
+    check_payload_groups,
+    is_stored,
+    shape_of,
+)
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import read_message
+from dispersy.protocol.numbers import MessageFlag
+
+Policy = Literal["public", "linear"]
+Resolution = Policy | tuple[Literal["dynamic"], Policy]
+"""Who may write: anybody, whom a permit covers, or what settings say, with what holds before any."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A definition that is understood, and the message that it came in."""
+
+    global_time: int
+    message_id: bytes
+    definition: Definition
+    message: bytes
 
 
 class HeldDefinitions:
-    """One a community.
-
-    current    the newest that is understood, None until there is one
-    message    the whole message that it came in, b"" without one
-    """
+    """One a community."""
 
     def __init__(self, community_id: CommunityId) -> None:
-        self.current: Definition | None = None
-        self.message = b""
         self._community_id = community_id
-        self._newest: tuple[int, bytes] | None = None
-        self._understood: list[Definition] = []
+        self._understood: dict[bytes, _Held] = {}
+        self._end: int | None = None
+        self._by_age: list[_Held] | None = None
+        self._rows: dict[int, list[Kind]] = {}
+        self._resolutions: dict[int, Resolution] = {}
+
+    @property
+    def current(self) -> Definition | None:
+        """The newest that is understood, None until there is one."""
+        held = self._ordered()
+        return held[-1].definition if held else None
+
+    @property
+    def message(self) -> bytes:
+        """The whole message that the current one came in, b"" without one."""
+        held = self._ordered()
+        return held[-1].message if held else b""
 
     def add(self, message: bytes) -> bool:
         """Take a definition message that the master signed; whether it is the current one now.
@@ -42,22 +79,89 @@ class HeldDefinitions:
         if len(view.payloads) != 1:
             raise WireError("definition-malformed")
         definition = accept_definition(view.payloads[0])
-        self._understood.append(definition)
-        # Ids compare the other way round: of two at one time the lower one counts.
-        if self._newest is not None and (-view.global_time, view.id) > (-self._newest[0], self._newest[1]):
-            return False
-        self._newest = (view.global_time, view.id)
-        self.current, self.message = definition, message
-        return True
+        self._understood[view.id] = _Held(view.global_time, view.id, definition, message)
+        self._by_age = None
+        return self.message == message
+
+    def end_at(self, global_time: int | None) -> bool:
+        """Follow none above this time, where the community was frozen then (None: it was not); whether
+        another definition is the current one now."""
+        before = self.message
+        self._end = global_time
+        self._by_age = None
+        return self.message != before
+
+    # -- what they say together ------------------------------------------------------------------------------
 
     def names(self) -> set[int]:
         """The numbers of all kinds that any of them names."""
-        return {kind.number for definition in self._understood for kind in definition.kinds}
+        return set(self._kinds())
+
+    def kinds(self) -> dict[int, Kind]:
+        """Each kind as it is now."""
+        return {number: rows[0] for number, rows in self._kinds().items()}
+
+    def kind(self, number: int) -> Kind | None:
+        """A kind as it is now, None for one that nobody names."""
+        rows = self._kinds().get(number)
+        return rows[0] if rows else None
+
+    def whole(self) -> Definition | None:
+        """The current one with every kind that was ever named: what a newer one must go on from."""
+        current = self.current
+        if current is None:
+            return None
+        return Definition(current.name, tuple(sorted(self.kinds().values(), key=attrgetter("number"))))
+
+    def resolutions(self) -> Mapping[int, Resolution]:
+        """Of every kind."""
+        self._ordered()
+        return self._resolutions
+
+    def frozen_since(self, number: int) -> int | None:
+        """The global time above which no message of a kind is permitted; None where it is not frozen.
+
+        It is that of the first of the unbroken run of definitions that freeze it and end with the current
+        one.
+        """
+        since = None
+        for held in reversed(self._ordered()):
+            kind = held.definition.kind_by_number(number)
+            if kind is None or not kind.frozen:
+                break
+            since = held.global_time
+        return since
+
+    def last_sync(self, number: int) -> int | None:
+        """How many of each author's messages of a kind stay, None: all."""
+        kind = self.kind(number)
+        if kind is None or kind.distribution.name != "last-sync":
+            return None
+        return kind.distribution.number("newest")
+
+    def rate(self, number: int) -> int:
+        """How many messages of one lane count within a block of 1,024 global times; 0: all."""
+        kind = self.kind(number)
+        return 0 if kind is None else kind.payload.number("rate")
+
+    def batch_window_ms(self, number: int) -> int:
+        """How long received messages of a kind may wait for company before they are decided."""
+        kind = self.kind(number)
+        return 0 if kind is None else kind.batch_window_ms
+
+    def is_stored(self, number: int) -> bool:
+        """Whether messages of a kind go into the store; not where they are only handed on, or nobody names
+        it."""
+        return any(is_stored(kind) for kind in self._kinds().get(number, ()))
+
+    def shapes(self, number: int) -> frozenset[MessageFlag]:
+        """The flags that a message of a kind may have: all of one of these."""
+        return frozenset(shape_of(kind) for kind in self._kinds().get(number, ()))
 
     def refusals(self, number: int, groups: Sequence[Sequence[bytes]]) -> list[str | None]:
         """For each message of a kind, given by its payloads, why no definition admits it (None: one does)."""
         reasons: list[str | None] = ["kind-unknown"] * len(groups)
-        for kind in self._rows(number):
+        for kind in self._kinds().get(number, ()):
             open_ones = [index for index, reason in enumerate(reasons) if reason is not None]
             if not open_ones:
                 break
@@ -66,8 +170,55 @@ class HeldDefinitions:
                 reasons[index] = reason
         return reasons
 
-    def _rows(self, number: int) -> Iterator[Kind]:
-        for definition in reversed(self._understood):
-            kind = definition.kind_by_number(number)
-            if kind is not None:
-                yield kind
+    # -- in their order --------------------------------------------------------------------------------------
+
+    def _kinds(self) -> dict[int, list[Kind]]:
+        """Number -> the different rows that name a kind, the newest first."""
+        self._ordered()
+        return self._rows
+
+    def _ordered(self) -> list[_Held]:
+        """From the oldest to the newest; put in order when somebody asks, for many may come at once."""
+        if self._by_age is None:
+            followed = [
+                held
+                for held in self._understood.values()
+                if self._end is None or held.global_time <= self._end
+            ]
+            # Of two at one time the lower id counts: it is the newer.
+            followed.sort(key=attrgetter("message_id"), reverse=True)
+            self._by_age = sorted(followed, key=attrgetter("global_time"))
+            self._rows = _rows(self._by_age)
+            self._resolutions = _resolutions(self._by_age)
+        return self._by_age
+
+
+def _rows(ordered: Sequence[_Held]) -> dict[int, list[Kind]]:
+    rows: dict[int, list[Kind]] = {}
+    for held in reversed(ordered):
+        for kind in held.definition.kinds:
+            known = rows.setdefault(kind.number, [])
+            # Definitions mostly repeat their kinds, and each row costs a look at every payload.
+            if kind not in known:
+                known.append(kind)
+    return rows
+
+
+def _resolutions(ordered: Sequence[_Held]) -> dict[int, Resolution]:
+    resolutions: dict[int, Resolution] = {}
+    for kind in _kinds_from_the_oldest(ordered):
+        resolutions.setdefault(kind.number, resolution_of(kind))
+    return resolutions
+
+
+def _kinds_from_the_oldest(ordered: Sequence[_Held]) -> Iterator[Kind]:
+    # By the id itself here: of two at one time the lower one counts, whichever end is looked at.
+    for held in sorted(ordered, key=attrgetter("global_time", "message_id")):
+        yield from held.definition.kinds
+
+
+def resolution_of(kind: Kind) -> Resolution:
+    """What one row says about who may write."""
+    if kind.resolution.name == "dynamic":
+        return "dynamic", "linear" if kind.resolution["initial"] == 1 else "public"
+    return "linear" if kind.resolution.name == "linear" else "public"
