@@ -50,6 +50,10 @@ CODES = {
     "message-too-long": Code(
         "with what surrounds its payloads a message does not fit one datagram", "send less at once"
     ),
+    "control-too-long": Code(
+        "a control message names more than fits one datagram",
+        "name fewer members, kinds or sequences at once",
+    ),
     "count": Code("too few or too many messages, payloads or ids in one request", "ask in portions"),
     "refused": Code(
         "the rules of the community refuse a message", "the message says which; `community show` the rules"

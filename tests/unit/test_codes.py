@@ -28,8 +28,8 @@ CLIENTS = [
     ROOT / "dispersy" / f"{name}.py" for name in ("client", "connection", "conversation", "operations")
 ]
 UNSEEN = {
-    "client-exists", "client-unknown", "config", "group-shut-out",
-    "home-in-use", "home-missing", "invite-malformed", "key-foreign", "listen", "message",
+    "client-exists", "client-unknown", "config", "control-malformed", "control-not-canonical",
+    "group-shut-out", "home-in-use", "home-missing", "invite-malformed", "key-foreign", "listen", "message",
     "passphrase", "permissions", "port-taken",
 }  # fmt: skip
 """Of the command line and of starts, or told inside another one: no client is answered with these."""
