@@ -32,9 +32,13 @@ LANE_ALLOWANCE_MAX = 200_000
 LANE_MESSAGES_MAX = 1 << 30
 LANE_SIZES_MAX = 1_024
 """Long irregular lanes whose length is remembered."""
-WAITING_MAX = 1_000
-WAITING_AUTHOR_MAX = 100
-"""Messages that wait per community, and per author in it; the oldest leaves first."""
+WAITING_MAX = 2_048
+WAITING_SOURCE_MAX = 1_024
+WAITING_AUTHOR_MAX = 256
+"""Messages that wait per community (2 MB at most), and of them from one bucket of hosts and of one author: a
+newcomer that fills from one neighbour may well get more from it at once than is permitted yet."""
+WANTED_MAX = 64
+"""Things of each sort that a community asks its neighbours for by name at once."""
 REFUSALS_MAX = 1_000
 """Refused messages per community of which it is remembered why: some 150 KB."""
 BLOCKED_MAX = 1_024
@@ -190,6 +194,7 @@ assert DATAGRAM_HEADER_SIZE + FRAMES_SIZE_MAX <= DATAGRAM_SIZE_MAX
 assert MESSAGE_SIZE_MAX + 2 + 82 <= FRAMES_SIZE_MAX
 assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
+assert WANTED_MAX <= WAITING_AUTHOR_MAX <= WAITING_SOURCE_MAX < WAITING_MAX
 assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
 assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX
 assert DEFINITION_PEERS_PER_HOST_MAX < DEFINITION_PEERS_MAX

@@ -47,7 +47,7 @@ typedef struct {          /* a message in an arena */
     uint8_t payload_count;
     uint8_t signature_count;
     uint8_t state;        /* for the kernels' callers; 0 */
-    uint8_t spare;
+    uint8_t source;       /* bucket of the host that it came from (protocol/hosts.py); 0 unknown */
     uint8_t id[32];       /* zeros until identify_many() */
     uint8_t digest[32];   /* SHA-256 of the payload part; zeros until identify_many() */
 } message_record;         /* 96 bytes */

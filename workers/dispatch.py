@@ -8,11 +8,15 @@ back by sync.
 from __future__ import annotations
 
 from collections import deque
+from itertools import accumulate
 
 import zmq
 
 from dispersy.bus import frames as bus
+from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
+from dispersy.protocol.address import Address
+from dispersy.protocol.hosts import bucket_of
 from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
@@ -42,12 +46,13 @@ class _Verifier:
 class Dispatch:
     """Owns the `work` ROUTER's sending side and what waits for it."""
 
-    def __init__(self, work: zmq.Socket[bytes], reporter: Reporter, *, workers: int) -> None:
+    def __init__(self, work: zmq.Socket[bytes], reporter: Reporter, settings: RoleSettings) -> None:
         self._work = work
+        self._source_key = settings.start_id.encode()
         self._reporter = reporter
         self._verifiers: dict[bytes, _Verifier] = {}
-        self._names = [b"worker-%d" % index for index in range(workers)]
-        self._batches: deque[tuple[int, int, list[bytes]]] = deque()
+        self._names = [b"worker-%d" % index for index in range(settings.workers)]
+        self._batches: deque[tuple[int, int, list[tuple[int, bytes]]]] = deque()
         self._pending_bytes = 0
         self._introductions: list[bus.Introduction] = []
         self._sync: dict[tuple[int, int], list[bus.SyncFrame]] = {}
@@ -67,13 +72,14 @@ class Dispatch:
         if not count:
             return
         self._pending_bytes += len(area)
+        part = (bucket_of(Address(source), key=self._source_key), area)
         if self._batches:
             last_community, last_count, areas = self._batches[-1]
             if last_community == community and last_count + count <= BATCH_MESSAGES_MAX:
-                areas.append(area)
+                areas.append(part)
                 self._batches[-1] = (community, last_count + count, areas)
                 return
-        self._batches.append((community, count, [area]))
+        self._batches.append((community, count, [part]))
 
     def introduction(
         self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes
@@ -133,14 +139,16 @@ class Dispatch:
         if verifier.outstanding >= OUTSTANDING_MAX:
             return False
         community, count, areas = self._batches[0]
-        if not send_or_drop(
-            self._work, [name, bus.VERIFY, bus.VERIFY_HEADER.pack(community, count), b"".join(areas)]
-        ):
+        ends = accumulate(len(area) for _, area in areas)
+        sources = [bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, areas, strict=True)]
+        header = bus.VERIFY_HEADER.pack(community, count)
+        area = b"".join(area for _, area in areas)
+        if not send_or_drop(self._work, [name, bus.VERIFY, header, area, b"".join(sources)]):
             del self._verifiers[name]
             return True
         verifier.sent += 1
         self._batches.popleft()
-        self._pending_bytes -= sum(map(len, areas))
+        self._pending_bytes -= len(area)
         self._reporter.counters["batches-to-verify"] += 1
         return True
 

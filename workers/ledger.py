@@ -83,6 +83,15 @@ class Ledger:
             if community.record.member_id in arena:
                 self._own_heard.add(number)
 
+    def handle_timer(self, now: float) -> None:
+        """Let messages that have waited long enough leave their waiting rooms; `now` in monotonic seconds."""
+        for number, community in self._communities.by_number.items():
+            waiting = len(community.intake.waiting)
+            if waiting:
+                community.intake.handle_timer(now)
+            if len(community.intake.waiting) != waiting:
+                self._communities.touched.add(number)
+
     def start_clock(self, number: int, global_time: int) -> None:
         """Where a newcomer's clock goes on from, unless it has run further by itself."""
         community = self._communities.by_number.get(number)

@@ -108,7 +108,7 @@ class NetworkRole:
         self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
         self._keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
-        self._dispatch = Dispatch(work, self._reporter, workers=self._settings.workers)
+        self._dispatch = Dispatch(work, self._reporter, self._settings)
         self._outbound = bound(
             loop.context, zmq.PULL, self._settings.socket("outbound"), queued_max=BATCHES_QUEUED_MAX
         )

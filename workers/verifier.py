@@ -3,10 +3,11 @@ GIL."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from time import perf_counter
 
-from dispersy.bus.frames import Introduction
+from dispersy.bus.frames import VERIFY_SOURCE, Introduction
 from dispersy.errors import WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Table
@@ -24,7 +25,9 @@ RECENT_MAX = 65_536
 RECENT_LIFETIME_S = 5.0
 """Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on
 that way (a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
+SOURCE_OFFSET = 31
 ID_OFFSET = 32
+"""Of these fields in a message_record."""
 
 
 class Verifier:
@@ -42,8 +45,11 @@ class Verifier:
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
         self._communities = {record.number: record for record in communities}
 
-    def batch(self, community: int, area: bytes, now: float) -> bytes:
-        """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*."""
+    def batch(self, community: int, area: bytes, now: float, sources: bytes = b"") -> bytes:
+        """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*.
+
+        sources    packed VERIFY_SOURCEs, of which each record gets its bucket; empty: unknown
+        """
         self._forget(now)
         began = perf_counter()
         counters = self._reporter.counters
@@ -53,6 +59,7 @@ class Verifier:
             return b""
         community_id = record.community_id
         records = parse_messages(area, self._drops)
+        _note_sources(records, sources)
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size
         began = self._reporter.step("verifier.parse", began, count)
@@ -144,6 +151,17 @@ class Verifier:
         self._older = Table(capacity=1024) if is_all_old else self._recent
         self._recent = Table(capacity=1024)
         self._rotated = now
+
+
+def _note_sources(records: bytearray, sources: bytes) -> None:
+    """Write into each record the bucket of the host that sent it; both are in the order of the area."""
+    if not sources:
+        return
+    offsets = memoryview(records).cast("I")[:: MESSAGE.size // 4].tolist()
+    buckets = bytearray()
+    for end, bucket in VERIFY_SOURCE.iter_unpack(sources):
+        buckets += bytes((bucket,)) * (bisect_left(offsets, end) - len(buckets))
+    records[SOURCE_OFFSET :: MESSAGE.size] = buckets
 
 
 def _without_copies(records: bytes, area: bytes) -> bytes:

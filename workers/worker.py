@@ -51,7 +51,7 @@ class WorkerRole:
         self._incarnation = int.from_bytes(os.urandom(8), "little")
         self._incarnation_of_writer = 0
         self._done = 0
-        self._batches: deque[tuple[bytes, bytes]] = deque()
+        self._batches: deque[tuple[bytes, bytes, bytes]] = deque()
         self._finished: _Finished | None = None
         self._told: set[int] = set()
         self._communities_version = -1
@@ -103,7 +103,7 @@ class WorkerRole:
         now = monotonic()
         for kind, *parts in receive_all(self._work, count_max=64):
             if kind == bus.VERIFY:
-                self._batches.append((parts[0], parts[1]))
+                self._batches.append((parts[0], parts[1], parts[2]))
             elif kind == bus.INTRODUCTIONS:
                 verified = self._verifier.introductions(bus.introductions_decoder.decode(parts[0]))
                 if verified:
@@ -162,9 +162,9 @@ class WorkerRole:
         if self._batches and self._finished is None:
             self._verify(*self._batches.popleft())
 
-    def _verify(self, header: bytes, area: bytes) -> None:
+    def _verify(self, header: bytes, area: bytes, sources: bytes) -> None:
         community, announced = bus.VERIFY_HEADER.unpack(header)
-        records = self._verifier.batch(community, area, monotonic())
+        records = self._verifier.batch(community, area, monotonic(), sources)
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
         self._finished = _Finished([bus.MESSAGES, accounted, records, area], announced, perf_counter())
         self._send_finished()

@@ -40,6 +40,8 @@ SUBSCRIBED = b"\1"
 """How what an XPUB socket receives begins where somebody subscribes; \0 where somebody leaves."""
 STAMP_RETRY_S = 60.0
 """Until a stamp that could not be written, for want of space, is tried again."""
+WAITING_CHECKED_S = 1.0
+"""How late a message may leave a waiting room: the least time there is ten times as long."""
 READERS_CHECKED_S = 1.0
 """A killed reader's snapshot pins pages for so long: what is written meanwhile makes the file grow."""
 
@@ -99,6 +101,7 @@ class WriterRole:
         loop.watch(self._notes, self._receive_subscriptions)
         loop.every(NOTE_INTERVAL_S, self._send_short_note)
         loop.every(NOTE_OF_ALL_INTERVAL_S, self._send_note_of_all)
+        loop.every(WAITING_CHECKED_S, lambda: self._ledger.handle_timer(monotonic()))
         loop.every(READERS_CHECKED_S, self._clear_dead_readers)
         loop.deadline(self._restored.next_deadline, self._end_asking)
         loop.deadline(lambda: self._stamp_due, self._renew_stamp)

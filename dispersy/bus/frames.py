@@ -13,7 +13,7 @@ import msgspec
 
 # network -> worker
 VERIFY = b"V"
-"""[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*]"""
+"""[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*, VERIFY_SOURCE*]"""
 INTRODUCTIONS = b"I"
 """[INTRODUCTIONS, Introduction list]: to the verifier to be checked, back to the network those that hold"""
 SYNC = b"S"
@@ -48,6 +48,8 @@ COMMIT = b"commit"
 NUMBER = Struct("=I")
 VERIFY_HEADER = Struct("=II")
 """community number, messages in the area"""
+VERIFY_SOURCE = Struct("=IB")
+"""Where in the area what one neighbour sent ends, and the bucket of its host; in order."""
 MESSAGES_HEADER = Struct("=II")
 """community number, messages that this accounts for (those dropped on the way included)"""
 CREDIT_HEADER = Struct("=QQ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NewType
 
 from dispersy.protocol.address import Address, is_ipv4
@@ -18,3 +19,14 @@ def host_of(address: Address) -> Host | None:
     if address.startswith((_LOOPBACK_4, _LOOPBACK_6)):
         return None
     return Host(address[:16] if is_ipv4(address) else address[:8])
+
+
+def bucket_of(address: Address, *, key: bytes) -> int:
+    """1 to 255: a share of all hosts, by a keyed hash, so that nobody outside can choose to share one.
+
+    On this machine each address counts for itself: many nodes are normal here.
+
+    key    of this start of the node, the same in all its roles
+    """
+    digest = blake2b(host_of(address) or address, key=key, digest_size=8).digest()
+    return 1 + int.from_bytes(digest, "big") % 255

@@ -27,10 +27,12 @@ from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.refusals import Refusals
-from dispersy.protocol.waiting import WaitingRoom
+from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
+from dispersy.protocol.wants import Wants
 
 KIND_OFFSET = 26
 FLAGS_OFFSET = 27
+SOURCE_OFFSET = 31
 ID_OFFSET = 32
 """Of these fields in a message_record."""
 
@@ -113,6 +115,16 @@ class Intake:
         reasons = self.definitions.refusals(number, groups)
         return next((reason for reason in reasons if reason is not None), None)
 
+    def wanted(self) -> Wants:
+        """What is to be asked for by name."""
+        return self.waiting.wanted()
+
+    def handle_timer(self, now: float) -> None:
+        """Let what has waited long enough leave the waiting room."""
+        self.waiting.expire(now)
+        self.counters.update(self.waiting.left)
+        self.waiting.left.clear()
+
     def finish(self) -> Round:
         """End the round; the next receive() begins another. The caller commits it, or reloads the store if
         that fails."""
@@ -184,9 +196,11 @@ class Intake:
         released = self.waiting.release(self.definitions.names())
         if not released:
             return
-        area = b"".join(encode_uvarint(len(message)) + message for message in released)
+        area = b"".join(encode_uvarint(len(each.message)) + each.message for each in released)
         records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
         identify_many(records, area, self._community_id)
+        # They may have to wait again, for something else, and then count as their neighbour's as before.
+        records[SOURCE_OFFSET :: MESSAGE.size] = bytes(each.source for each in released)
         self.receive(bytes(records), area)
 
     # -- data messages ---------------------------------------------------------------------------------------
@@ -222,7 +236,18 @@ class Intake:
         message = _message(record, arena)
         if fields[6] & 2:  # without an author: direct and relay kinds, never stored
             self._refuse(record, "policy-authentication")
-        elif self.waiting.add(fields[11], kind=fields[5], author=message[2:34], message=message):
+            return
+        waiter = Waiter(
+            fields[11],
+            Awaited.KIND if fields[5] >= COMMUNITY_KIND_MIN else Awaited.POWER,
+            kind=fields[5],
+            author=message[2:34],
+            message=message,
+            global_time=fields[2],
+            sequence=fields[3],
+            source=fields[10],
+        )
+        if self.waiting.add(waiter):
             self.counters["waiting"] += 1
 
     def _refuse(self, record: bytes, reason: str) -> None:

@@ -15,7 +15,7 @@ ENVELOPE = Struct("=IIIHHHBB24s24s24sI")
 
 MESSAGE = Struct("=IIQQHBBBBBB32s32s")
 """offset, length, global_time, sequence, header_size, kind, flags, payload_count, signature_count, state,
-spare, id, digest"""
+source, id, digest"""
 
 TOKEN_ZERO, TOKEN_INVALID, TOKEN_CURRENT, TOKEN_PREVIOUS = 0, 1, 2, 3
 END_OF_RANGE, LAST_OF_ANSWER, HAS_SUMMARY = 1, 2, 4

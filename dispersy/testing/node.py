@@ -19,6 +19,7 @@ from dispersy.client import Client
 from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import Address, format_address, parse_address
+from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
 from dispersy.protocol.summary import Summary
@@ -181,7 +182,9 @@ class Node:
             self._responder.receive(bus.ENVELOPES, number, source + record, now)
             if count:
                 area = data[offset : offset + length]
-                self._ledger.receive(number, count, self._verifier.batch(number, area, now), area)
+                bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=self._secret))
+                records = self._verifier.batch(number, area, now, bucket)
+                self._ledger.receive(number, count, records, area)
         self._finish()
 
     def _receive_elsewhere(
@@ -224,6 +227,7 @@ class Node:
         if now >= self._second_at:
             self._second_at = now + SECOND_S
             self._report()
+            self._ledger.handle_timer(now)
             self._control.handle_second()
         for each in self._neighbourhoods.values():
             each.handle_timer(now)

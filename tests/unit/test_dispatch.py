@@ -22,6 +22,7 @@ from dispersy.workers.report import Reporter
 
 LIMIT_MS = 5_000
 SOURCE = bytes(18)
+OTHER = bytes([9]) * 18
 ENVELOPE = bytes(96)
 
 
@@ -42,9 +43,10 @@ class Worker:
 
     def verify(self) -> tuple[int, int, bytes]:
         """(community, count, area) of the next batch; envelopes before it are passed over."""
-        kind, header, data = self.receive()
+        kind, header, data, *rest = self.receive()
         while kind != bus.VERIFY:
-            kind, header, data = self.receive()
+            kind, header, data, *rest = self.receive()
+        self.sources = list(bus.VERIFY_SOURCE.iter_unpack(rest[0]))
         community, count = bus.VERIFY_HEADER.unpack(header)
         return community, count, data
 
@@ -56,8 +58,9 @@ class House:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.endpoint = f"ipc://{folder}/work"
         self.work = bound(self.context, zmq.ROUTER, self.endpoint, queued_max=BATCHES_QUEUED_MAX)
-        self.reporter = Reporter("network", RoleSettings("", "", "", workers))
-        self.dispatch = Dispatch(self.work, self.reporter, workers=workers)
+        settings = RoleSettings("", "", "", workers)
+        self.reporter = Reporter("network", settings)
+        self.dispatch = Dispatch(self.work, self.reporter, settings)
         self.workers = [Worker(self.context, self.endpoint, index) for index in range(workers)]
 
     def credit(self, index: int, done: int, incarnation: int = 1) -> list[bus.Introduction]:
@@ -68,8 +71,10 @@ class House:
         assert self.work.poll(LIMIT_MS)
         return self.dispatch.receive()
 
-    def message(self, area: bytes = b"a", *, community: int = 1, count: int = 1) -> None:
-        self.dispatch.messages(community, 0, SOURCE, ENVELOPE, area, count)
+    def message(
+        self, area: bytes = b"a", *, community: int = 1, count: int = 1, source: bytes = SOURCE
+    ) -> None:
+        self.dispatch.messages(community, 0, source, ENVELOPE, area, count)
 
 
 @pytest.fixture
@@ -106,6 +111,20 @@ def test_batches_grow_while_all_are_busy(house: House) -> None:
     house.credit(0, 2 * OUTSTANDING_MAX)
     house.dispatch.flush()
     assert house.workers[0].verify() == (2, 1, b"y")
+
+
+def test_a_batch_tells_who_sent_what(house: House) -> None:
+    """Goal: the writer can hold the messages of one host to a share, also where several share a batch."""
+    house.message(b"aaa")
+    house.message(b"bb", source=OTHER)
+    house.message(b"c")
+    house.credit(0, 0)
+    house.dispatch.flush()
+    assert house.workers[0].verify() == (1, 3, b"aaabbc")
+    (end, first), (other_end, other), (last_end, last) = house.workers[0].sources
+    assert (end, other_end, last_end) == (3, 5, 6)
+    assert first == last != other
+    assert 0 not in (first, other)
 
 
 def test_the_one_with_the_fewest_outstanding_gets_the_batch(house: House) -> None:

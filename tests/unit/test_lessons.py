@@ -43,7 +43,7 @@ from dispersy.protocol.packing import UVARINT_MAX, encode_uvarint
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.records import DATAGRAM, FRAME, TOKEN_CURRENT
 from dispersy.protocol.transfer import make_request
-from dispersy.protocol.waiting import WaitingRoom
+from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
@@ -226,7 +226,7 @@ def test_waiting_and_candidates_are_bounded() -> None:
     candidates = Candidates()
     for number in range(2 * max(WAITING_MAX, CANDIDATES_MAX)):
         name = number.to_bytes(32, "big")
-        room.add(name, kind=99, author=name, message=b"")
+        room.add(Waiter(name, Awaited.KIND, kind=99, author=name, message=b""))
         candidates.prove(Address(name[-18:]), MemberId(name), Category.STUMBLED, float(number) / 1_000)
     assert len(room) == WAITING_MAX
     assert len(candidates) <= CANDIDATES_MAX

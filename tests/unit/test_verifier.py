@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dispersy.bus.frames import Introduction
+from dispersy.bus.frames import VERIFY_SOURCE, Introduction
 from dispersy.bus.settings import RoleSettings
 from dispersy.ext import verify
 from dispersy.ext.digest import identify_many
@@ -118,6 +118,18 @@ def test_what_was_lost_on_the_way_to_the_store_is_taken_again(house: House) -> N
     assert house.batch(raws, now=100.0) == raws
     assert house.batch(raws, now=100.0 + RECENT_LIFETIME_S) == []
     assert house.batch(raws, now=100.0 + 2 * RECENT_LIFETIME_S) == raws
+
+
+def test_each_record_says_which_hosts_it_came_from(house: House) -> None:
+    """Goal: buckets stay with their messages, whatever of a batch is dropped on the way."""
+    raws, held = messages(5), messages(1, first=50)
+    house.store_messages(held)
+    parts = [[raws[0], bytes(100), held[0], raws[1]], [], [bytes(100)], [raws[2]], [raws[3], raws[4]]]
+    ends = [len(area_of([raw for part in parts[: index + 1] for raw in part])) for index in range(len(parts))]
+    sources = b"".join(VERIFY_SOURCE.pack(end, 10 + index) for index, end in enumerate(ends))
+    area = area_of([raw for part in parts for raw in part])
+    records = house.verifier.batch(NUMBER, area, 0.0, sources)
+    assert [fields[10] for fields in MESSAGE.iter_unpack(records)] == [10, 10, 13, 14, 14]
 
 
 def test_a_restarted_writer_makes_the_verifier_forget(house: House) -> None:

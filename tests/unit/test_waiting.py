@@ -1,55 +1,170 @@
-"""The waiting room: bounded in all and for each author, the oldest leaves first."""
+"""The waiting room: bounded in all, for each bucket of hosts and for each author; the oldest leaves first."""
 
 from __future__ import annotations
 
-from dispersy.protocol.waiting import WaitingRoom
+import pytest
+
+from dispersy.constants import WAITING_MAX, WANTED_MAX
+from dispersy.protocol.address import make_address
+from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.waiting import WAIT_MAX_S, Awaited, Waiter, WaitingRoom
 
 
-def add(room: WaitingRoom, number: int, *, kind: int = 70, author: int = 0) -> bool:
-    name = bytes([number])
-    return room.add(name, kind=kind, author=bytes([author]), message=b"message " + name)
+def waiter(
+    number: int,
+    awaited: Awaited = Awaited.KIND,
+    *,
+    kind: int = 70,
+    author: int = 0,
+    source: int = 0,
+    is_spared: bool = False,
+) -> Waiter:
+    name = number.to_bytes(2, "big")
+    return Waiter(
+        name,
+        awaited,
+        kind=kind,
+        author=author.to_bytes(2, "big"),
+        message=b"message " + name,
+        source=source,
+        is_spared=is_spared,
+    )
+
+
+def inside(room: WaitingRoom) -> list[int]:
+    return [int.from_bytes(each.message_id, "big") for each in room.waiters()]
+
+
+def numbers(waiters: list[Waiter]) -> list[int]:
+    return [int.from_bytes(each.message_id, "big") for each in waiters]
 
 
 def test_the_oldest_leaves_first() -> None:
-    """Goal: a full room takes newcomers and forgets those who wait longest."""
+    """Goal: a full room takes newcomers and forgets those who wait longest, and says so."""
     room = WaitingRoom(messages_max=3, author_max=3)
-    assert all(add(room, number, author=number) for number in range(5))
-    assert len(room) == 3
-    assert room.release({70}) == [b"message \2", b"message \3", b"message \4"]
-    assert len(room) == 0
+    assert all(room.add(waiter(number, author=number)) for number in range(5))
+    assert inside(room) == [2, 3, 4]
+    assert numbers(room.drain_evicted()) == [0, 1]
+    assert room.drain_evicted() == []
+    assert room.left == {"waiting-kind-full": 2}
 
 
-def test_an_author_has_a_share() -> None:
-    """Goal: nobody fills the room alone, and a share is free again once its messages have left."""
+def test_an_author_makes_room_for_itself() -> None:
+    """Goal: nobody fills the room alone: its own oldest leaves, nobody else's."""
     room = WaitingRoom(messages_max=10, author_max=2)
-    assert [add(room, number) for number in range(3)] == [True, True, False]
-    assert add(room, 9, author=1)
-    assert room.release({70}) == [b"message \0", b"message \1", b"message \t"]
-    assert add(room, 3)
+    room.add(waiter(9, author=1))
+    for number in range(3):
+        room.add(waiter(number))
+    assert inside(room) == [9, 1, 2]
 
 
-def test_who_leaves_for_others_frees_the_share() -> None:
-    """Goal: the counts by author follow those that were put out."""
-    room = WaitingRoom(messages_max=2, author_max=2)
-    for number in range(6):
-        assert add(room, number, author=number % 2)
-    assert len(room) == 2
+def test_a_bucket_of_hosts_makes_room_for_itself() -> None:
+    """Goal: one host with any number of keys costs the messages of others nothing."""
+    room = WaitingRoom(messages_max=10, source_max=3)
+    room.add(waiter(100, author=100, source=7))
+    room.add(waiter(101, author=101))
+    for number in range(20):
+        room.add(waiter(number, author=number, source=8))
+    assert inside(room) == [100, 101, 17, 18, 19]
+
+
+def test_control_messages_of_power_holders_go_last() -> None:
+    """Goal: a flood does not wash away what other members' permissions rest on, until all else is gone."""
+    room = WaitingRoom(messages_max=3)
+    room.add(waiter(1, Awaited.POWER, kind=1, author=1, is_spared=True))
+    room.add(waiter(2, Awaited.POWER, kind=1, author=2, is_spared=True))
+    for number in range(3, 9):
+        room.add(waiter(number, author=number))
+    assert inside(room) == [1, 2, 8]
+    room.add(waiter(9, Awaited.POWER, kind=1, author=9, is_spared=True))
+    room.add(waiter(10, author=10))
+    assert inside(room) == [2, 9, 10]
+
+
+def test_shares_follow_whoever_leaves() -> None:
+    """Goal: what was taken out, put out or late frees the shares that it filled."""
+    room = WaitingRoom(messages_max=4, source_max=2, author_max=2)
+    room.expire(0.0)
+    for turn in range(5):
+        for number in range(2):
+            assert room.add(waiter(10 * turn + number, author=turn % 2, source=3))
+        assert len(room) == 2
+        if turn % 2:
+            room.expire(1e6 * turn)
+        else:
+            assert len(room.take([each.message_id for each in room.waiters()])) == 2
+        assert len(room) == 0
+    assert not room.drain_evicted()
 
 
 def test_a_message_waits_once() -> None:
     """Goal: a copy neither waits nor counts."""
     room = WaitingRoom(messages_max=3, author_max=2)
-    assert add(room, 1)
-    assert not add(room, 1)
-    assert add(room, 2)
-    assert len(room) == 2
+    assert room.add(waiter(1))
+    assert not room.add(waiter(1))
+    assert room.add(waiter(2))
+    assert inside(room) == [1, 2]
 
 
 def test_only_the_kinds_asked_for_leave() -> None:
-    """Goal: a definition that names one kind lets the others wait on."""
+    """Goal: a definition that names one kind lets others wait on, and what waits for something else."""
     room = WaitingRoom()
-    add(room, 1, kind=70)
-    add(room, 2, kind=71)
-    assert room.release({71, 99}) == [b"message \2"]
+    room.add(waiter(1, kind=70))
+    room.add(waiter(2, kind=71))
+    room.add(waiter(3, Awaited.PERMISSION, kind=71))
+    assert numbers(room.release({71, 99})) == [2]
     assert room.release({71}) == []
-    assert room.release({70}) == [b"message \1"]
+    assert numbers(room.release({70})) == [1]
+    assert inside(room) == [3]
+
+
+@pytest.mark.parametrize("awaited", Awaited)
+def test_waiting_ends(awaited: Awaited) -> None:
+    """Goal: nothing waits for ever, also what came before the room was told the time."""
+    room = WaitingRoom()
+    room.add(waiter(1, awaited))
+    assert room.expire(1_000.0) == []
+    assert room.next_deadline() == 1_000.0 + WAIT_MAX_S[awaited]
+    room.add(waiter(2, awaited))
+    room.expire(1_001.0)
+    room.add(waiter(3, awaited))
+    assert numbers(room.expire(1_000.0 + WAIT_MAX_S[awaited])) == [1, 2]
+    assert inside(room) == [3]
+    assert room.left == {f"waiting-{awaited}-late": 2}
+
+
+def test_one_proof_is_wanted_however_many_wait_for_it() -> None:
+    """Goal: of each author and kind that of the oldest and of the newest, and who sent them."""
+    room = WaitingRoom()
+    for number in range(100):
+        room.add(waiter(number, Awaited.PERMISSION, author=number % 2, kind=70 + number % 4 // 2, source=5))
+    room.add(waiter(200, Awaited.KIND, author=7))
+    room.add(waiter(201, Awaited.SEQUENCE, author=8))
+    room.add(waiter(202, Awaited.POWER, author=9, kind=1))
+    wants = room.wanted(messages=[b"m", b"m"], ranges=[(b"a", 70, 1, 4)])
+    ids = [int.from_bytes(each, "big") for each in wants.proofs]
+    assert ids == [0, 1, 2, 3, 202, 96, 97, 98, 99]
+    assert wants.messages == [b"m"]
+    assert wants.ranges == [(b"a", 70, 1, 4)]
+    assert set(wants.offered_by.values()) == {5}
+    assert len(wants.offered_by) == 8
+
+
+def test_wants_are_bounded() -> None:
+    """Goal: a room full of strangers' messages asks for little at a time."""
+    room = WaitingRoom()
+    for number in range(WAITING_MAX):
+        room.add(waiter(number, Awaited.PERMISSION, author=number, source=1 + number % 255))
+    wants = room.wanted(messages=(bytes([each]) for each in range(100)), ranges=[(b"a", 70, 1, 4)] * 100)
+    assert len(wants.proofs) == len(wants.offered_by) == WANTED_MAX
+    assert len(wants.messages) == len(wants.ranges) == WANTED_MAX
+
+
+def test_buckets_are_keyed_by_host() -> None:
+    """Goal: a host has one bucket however many ports it uses, and nobody can tell which without the key."""
+    one, other = make_address("203.0.113.9", 1), make_address("203.0.113.9", 2)
+    hosts = [make_address(f"203.0.{third}.{fourth}", 1) for third in range(4) for fourth in range(1, 255)]
+    assert bucket_of(one, key=b"k") == bucket_of(other, key=b"k")
+    assert {bucket_of(each, key=b"k") for each in hosts} <= set(range(1, 256))
+    assert len({bucket_of(each, key=b"k") for each in hosts}) > 200
+    assert len({bucket_of(one, key=bytes([each])) for each in range(100)}) > 30
