@@ -9,22 +9,46 @@ one calls accept_definition(), and gets a WireError with a named reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import are_messagepack
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX, MessageFlag
+from dispersy.protocol.contradictions import contradiction
+from dispersy.protocol.kind import DEFAULT_CHOICES, Kind, is_stored, payload_room, shape_of, size_limit
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.protocol.policies import (
+    BATCH_WINDOW_ENFORCED,
+    FROZEN_ENFORCED,
     GROUP_KEYS,
     Choice,
     choose,
     not_enforced,
     policy_by_number,
 )
+
+__all__ = [
+    "BATCH_WINDOW_MS_MAX",
+    "FORMAT_VERSION",
+    "Definition",
+    "Kind",
+    "accept_definition",
+    "check_definition",
+    "check_payload",
+    "check_payload_groups",
+    "check_payloads",
+    "decode_definition",
+    "default_definition",
+    "encode_definition",
+    "is_stored",
+    "payload_room",
+    "require_enforced",
+    "shape_of",
+    "size_limit",
+]
 
 FORMAT_VERSION = 1
 BATCH_WINDOW_MS_MAX = 0xFFFF
@@ -38,40 +62,6 @@ _KindMap = dict[int, int | str | _PolicyMap]
 _DefinitionMap = dict[int, int | str | list[_KindMap]]
 # Typed down to the leaves, so a decoded value is never a float, a boolean or deeper than this.
 _decoder = msgspec.msgpack.Decoder(_DefinitionMap)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """A named message type of a community: a number from 64 to 255, and a choice in each group of policies.
-
-    batch_window_ms  how long a message may wait for company before it is sent
-    frozen           no new messages
-    """
-
-    number: int
-    name: str
-    authentication: Choice = field(default_factory=lambda: choose("authentication", "member"))
-    resolution: Choice = field(default_factory=lambda: choose("resolution", "public"))
-    distribution: Choice = field(default_factory=lambda: choose("distribution", "full-sync"))
-    destination: Choice = field(default_factory=lambda: choose("destination", "community"))
-    pruning: Choice = field(default_factory=lambda: choose("pruning", "none"))
-    payload: Choice = field(default_factory=lambda: choose("payload", "utf-8"))
-    batch_window_ms: int = 0
-    frozen: bool = False
-
-    def choices(self) -> dict[str, Choice]:
-        """Its choices by group, in the order of their keys."""
-        return {
-            "authentication": self.authentication,
-            "resolution": self.resolution,
-            "distribution": self.distribution,
-            "destination": self.destination,
-            "pruning": self.pruning,
-            "payload": self.payload,
-        }
-
-
-_DEFAULT_CHOICES = Kind(number=COMMUNITY_KIND_MIN, name="default").choices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +146,8 @@ def check_definition(definition: Definition) -> None:
                 f"kind '{kind.name}': batch_window_ms must be a number from 0 to {BATCH_WINDOW_MS_MAX}",
                 code="definition-parameter",
             )
-        if contradiction := _contradiction(kind):
-            raise UsageError(f"kind '{kind.name}': {contradiction}", code="definition-contradiction")
+        if found := contradiction(kind):
+            raise UsageError(f"kind '{kind.name}': {found}", code="definition-contradiction")
     for kind, following in pairwise(definition.kinds):
         if kind.number == following.number:
             raise UsageError(
@@ -176,31 +166,26 @@ def check_definition(definition: Definition) -> None:
 def require_enforced(definition: Definition) -> None:
     """UsageError definition-not-enforced names the first policy that this version does not enforce."""
     for kind in definition.kinds:
-        faults = [fault for choice in kind.choices().values() if (fault := not_enforced(choice))]
-        if kind.batch_window_ms:
-            faults.append(f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; use 0")
-        if kind.frozen:
-            faults.append("frozen is not enforced by this version; leave it out")
-        if faults:
-            raise UsageError(f"kind '{kind.name}': {faults[0]}", code="definition-not-enforced")
+        fault = next(_not_enforced(kind), None)
+        if fault is not None:
+            raise UsageError(f"kind '{kind.name}': {fault}", code="definition-not-enforced")
 
 
-def is_stored(kind: Kind) -> bool:
-    """Whether its messages are kept and synchronised, or only handed on."""
-    return kind.distribution.name in ("full-sync", "last-sync")
-
-
-def shape_of(kind: Kind) -> MessageFlag:
-    """The flags that its messages have: who signs them, and whether a recipient or hops are named."""
-    flags = MessageFlag(0)
-    for flag, holds in (
-        (MessageFlag.TWO_AUTHORS, kind.authentication.name == "double-member"),
-        (MessageFlag.NO_AUTHOR, kind.authentication.name == "none"),
-        (MessageFlag.RECIPIENT, kind.destination.name == "candidate"),
-        (MessageFlag.N_HOP, kind.destination.name == "n-hop"),
-    ):
-        flags |= flag if holds else MessageFlag(0)
-    return flags
+def _not_enforced(kind: Kind) -> Iterator[str]:
+    for choice in kind.choices().values():
+        if fault := not_enforced(choice):
+            yield fault
+    size, room = kind.payload.number("size_max"), payload_room(kind)
+    if size > room:
+        # Longer ones are for versions that cut messages into fragments.
+        yield (
+            f"payload size_max {size} is not enforced by this version: "
+            f"a message of this kind holds {room} bytes; use 1 to {room}"
+        )
+    if kind.batch_window_ms and not BATCH_WINDOW_ENFORCED:
+        yield f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; use 0"
+    if kind.frozen and not FROZEN_ENFORCED:
+        yield "frozen is not enforced by this version; leave it out"
 
 
 def check_payload(kind: Kind, payload: bytes) -> str | None:
@@ -239,39 +224,6 @@ def _check_name(name: str, whose: str) -> None:
         )
 
 
-def _contradiction(kind: Kind) -> str | None:
-    distribution = kind.distribution.name
-    stored = distribution in ("full-sync", "last-sync")
-    contradictions = (
-        (
-            kind.authentication.name == "none" and stored,
-            f"authentication none needs distribution direct or relay, not {distribution}",
-        ),
-        (
-            kind.authentication.name == "none" and kind.resolution.name != "public",
-            f"authentication none needs resolution public, not {kind.resolution.name}",
-        ),
-        (
-            stored and kind.destination.name != "community",
-            f"distribution {distribution} needs destination community, not {kind.destination.name}",
-        ),
-        (
-            not stored and kind.pruning.name != "none",
-            f"distribution {distribution} stores nothing, so pruning must be none",
-        ),
-        (
-            distribution != "full-sync" and kind.distribution["in_sequence"] == 1,
-            f"in_sequence needs distribution full-sync, not {distribution}",
-        ),
-        (
-            kind.pruning.name == "global-time"
-            and kind.pruning.number("prune_threshold") <= kind.pruning.number("inactive_threshold"),
-            "prune_threshold must be above inactive_threshold",
-        ),
-    )
-    return next((text for holds, text in contradictions if holds), None)
-
-
 def _encode(definition: Definition) -> bytes:
     kinds = [_kind_map(kind) for kind in definition.kinds]
     return msgspec.msgpack.encode({1: FORMAT_VERSION, 2: definition.name, 3: kinds})
@@ -280,7 +232,7 @@ def _encode(definition: Definition) -> bytes:
 def _kind_map(kind: Kind) -> _KindMap:
     entries: _KindMap = {_NUMBER_KEY: kind.number, _NAME_KEY: kind.name}
     for group, choice in kind.choices().items():
-        if choice != _DEFAULT_CHOICES[group]:
+        if choice != DEFAULT_CHOICES[group]:
             entries[GROUP_KEYS[group]] = _policy_map(choice)
     if kind.batch_window_ms:
         entries[_BATCH_WINDOW_KEY] = kind.batch_window_ms

@@ -17,9 +17,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from dispersy.errors import UsageError
-from dispersy.protocol.definition import Definition, Kind, check_definition
+from dispersy.protocol.definition import Definition, check_definition
+from dispersy.protocol.kind import Kind, size_limit
 from dispersy.protocol.policies import GROUP_KEYS, Choice, Parameter, choose, policy_by_name
 
 _KIND_FIELDS = ("number", *GROUP_KEYS, "batch_window_ms", "frozen")
@@ -72,13 +74,27 @@ def parse_kind(name: str, table: object) -> Kind:
     frozen = table.get("frozen", False)
     if not isinstance(frozen, bool):
         raise UsageError(f"{where}: frozen is true or false", code="definition-toml")
-    return Kind(
+    kind = Kind(
         number=_integer(table["number"], f"{where}: number"),
         name=name,
         batch_window_ms=_integer(table.get("batch_window_ms", 0), f"{where}: batch_window_ms"),
         frozen=frozen,
         **{group: _parse_choice(group, table[group], where) for group in GROUP_KEYS if group in table},
     )
+    return kind if _states_size(table.get("payload")) else _with_fitting_size(kind)
+
+
+def _states_size(payload: object) -> bool:
+    return isinstance(payload, dict) and "size_max" in payload
+
+
+def _with_fitting_size(kind: Kind) -> Kind:
+    """A kind without a stated size: two authors, a recipient or hops leave less room than the default."""
+    size = size_limit(kind)
+    if size == kind.payload["size_max"]:
+        return kind
+    stated = {parameter.name: kind.payload[parameter.name] for parameter in kind.payload.policy.parameters}
+    return replace(kind, payload=choose("payload", kind.payload.name, **{**stated, "size_max": size}))
 
 
 def _parse_choice(group: str, stated: object, where: str) -> Choice:

@@ -103,6 +103,7 @@ def payload_size_max(
     *,
     author_count: int = 1,
     has_recipient: bool = False,
+    has_n_hop: bool = False,
     global_time: int = UVARINT_MAX,
     sequence: int = UVARINT_MAX,
 ) -> int:
@@ -115,7 +116,7 @@ def payload_size_max(
         kind,
         author_count=author_count,
         has_recipient=has_recipient,
-        has_n_hop=False,
+        has_n_hop=has_n_hop,
         global_time=global_time,
         sequence=sequence,
     )

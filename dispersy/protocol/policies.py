@@ -116,14 +116,8 @@ _SPREAD = (
     Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=(0, 0)),
 )
 _PAYLOAD = (
-    Parameter(
-        2,
-        "size_max",
-        1,
-        PAYLOAD_SIZE_MAX,
-        default=PAYLOAD_SIZE_DEFAULT,
-        enforced=(1, payload_size_max()),
-    ),
+    # How much of it this version carries depends on the shape of the kind's messages (kind.payload_room).
+    Parameter(2, "size_max", 1, PAYLOAD_SIZE_MAX, default=PAYLOAD_SIZE_DEFAULT),
     Parameter(3, "rate", 0, (1 << 32) - 1, default=0, enforced=(0, 0)),
 )
 
@@ -164,6 +158,10 @@ POLICIES = (
         enforced=True,
     ),
 )
+
+FROZEN_ENFORCED = False
+BATCH_WINDOW_ENFORCED = False
+"""Of a kind's fields beside its policies."""
 
 GROUP_KEYS = {
     "authentication": 3,

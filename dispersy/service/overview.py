@@ -15,10 +15,10 @@ from dispersy.errors import UsageError
 from dispersy.invite import reachable_addresses
 from dispersy.locations import SOCKET_NAMES
 from dispersy.protocol.definition import encode_definition
+from dispersy.protocol.kind import size_limit
 from dispersy.service.community_state import community_state
 from dispersy.service.directory import Directory
 from dispersy.service.placement import ALL_ROLES, SINGLE
-from dispersy.service.publication import LONGEST_PAYLOAD
 from dispersy.service.requests import INTERFACE_VERSION
 from dispersy.service.status import Reports
 from dispersy.storage.store import CommunityRecord, StoreReader
@@ -100,16 +100,14 @@ class Overview:
                 listed.append(shown)
         return listed
 
-    def _community(
-        self, reader: StoreReader, record: CommunityRecord, *, is_purging: bool
-    ) -> dict[str, Any]:
+    def _community(self, reader: StoreReader, record: CommunityRecord, *, is_purging: bool) -> dict[str, Any]:
         definition = self._directory.definition(record)
         kinds = [
             {
                 "name": kind.name,
                 "number": kind.number,
                 "payload": kind.payload.name,
-                "size_max": min(kind.payload.number("size_max"), LONGEST_PAYLOAD),
+                "size_max": size_limit(kind),
             }
             for kind in (definition.kinds if definition else ())
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispersy.constants import MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.protocol.definition import (
     Definition,
@@ -14,15 +13,13 @@ from dispersy.protocol.definition import (
     decode_definition,
     default_definition,
     encode_definition,
+    payload_room,
     require_enforced,
+    size_limit,
 )
 
-_HEADER_SIZE_MAX = 1 + 1 + 32 + 9 + 9
-"""kind, flags, author, global time and sequence at their longest (docs/wire.md)."""
-PAYLOADS_SIZE_MAX = MESSAGE_SIZE_MAX - _HEADER_SIZE_MAX - 2 - 64
-"""Bytes for payloads with their lengths, besides the payload count and the signature."""
-LONGEST_PAYLOAD = PAYLOADS_SIZE_MAX - 2
-"""The longest single payload that a message of this version carries."""
+LENGTH_SIZE = 2
+"""Of a payload that fills a message; that of one below 128 bytes takes one."""
 
 
 def check_name(name: str) -> None:
@@ -111,7 +108,7 @@ def check_publication(
     """
     known = require_definition(community, definition, refusal)
     kind = known.kind_by_name(kind_name)
-    limit = min(kind.payload.number("size_max"), LONGEST_PAYLOAD)
+    limit = size_limit(kind)
     for index, payload in enumerate(payloads):
         if len(payload) > limit:
             raise UsageError(
@@ -129,9 +126,10 @@ def check_publication(
                 )
     if together:
         total = sum(len(payload) + (1 if len(payload) < 128 else 2) for payload in payloads)
-        if total > PAYLOADS_SIZE_MAX:
+        room = payload_room(kind) + LENGTH_SIZE
+        if total > room:
             raise UsageError(
-                f"{len(payloads)} payloads take {total} bytes; one message carries {PAYLOADS_SIZE_MAX}",
+                f"{len(payloads)} payloads take {total} bytes; one message carries {room}",
                 code="message-size",
                 hint="publish them as several messages",
             )

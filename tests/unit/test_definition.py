@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dispersy.errors import UsageError, WireError
 from dispersy.protocol import definition_toml
+from dispersy.protocol.contradictions import contradiction
 from dispersy.protocol.definition import (
     Definition,
     Kind,
@@ -70,17 +71,18 @@ def definitions(draw: st.DrawFn) -> Definition:
     kinds = []
     numbers = draw(st.lists(st.integers(64, 255), unique=True, max_size=4).map(sorted))
     for number, name in zip(numbers, draw(st.permutations(["text", "photo", "a", "z-9"])), strict=False):
-        kind = Kind(
-            number=number,
-            name=name,
-            batch_window_ms=draw(st.integers(0, 0xFFFF)),
-            frozen=draw(st.booleans()),
-            **{group: draw(choices(group)) for group in GROUP_KEYS},
-        )
-        try:
-            check_definition(Definition("demo", (kind,)))
-        except UsageError:
-            kind = Kind(number=number, name=name)
+        kind = Kind(number=number, name=name)
+        # What goes together decides how much can be drawn: the way first, then one policy after the other.
+        way = {group: draw(choices(group)) for group in ("distribution", "destination")}
+        for drawn in (
+            way,
+            *({group: draw(choices(group))} for group in GROUP_KEYS if group not in way),
+            {"batch_window_ms": draw(st.integers(0, 0xFFFF))},
+            {"frozen": draw(st.booleans())},
+        ):
+            changed: dict[str, Any] = drawn
+            other = replace(kind, **changed)
+            kind = other if contradiction(other) is None else kind
         kinds.append(kind)
     return Definition(draw(names), tuple(kinds))
 
@@ -262,7 +264,7 @@ def test_the_default_size_is_what_always_fits() -> None:
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
         (choose("payload", "bytes", rate=1), "rate 1 .* use 0"),
         (choose("payload", "messagepack", schema="s"), 'schema s .* use ""'),
-        (choose("payload", "bytes", size_max=972), "size_max 972 .* use 1 to 971"),
+        (choose("payload", "bytes", size_max=972), "size_max 972 .* holds 971 bytes; use 1 to 971"),
         (choose("payload", "utf-8", size_max=65_536), "size_max 65536 .* use 1 to 971"),
     ],
 )
@@ -293,38 +295,6 @@ def test_what_else_is_not_enforced_is_refused(field: dict[str, Any]) -> None:
 def test_what_is_enforced_is_accepted(payload: Choice) -> None:
     definition = Definition("demo", (replace(TEXT, payload=payload),))
     assert accept_definition(encode_definition(definition)) == definition
-
-
-@pytest.mark.parametrize(
-    ("kind", "wrong"),
-    [
-        ({"authentication": choose("authentication", "none")}, "needs distribution direct or relay"),
-        (
-            {
-                "authentication": choose("authentication", "none"),
-                "distribution": choose("distribution", "direct"),
-                "resolution": choose("resolution", "linear"),
-            },
-            "needs resolution public",
-        ),
-        ({"destination": choose("destination", "n-hop", hops=1)}, "needs destination community"),
-        (
-            {
-                "distribution": choose("distribution", "relay"),
-                "pruning": choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2),
-            },
-            "pruning must be none",
-        ),
-        ({"distribution": choose("distribution", "direct", in_sequence=1)}, "needs distribution full-sync"),
-        (
-            {"pruning": choose("pruning", "global-time", inactive_threshold=2, prune_threshold=2)},
-            "above inactive_threshold",
-        ),
-    ],
-)
-def test_contradicting_policies_are_refused(kind: dict[str, Any], wrong: str) -> None:
-    with pytest.raises(UsageError, match=f"kind 'text': .*{wrong}"):
-        check_definition(Definition("demo", (replace(TEXT, **kind),)))
 
 
 def test_kinds_ascend_and_names_are_unique() -> None:
