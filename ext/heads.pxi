@@ -1,11 +1,11 @@
 # Heads, the second class of table.pyx, with that file's imports, limits and hash.
-# A lane is what one author says in one kind of one community.
+# A lane is what one author, or one ordered pair of authors, says in one kind of one community.
 
 cdef enum:
     LANE_WORDS = 5
 
 cdef struct head:
-    uint64_t lane[LANE_WORDS]  # author, then community << 8 | kind; all ones in the last marks a free slot
+    uint64_t lane[LANE_WORDS]  # name, then community << 8 | kind; all ones in the last marks a free slot
     uint64_t sequence
     uint64_t global_time
     uint8_t irregular
@@ -17,10 +17,25 @@ cdef inline bint _is_free(const head *slot) noexcept nogil:
 
 
 cdef inline void _set_lane(
-    head *slot, const uint8_t *author, uint32_t community, uint8_t kind,
+    head *slot, const uint8_t *name, uint32_t community, uint8_t kind,
 ) noexcept nogil:
-    memcpy(slot.lane, author, AUTHOR_SIZE)
+    memcpy(slot.lane, name, AUTHOR_SIZE)
     slot.lane[LANE_WORDS - 1] = <uint64_t>community << 8 | kind
+
+
+cdef inline void _set_lane_of(
+    head *slot, const uint8_t *message, uint32_t community, const message_record *record,
+) noexcept nogil:
+    """The lane of a message with an author; protocol.identifiers.lane_name() is its twin."""
+    cdef uint8_t[PAIR_CONTEXT_SIZE + 2 * AUTHOR_SIZE] pair
+    cdef uint8_t[AUTHOR_SIZE] name
+    if record.flags & TWO_AUTHORS:
+        memcpy(pair, PAIR_CONTEXT, PAIR_CONTEXT_SIZE)
+        memcpy(&pair[PAIR_CONTEXT_SIZE], message + AUTHOR_OFFSET, 2 * AUTHOR_SIZE)
+        blake2b(name, AUTHOR_SIZE, pair, PAIR_CONTEXT_SIZE + 2 * AUTHOR_SIZE, NULL, 0, NULL, NULL)
+        _set_lane(slot, name, community, record.kind)
+    else:
+        _set_lane(slot, message + AUTHOR_OFFSET, community, record.kind)
 
 
 @cython.final
@@ -134,7 +149,7 @@ cdef class Heads:
                 record = <const message_record *>&records[(first + index) * RECORD_SIZE]
                 if wanted[first + index] != 1 or record.flags & NO_AUTHOR:
                     continue
-                _set_lane(&block[index], &arena[record.offset + AUTHOR_OFFSET], community, record.kind)
+                _set_lane_of(&block[index], &arena[record.offset], community, record)
                 positions[index] = _position(block[index].lane, LANE_WORDS)
                 dispersy_prefetch(&self.slots[positions[index] & (self.slot_count - 1)])
             for index in range(size):
@@ -152,12 +167,23 @@ cdef class Heads:
             first += size
         return bytes(out)
 
-    def get(self, uint32_t community, const uint8_t[::1] author not None, uint8_t kind):
+    def lanes(self, uint32_t community, uint8_t kind):
+        """Names of all lanes of a kind, ascending."""
+        cdef uint64_t wanted = <uint64_t>community << 8 | kind
+        cdef size_t index
+        names = []
+        for index in range(self.slot_count):
+            if self.slots[index].lane[LANE_WORDS - 1] == wanted:
+                names.append((<const char *>self.slots[index].lane)[:AUTHOR_SIZE])
+        names.sort()
+        return names
+
+    def get(self, uint32_t community, const uint8_t[::1] name not None, uint8_t kind):
         """(sequence, global time, irregular) or None."""
         cdef head wanted
         cdef head *slot
-        _check_author(author)
-        _set_lane(&wanted, &author[0], community, kind)
+        _check_name(name)
+        _set_lane(&wanted, &name[0], community, kind)
         slot = self._find(wanted.lane, _position(wanted.lane, LANE_WORDS))
         if _is_free(slot):
             return None
@@ -166,7 +192,7 @@ cdef class Heads:
     def put(
         self,
         uint32_t community,
-        const uint8_t[::1] author not None,
+        const uint8_t[::1] name not None,
         uint8_t kind,
         uint64_t sequence,
         uint64_t global_time,
@@ -175,8 +201,8 @@ cdef class Heads:
         """Set a head, whatever it was."""
         cdef head wanted
         cdef head *slot
-        _check_author(author)
-        _set_lane(&wanted, &author[0], community, kind)
+        _check_name(name)
+        _set_lane(&wanted, &name[0], community, kind)
         self._reserve(1)
         slot = self._find(wanted.lane, _position(wanted.lane, LANE_WORDS))
         self._set(slot, wanted.lane, sequence, global_time, irregular)
@@ -192,7 +218,7 @@ cdef class Heads:
         self.changed_count = 0
 
     def changed(self):
-        """Heads changed since the last call: (community, author, kind, sequence, time, irregular), sorted."""
+        """Heads changed since the last call: (community, name, kind, sequence, time, irregular), sorted."""
         cdef size_t index
         cdef head *slot
         cdef uint64_t lane_end
@@ -200,9 +226,9 @@ cdef class Heads:
         for index in range(self.changed_count):
             slot = &self.slots[self.changed_slots[index]]
             lane_end = slot.lane[LANE_WORDS - 1]
-            author = (<const char *>slot.lane)[:AUTHOR_SIZE]
+            name = (<const char *>slot.lane)[:AUTHOR_SIZE]
             irregular = bool(slot.irregular)
-            heads.append((lane_end >> 8, author, lane_end & 0xFF, slot.sequence, slot.global_time, irregular))
+            heads.append((lane_end >> 8, name, lane_end & 0xFF, slot.sequence, slot.global_time, irregular))
         for index in range(self.changed_count):
             self.slots[self.changed_slots[index]].changed = 0
         self.changed_count = 0
@@ -223,16 +249,16 @@ cdef Py_ssize_t _count_records(
     for index in range(count):
         record = <const message_record *>&records[index * RECORD_SIZE]
         if (
-            record.length < AUTHOR_OFFSET + AUTHOR_SIZE
+            record.length < AUTHOR_OFFSET + AUTHOR_SIZE * (1 + (record.flags & TWO_AUTHORS))
             or <uint64_t>record.offset + record.length > <uint64_t>arena.shape[0]
         ):
             raise ValueError(
-                f"record {index} must hold an author and lie inside the arena of {arena.shape[0]} bytes"
+                f"record {index} must hold its authors and lie inside the arena of {arena.shape[0]} bytes"
             )
     return count
 
 
-cdef int _check_author(const uint8_t[::1] author) except -1:
-    if author.shape[0] != AUTHOR_SIZE:
-        raise ValueError(f"author is {author.shape[0]} bytes and must be {AUTHOR_SIZE}")
+cdef int _check_name(const uint8_t[::1] name) except -1:
+    if name.shape[0] != AUTHOR_SIZE:
+        raise ValueError(f"name is {name.shape[0]} bytes and must be {AUTHOR_SIZE}")
     return 0

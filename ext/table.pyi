@@ -29,7 +29,10 @@ class Table:
 
 @final
 class Heads:
-    """Newest sequence and global time of every (community, author, kind): the in-order test of the intake."""
+    """Newest sequence and global time of every lane: the in-order test of the intake.
+
+    A lane is (community, name, kind); protocol.identifiers.lane_name() tells the name of a message's.
+    """
 
     def __new__(cls, *, capacity: int = 1024) -> Self: ...
     def __len__(self) -> int: ...
@@ -40,19 +43,21 @@ class Heads:
     ) -> bytes:
         """For each message_record (in order) whose `wanted` byte is 1, one byte:
 
-        1  in order: higher sequence and global time than everything before from this author in this kind (or
+        1  in order: higher sequence and global time than everything before in its lane (or
            the first); the head has been advanced to it
         0  anything else, or wanted was 0, or the head is marked irregular: nothing was changed, look closer
 
         raises  ValueError, before any head moves, for sizes that do not fit or a record outside the arena
         """
-    def get(self, community: int, author: bytes, kind: int) -> tuple[int, int, bool] | None:
+    def get(self, community: int, name: bytes, kind: int) -> tuple[int, int, bool] | None:
         """(sequence, global time, irregular) or None."""
     def put(
-        self, community: int, author: bytes, kind: int, sequence: int, global_time: int, irregular: bool
+        self, community: int, name: bytes, kind: int, sequence: int, global_time: int, irregular: bool
     ) -> None: ...
+    def lanes(self, community: int, kind: int) -> list[bytes]:
+        """Names of all lanes of a kind, ascending. Looks at the whole table, at some 5 ns a lane."""
     def forget(self, community: int) -> None:
         """Remove all of one community."""
     def clear(self) -> None: ...
     def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
-        """Heads changed since the last call: (community, author, kind, sequence, time, irregular), sorted."""
+        """Heads changed since the last call: (community, name, kind, sequence, time, irregular), sorted."""

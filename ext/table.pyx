@@ -19,6 +19,8 @@ cdef extern from *:
     """
     void dispersy_prefetch(const void *address) noexcept nogil
 
+include "sodium.pxi"
+
 cdef extern from "siphash.h":
     uint64_t siphash_words(const uint64_t *words, int count, const uint64_t *secret) noexcept nogil
 
@@ -37,11 +39,18 @@ cdef enum:
     KEY_SIZE = 16
     AUTHOR_SIZE = 32
     AUTHOR_OFFSET = 2  # in a message: after kind and flags
-    NO_AUTHOR = 2  # message flag
+    TWO_AUTHORS = 1  # message flags
+    NO_AUTHOR = 2
+    PAIR_CONTEXT_SIZE = 15
     RECORD_SIZE = 96
 
 if sizeof(message_record) != RECORD_SIZE:
     raise ImportError(f"message_record has {sizeof(message_record)} bytes, not {RECORD_SIZE}: build again")
+
+cdef crypto_generichash_blake2b_salt_personal_t blake2b = (
+    <crypto_generichash_blake2b_salt_personal_t>sodium_function("crypto_generichash_blake2b_salt_personal")
+)
+cdef const uint8_t *PAIR_CONTEXT = b"dispersy/3 pair"
 
 ABSENT = UINT64_MAX
 

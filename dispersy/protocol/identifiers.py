@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import NewType
 
 GlobalTime = NewType("GlobalTime", int)
@@ -19,6 +19,9 @@ CommunityNumber = NewType("CommunityNumber", int)
 OrderKey = NewType("OrderKey", bytes)
 """24 bytes: u64 global time, first 16 bytes of the message id; compared as bytes."""
 
+_TWO_AUTHORS = 1
+_PAIR_CONTEXT = b"dispersy/3 pair"
+
 ORDER_LOW = OrderKey(bytes(24))
 ORDER_TOP = OrderKey(b"\xff" * 24)
 """As an upper bound it includes everything."""
@@ -32,6 +35,19 @@ def community_tag(community_id: CommunityId) -> bytes:
 def sum_key(community_id: CommunityId) -> bytes:
     """The 16-byte public key under which a community's summary sum is taken."""
     return sha256(b"dispersy/3 sum" + community_id).digest()[:16]
+
+
+def lane_name(message: bytes) -> bytes:
+    """The 32 bytes that name a message's lane within its kind: whose sequences they are.
+
+    Its author, or of two authors in this order a hash of both: each ordered pair counts by itself. The Heads
+    kernel (ext/heads.pxi) makes the same name.
+
+    message  well-formed and with an author; the first 66 bytes are enough
+    """
+    if message[1] & _TWO_AUTHORS:
+        return blake2b(_PAIR_CONTEXT + message[2:66], digest_size=32).digest()
+    return message[2:34]
 
 
 def order_key(global_time: GlobalTime, message_id: MessageId) -> OrderKey:

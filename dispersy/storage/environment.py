@@ -18,7 +18,16 @@ import msgspec
 
 from dispersy.constants import LMDB_MAP_SIZE, STORE_READERS_MAX
 from dispersy.errors import StorageError
-from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, META_FORMAT
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.storage.layout import (
+    FORMAT_NAME,
+    FORMAT_VERSION,
+    MESSAGE_OFFSET,
+    META_FORMAT,
+    UPGRADED_VERSION,
+    entry_order_key,
+)
+from dispersy.storage.store import EntryType
 
 MAP_SIZE = LMDB_MAP_SIZE if sys.maxsize > 1 << 32 else 1 << 30
 """Address space reserved, not disk: the file grows as it is written. A 32-bit process has little of it."""
@@ -40,6 +49,7 @@ class Databases(NamedTuple):
     heads: Any
     requests: Any
     meta: Any
+    control: Any
 
 
 class Environment:
@@ -124,7 +134,13 @@ def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: b
     try:
         meta = lmdb_environment.open_db(b"meta", create=False)
         with lmdb_environment.begin() as txn:
-            _check_stamp(path, txn.get(META_FORMAT, db=meta))
+            version = _check_stamp(path, txn.get(META_FORMAT, db=meta))
+        if version == UPGRADED_VERSION and not create:
+            raise StorageError(
+                f"{path}: written by an older Dispersy; start the node once, which brings it up to date"
+            )
+        if version == UPGRADED_VERSION:
+            _upgrade(lmdb_environment, meta)
         return Databases(
             *(lmdb_environment.open_db(name.encode(), create=False) for name in Databases._fields)
         )
@@ -132,7 +148,20 @@ def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: b
         raise StorageError(f"{path}: an LMDB file, but not a store of Dispersy ({error})") from error
 
 
-def _check_stamp(path: Path, data: bytes | None) -> None:
+def _upgrade(lmdb_environment: lmdb.Environment, meta: Any) -> None:
+    """Make the database of control messages out of the log, once; a crash leaves the store as it was."""
+    log = lmdb_environment.open_db(b"log", create=False)
+    with lmdb_environment.begin(write=True) as txn:
+        control = lmdb_environment.open_db(b"control", txn=txn)
+        for key, entry in txn.cursor(log):
+            if entry[0] == EntryType.MESSAGE and entry[MESSAGE_OFFSET] < COMMUNITY_KIND_MIN:
+                txn.put(entry_order_key(entry), key, db=control)
+        stamp = msgspec.msgpack.decode(txn.get(META_FORMAT, b"", db=meta))
+        txn.put(META_FORMAT, msgspec.msgpack.encode(stamp | {"version": FORMAT_VERSION}), db=meta)
+
+
+def _check_stamp(path: Path, data: bytes | None) -> int:
+    """The version of the store, one that is read here."""
     try:
         stamp = msgspec.msgpack.decode(data or b"")
         name, version = stamp["name"], stamp["version"]
@@ -145,11 +174,12 @@ def _check_stamp(path: Path, data: bytes | None) -> None:
             f"{path}: written by a newer Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
             "upgrade this one"
         )
-    if version < FORMAT_VERSION:
+    if version < UPGRADED_VERSION:
         raise StorageError(
             f"{path}: written by an older Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
             "start with a new home"
         )
+    return int(version)
 
 
 class WriterLock:

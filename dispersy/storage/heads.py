@@ -1,8 +1,9 @@
 """The newest of every lane, kept on disk without a write per message.
 
 Heads that rose with the messages in the log are written with a run, and behind it the log tells them. What
-the log does not tell is written with the commit that brought it: irregular marks, their end, and heads that
-were lowered because messages of theirs are no longer live.
+the log does not tell is written with the commit that brought it: irregular marks, and their end. A head is
+never lowered: what is in the log and not live holds it where it is, so that the same message, should it come
+again, does not pass for a new one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dispersy.ext.table import Heads
 from dispersy.storage.layout import HEAD, HEAD_KEY
 
 Lane = tuple[int, bytes, int]
-"""community number, author, kind"""
+"""community number, name (protocol.identifiers.lane_name), kind"""
 
 
 class StoredHeads:
@@ -32,14 +33,11 @@ class StoredHeads:
         txn: lmdb.Transaction[bytes],
         database: Any,
         *,
-        lowered: AbstractSet[Lane],
         everything: bool,
     ) -> None:
         """Write what the log does not tell, with `everything` what changed. If `txn` fails: open() again."""
         changed = {row[:3]: row[3:] for row in self.heads.changed()}
-        chosen = [
-            lane for lane, head in changed.items() if head[2] or lane in self._irregular or lane in lowered
-        ]
+        chosen = [lane for lane, head in changed.items() if head[2] or lane in self._irregular]
         self._irregular.update(lane for lane in chosen if changed[lane][2])
         self._unwritten |= changed
         if everything:
@@ -70,13 +68,13 @@ class StoredHeads:
         self._unwritten.clear()
         self._irregular.clear()
         for key, value in txn.cursor(database):
-            community, author, kind = HEAD_KEY.unpack(key)
+            community, name, kind = HEAD_KEY.unpack(key)
             if community in forgotten:
                 continue
             sequence, global_time, irregular = HEAD.unpack(value)
-            self.heads.put(community, author, kind, sequence, global_time, bool(irregular))
+            self.heads.put(community, name, kind, sequence, global_time, bool(irregular))
             if irregular:
-                self._irregular.add((community, author, kind))
+                self._irregular.add((community, name, kind))
         self.heads.changed()
         for lane, (sequence, global_time) in replayed.items():
             if lane[0] in forgotten:

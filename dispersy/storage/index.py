@@ -6,8 +6,8 @@ contiguous piece of the `runs` database, page by page, under u8 table ‖ u32 ru
 RUNS_MERGED runs are merged once, into a run numbered from MERGED on. At start the log behind the last run
 fills the tail again.
 
-A look-up asks the tail and seeks in each run. An entry may name a message that is no longer live or was
-stored anew: whoever looks up checks the record that the cursor names.
+A look-up asks the tail and seeks in each run. An entry may name a message that is not live or has been
+removed: whoever looks up checks the record that the cursor names.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import lmdb
 
 from dispersy.constants import RUNS_MERGED, SORTED_INSERT_MAX
 from dispersy.ext.table import ABSENT, Table
+from dispersy.protocol.identifiers import lane_name
 from dispersy.storage.layout import (
     CURSOR,
     IDENTIFIER,
@@ -144,14 +145,14 @@ class SlotTail:
 
 
 class LaneHashes(dict[bytes, bytes]):
-    """Hash by kind ‖ flags ‖ author, a message's first 34 bytes, for one community; filled as asked."""
+    """Hash by a message's lane_start() for one community; filled as asked."""
 
     def __init__(self, community: int) -> None:
         super().__init__()
         self._community = community
 
     def __missing__(self, start: bytes) -> bytes:
-        found = self[start] = lane_hash(self._community, start[2:], start[0])
+        found = self[start] = lane_hash(self._community, lane_name(start), start[0])
         return found
 
 
@@ -173,7 +174,7 @@ class Index:
         self._clear_tail()
 
     def hashes(self, community: int, starts: list[bytes]) -> bytes:
-        """Packed lane hashes of messages by their first 34 bytes."""
+        """Packed lane hashes of messages by their lane_start()."""
         known = self._hashes.get(community)
         if known is None:
             known = self._hashes[community] = LaneHashes(community)

@@ -14,11 +14,14 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from struct import Struct, pack
 
+from dispersy.protocol.identifiers import lane_name
 from dispersy.protocol.marks import DENIED
 from dispersy.storage.store import EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+UPGRADED_VERSION = 1
+"""What the writer brings up to date when it opens it: it has no database of control messages."""
 
 CURSOR = Struct(">Q")
 COMMUNITY = Struct(">I")
@@ -58,7 +61,7 @@ META_STARTED = b"started"
 META_HOME = b"home"
 """What ties the store to its home (stamp.py)."""
 
-ORDER_KEY_SIZE = 44
+ORDER_KEY_SIZE, ORDER_ID_OFFSET = 44, 12
 RECORD_SIZE = 96
 RECORD_WORDS = RECORD_SIZE // 8
 TIME_WORD, SEQUENCE_WORD, ID_WORD = 1, 2, 4
@@ -142,9 +145,14 @@ def slot_entries(hashes: bytes, records: bytes, cursors: Sequence[int]) -> bytes
     return rows.tobytes()
 
 
-def lane_hash(community: int, author: bytes, kind: int) -> bytes:
-    """16 bytes that name a lane in the slots table."""
-    return blake2b(HEAD_KEY.pack(community, author, kind), digest_size=16).digest()
+def lane_hash(community: int, name: bytes, kind: int) -> bytes:
+    """16 bytes that stand for a lane in the slots table."""
+    return blake2b(HEAD_KEY.pack(community, name, kind), digest_size=16).digest()
+
+
+def lane_start(message: bytes) -> bytes:
+    """The first bytes of a message, which tell its lane: kind, flags, author or authors."""
+    return message[: 66 if message[1] & 1 else 34]
 
 
 def message_head(community: int, marks: int, arrival_ms: int) -> bytes:
@@ -157,6 +165,11 @@ def message_head(community: int, marks: int, arrival_ms: int) -> bytes:
 def with_marks(entry: bytes, marks: int) -> bytes:
     """A message's log entry with other marks."""
     return entry[:MARKS_OFFSET] + bytes([marks]) + entry[MARKS_OFFSET + 1 :]
+
+
+def shown_marks(stored: int) -> int:
+    """A stored marks byte as readers get it: who knows no order shall still see what does not count."""
+    return stored & ~UNLIVE | DENIED if stored & UNLIVE else stored
 
 
 def encode_event(event: EventEntry) -> bytes:
@@ -183,8 +196,7 @@ def decode_entry(cursor: int, data: bytes) -> LogEntry:
             EntryType.MESSAGE,
             community,
             data[ID_OFFSET:MESSAGE_OFFSET],
-            # Whoever reads the log knows no order: it shall still see that a message does not count.
-            marks & ~UNLIVE | DENIED if marks & UNLIVE else marks,
+            shown_marks(marks),
             arrival_high << 32 | arrival_low,
             data[MESSAGE_OFFSET:],
             cursor,
@@ -199,11 +211,17 @@ def decode_entry(cursor: int, data: bytes) -> LogEntry:
 
 
 def message_place(message: bytes) -> tuple[int, bytes, int, int]:
-    """(kind, author, global time, sequence) of a stored, hence well-formed, message with an author."""
+    """(kind, lane name, global time, sequence) of a stored, hence well-formed, message with an author."""
     offset = 34 + 32 * (message[1] & 1) + 32 * (message[1] >> 2 & 1)
     global_time, offset = _uvarint(message, offset)
     sequence, _ = _uvarint(message, offset)
-    return message[0], message[2:34], global_time, sequence
+    return message[0], lane_name(message), global_time, sequence
+
+
+def entry_order_key(entry: bytes) -> bytes:
+    """The order's key of a message's log entry."""
+    global_time = message_place(entry[MESSAGE_OFFSET:])[2]
+    return entry[1:5] + CURSOR.pack(global_time) + entry[ID_OFFSET:MESSAGE_OFFSET]
 
 
 def _uvarint(data: bytes, offset: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import lmdb
@@ -151,6 +151,21 @@ class LmdbReader:
         with errors_named(self._path):
             get = self._snapshot().cursor(self._databases.order).get
             return bytes([get(key) is not None for key in order_keys(community, records)])
+
+    def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
+        key = COMMUNITY.pack(community) + CURSOR.pack(global_time) + message_id
+        with errors_named(self._path):
+            found = self._snapshot().get(key, db=self._databases.order)
+        return None if found is None else int(CURSOR.unpack(found)[0])
+
+    def control(self, community: int) -> list[LogEntry]:
+        prefix = COMMUNITY.pack(community)
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.control)
+            if not cursor.set_range(prefix):
+                return []
+            own = takewhile(lambda row: row[0].startswith(prefix), cursor)
+            return self.entries([CURSOR.unpack(value)[0] for _, value in own])
 
     def log(self, first: int, limit: int) -> list[LogEntry]:
         with errors_named(self._path):

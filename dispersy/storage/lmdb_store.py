@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, compress
 from pathlib import Path
 
 import lmdb
@@ -22,7 +22,7 @@ from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.summary import Summary
 from dispersy.storage.answered import read_requests, write_requests
 from dispersy.storage.environment import (
@@ -32,13 +32,13 @@ from dispersy.storage.environment import (
     errors_named,
     open_environment,
 )
-from dispersy.storage.heads import Lane, StoredHeads
-from dispersy.storage.index import Index
+from dispersy.storage.heads import StoredHeads
 from dispersy.storage.layout import (
     COMMUNITY,
     COUNT_BYTE,
     CURSOR,
     ID_OFFSET,
+    KIND_BYTE,
     MARKS_OFFSET,
     MESSAGE_OFFSET,
     META_BLOCKED,
@@ -49,21 +49,23 @@ from dispersy.storage.layout import (
     META_NUMBERED,
     META_STARTED,
     META_STATE,
+    ORDER_ID_OFFSET,
     ORDER_KEY_SIZE,
     RECORD_SIZE,
     STATE,
     UNLIVE,
     cursor_keys,
     encode_event,
-    lane_hash,
+    entry_order_key,
+    lane_start,
     message_head,
-    message_place,
     order_keys,
     record_ids,
     slices,
     with_marks,
 )
 from dispersy.storage.lmdb_reader import LmdbReader
+from dispersy.storage.look_ups import IndexedReader
 from dispersy.storage.purge import purge_portion
 from dispersy.storage.store import (
     Batch,
@@ -71,7 +73,6 @@ from dispersy.storage.store import (
     EntryType,
     MessageBlock,
     RequestRecord,
-    SlotEntry,
 )
 
 __all__ = ["LmdbReader", "LmdbStore"]
@@ -86,13 +87,11 @@ class _Changes:
     added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
     """(packed lane hashes, message_records, cursors)"""
     runs: list[int] | None = None
-    lowered: set[Lane] = field(default_factory=set)
-    """Lanes that lost live messages."""
     gone: list[int] = field(default_factory=list)
     """Communities of which the last has been removed."""
 
 
-class LmdbStore(LmdbReader):
+class LmdbStore(IndexedReader):
     """The writer of the store in the folder `path`, made if it is not there.
 
     sum_bits     the summary's sum is taken modulo 2^sum_bits; fewer than 96 only to forge equal sums in tests
@@ -122,7 +121,6 @@ class LmdbStore(LmdbReader):
         close_environment(environment)
         self._sum_modulus = 1 << sum_bits
         self._run_records = run_records
-        self._index = Index(self._databases.runs)
         self._stored_heads = StoredHeads()
         self.heads = self._stored_heads.heads
         self.clear_dead_readers()
@@ -146,28 +144,6 @@ class LmdbStore(LmdbReader):
                 txn, self._databases.heads, self._replay(txn), forgotten=self._purges(txn).keys()
             )
         self._reload_needed = False
-
-    def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[Lane, tuple[int, int]]:
-        """Fill the index's tail from the log behind the last run; newest (sequence, global time) by lane."""
-        newest: dict[Lane, tuple[int, int]] = {}
-        records, cursors, hashes = [], [], []
-        cursor = txn.cursor(self._databases.log)
-        found = cursor.set_range(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))
-        for key, entry in cursor if found else ():
-            if entry[0] != EntryType.MESSAGE or entry[MARKS_OFFSET] & UNLIVE:
-                continue
-            community = COMMUNITY.unpack_from(entry, 1)[0]
-            message = entry[MESSAGE_OFFSET:]
-            kind, author, global_time, sequence = message_place(message)
-            last_sequence, last_time = newest.get((community, author, kind), (0, 0))
-            newest[community, author, kind] = (max(last_sequence, sequence), max(last_time, global_time))
-            message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
-            records.append(MESSAGE.pack(0, 0, global_time, sequence, 0, kind, 0, 1, 0, 0, 0, message_id, b""))
-            cursors.append(CURSOR.unpack(key)[0])
-            hashes.append(self._index.hashes(community, [message[:34]]))
-        if cursors:
-            self._index.add(b"".join(hashes), b"".join(records), cursors)
-        return newest
 
     def put_mark(self, mark: bytes) -> None:
         """Keep what ties this store to its home, durably."""
@@ -216,6 +192,7 @@ class LmdbStore(LmdbReader):
             self._write_marks(txn, cursor, marks)
         if batch.unlive:
             self._write_unlive(txn, batch.unlive, changes)
+        self._write_relive(txn, batch.relive, changes)
         for event in batch.events:
             txn.put(CURSOR.pack(changes.next_cursor), encode_event(event), append=True, db=databases.log)
             changes.next_cursor += 1
@@ -235,7 +212,7 @@ class LmdbStore(LmdbReader):
             # Of what was durable before; this batch begins the next tail.
             changes.runs = self._index.write_run(txn)
             txn.put(META_INDEXED, CURSOR.pack(self._next), db=databases.meta)
-        self._stored_heads.write(txn, databases.heads, lowered=changes.lowered, everything=is_run_due)
+        self._stored_heads.write(txn, databases.heads, everything=is_run_due)
 
     def _write_meta(self, txn: lmdb.Transaction[bytes], batch: Batch) -> None:
         meta = self._databases.meta
@@ -280,33 +257,42 @@ class LmdbStore(LmdbReader):
             for mark, message_id, message in zip(block.marks, slices(ids, 32), messages, strict=True)
         ]
         txn.cursor(self._databases.log).putmulti(zip(keys, values, strict=True), append=True)
-        times = self._write_order(txn, order_keys(block.community, records), keys)
-        state = self._state_of(block.community, changes)
-        summary = state.summary
-        total = summary.sum + sum_many(ids, self._sum_keys[block.community])
-        changes.states[block.community] = replace(
-            state,
-            summary=Summary(
-                max(summary.highest, times),
-                summary.count + len(cursors),
-                summary.horizon,
-                total % self._sum_modulus,
-            ),
-        )
-        hashes = self._index.hashes(block.community, [message[:34] for message in messages])
+        places = order_keys(block.community, records)
+        is_control = [kind < COMMUNITY_KIND_MIN for kind in records[KIND_BYTE::RECORD_SIZE]]
+        if any(is_control):
+            rows = compress(zip(places, keys, strict=True), is_control)
+            txn.cursor(self._databases.control).putmulti(rows)
+        self._enter_order(txn, block.community, places, keys, changes)
+        hashes = self._index.hashes(block.community, [lane_start(message) for message in messages])
         changes.added.append((hashes, records, cursors))
 
-    def _write_order(
-        self, txn: lmdb.Transaction[bytes], keys: list[bytes], cursor_values: list[bytes]
-    ) -> int:
-        """Put messages into the order; the highest global time among them."""
+    def _enter_order(
+        self,
+        txn: lmdb.Transaction[bytes],
+        community: int,
+        keys: list[bytes],
+        cursor_values: list[bytes],
+        changes: _Changes,
+    ) -> None:
+        """Make messages live: into the order, under its keys, and into the summary."""
         pairs = sorted(zip(keys, cursor_values, strict=True))
         cursor = txn.cursor(self._databases.order)
         # Appending fills pages whole; LMDB allows it only behind the last key of all.
         is_behind = not cursor.last() or cursor.key() < pairs[0][0]
         _, added = cursor.putmulti(pairs, overwrite=False, append=is_behind)
         assert added == len(pairs), "a message that is live already was committed again"
-        return int(CURSOR.unpack_from(pairs[-1][0], 4)[0])
+        state = self._state_of(community, changes)
+        summary = state.summary
+        ids = b"".join([key[ORDER_ID_OFFSET:] for key in keys])
+        changes.states[community] = replace(
+            state,
+            summary=Summary(
+                max(summary.highest, CURSOR.unpack_from(pairs[-1][0], COMMUNITY.size)[0]),
+                summary.count + len(keys),
+                summary.horizon,
+                (summary.sum + sum_many(ids, self._sum_keys[community])) % self._sum_modulus,
+            ),
+        )
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
@@ -319,16 +305,26 @@ class LmdbStore(LmdbReader):
             entry = self._message_entry(txn, cursor)
             unlive = with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
             txn.put(CURSOR.pack(cursor), unlive, db=self._databases.log)
-            community_bytes, message_id = entry[1:5], entry[ID_OFFSET:MESSAGE_OFFSET]
-            kind, author, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
-            order_key = community_bytes + CURSOR.pack(global_time) + message_id
-            is_removed = txn.delete(order_key, db=self._databases.order)
+            is_removed = txn.delete(entry_order_key(entry), db=self._databases.order)
             assert is_removed, "a message that is not live was made so again"
-            community = COMMUNITY.unpack(community_bytes)[0]
-            removed.setdefault(community, []).append(message_id)
-            changes.lowered.add((community, author, kind))
+            community = COMMUNITY.unpack_from(entry, 1)[0]
+            removed.setdefault(community, []).append(entry[ID_OFFSET:MESSAGE_OFFSET])
         for community, ids in removed.items():
             self._uncount(txn, community, ids, changes)
+
+    def _write_relive(
+        self, txn: lmdb.Transaction[bytes], chosen: list[tuple[int, int]], changes: _Changes
+    ) -> None:
+        places: dict[int, list[tuple[bytes, bytes]]] = {}
+        for cursor, marks in chosen:
+            entry = self._message_entry(txn, cursor)
+            key = CURSOR.pack(cursor)
+            txn.put(key, with_marks(entry, marks), db=self._databases.log)
+            community = COMMUNITY.unpack_from(entry, 1)[0]
+            places.setdefault(community, []).append((entry_order_key(entry), key))
+        for community, pairs in places.items():
+            keys, values = map(list, zip(*pairs, strict=True))
+            self._enter_order(txn, community, keys, values, changes)
 
     def _uncount(
         self, txn: lmdb.Transaction[bytes], community: int, ids: list[bytes], changes: _Changes
@@ -365,49 +361,10 @@ class LmdbStore(LmdbReader):
     def _state_of(self, community: int, changes: _Changes) -> CommunityState:
         return changes.states.get(community) or self._states.get(community) or CommunityState()
 
-    # Looking up
+    # Reading
 
-    def find_ids(self, ids: bytes) -> list[int | None]:
-        words = array("Q", ids)
-        prefixes = array("Q", bytes(len(ids) // 2))
-        prefixes[0::2] = words[0::4]
-        prefixes[1::2] = words[1::4]
-        with errors_named(self._path):
-            txn = self._snapshot()
-            candidates = self._index.find(txn, prefixes.tobytes())
-            return [
-                next((cursor for cursor in cursors if self._live(txn, cursor, message_id)), None)
-                for message_id, cursors in zip(slices(ids, 32), candidates, strict=True)
-            ]
-
-    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
-        return sorted(
-            self._lane_from(community, author, kind, sequence, sequence),
-            key=lambda entry: entry.message_id,
-        )[:2]
-
-    def neighbours(
-        self, community: int, author: bytes, kind: int, sequence: int
-    ) -> tuple[SlotEntry | None, SlotEntry | None]:
-        probe = lane_hash(community, author, kind) + CURSOR.pack(sequence)
-        lower = None
-        with errors_named(self._path):
-            txn = self._snapshot()
-            for name, at, global_time, cursor in self._index.descend(txn, probe):
-                if name != probe[:16]:
-                    break
-                if (lower := self._entry(txn, at, global_time, cursor)) is not None:
-                    break
-            return lower, next(self._lane_from(community, author, kind, sequence + 1), None)
-
-    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
-        same: list[SlotEntry] = []
-        for entry in self._lane_from(community, author, kind, 0):
-            if same and same[0].sequence != entry.sequence:
-                yield from sorted(same, key=lambda entry: entry.message_id)
-                same.clear()
-            same.append(entry)
-        yield from sorted(same, key=lambda entry: entry.message_id)
+    def lanes(self, community: int, kind: int) -> Iterator[bytes]:
+        return iter(self.heads.lanes(community, kind))
 
     def highest_number(self) -> int:
         with errors_named(self._path):
@@ -421,29 +378,3 @@ class LmdbStore(LmdbReader):
     def requests(self) -> list[RequestRecord]:
         with errors_named(self._path):
             return read_requests(self._snapshot(), self._databases.requests)
-
-    def _lane_from(
-        self, community: int, author: bytes, kind: int, low: int, high: int | None = None
-    ) -> Iterator[SlotEntry]:
-        """Live entries of a lane with low <= sequence <= high, by rising sequence."""
-        name = lane_hash(community, author, kind)
-        txn = self._snapshot()
-        for found, sequence, global_time, cursor in self._index.ascend(txn, name + CURSOR.pack(low)):
-            if found != name or (high is not None and sequence > high):
-                break
-            entry = self._entry(txn, sequence, global_time, cursor)
-            if entry is not None:
-                yield entry
-
-    def _entry(
-        self, txn: lmdb.Transaction[bytes], sequence: int, global_time: int, cursor: int
-    ) -> SlotEntry | None:
-        """What an entry of the slots table stands for, None when its message is not live."""
-        entry = txn.get(CURSOR.pack(cursor), db=self._databases.log)
-        if entry is None or entry[0] != EntryType.MESSAGE or entry[MARKS_OFFSET] & UNLIVE:
-            return None
-        return SlotEntry(sequence, global_time, entry[ID_OFFSET:MESSAGE_OFFSET], cursor)
-
-    def _live(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes) -> bool:
-        entry = self._entry(txn, 0, 0, cursor)
-        return entry is not None and entry.message_id == message_id

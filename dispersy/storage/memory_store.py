@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
-from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
 from dispersy.protocol.marks import DENIED
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
@@ -29,26 +30,36 @@ from dispersy.storage.store import (
 
 @dataclass(slots=True)
 class _Community:
-    """What is live in one community."""
+    """What is held of one community."""
 
     record: CommunityRecord
     state: CommunityState = field(default_factory=CommunityState)
     order: list[bytes] = field(default_factory=list)
-    """40-byte keys, ascending"""
+    """40-byte keys of what is live, ascending"""
     cursors: dict[bytes, int] = field(default_factory=dict)
-    """by 40-byte key"""
+    """of what is live, by 40-byte key"""
     lanes: dict[tuple[bytes, int], list[tuple[int, bytes, int, int]]] = field(default_factory=dict)
-    """(sequence, id, global time, cursor), ascending, by (author, kind)"""
+    """(sequence, id, global time, cursor) of all that is in the log, ascending, by (name, kind)"""
+    control: list[tuple[bytes, int]] = field(default_factory=list)
+    """(40-byte key, cursor) of all control messages that are in the log, ascending"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a live message stands."""
+    """Where a message of the log stands, live or not."""
 
     community: int
     key: bytes
     lane: tuple[bytes, int]
     sequence: int
+
+    @property
+    def message_id(self) -> bytes:
+        return self.key[8:]
+
+    @property
+    def global_time(self) -> int:
+        return int.from_bytes(self.key[:8], "big")
 
 
 class MemoryStore:
@@ -67,6 +78,7 @@ class MemoryStore:
         self._log_cursors: list[int] = []
         self._ids: dict[bytes, int] = {}
         self._places: dict[int, _Place] = {}
+        self._live: set[int] = set()
         self._requests: dict[int, RequestRecord] = {}
         self._durable_heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
         self._purges: dict[int, int] = {}
@@ -141,6 +153,14 @@ class MemoryStore:
         keys = [_order_key(fields) for fields in MESSAGE.iter_unpack(records)]
         return bytes([known is not None and key in known.cursors for key in keys])
 
+    def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
+        known = self._communities.get(community)
+        return known.cursors.get(global_time.to_bytes(8, "big") + message_id) if known else None
+
+    def control(self, community: int) -> list[LogEntry]:
+        known = self._communities.get(community)
+        return [self._log[cursor] for _, cursor in known.control] if known else []
+
     def log(self, first: int, limit: int) -> list[LogEntry]:
         start = bisect_left(self._log_cursors, first)
         return [self._log[cursor] for cursor in self._log_cursors[start : start + limit]]
@@ -161,9 +181,10 @@ class MemoryStore:
             self._requests[request.first_cursor] = request
         for cursor, marks in batch.marks:
             assert self._log[cursor].type == EntryType.MESSAGE, "marks are for messages"
-            kept = 0 if cursor in self._places else DENIED
+            kept = 0 if cursor in self._live else DENIED
             self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
-        self._remove(batch.unlive)
+        self._unlive(batch.unlive)
+        self._relive(batch.relive)
         for event in batch.events:
             self._append(
                 LogEntry(
@@ -195,21 +216,33 @@ class MemoryStore:
     def find_ids(self, ids: bytes) -> list[int | None]:
         return [self._ids.get(ids[at : at + 32]) for at in range(0, len(ids), 32)]
 
-    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
-        lane = self._lane(community, author, kind)
-        start, end = bisect_left(lane, (sequence,)), bisect_left(lane, (sequence + 1,))
-        return [_slot_entry(entry) for entry in lane[start : min(end, start + 2)]]
+    def slot(
+        self, community: int, name: bytes, kind: int, sequence: int, *, unlive: bool = False
+    ) -> list[SlotEntry]:
+        lane = self._lane(community, name, kind)
+        inside = lane[bisect_left(lane, (sequence,)) : bisect_left(lane, (sequence + 1,))]
+        found = [self._slot_entry(entry) for entry in inside if unlive or entry[3] in self._live]
+        return found if unlive else found[:2]
 
     def neighbours(
-        self, community: int, author: bytes, kind: int, sequence: int
+        self, community: int, name: bytes, kind: int, sequence: int
     ) -> tuple[SlotEntry | None, SlotEntry | None]:
-        lane = self._lane(community, author, kind)
-        start, end = bisect_left(lane, (sequence,)), bisect_left(lane, (sequence + 1,))
-        lower = _slot_entry(lane[start - 1]) if start else None
-        return lower, _slot_entry(lane[end]) if end < len(lane) else None
+        lane = self._lane(community, name, kind)
+        below = reversed(lane[: bisect_left(lane, (sequence,))])
+        above = lane[bisect_left(lane, (sequence + 1,)) :]
+        lower, higher = (
+            next((self._slot_entry(entry) for entry in side if entry[3] in self._live), None)
+            for side in (below, above)
+        )
+        return lower, higher
 
-    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
-        return map(_slot_entry, self._lane(community, author, kind))
+    def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
+        for entry in self._lane(community, name, kind):
+            if unlive or entry[3] in self._live:
+                yield self._slot_entry(entry)
+
+    def lanes(self, community: int, kind: int) -> Iterator[bytes]:
+        return iter(self.heads.lanes(community, kind))
 
     def reload(self) -> None:
         self.heads.clear()
@@ -220,9 +253,14 @@ class MemoryStore:
     def requests(self) -> list[RequestRecord]:
         return [self._requests[first] for first in sorted(self._requests)[-REQUESTS_KEPT:]]
 
-    def _lane(self, community: int, author: bytes, kind: int) -> list[tuple[int, bytes, int, int]]:
+    def _lane(self, community: int, name: bytes, kind: int) -> list[tuple[int, bytes, int, int]]:
         known = self._communities.get(community)
-        return known.lanes.get((author, kind), []) if known else []
+        return known.lanes.get((name, kind), []) if known else []
+
+    def _slot_entry(self, entry: tuple[int, bytes, int, int]) -> SlotEntry:
+        sequence, message_id, global_time, cursor = entry
+        marks = self._log[cursor].marks
+        return SlotEntry(sequence, global_time, message_id, cursor, marks, cursor in self._live)
 
     def _append(self, entry: LogEntry) -> None:
         self._log[entry.cursor] = entry
@@ -230,16 +268,14 @@ class MemoryStore:
 
     def _add_block(self, block: MessageBlock) -> None:
         known = self._communities[block.community]
-        highest = known.state.summary.highest
-        keys = []
+        added = []
         for fields, marks in zip(MESSAGE.iter_unpack(block.records), block.marks, strict=True):
             offset, length, global_time, sequence = fields[:4]
             kind, message_id = fields[5], fields[11]
             message = block.arena[offset : offset + length]
             if self._pool is not None:
                 message = self._pool.setdefault(message, message)
-            key, lane, cursor = _order_key(fields), (message[2:34], kind), self._next
-            assert key not in known.cursors, "a message that is live already was committed again"
+            key, lane, cursor = _order_key(fields), (lane_name(message), kind), self._next
             self._append(
                 LogEntry(
                     cursor,
@@ -254,37 +290,48 @@ class MemoryStore:
                 )
             )
             self._next += fields[7]
-            self._ids[message_id] = known.cursors[key] = cursor
             self._places[cursor] = _Place(block.community, key, lane, sequence)
             insort(known.lanes.setdefault(lane, []), (sequence, message_id, global_time, cursor))
-            highest = max(highest, global_time)
-            keys.append(key)
+            if kind < COMMUNITY_KIND_MIN:
+                insort(known.control, (key, cursor))
+            added.append(cursor)
+        self._enter_order(known, added)
+
+    def _enter_order(self, known: _Community, cursors: list[int]) -> None:
+        keys = [self._places[cursor].key for cursor in cursors]
+        for key, cursor in zip(keys, cursors, strict=True):
+            assert key not in known.cursors, "a message that is live already was committed again"
+            known.cursors[key] = self._ids[key[8:]] = cursor
+        self._live.update(cursors)
         if len(keys) <= SORTED_INSERT_MAX:
             for key in keys:
                 insort(known.order, key)
         else:
             known.order += sorted(keys)
             known.order.sort()
-        self._count(known, [key[8:] for key in keys], added=1, highest=highest)
+        times = [self._places[cursor].global_time for cursor in cursors]
+        self._count(known, cursors, added=1, highest=max([known.state.summary.highest, *times]))
 
-    def _remove(self, cursors: list[int]) -> None:
-        removed: dict[int, list[bytes]] = {}
+    def _unlive(self, cursors: list[int]) -> None:
+        removed: dict[int, list[int]] = {}
         for cursor in cursors:
-            place = self._places.pop(cursor)
+            place = self._places[cursor]
+            self._live.remove(cursor)
             self._log[cursor] = replace(self._log[cursor], marks=self._log[cursor].marks | DENIED)
             known = self._communities[place.community]
             del known.cursors[place.key]
             del known.order[bisect_left(known.order, place.key)]
-            lane = known.lanes[place.lane]
-            del lane[bisect_left(lane, (place.sequence, place.key[8:]))]
-            if not lane:
-                del known.lanes[place.lane]
-            del self._ids[place.key[8:]]
-            removed.setdefault(place.community, []).append(place.key[8:])
-        for community, ids in removed.items():
+            del self._ids[place.message_id]
+            removed.setdefault(place.community, []).append(cursor)
+        for community, gone in removed.items():
             known = self._communities[community]
             highest = int.from_bytes(known.order[-1][:8], "big") if known.order else 0
-            self._count(known, ids, added=-1, highest=highest)
+            self._count(known, gone, added=-1, highest=highest)
+
+    def _relive(self, chosen: list[tuple[int, int]]) -> None:
+        for cursor, marks in chosen:
+            self._log[cursor] = replace(self._log[cursor], marks=marks)
+            self._enter_order(self._communities[self._places[cursor].community], [cursor])
 
     def _purge(self, community: int, entries_max: int) -> None:
         self.heads.forget(community)
@@ -292,7 +339,10 @@ class MemoryStore:
         position = self._purges.get(community, self._next)
         below = bisect_left(self._log_cursors, position)
         walked = self._log_cursors[max(0, below - entries_max) : below]
-        self._remove([cursor for cursor in walked if self._is_live_of(community, cursor)])
+        own = [cursor for cursor in walked if self._is_message_of(community, cursor)]
+        self._unlive([cursor for cursor in own if cursor in self._live])
+        for cursor in own:
+            self._forget(self._communities[community], cursor)
         above = self._log[self._log_cursors[below]] if below < len(self._log_cursors) else None
         high = None
         if above and (above.type, above.community) == (EntryType.REMOVED, community):
@@ -313,21 +363,32 @@ class MemoryStore:
         if len(walked) < entries_max:
             del self._purges[community], self._communities[community]
 
-    def _is_live_of(self, community: int, cursor: int) -> bool:
+    def _is_message_of(self, community: int, cursor: int) -> bool:
         place = self._places.get(cursor)
         return place is not None and place.community == community
+
+    def _forget(self, known: _Community, cursor: int) -> None:
+        place = self._places.pop(cursor)
+        lane = known.lanes[place.lane]
+        lane.remove((place.sequence, place.message_id, place.global_time, cursor))
+        if not lane:
+            del known.lanes[place.lane]
+        if place.lane[1] < COMMUNITY_KIND_MIN:
+            known.control.remove((place.key, cursor))
 
     def _mark_removed(self, community: int, low: int, high: int) -> None:
         self._log[high] = LogEntry(high, EntryType.REMOVED, community, b"", 0, 0, b"", low, "")
 
-    def _count(self, known: _Community, ids: list[bytes], *, added: int, highest: int) -> None:
+    def _count(self, known: _Community, cursors: list[int], *, added: int, highest: int) -> None:
+        """Messages have become live (added 1) or are so no longer (-1)."""
         summary = known.state.summary
-        change = added * sum_many(b"".join(ids), sum_key(CommunityId(known.record.community_id)))
+        ids = b"".join([self._places[cursor].message_id for cursor in cursors])
+        change = added * sum_many(ids, sum_key(CommunityId(known.record.community_id)))
         known.state = replace(
             known.state,
             summary=Summary(
                 highest,
-                summary.count + added * len(ids),
+                summary.count + added * len(cursors),
                 summary.horizon,
                 (summary.sum + change) % self._sum_modulus,
             ),
@@ -340,8 +401,3 @@ def _order_key(fields: tuple[int | bytes, ...]) -> bytes:
     assert isinstance(global_time, int)
     assert isinstance(message_id, bytes)
     return global_time.to_bytes(8, "big") + message_id
-
-
-def _slot_entry(entry: tuple[int, bytes, int, int]) -> SlotEntry:
-    sequence, message_id, global_time, cursor = entry
-    return SlotEntry(sequence, global_time, message_id, cursor)

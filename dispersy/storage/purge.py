@@ -13,6 +13,7 @@ from itertools import islice, takewhile
 
 import lmdb
 
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.environment import Databases
 from dispersy.storage.layout import (
     COMMUNITY,
@@ -28,7 +29,7 @@ from dispersy.storage.layout import (
     REMOVED_BODY,
     UNLIVE,
     encode_removed,
-    message_place,
+    entry_order_key,
 )
 from dispersy.storage.store import EntryType
 
@@ -67,8 +68,8 @@ def purge_portion(
             if high is None:
                 high = low - 1
             txn.delete(key, db=databases.log)
-            if entry_type == EntryType.MESSAGE and not entry[MARKS_OFFSET] & UNLIVE:
-                unlived.append(_remove_from_order(txn, databases, entry))
+            if entry_type == EntryType.MESSAGE:
+                unlived += _remove_keys(txn, databases, entry)
         elif high is not None:
             txn.put(CURSOR.pack(high), encode_removed(community, low, high), db=databases.log)
             high = None
@@ -94,12 +95,16 @@ def _marker_at(cursor: lmdb.Cursor[bytes], community: int, low: int) -> int | No
     return int(high) if marked_low == low else None
 
 
-def _remove_from_order(txn: lmdb.Transaction[bytes], databases: Databases, entry: bytes) -> bytes:
-    message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
-    global_time = message_place(entry[MESSAGE_OFFSET:])[2]
-    is_removed = txn.delete(entry[1:5] + CURSOR.pack(global_time) + message_id, db=databases.order)
+def _remove_keys(txn: lmdb.Transaction[bytes], databases: Databases, entry: bytes) -> list[bytes]:
+    """Take a message's entry out of the order and the control messages; its id if it was live."""
+    key = entry_order_key(entry)
+    if entry[MESSAGE_OFFSET] < COMMUNITY_KIND_MIN:
+        txn.delete(key, db=databases.control)
+    if entry[MARKS_OFFSET] & UNLIVE:
+        return []
+    is_removed = txn.delete(key, db=databases.order)
     assert is_removed, "a live message was not in the order"
-    return message_id
+    return [entry[ID_OFFSET:MESSAGE_OFFSET]]
 
 
 def _remove_heads(

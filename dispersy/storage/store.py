@@ -4,10 +4,12 @@ The LMDB store (lmdb_store.py) keeps it on disk, the memory store (memory_store.
 one property suite runs both. A log entry's cursor is its key; a message with n payloads takes n cursors and
 is kept under the first.
 
-Every stored message has an author, so it stands in a lane, control messages too. Look-ups (held, find_ids,
-slot, neighbours, lane) know live messages only; one that is no longer live may be committed again and then
-gets a new cursor. To commit a message that is live, or to make one unlive that is not, is our own bug: an
-assert.
+Every stored message has an author, so it stands in a lane, control messages too; a lane's name is its author
+or a hash of two (protocol.identifiers.lane_name). A message that is no longer live keeps its entry in the
+log, and lives again under the same cursor (Batch.relive): it is never committed a second time while that
+entry is there. Look-ups (held, find, find_ids, neighbours) know live messages only, slot and lane also the
+others when asked for them. To commit a message that is live, to make one unlive that is not or live that is:
+each is our own bug, an assert.
 """
 
 from __future__ import annotations
@@ -132,6 +134,9 @@ class Batch:
     unlive: list[int] = field(default_factory=list)
     """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log,
     where they are marked DENIED from then on."""
+    relive: list[tuple[int, int]] = field(default_factory=list)
+    """(cursor of a message that is in the log and not live, its new marks): live again, in order, summary and
+    look-ups, under the cursor that it has."""
     events: list[EventEntry] = field(default_factory=list)
     clocks: dict[int, int] = field(default_factory=dict)
     purges: list[tuple[int, int]] = field(default_factory=list)
@@ -164,12 +169,17 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class SlotEntry:
-    """A live data message's place in its lane (community, author, kind)."""
+    """A stored message's place in its lane (community, name, kind).
+
+    marks    as LogEntry has them: what is not live is DENIED
+    """
 
     sequence: int
     global_time: int
     message_id: bytes
     cursor: int
+    marks: int = 0
+    live: bool = True
 
 
 class StoreReader(Protocol):
@@ -215,6 +225,13 @@ class StoreReader(Protocol):
     def held(self, community: int, records: bytes) -> bytes:
         """One byte a packed message_record (ids filled): 1 if it is live here."""
 
+    def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
+        """The cursor of a live message; None for one that is not live here."""
+
+    def control(self, community: int) -> list[LogEntry]:
+        """Entries of all stored control messages (kinds below 64) by (global time, id), also those that are
+        not live (marked DENIED)."""
+
     def log(self, first: int, limit: int) -> list[LogEntry]:
         """Entries with cursor >= first, in order, at most limit."""
 
@@ -247,29 +264,40 @@ class StoreWriter(StoreReader, Protocol):
         Costs a seek in every run per id: for whole batches of messages held() is some 50 times cheaper.
         """
 
-    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> list[SlotEntry]:
-        """What is live in a slot: at most two, lowest id first."""
+    def slot(
+        self, community: int, name: bytes, kind: int, sequence: int, *, unlive: bool = False
+    ) -> list[SlotEntry]:
+        """What is live in a slot, lowest id first: at most two, as no more can be (rule 13); with `unlive`
+        all that the log has of it."""
 
     def neighbours(
-        self, community: int, author: bytes, kind: int, sequence: int
+        self, community: int, name: bytes, kind: int, sequence: int
     ) -> tuple[SlotEntry | None, SlotEntry | None]:
         """The nearest live messages with a strictly lower and a strictly higher sequence, for regular lanes.
 
         (In a lane with an equivocation use lane(): which of two in a slot is given is not specified.)
         """
 
-    def lane(self, community: int, author: bytes, kind: int) -> Iterator[SlotEntry]:
-        """All live messages of a lane by rising (sequence, id). Read it to its end before the next commit."""
+    def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
+        """All live messages of a lane by rising (sequence, id), with `unlive` all that the log has of it.
+
+        Read it to its end before the next commit.
+        """
+
+    def lanes(self, community: int, kind: int) -> Iterator[bytes]:
+        """Names of all lanes of a kind that have a head, ascending: those with anything in the log, live or
+        not, and those that the intake has begun since the last commit."""
 
     def highest_number(self) -> int:
         """The highest number that any community here was given, purged ones included."""
 
     heads: Heads
-    """Highest sequence and global time of every lane with anything live or held back by it.
+    """Highest sequence and global time of every lane with anything in the log, live or not.
 
-    The intake advances and puts; the store makes what changed durable with the commit that brought it, and
-    rebuilds it at start: what was put (an irregular mark) as it was put, raised to what the live messages
-    stored since the last run tell.
+    The intake advances and puts, and never lowers: a message that is in the log and not live would pass for a
+    new one when it comes again. The store makes what changed durable with the commit that brought it, and
+    rebuilds it at start: what was put (an irregular mark) as it was put, raised to what the messages stored
+    since the last run tell.
     """
 
     def reload(self) -> None:

@@ -36,17 +36,27 @@ class Sample:
     salt: int = 0
     size: int = 0
     """at least this many bytes"""
+    second: bytes = b""
+    """the second of two authors"""
 
     @property
     def message(self) -> bytes:
         previous = bytes(32) if self.kind < 64 else b""
-        header = bytes([self.kind, 0]) + self.author + _uvarint(self.global_time) + _uvarint(self.sequence)
+        header = bytes([self.kind, bool(self.second)]) + self.author + self.second
+        header += _uvarint(self.global_time) + _uvarint(self.sequence)
         message = header + previous + bytes([self.payload_count]) + self.salt.to_bytes(8, "big")
         return message.ljust(self.size, b"\0")
 
     @property
     def message_id(self) -> bytes:
         return _message_id(self)
+
+    @property
+    def lane(self) -> bytes:
+        """The name of its lane."""
+        if self.second:
+            return blake2b(b"dispersy/3 pair" + self.author + self.second, digest_size=32).digest()
+        return self.author
 
 
 def block(
@@ -63,9 +73,9 @@ def block(
             sample.sequence,
             0,
             sample.kind,
-            0,
+            bool(sample.second),
             sample.payload_count,
-            1,
+            1 + bool(sample.second),
             0,
             0,
             sample.message_id,
@@ -87,10 +97,6 @@ class Stored:
     @property
     def key(self) -> bytes:
         return self.sample.global_time.to_bytes(8, "big") + self.sample.message_id
-
-    @property
-    def slot_entry(self) -> SlotEntry:
-        return SlotEntry(self.sample.sequence, self.sample.global_time, self.sample.message_id, self.cursor)
 
 
 class Model:
@@ -126,6 +132,10 @@ class Model:
             if stored.cursor in batch.unlive:
                 stored.is_live = False
                 self._mark(stored.cursor, self._marks(stored.cursor))
+        for stored in self.stored:
+            if stored.cursor in dict(batch.relive):
+                stored.is_live = True
+                self._mark(stored.cursor, dict(batch.relive)[stored.cursor])
         for event in batch.events:
             self._entries.append(
                 LogEntry(
@@ -215,13 +225,32 @@ class Model:
         found = [stored for stored in self.stored if stored.is_live and stored.community == community]
         return sorted(found, key=lambda stored: stored.key)
 
-    def lane(self, community: int, author: bytes, kind: int) -> list[SlotEntry]:
+    def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> list[SlotEntry]:
         found = [
-            stored.slot_entry
-            for stored in self.live(community)
-            if (stored.sample.author, stored.sample.kind) == (author, kind)
+            SlotEntry(
+                stored.sample.sequence,
+                stored.sample.global_time,
+                stored.sample.message_id,
+                stored.cursor,
+                self._marks(stored.cursor),
+                stored.is_live,
+            )
+            for stored in self.stored
+            if (stored.community, stored.sample.lane, stored.sample.kind) == (community, name, kind)
+            and (unlive or stored.is_live)
         ]
         return sorted(found, key=lambda entry: (entry.sequence, entry.message_id))
+
+    def lanes(self, community: int, kind: int) -> list[bytes]:
+        own = [stored.sample for stored in self.stored if stored.community == community]
+        return sorted({sample.lane for sample in own if sample.kind == kind})
+
+    def control(self, community: int) -> list[LogEntry]:
+        own = [stored for stored in self.stored if stored.community == community and stored.sample.kind < 64]
+        return [
+            next(entry for entry in self.entries if entry.cursor == stored.cursor)
+            for stored in sorted(own, key=lambda stored: stored.key)
+        ]
 
     def state(self, community: int) -> CommunityState:
         if community not in self.records:

@@ -20,7 +20,7 @@ class Table:
 
 
 Lane = tuple[int, bytes, int]
-"""(community, author, kind)"""
+"""(community, name, kind)"""
 Head = tuple[int, int, bool]
 """(sequence, global time, irregular)"""
 
@@ -45,6 +45,9 @@ class Heads:
     def forget(self, community: int) -> None:
         self.heads = {lane: head for lane, head in self.heads.items() if lane[0] != community}
         self.changes &= self.heads.keys()
+
+    def lanes(self, community: int, kind: int) -> list[bytes]:
+        return sorted(lane[1] for lane in self.heads if (lane[0], lane[2]) == (community, kind))
 
     def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
         changed = sorted((*lane, *self.heads[lane]) for lane in self.changes)

@@ -34,11 +34,14 @@ RUN_RECORDS = 4
 """So small that a run is written with nearly every commit, and eight of them are merged."""
 COMMUNITIES = [1, 2, 3, 0xFFFFFFFF]
 AUTHORS = [bytes([number]) * 32 for number in (1, 2, 255)]
+PAIRS = [(AUTHORS[0], AUTHORS[1]), (AUTHORS[1], AUTHORS[0])]
+"""Authors that sign together, in either order."""
+LANES = [*AUTHORS, *(Sample(one, 64, 1, 1, second=other).lane for one, other in PAIRS)]
 KINDS = [1, 64, 255]
 
 samples = st.builds(
-    Sample,
-    author=st.sampled_from(AUTHORS),
+    lambda authors, **parts: Sample(authors[0], second=authors[1], **parts),
+    authors=st.sampled_from([*((author, b"") for author in AUTHORS), *PAIRS]),
     kind=st.sampled_from(KINDS),
     global_time=st.one_of(st.integers(1, 40), st.integers(1, (1 << 63) - 1)),
     sequence=st.one_of(st.integers(1, 12), st.integers(1, (1 << 63) - 1)),
@@ -86,9 +89,6 @@ class StoreMachine(RuleBasedStateMachine):
         for store in self.writers():
             assert store.commit(batch) == expected
 
-    def _live(self) -> list[Stored]:
-        return [stored for stored in self._kept() if stored.is_live]
-
     def _kept(self) -> list[Stored]:
         """In communities that nobody has begun to remove."""
         return [stored for stored in self.model.stored if stored.community not in self.purged]
@@ -96,7 +96,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _advance(self, community: int, fresh: list[Sample]) -> None:
         """Heads as an intake keeps them: in order by the kernel, else by hand, irregular from then on."""
         for sample in fresh:
-            lane = (community, sample.author, sample.kind)
+            lane = (community, sample.lane, sample.kind)
             packed = block(community, [sample])
             last = self.heads.get(lane, (0, 0, False))
             in_order = not last[2] and sample.sequence > last[0] and sample.global_time > last[1]
@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         self, chosen: list[tuple[int, list[Sample], int]], clock: int, is_asked: bool
     ) -> None:
         chosen = [each for each in chosen if each[0] not in self.purged]
-        taken = {(stored.community, stored.sample.message_id) for stored in self._live()}
+        taken = {(stored.community, stored.sample.message_id) for stored in self._kept()}
         homes = {stored.sample.message_id: stored.community for stored in self.model.stored}
         batch = Batch()
         fresh_groups = []
@@ -141,26 +141,18 @@ class StoreMachine(RuleBasedStateMachine):
             batch.requests.append(RequestRecord(number.to_bytes(16, "big"), number, 1))
         self._commit(batch, fresh_groups)
 
-    @precondition(lambda self: self._live())
-    @rule(data=st.data())
-    def end_lives(self, data: st.DataObject) -> None:
-        """Messages stop counting; the intake lowers the heads of their lanes."""
-        chosen = data.draw(st.lists(st.sampled_from(self._live()), max_size=6, unique_by=lambda s: s.cursor))
+    @precondition(lambda self: self._kept())
+    @rule(data=st.data(), mark=st.sampled_from([0, HIDDEN_BY_ORDER]))
+    def end_lives_and_begin_them_again(self, data: st.DataObject, mark: int) -> None:
+        """Messages stop counting, and others count again."""
+        chosen = data.draw(st.lists(st.sampled_from(self._kept()), max_size=6, unique_by=lambda s: s.cursor))
         batch = Batch()
         for stored in chosen:
-            batch.unlive.append(stored.cursor)
-            batch.events.append(_event(EntryType.DENIED, stored))
-        gone = set(batch.unlive)
-        for stored in chosen:
-            lane = (stored.community, stored.sample.author, stored.sample.kind)
-            rest = [entry for entry in self.model.lane(*lane) if entry.cursor not in gone]
-            self.heads[lane] = (
-                max((entry.sequence for entry in rest), default=0),
-                max((entry.global_time for entry in rest), default=0),
-                self.heads[lane][2],
-            )
-            for store in self.writers():
-                store.heads.put(*lane, *self.heads[lane])
+            if stored.is_live:
+                batch.unlive.append(stored.cursor)
+            else:
+                batch.relive.append((stored.cursor, mark))
+            batch.events.append(_event(EntryType.DENIED if stored.is_live else EntryType.RESTORED, stored))
         self._commit(batch, [])
 
     @precondition(lambda self: self._kept())
@@ -228,19 +220,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         community=st.sampled_from(COMMUNITIES),
-        author=st.sampled_from(AUTHORS),
+        name=st.sampled_from(LANES),
         kind=st.sampled_from(KINDS),
         sequence=st.integers(0, 14),
     )
-    def look_up(self, community: int, author: bytes, kind: int, sequence: int) -> None:
-        lane = self.model.lane(community, author, kind)
+    def look_up(self, community: int, name: bytes, kind: int, sequence: int) -> None:
+        lane = self.model.lane(community, name, kind)
+        everything = self.model.lane(community, name, kind, unlive=True)
         slot = [entry for entry in lane if entry.sequence == sequence]
         lower = [entry for entry in lane if entry.sequence < sequence]
         higher = [entry for entry in lane if entry.sequence > sequence]
         for store in self.writers():
-            assert list(store.lane(community, author, kind)) == lane
-            assert store.slot(community, author, kind, sequence) == slot[:2]
-            below, above = store.neighbours(community, author, kind, sequence)
+            assert list(store.lane(community, name, kind)) == lane
+            assert list(store.lane(community, name, kind, unlive=True)) == everything
+            assert store.slot(community, name, kind, sequence) == slot[:2]
+            assert store.slot(community, name, kind, sequence, unlive=True) == [
+                entry for entry in everything if entry.sequence == sequence
+            ]
+            below, above = store.neighbours(community, name, kind, sequence)
             # Of several in a slot any may be given.
             assert (below is None) == (not lower)
             assert below is None or below in [e for e in lower if e.sequence == lower[-1].sequence]
@@ -274,6 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert (keys, list(array("Q", cursors)), ended) == self.model.scan(
                     number, ORDER_LOW, ORDER_TOP, 1 << 20
                 )
+                assert store.control(number) == self.model.control(number)
                 self._check_held(store, number)
         cursors_by_id = {stored.sample.message_id: set[int]() for stored in self.model.stored}
         for stored in [stored for stored in self.model.stored if stored.is_live]:
@@ -285,11 +283,21 @@ class StoreMachine(RuleBasedStateMachine):
             for cursor, cursors in zip(found, [*cursors_by_id.values(), set[int]()], strict=True):
                 assert cursor in cursors or (cursor is None and not cursors)
             self._check_heads(writer.heads)
+            for number in set(COMMUNITIES) - self.purged:
+                for kind in KINDS:
+                    assert list(writer.lanes(number, kind)) == self.model.lanes(number, kind)
+                    for name in self.model.lanes(number, kind):
+                        lane = self.model.lane(number, name, kind, unlive=True)
+                        assert list(writer.lane(number, name, kind, unlive=True)) == lane
 
     def _check_held(self, store: StoreReader, community: int) -> None:
         known = [stored for stored in self.model.stored if stored.community == community]
         records = block(community, [stored.sample for stored in known]).records
         live = {stored.sample.message_id for stored in known if stored.is_live}
+        for stored in known:
+            found = store.find(community, stored.sample.global_time, stored.sample.message_id)
+            assert found == (stored.cursor if stored.is_live else None)
+            assert store.find(community, stored.sample.global_time + 1, stored.sample.message_id) is None
         assert store.held(community, records) == bytes(
             [fields[11] in live for fields in MESSAGE.iter_unpack(records)]
         )

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dispersy.ext.table import ABSENT, Heads, Table
+from dispersy.protocol.identifiers import lane_name
 from dispersy.protocol.records import MESSAGE
 from tests.oracle.table import Heads as HeadsOracle
 from tests.oracle.table import Table as TableOracle
 
-NO_AUTHOR = 2
+TWO_AUTHORS, NO_AUTHOR = 1, 2
 # A few hundred keys, so that runs meet them again, and more than the smallest table holds, so that it grows.
 keys = st.integers(0, 300).map(lambda number: random.Random(number).randbytes(16))
 values = st.integers(0, ABSENT - 1)
 # Two authors that speak often, so that heads meet what is newer, older and equal, and forty for growth.
 authors = (st.integers(0, 1) | st.integers(0, 40)).map(lambda number: bytes([number]) * 32)
 communities = st.sampled_from([1, 2**32 - 1])
+flags = st.sampled_from([0, TWO_AUTHORS, NO_AUTHOR])
 kinds = st.sampled_from([64, 255])
 counters = st.integers(1, 12) | st.just(2**63 - 1)
 
@@ -90,14 +92,14 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     @rule(
         community=communities,
         messages=st.lists(
-            st.tuples(authors, kinds, counters, counters, st.sampled_from([0, 1, NO_AUTHOR]), st.booleans()),
+            st.tuples(authors, kinds, counters, counters, flags, st.booleans()),
             max_size=80,
         ),
     )
     def advance(self, community: int, messages: list[tuple[bytes, int, int, int, int, bool]]) -> None:
         records, arena, expected = b"", b"", []
         for author, kind, sequence, global_time, flags, is_wanted in messages:
-            message = bytes([kind, flags]) + author + b"rest"
+            message = bytes([kind, flags]) + author + b"second" * 6
             records += MESSAGE.pack(
                 len(arena),
                 len(message),
@@ -116,7 +118,8 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
             arena += message
             concerns_us = is_wanted and flags != NO_AUTHOR
             expected.append(
-                concerns_us and self.oracle.advance((community, author, kind), sequence, global_time)
+                concerns_us
+                and self.oracle.advance((community, lane_name(message), kind), sequence, global_time)
             )
         wanted = bytes(message[-1] for message in messages)
         assert list(self.heads.advance_many(records, arena, community, wanted)) == expected
@@ -153,6 +156,10 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     @rule()
     def changed(self) -> None:
         assert self.heads.changed() == self.oracle.changed()
+
+    @rule(community=communities, kind=kinds)
+    def lanes(self, community: int, kind: int) -> None:
+        assert self.heads.lanes(community, kind) == self.oracle.lanes(community, kind)
 
     @invariant()
     def same_length(self) -> None:
@@ -255,6 +262,7 @@ def test_empty_inputs() -> None:
 RECORD = MESSAGE.pack(0, 34, 1, 1, 34, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
 ENDS_OUTSIDE = MESSAGE.pack(1, 34, 1, 1, 34, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
 FAR_OUTSIDE = MESSAGE.pack(2**32 - 1, 2**32 - 1, 1, 1, 34, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
+PAIR_TOO_SHORT = MESSAGE.pack(0, 65, 1, 1, 65, 64, TWO_AUTHORS, 1, 2, 0, 0, bytes(32), bytes(32))
 TOO_SHORT = MESSAGE.pack(0, 33, 1, 1, 33, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
 
 
@@ -276,7 +284,8 @@ TOO_SHORT = MESSAGE.pack(0, 33, 1, 1, 33, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32
         (lambda: Heads().advance_many(RECORD, bytes(34), 1, b""), "one for each of 1 records"),
         (lambda: Heads().advance_many(ENDS_OUTSIDE, bytes(34), 1, b"\1"), "inside the arena"),
         (lambda: Heads().advance_many(FAR_OUTSIDE, bytes(34), 1, b"\1"), "inside the arena"),
-        (lambda: Heads().advance_many(TOO_SHORT, bytes(34), 1, b"\1"), "hold an author"),
+        (lambda: Heads().advance_many(TOO_SHORT, bytes(34), 1, b"\1"), "hold its authors"),
+        (lambda: Heads().advance_many(PAIR_TOO_SHORT, bytes(66), 1, b"\1"), "hold its authors"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(call: Callable[[], object], said: str) -> None:

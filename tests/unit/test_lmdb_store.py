@@ -195,7 +195,7 @@ def test_a_foreign_file_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("stamp", "words"),
     [
-        ({"name": "dispersy store", "version": 2}, "newer Dispersy"),
+        ({"name": "dispersy store", "version": 3}, "newer Dispersy"),
         ({"name": "dispersy store", "version": 0}, "older Dispersy"),
         ({"name": "shop", "version": 1}, "'shop', not a store"),
         ({"version": 1}, "not a store"),
@@ -208,6 +208,70 @@ def test_another_format_is_refused(path: Path, stamp: object, words: str) -> Non
     write_stamp(path, stamp)
     with pytest.raises(StorageError, match=words):
         LmdbStore(path)
+
+
+def go_back_to_version_1(path: Path) -> None:
+    """Make a store what the version before wrote."""
+    environment = lmdb.open(str(path), max_dbs=8)
+    with environment.begin(write=True) as txn:
+        txn.drop(environment.open_db(b"control", txn=txn))
+        stamp = {"name": "dispersy store", "version": 1, "created": 1}
+        txn.put(b"format", msgspec.msgpack.encode(stamp), db=environment.open_db(b"meta", txn=txn))
+    environment.close()
+
+
+def test_a_store_of_the_version_before_is_brought_up_to_date(path: Path) -> None:
+    """Goal: its control messages are found, also those that are not live; a reader says what to do first."""
+    control = [Sample(AUTHOR, kind, 10 - kind, 1 + kind) for kind in range(5)]
+    with closing(LmdbStore(path, run_records=2)) as store:
+        store.commit(Batch(communities=[JOINED]))
+        store.commit(Batch(blocks=[block(1, control)]))
+        commit_samples(store, 1, 3)
+        store.commit(Batch(unlive=[2]))
+        expected = store.control(1)
+    assert [entry.cursor for entry in expected] == [5, 4, 3, 2, 1]
+    go_back_to_version_1(path)
+    with pytest.raises(StorageError, match=f"{path}: written by an older Dispersy; start the node once"):
+        LmdbReader(path)
+    for _ in range(2):
+        with closing(LmdbStore(path)) as store, closing(LmdbReader(path)) as reader:
+            assert store.control(1) == reader.control(1) == expected
+            assert sequences(store) == [1, 2, 3]
+            assert store.state(1).summary.count == 7
+
+
+def test_a_message_that_an_older_version_stored_twice_is_one(path: Path) -> None:
+    """Goal: of what was stored anew after it was no longer live, lanes tell the one that counts."""
+    with closing(LmdbStore(path)) as store:
+        store.commit(Batch(communities=[JOINED]))
+        commit_samples(store, 1, 3)
+        for end_again in (False, True):
+            store.commit(Batch(unlive=[store.slot(1, AUTHOR, 64, 2)[0].cursor]))
+            commit_samples(store, 2, 1)
+            if end_again:
+                store.commit(Batch(unlive=[5]))
+            lane = list(store.lane(1, AUTHOR, 64, unlive=True))
+            assert [(entry.sequence, entry.cursor, entry.live) for entry in lane] == [
+                (1, 1, True),
+                (2, 5 if end_again else 4, not end_again),
+                (3, 3, True),
+            ]
+            assert store.slot(1, AUTHOR, 64, 2, unlive=True) == [lane[1]]
+
+
+def test_what_is_no_longer_live_is_found_after_a_restart(path: Path) -> None:
+    """Goal: whatever has become of a message, its lane knows it, and it can live again under its cursor."""
+    with closing(LmdbStore(path)) as store:
+        store.commit(Batch(communities=[JOINED]))
+        commit_samples(store, 1, 3)
+        store.commit(Batch(unlive=[3]))
+    with closing(LmdbStore(path)) as store:
+        assert [entry.live for entry in store.lane(1, AUTHOR, 64, unlive=True)] == [True, True, False]
+        assert sequences(store) == [1, 2]
+        assert store.heads.get(1, AUTHOR, 64) == (3, 3, False)
+        store.commit(Batch(relive=[(3, 0)]))
+        assert sequences(store) == [1, 2, 3]
+        assert store.last_cursor() == 3
 
 
 def test_nothing_there_is_no_store_for_a_reader(path: Path) -> None:
