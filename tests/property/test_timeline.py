@@ -1,0 +1,224 @@
+"""Goal: in whatever order control messages come and go, the timeline's answers are those of what is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispersy.protocol.control_messages import (
+    Authorize,
+    AuthorRanges,
+    Body,
+    ControlMessage,
+    Destroy,
+    Grant,
+    PairCut,
+    PairRanges,
+    Permission,
+    Ranges,
+    Revoke,
+    Settings,
+    Undo,
+    Withdrawal,
+    control_kind,
+)
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.message import NO_PREVIOUS
+from dispersy.protocol.timeline import Timeline
+
+MEMBERS = [MemberId(bytes([number]) * 32) for number in range(6)]
+MASTER = MEMBERS[0]
+KINDS = (64, 65)
+TIMES = 14
+SEQUENCES = 4
+Lane = tuple[MemberId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data message, as far as the timeline hears of one."""
+
+    id: MessageId
+    authors: Lane
+    kind: int
+    global_time: int
+
+
+class History:
+    """A random set of control messages of a small community, dense enough that they touch one another.
+
+    Members grant and revoke whether they may or not; chains fork, break off and name foreign messages; global
+    times are few, so that many are equal.
+    """
+
+    def __init__(self, rng: Random, *, count: int, destroys: bool) -> None:
+        self.rng = rng
+        self.messages: list[ControlMessage] = []
+        self.data = [Data(self.id(), self.lane(), rng.choice(KINDS), rng.randint(1, TIMES)) for _ in range(4)]
+        for _ in range(count):
+            self.messages.append(self.message(self.body(destroys)))
+
+    def id(self) -> MessageId:
+        return MessageId(self.rng.randbytes(32))
+
+    def lane(self) -> Lane:
+        return tuple(self.rng.sample(MEMBERS, self.rng.choice((1, 1, 2))))
+
+    def ranges(self) -> Ranges:
+        low = self.rng.randint(1, SEQUENCES)
+        return ((low, self.rng.randint(low, SEQUENCES)),)
+
+    def permissions(self) -> Permission:
+        if self.rng.random() < 0.3:
+            return Permission(31)
+        return Permission(self.rng.randint(1, 31))
+
+    def some(self, part: float = 0.5) -> bool:
+        return self.rng.random() < part
+
+    def author(self) -> MemberId:
+        return MASTER if self.some(0.3) else self.rng.choice(MEMBERS)
+
+    def message(self, body: Body) -> ControlMessage:
+        author = self.author()
+        own = [each for each in self.messages if each.author == author]
+        previous = NO_PREVIOUS
+        if own and self.some(0.9):
+            previous = (own[-1] if self.some(0.7) else self.rng.choice(own)).id
+        elif self.messages and self.some():
+            previous = self.rng.choice(self.messages).id
+        elif self.some(0.2):
+            previous = self.id()
+        time = self.rng.randint(1, TIMES)
+        if own and self.some(0.7):
+            time = min(max(own[-1].global_time, time) + self.rng.randint(0, 2), TIMES)
+        return ControlMessage(self.id(), author, control_kind(body), time, previous, body)
+
+    def body(self, destroys: bool) -> Body:
+        choice = self.rng.random()
+        powers = sorted(
+            {(self.rng.choice(MEMBERS), self.rng.choice(KINDS)) for _ in range(self.rng.randint(1, 3))}
+        )
+        if choice < 0.45:
+            return Authorize(tuple(Grant(member, kind, self.permissions()) for member, kind in powers))
+        if choice < 0.75:
+            return Revoke(tuple(self.withdrawal(member, kind) for member, kind in powers))
+        if choice < 0.87:
+            target = self.rng.choice(self.data)
+            index = self.rng.choice((None, None, 0, 1))
+            return Undo(target.id, target.kind, target.global_time - self.some(0.1), index)
+        if choice < 0.97 or not destroys:
+            return self.settings()
+        return Destroy(is_hard=self.some(0.2))
+
+    def withdrawal(self, member: MemberId, kind: int) -> Withdrawal:
+        permissions = self.permissions()
+        own = [each.id for each in self.messages if each.author == member] + [self.id()]
+        heads = set(self.rng.sample(own, self.rng.randint(0, min(2, len(own)))))
+        if self.messages and self.some(0.1):
+            heads.add(self.rng.choice(self.messages).id)
+        if not permissions & Permission.PERMIT:
+            return Withdrawal(member, kind, permissions, tuple(sorted(heads)))
+        ranges = self.ranges() if self.some() else ()
+        pairs = (PairRanges(self.rng.choice(MEMBERS), self.rng.randint(0, 1), self.ranges()),)
+        return Withdrawal(
+            member, kind, permissions, tuple(sorted(heads)), ranges, pairs if self.some() else ()
+        )
+
+    def settings(self) -> Settings:
+        kind = self.rng.choice(KINDS)
+        if self.some(0.3):
+            return Settings(kind, is_linear=False)
+        authors = sorted(self.rng.sample(MEMBERS, self.rng.randint(0, 3)))
+        cut = tuple(AuthorRanges(member[:16], self.ranges()) for member in authors)
+        first, second = self.rng.sample(MEMBERS, 2)
+        pair_cut = (PairCut(first[:16], second[:16], self.ranges()),) if self.some() else ()
+        earlier = [each.id for each in self.messages if isinstance(each.body, Settings)]
+        continues = self.rng.choice(earlier) if earlier and self.some(0.4) else None
+        return Settings(kind, True, cut, pair_cut, continues)
+
+
+def timeline_of(history: History) -> Timeline:
+    """With nothing held yet."""
+    timeline = Timeline(MASTER)
+    timeline.set_resolution(64, ("dynamic", "public"))
+    timeline.set_resolution(65, ("dynamic", "linear"))
+    for data in history.data:
+        timeline.set_target(data.id, data.authors, data.kind, data.global_time)
+    return timeline
+
+
+def answers(timeline: Timeline, history: History) -> dict[str, Any]:
+    """All that there is to ask, by name."""
+    lanes = [(member,) for member in MEMBERS] + [
+        (first, second) for first in MEMBERS for second in MEMBERS[:3]
+    ]
+    return {
+        "live": {each.id for each in history.messages if timeline.is_live(each.id)},
+        "counts": {each.id for each in history.messages if timeline.counts(each.id)},
+        "powers": [
+            (member, kind, power, [cut.at for cut in cuts]) for member, kind, power, cuts in timeline.powers()
+        ],
+        "permitted": {
+            (lane, kind, time, sequence)
+            for lane in lanes
+            for kind in (*KINDS, 66)
+            for time in range(1, TIMES + 2, 3)
+            for sequence in range(1, SEQUENCES + 2)
+            if timeline.is_permitted(lane, kind, time, sequence)
+        },
+        "undone": [timeline.undone(data.id) for data in history.data],
+        "missing": timeline.missing(),
+        "ends": (timeline.soft_destroyed_at, timeline.hard_destroyed),
+    }
+
+
+def at_once(history: History, held: list[ControlMessage]) -> dict[str, Any]:
+    timeline = timeline_of(history)
+    for message in held:
+        timeline.add(message)
+    timeline.settle()
+    return answers(timeline, history)
+
+
+@given(st.integers(0, 1 << 64), st.integers(1, 40), st.booleans())
+def test_order_and_detours_change_nothing(seed: int, count: int, destroys: bool) -> None:
+    """Added one by one or many at once, some taken back and given again: the answers are those of the set."""
+    rng = Random(seed)
+    history = History(rng, count=count, destroys=destroys)
+    timeline = timeline_of(history)
+    held: dict[MessageId, ControlMessage] = {}
+    for message in rng.sample(history.messages, count):
+        timeline.add(message)
+        held[message.id] = message
+        if rng.random() < 0.2:
+            gone = rng.choice(list(held))
+            timeline.discard(gone)
+            del held[gone]
+        if rng.random() < 0.5:
+            timeline.settle()
+        if rng.random() < 0.1:
+            data = rng.choice(history.data)
+            timeline.set_target(data.id, None, data.kind, data.global_time)
+            timeline.settle()
+            timeline.set_target(data.id, data.authors, data.kind, data.global_time)
+    timeline.settle()
+    assert answers(timeline, history) == at_once(history, list(held.values()))
+
+
+@given(st.integers(0, 1 << 64), st.integers(1, 40), st.booleans())
+def test_only_what_is_live_matters(seed: int, count: int, destroys: bool) -> None:
+    history = History(Random(seed), count=count, destroys=destroys)
+    timeline = timeline_of(history)
+    for message in history.messages:
+        timeline.add(message)
+    timeline.settle()
+    live = [each for each in history.messages if timeline.is_live(each.id)]
+    without = at_once(history, live)
+    # What a live message names wrongly is not live itself: without it one would ask for it, in vain.
+    without["missing"] = frozenset(without["missing"]).difference(each.id for each in history.messages)
+    assert answers(timeline, history) == without
