@@ -17,9 +17,7 @@ from dispersy.protocol.definition import (
     require_enforced,
     size_limit,
 )
-
-LENGTH_SIZE = 2
-"""Of a payload that fills a message; that of one below 128 bytes takes one."""
+from dispersy.protocol.packing import encode_uvarint
 
 
 def check_name(name: str) -> None:
@@ -125,8 +123,9 @@ def check_publication(
                     code="payload-format",
                 )
     if together:
-        total = sum(len(payload) + (1 if len(payload) < 128 else 2) for payload in payloads)
-        room = payload_room(kind) + LENGTH_SIZE
+        total = sum(len(payload) + _length_size(len(payload)) for payload in payloads)
+        # The room of one payload is what is left behind a count of one byte and its length.
+        room = payload_room(kind) + 1 + _length_size(payload_room(kind)) - _length_size(len(payloads))
         if total > room:
             raise UsageError(
                 f"{len(payloads)} payloads take {total} bytes; one message carries {room}",
@@ -134,3 +133,8 @@ def check_publication(
                 hint="publish them as several messages",
             )
     return kind.number
+
+
+def _length_size(number: int) -> int:
+    """Bytes that a length or count of a message takes."""
+    return len(encode_uvarint(number))

@@ -17,7 +17,7 @@ MakeNode = Callable[..., Node]
 
 REFUSED, MISUSED, NOT_RUNNING, DISK = 1, 2, 3, 4
 LIMIT_MS = 10_000
-TEXT_MAX = 970
+TEXT_MAX = 971
 
 CONTRADICTION = """\
 name = "odd"
@@ -75,7 +75,7 @@ def test_a_taken_port_names_the_next_free_one(node: Node, short_folder: Path) ->
     ("definition", "parts"),
     [
         (UNKNOWN_POLICY, ("shout", "resolution 'anarchic' is unknown", "public")),
-        (CONTRADICTION, ("shout", "distribution direct stores nothing, so pruning must be none")),
+        (CONTRADICTION, ("shout", "distribution direct to the community reaches nobody with fan_out 0")),
         ("name = 'odd'\n", ("the definition has no kinds", "[kinds.text]")),
         ("name = \n", ("line 1",)),
     ],
