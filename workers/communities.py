@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dispersy.errors import UsageError, WireError
-from dispersy.ext.digest import identify_many
-from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake import Intake
+from dispersy.protocol.marks import DENIED
 from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.received import pack
 from dispersy.storage.store import CommunityRecord, StoreWriter
 
 
@@ -58,8 +57,9 @@ class Communities:
     def load(self, record: CommunityRecord) -> Community:
         """Begin to take in what belongs to it."""
         definitions = HeldDefinitions(CommunityId(record.community_id))
-        lane = list(self._store.lane(record.number, record.community_id, ControlKind.DEFINITION))
-        stored = self._store.messages([slot.cursor for slot in lane])
+        control = self._store.control(record.number)
+        stored = [entry.message for entry in control if entry.message[0] == ControlKind.DEFINITION]
+        # What was destroyed keeps its last definition in the record alone.
         for message in dict.fromkeys([record.definition, *stored] if record.definition else stored):
             try:
                 definitions.add(message)
@@ -72,6 +72,7 @@ class Communities:
             store=self._store,
             definitions=definitions,
         )
+        intake.load((entry.message, entry.cursor, not entry.marks & DENIED) for entry in control)
         community = Community(record, intake, self._store.state(record.number).clock)
         self.by_number[record.number] = community
         return community
@@ -83,12 +84,10 @@ class Communities:
 
     def receive_own(self, community: Community, messages: Sequence[bytes]) -> bytes:
         """Take messages that we have signed; their packed message_records."""
-        area = b"".join(encode_uvarint(len(message)) + message for message in messages)
-        records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
-        identify_many(records, area, community.record.community_id)
-        community.intake.receive(bytes(records), area)
+        records, arena = pack(messages, community.record.community_id)
+        community.intake.receive(records, arena)
         self.touched.add(community.record.number)
-        return bytes(records)
+        return records
 
     def joined(self, number: int) -> Community:
         """One that this node takes part in; UsageError `community-unknown`."""

@@ -19,8 +19,7 @@ from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError
 from dispersy.protocol import clock
 from dispersy.protocol.holdings import highest_stored
-from dispersy.protocol.intake import Round
-from dispersy.protocol.lane import UNLIVE
+from dispersy.protocol.intake_round import Round
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.keyring import Keyring
@@ -30,7 +29,7 @@ from dispersy.workers.communities import Communities, Community
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
 from dispersy.workers.orders import Outcome, Ticket
-from dispersy.workers.publishing import ID_INDEX, Publishing
+from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
 from dispersy.workers.purging import Purging
 
 
@@ -181,6 +180,7 @@ class Ledger:
         self._publishing.read_store()
         self._purging.read_store()
         self.blocking.read_store()
+        self.membership.begun_again.clear()
         self._outcomes.clear()
         self._start_id = None
         for number, community in self._communities.by_number.items():
@@ -190,6 +190,8 @@ class Ledger:
         batch = Batch()
         communities = self._communities
         for number in sorted(communities.touched):
+            self._add_round(batch, communities.by_number[number], now_ms)
+        for number in sorted(communities.touched & self.membership.begun_again):
             self._add_round(batch, communities.by_number[number], now_ms)
         batch.communities = list(communities.changed.values())
         batch.start_id = self._start_id
@@ -208,6 +210,7 @@ class Ledger:
             self.version += 1
         note = self.note(sorted(communities.touched & communities.by_number.keys()))
         communities.clear_batch()
+        self.membership.begun_again.clear()
         self.blocking.clear_batch()
         self._start_id = None
         self._publishing.clear_batch()
@@ -240,23 +243,27 @@ class Ledger:
         if number in self._own_heard:
             self._own_heard.discard(number)
             self._count_own(community, decided)
+        if decided.destroyed is not None and self._store.state(number).summary.count:
+            # What is held goes, whatever this round brought; the destroy alone is held anew, and spreads.
+            self.membership.begin_again(community, decided.destroyed)
+            return
+        first = self._store.last_cursor() + 1
         batch.blocks.extend(
             MessageBlock(community=number, records=records, arena=arena, marks=marks, arrival_ms=now_ms)
             for records, arena, marks in decided.blocks
             if records
         )
         for change in decided.changes:
-            if change.marks == UNLIVE:
+            if change.after is None:
                 batch.unlive.append(change.cursor)
+            elif change.before is None:
+                batch.relive.append((change.cursor, change.after))
             else:
-                batch.marks.append((change.cursor, change.marks))
-            if change.reason:
-                entry_type = EntryType.RESTORED if change.reason == "restored" else EntryType.DENIED
-                batch.events.append(
-                    EventEntry(entry_type, number, change.message_id, change.cursor, change.reason)
-                )
-        if decided.definition is not None:
-            definition, raw = decided.definition
+                batch.marks.append((change.cursor, change.after))
+        if decided.events or decided.erased:
+            self._add_told(batch, number, decided, cursors_of(batch.blocks, first))
+        definition, raw = decided.definition or (None, b"")
+        if definition is not None:
             name = community.record.name
             if name == community.record.community_id.hex()[:8]:
                 name = free_name(definition.name, self._communities.names())
@@ -264,6 +271,14 @@ class Ledger:
         self._follow(community, decided)
         if community.clock != self._store.state(number).clock:
             batch.clocks[number] = community.clock
+
+    def _add_told(self, batch: Batch, number: int, decided: Round, cursors: dict[bytes, int]) -> None:
+        """What followers of the log hear of it, and what is erased; cursors: of this batch's own messages."""
+        for event in decided.events:
+            cursor = cursors[event.message_id] if event.cursor is None else event.cursor
+            batch.events.append(
+                EventEntry(EntryType[event.type.upper()], number, event.message_id, cursor, event.reason)
+            )
 
     def _count_own(self, community: Community, decided: Round) -> None:
         """What our member has signed and neither the store nor a request of this batch knows."""

@@ -39,6 +39,8 @@ class Membership:
         self._communities = communities
         self._purging = purging
         self._blocking = blocking
+        self.begun_again: set[int] = set()
+        """Numbers that communities were given in this batch because they were destroyed."""
 
     def create(self, *, name: str, definition: bytes, as_key: str = "") -> dict[str, Any]:
         """A new community: keys for its master and for us as a member, and the definition that the master
@@ -86,7 +88,10 @@ class Membership:
         raises  UsageError `purging` while what was held is still being removed
         """
         for community in self._communities.by_number.values():
-            if community.record.community_id == community_id:
+            is_left_over = community.record.left and community.record.number in self._purging.numbers
+            if community.record.community_id == community_id and not (
+                is_left_over and self._is_joined(community_id)
+            ):
                 return self._join_again(community, name, peers)
         number = self._next_number()
         name = free_name(name, self._communities.names()) if name else community_id.hex()[:8]
@@ -100,6 +105,10 @@ class Membership:
         bootstrap = tuple(peers)[-BOOTSTRAP_MAX:]
         community = self._join_new(number, community_id, name, member.public, bootstrap, is_master=False)
         return {**_joined(community.record), "already": False, "keys_made": made}
+
+    def _is_joined(self, community_id: bytes) -> bool:
+        records = (each.record for each in self._communities.by_number.values())
+        return any(each.community_id == community_id and not each.left for each in records)
 
     def _join_again(self, community: Community, name: str, peers: Iterable[str]) -> dict[str, Any]:
         record = community.record
@@ -138,6 +147,21 @@ class Membership:
             self._purging.begin(number)
             self._blocking.forget(number)
         return {"already": False, "messages": messages}
+
+    def begin_again(self, community: Community, destroy: bytes) -> None:
+        """The master has destroyed a community for good: all that is held of it is removed bit by bit, under
+        the number that it had. Under another one it holds the destroy alone, which goes on spreading, with
+        the keys and the definition that it had: so whoever asks is told what has become of it."""
+        record = community.record
+        successor = replace(record, number=self._next_number())
+        self._communities.change(community, replace(record, left=True, loaded=False))
+        self._purging.begin(record.number)
+        self._blocking.forget(record.number)
+        begun = self._communities.load(successor)
+        begun.clock = community.clock
+        self._communities.change(begun, successor)
+        self._communities.receive_own(begun, [destroy])
+        self.begun_again.add(successor.number)
 
     def load(self, number: int, *, loaded: bool) -> dict[str, Any]:
         """Serve a community, or stay joined without serving it."""

@@ -13,8 +13,8 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import create_many
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import Batch, EntryType, RequestRecord, StoreWriter
-from dispersy.workers.communities import Communities
+from dispersy.storage.store import Batch, EntryType, MessageBlock, RequestRecord, StoreWriter
+from dispersy.workers.communities import Communities, Community
 from dispersy.workers.naming import chosen_key
 from dispersy.workers.orders import Outcome, Ticket
 from dispersy.workers.requests import Requests
@@ -97,6 +97,8 @@ class Publishing:
             )
         # All of a request or nothing: a message refused later would leave the others of it published.
         refusal = community.intake.refusal(kind, groups)
+        if refusal == "destroyed":
+            raise _destroyed(community.record.name)
         if refusal is not None:
             raise _refused(refusal)
         if as_key:
@@ -106,6 +108,12 @@ class Publishing:
         # A node on a restored home may have written more than its clock tells.
         head = self._store.heads.get(number, key.public, kind) or (0, 0, False)
         first_global_time = max(community.clock, head[1]) + 1
+        for index in range(len(groups)):
+            reason = community.intake.permission(
+                key.public, kind, first_global_time + index, head[0] + 1 + index
+            )
+            if reason:
+                raise _not_permitted(reason, community, key.name, kind)
         messages = create_many(
             CommunityId(community.record.community_id),
             key.secret,
@@ -125,12 +133,7 @@ class Publishing:
         answered: dict[bytes, list[Ticket]] = {}
         if not self._publishing:
             return answered
-        cursors: dict[bytes, int] = {}
-        cursor = self._store.last_cursor() + 1
-        for block in batch.blocks:
-            for fields in MESSAGE.iter_unpack(block.records):
-                cursors[fields[ID_INDEX]] = cursor
-                cursor += fields[PAYLOAD_COUNT_INDEX]
+        cursors = cursors_of(batch.blocks, self._store.last_cursor() + 1)
         for request_id, request in self._publishing.items():
             stored = [message_id for message_id in request.ids if message_id in cursors]
             if stored:
@@ -163,6 +166,43 @@ class Publishing:
             "ids": [entry.message_id for entry in entries],
             "repeated": repeated,
         }
+
+
+def _destroyed(name: str) -> UsageError:
+    return UsageError(
+        f"{name} was destroyed by its founder: nothing is published in it any more",
+        code="community-destroyed",
+        hint="what was written before a soft destroy can still be read; make a new community",
+    )
+
+
+def _not_permitted(reason: str, community: Community, key_name: str, kind: int) -> UsageError:
+    name = community.record.name
+    if reason == "destroyed":
+        return _destroyed(name)
+    row = community.intake.definitions.kind(kind)
+    kind_name = row.name if row else str(kind)
+    if reason == "frozen":
+        return UsageError(
+            f"{name} takes no new messages of kind {kind_name}: its definition freezes it",
+            code="not-permitted",
+            hint="publish another kind (community show), or ask the founder to define it anew",
+        )
+    return UsageError(
+        f"the key {key_name} is not permitted to publish {kind_name} in {name}",
+        code="not-permitted",
+        hint="ask a member who may authorize it: the community's permissions name them",
+    )
+
+
+def cursors_of(blocks: Iterable[MessageBlock], first: int) -> dict[bytes, int]:
+    """Message id -> the cursor that a commit will give it. first: of the next entry of the log."""
+    cursors: dict[bytes, int] = {}
+    for block in blocks:
+        for fields in MESSAGE.iter_unpack(block.records):
+            cursors[fields[ID_INDEX]] = first
+            first += fields[PAYLOAD_COUNT_INDEX]
+    return cursors
 
 
 def _refused(reason: str) -> UsageError:

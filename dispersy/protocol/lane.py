@@ -1,225 +1,113 @@
-"""Rules 13 and 14: what holds among the messages of one author in one kind (a lane).
+"""Rules 13 to 15: which of the permitted messages of one lane are live, and which of these are shown.
 
-Two permitted messages in one slot (author, kind, sequence) prove misbehaviour: neither is shown, and the two
-lowest ids stay live as the proof. Of two permitted messages a lower sequence with an equal or later global
-time is hidden. Both are pure functions of the set, so arrival order does not matter.
-
-A *regular* lane has one message a slot and global times that rise with the sequences; then a newcomer needs
-only its two neighbours. Anything else makes the lane *irregular* for ever, and it is decided whole.
+A lane is what one author (or one ordered pair) says in one kind; a slot is a sequence in it. Who misbehaves,
+or says more than the kind allows, is not cut off by who came first: what is live is one greedy choice over
+the set. Messages are gone through in an order that each carries itself, and only one that is taken can keep
+another out. So whoever drops what was not taken, or never heard of it, decides the same.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from dispersy.constants import LANE_ALLOWANCE, LANE_ALLOWANCE_MAX, LANE_MESSAGES_MAX, LANE_SIZES_MAX
-from dispersy.ext.table import Heads
-from dispersy.protocol.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
 
-UNLIVE = -1
-"""Instead of marks: out of the live set."""
+SLOT_MAX = 2
+"""Live messages of a slot: two prove that their author misbehaves, more would prove nothing else."""
+RATE_BLOCK_BITS = 10
+"""A rate counts the messages of a lane within 1,024 global times."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LaneEntry:
-    """One message of a lane; sorts by (sequence, id)."""
+    """One message of a lane; sorts by (lane, sequence, id).
 
+    lane    its name (protocol.identifiers.lane_name)
+    """
+
+    lane: bytes
     sequence: int
     message_id: bytes
     global_time: int
 
 
-def decide_lane(entries: Iterable[LaneEntry]) -> dict[bytes, int]:
-    """Message id -> marks (0 shown) of what is live among the entries of one lane; what is missing is not
-    live.
+@dataclass(frozen=True, slots=True)
+class LaneRules:
+    """What the community's definition says about the lanes of a kind.
+
+    newest    slots that stay (last-sync); None: all
+    rate      messages within a block of global times that count; 0: all
+    """
+
+    newest: int | None = None
+    rate: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a message that comes behind all others of its lane changes nothing about them."""
+        return self.newest is None and not self.rate
+
+
+PLAIN = LaneRules()
+
+
+@dataclass(slots=True)
+class LaneDecision:
+    """What is decided about permitted messages, by id.
+
+    marks      of those that are live (0: shown)
+    refused    why the others are not: slot-full, superseded, rate
+    """
+
+    marks: dict[bytes, int] = field(default_factory=dict)
+    refused: dict[bytes, str] = field(default_factory=dict)
+
+
+def decide_lane(entries: Iterable[LaneEntry], rules: LaneRules = PLAIN) -> LaneDecision:
+    """Rules 13 to 15 for all permitted messages of one lane; with `newest` also for both lanes of a pair.
 
     entries    distinct ids, in any order
     """
-    live: list[tuple[LaneEntry, int]] = []
-    ordered = sorted(entries)
-    first = 0
-    while first < len(ordered):
-        after = first
-        while after < len(ordered) and ordered[after].sequence == ordered[first].sequence:
-            after += 1
-        marks = HIDDEN_BY_EQUIVOCATION if after - first > 1 else 0
-        live.extend((entry, marks) for entry in ordered[first : min(after, first + 2)])
-        first = after
-    return _hide_by_order(live)
+    decision = LaneDecision()
+    taken: list[LaneEntry] = []
+    slots: Counter[tuple[bytes, int]] = Counter()
+    blocks: Counter[tuple[bytes, int]] = Counter()
+    for entry in _in_turn(entries, rules):
+        slot, block = (entry.lane, entry.sequence), (entry.lane, entry.global_time >> RATE_BLOCK_BITS)
+        if slots[slot] == SLOT_MAX:
+            decision.refused[entry.message_id] = "slot-full"
+        elif slot not in slots and len(slots) == rules.newest:
+            decision.refused[entry.message_id] = "superseded"
+        elif rules.rate and blocks[block] == rules.rate:
+            decision.refused[entry.message_id] = "rate"
+        else:
+            slots[slot] += 1
+            blocks[block] += 1
+            taken.append(entry)
+    _mark(sorted(taken), slots, decision.marks)
+    return decision
 
 
-def _hide_by_order(live: Sequence[tuple[LaneEntry, int]]) -> dict[bytes, int]:
-    decided: dict[bytes, int] = {}
+def _in_turn(entries: Iterable[LaneEntry], rules: LaneRules) -> list[LaneEntry]:
+    if rules.newest is None:
+        return sorted(entries)
+    return sorted(entries, key=lambda entry: (entry.global_time, entry.message_id), reverse=True)
+
+
+def _mark(taken: Sequence[LaneEntry], slots: Counter[tuple[bytes, int]], marks: dict[bytes, int]) -> None:
+    """Hide what shares a slot, and what a higher sequence of its lane has overtaken; `taken` is sorted."""
+    lane: bytes | None = None
     least_above: int | None = None  # least global time among strictly higher sequences
     least_here: int | None = None  # the same, with the slot that is being walked through
     sequence_here = -1
-    for entry, marks in reversed(live):
+    for entry in reversed(taken):
+        if entry.lane != lane:
+            lane, least_above, least_here, sequence_here = entry.lane, None, None, -1
         if entry.sequence != sequence_here:
             least_above, sequence_here = least_here, entry.sequence
-        hidden = least_above is not None and least_above <= entry.global_time
-        decided[entry.message_id] = marks | (HIDDEN_BY_ORDER if hidden else 0)
+        is_overtaken = least_above is not None and least_above <= entry.global_time
+        is_doubled = slots[entry.lane, entry.sequence] > 1
+        marks[entry.message_id] = HIDDEN_BY_EQUIVOCATION * is_doubled | HIDDEN_BY_ORDER * is_overtaken
         least_here = entry.global_time if least_here is None else min(least_here, entry.global_time)
-    return decided
-
-
-class LaneSlot(Protocol):
-    """What is read of a stored message (storage.store.SlotEntry)."""
-
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def global_time(self) -> int: ...
-    @property
-    def message_id(self) -> bytes: ...
-    @property
-    def cursor(self) -> int: ...
-
-
-class LaneStore(Protocol):
-    """What a lane asks of the writer's store."""
-
-    @property
-    def heads(self) -> Heads: ...
-    def slot(self, community: int, author: bytes, kind: int, sequence: int) -> Sequence[LaneSlot]: ...
-    def neighbours(
-        self, community: int, author: bytes, kind: int, sequence: int
-    ) -> tuple[LaneSlot | None, LaneSlot | None]: ...
-    def lane(self, community: int, author: bytes, kind: int) -> Iterator[LaneSlot]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A stored message that a round shows, hides or (marks UNLIVE) takes out of the live set.
-
-    reason    "equivocation" or "order" when it is hidden now and was not, "restored" when it is shown again,
-              else ""
-    """
-
-    message_id: bytes
-    cursor: int
-    marks: int
-    reason: str
-
-
-class Allowance:
-    """How many stored messages of misbehaving authors one community's intake may look at again.
-
-    It is gained with every message taken in and saved up to a bound: so one who misbehaves costs the others
-    no more than the messages that they verify anyway. A lane longer than the bound is read when all of it has
-    been saved.
-    """
-
-    def __init__(self) -> None:
-        self._saved = LANE_ALLOWANCE_MAX
-        self._sizes: dict[tuple[int, bytes, int], int] = {}
-
-    def gain(self, messages: int) -> None:
-        """So many messages have been taken in."""
-        self._saved = min(LANE_ALLOWANCE_MAX, self._saved + LANE_ALLOWANCE * messages)
-
-    def limit(self, lane: tuple[int, bytes, int]) -> int:
-        """How far this lane may be read now; -1: not at all, for it is known to be longer."""
-        if self._saved >= LANE_ALLOWANCE_MAX:
-            return LANE_MESSAGES_MAX
-        return self._saved if self._sizes.get(lane, 0) <= self._saved else -1
-
-    def spend(self, lane: tuple[int, bytes, int], count: int, limit: int) -> bool:
-        """That many were read of it; False when it went on behind the limit."""
-        if limit < 0:
-            return False
-        self._saved = max(0, self._saved - count)
-        if count <= limit:
-            return True
-        if len(self._sizes) >= LANE_SIZES_MAX:
-            self._sizes.clear()
-        # Twice as far the next time, so that looking again and again stays cheap in the long run.
-        self._sizes[lane] = min(LANE_ALLOWANCE_MAX, 2 * count)
-        return False
-
-
-class LaneRound:
-    """One lane within one round of the intake: what is stored, and what this round adds to it."""
-
-    def __init__(self, store: LaneStore, *, community: int, author: bytes, kind: int) -> None:
-        self._store = store
-        self._key = (community, author, kind)
-        self._added: list[LaneEntry] = []
-        self._added_ids: set[bytes] = set()
-        head = store.heads.get(*self._key)
-        self._irregular = head is not None and head[2]
-        self._between: set[bytes] = set()
-
-    def enter(self, entry: LaneEntry) -> None:
-        """A message that this round has already accepted as in order."""
-        insort(self._added, entry)
-        self._added_ids.add(entry.message_id)
-
-    def receive(self, entry: LaneEntry) -> str:
-        """A message that is not stored and did not come in order; why it is not taken, "" when it is."""
-        if entry.message_id in self._added_ids:
-            return "duplicate"
-        slot = self._store.slot(*self._key, entry.sequence)
-        if len(slot) == 2 and all(stored.message_id < entry.message_id for stored in slot):
-            # The third of a slot says nothing that the two lowest do not: it costs no look at the lane.
-            return "slot-full"
-        head = self._store.heads.get(*self._key)
-        sequence, global_time = (head[0], head[1]) if head is not None else (0, 0)
-        # What lies beyond everything else hides nothing and is hidden by nothing, however irregular the lane:
-        # an author who once erred goes on without the whole lane being read for each message.
-        beyond = entry.sequence > sequence and entry.global_time > global_time
-        if not beyond and (self._irregular or not self._fits(entry, slot)):
-            self._irregular = True
-            self._between.add(entry.message_id)
-        self.enter(entry)
-        self._store.heads.put(
-            *self._key, max(sequence, entry.sequence), max(global_time, entry.global_time), self._irregular
-        )
-        return ""
-
-    def _fits(self, entry: LaneEntry, slot: Sequence[LaneSlot]) -> bool:
-        """Whether a regular lane stays regular with it."""
-        place = bisect_left(self._added, entry)
-        near: list[LaneEntry | LaneSlot] = [*self._added[max(0, place - 1) : place + 1]]
-        near.extend(slot)
-        near.extend(slot for slot in self._store.neighbours(*self._key, entry.sequence) if slot is not None)
-        return all(
-            (other.sequence < entry.sequence and other.global_time < entry.global_time)
-            or (other.sequence > entry.sequence and other.global_time > entry.global_time)
-            for other in near
-        )
-
-    def decide(self, changes: list[Change], fates: dict[bytes, int], allowance: Allowance) -> None:
-        """Where messages came between others in an irregular lane: append what changes among the stored, and
-        note the marks of what was added. Without allowance what came between is not taken, and may come again
-        by synchronisation."""
-        if not self._between:
-            return
-        cursors: dict[bytes, int] = {}
-        stored: list[LaneEntry] = []
-        limit = allowance.limit(self._key)
-        for slot in islice(self._store.lane(*self._key), limit + 1):
-            cursors[slot.message_id] = slot.cursor
-            stored.append(LaneEntry(slot.sequence, slot.message_id, slot.global_time))
-        if not allowance.spend(self._key, len(stored), limit):
-            fates |= dict.fromkeys(self._between, UNLIVE)
-            return
-        before = decide_lane(stored)
-        after = decide_lane([*stored, *self._added])
-        for entry in self._added:
-            fates[entry.message_id] = after.get(entry.message_id, UNLIVE)
-        for message_id, cursor in cursors.items():
-            marks = after.get(message_id, UNLIVE)
-            if marks != before[message_id]:
-                changes.append(Change(message_id, cursor, marks, _reason(before[message_id], marks)))
-
-
-def _reason(before: int, after: int) -> str:
-    if after == UNLIVE or after & HIDDEN:
-        if before & HIDDEN:
-            return ""
-        return "order" if after == HIDDEN_BY_ORDER else "equivocation"
-    return "restored"

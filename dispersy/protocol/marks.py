@@ -6,5 +6,7 @@ HIDDEN_BY_ORDER = 2
 """A higher sequence of its author and kind has an equal or lower global time (rule 14)."""
 UNDONE = 4
 DENIED = 8
+ERASED = 16
+"""Its payloads are gone: one of its own authors has undone it."""
 
 HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED

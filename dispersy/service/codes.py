@@ -31,6 +31,13 @@ CODES = {
     ),
     "community-ambiguous": Code("several communities fit", "write more digits of the id"),
     "community-unloaded": Code("joined and not loaded", "load it: `dispersy community load`"),
+    "community-destroyed": Code(
+        "its founder has destroyed it: nothing is published in it any more", "make a new community"
+    ),
+    "not-permitted": Code(
+        "the rules of the community do not permit it to this key, or the kind is frozen",
+        "ask a member who may authorize it",
+    ),
     "purging": Code("what was held of the community is still being removed", "join again in a moment"),
     "removed": Code("what this request_id published was removed", "publish it under a new one"),
     "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
