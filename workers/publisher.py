@@ -21,7 +21,7 @@ from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, open_to_gro
 from dispersy.errors import WireError
 from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.marks import HIDDEN
+from dispersy.protocol.marks import ERASED, HIDDEN
 from dispersy.protocol.message import MessageView, read_message
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry
@@ -167,14 +167,14 @@ class PublisherRole:
         if known is None or (entry.type == EntryType.MESSAGE and entry.marks & HIDDEN):
             return
         hex_id, definition = known
-        message = entry.message if entry.type == EntryType.MESSAGE else self._message_of(entry)
-        kind = definition.kind_by_number(message[0]) if message else None
-        if kind is None or self._blocklist.hides(entry.community, message[2:34]):
+        stored = entry if entry.type == EntryType.MESSAGE else self._changed(entry)
+        kind = definition.kind_by_number(stored.message[0]) if stored else None
+        if stored is None or kind is None or self._blocklist.hides(entry.community, stored.message[2:34]):
             return
         topic = hex_id + b"/" + kind.name.encode() + b"/"
         if not self._is_listened_to(topic):
             return
-        view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), message)
+        view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), stored.message)
         if entry.type == EntryType.MESSAGE:
             for index, payload in enumerate(view.payloads):
                 fields = {"index": index, **_written(view, entry), "arrival_ms": entry.arrival_ms}
@@ -184,17 +184,17 @@ class PublisherRole:
         fields = {**_written(view, entry), "message_cursor": entry.message_cursor, "reason": entry.reason}
         if entry.type == EntryType.RESTORED:
             # A subscriber may never have been sent it: what was hidden when it came was not published.
-            fields["payloads"] = list(view.payloads)
+            fields["payloads"] = [] if stored.marks & ERASED else list(view.payloads)
         self._send(topic, changed, fields)
 
-    def _message_of(self, entry: LogEntry) -> bytes:
-        """The message that a change is about; empty where it is no longer kept."""
+    def _changed(self, entry: LogEntry) -> LogEntry | None:
+        """The message that a change is about; None where it is no longer kept."""
         if entry.type not in _CHANGES:
-            return b""
+            return None
         try:
-            return self._reader.messages([entry.message_cursor])[0]
+            return self._reader.entries([entry.message_cursor])[0]
         except KeyError:
-            return b""
+            return None
 
     def _is_listened_to(self, topic: bytes) -> bool:
         """Whether somebody has subscribed; what is passed over is not known as the one before."""

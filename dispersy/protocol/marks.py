@@ -9,4 +9,4 @@ DENIED = 8
 ERASED = 16
 """Its payloads are gone: one of its own authors has undone it."""
 
-HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED
+HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED | ERASED

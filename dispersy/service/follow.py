@@ -15,7 +15,7 @@ from dispersy.protocol.marks import HIDDEN
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
-from dispersy.service.stored import AUTHOR, Header, headers
+from dispersy.service.stored import AUTHOR, Header, headers, payloads_of
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 ENTRIES_PER_READ = 128
@@ -142,8 +142,8 @@ class Follow:
         name = _NAMES.get(entry.type)
         if name is None:
             return
-        (message,) = reader.messages([entry.message_cursor])
-        (header,) = headers([message])
+        (stored,) = reader.entries([entry.message_cursor])
+        (header,) = headers([stored.message])
         if directory.hides(entry.community, header.author):
             return
         kind = directory.kind_name(entry.community, header.kind)
@@ -163,7 +163,7 @@ class Follow:
             message_cursor=entry.message_cursor,
             reason=entry.reason,
             # A follower may never have been shown it: hidden messages are left out of a replay.
-            payloads=split_payloads(message) if entry.type == EntryType.RESTORED else None,
+            payloads=payloads_of(stored) if entry.type == EntryType.RESTORED else None,
         )
         self.pending.append(_encode(event))
 

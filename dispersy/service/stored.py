@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
-from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.records import MESSAGE
 from dispersy.service.directory import Directory
 from dispersy.storage.store import LogEntry
@@ -21,6 +21,7 @@ MARK_NAMES = {
     HIDDEN_BY_ORDER: "order",
     UNDONE: "undone",
     DENIED: "denied",
+    ERASED: "erased",
 }
 """Why a message is not shown, as `hidden` lists it."""
 
@@ -61,12 +62,17 @@ def described(entries: Sequence[LogEntry], directory: Directory) -> list[dict[st
             "sequence": header.sequence,
             "message_id": entry.message_id,
             "cursor": entry.cursor,
-            "payloads": split_payloads(entry.message),
+            "payloads": payloads_of(entry),
             "arrival_ms": entry.arrival_ms,
             "hidden": hidden(entry.marks),
         }
         for entry, header in zip(entries, headers([entry.message for entry in entries]), strict=True)
     ]
+
+
+def payloads_of(entry: LogEntry) -> list[bytes]:
+    """A message's payloads; none where they are erased."""
+    return [] if entry.marks & ERASED else split_payloads(entry.message)
 
 
 def hidden(marks: int) -> list[str]:

@@ -15,7 +15,8 @@ from hashlib import blake2b
 from struct import Struct, pack
 
 from dispersy.protocol.identifiers import lane_name
-from dispersy.protocol.marks import DENIED
+from dispersy.protocol.marks import DENIED, ERASED
+from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.storage.store import EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"
@@ -167,6 +168,35 @@ def with_marks(entry: bytes, marks: int) -> bytes:
     return entry[:MARKS_OFFSET] + bytes([marks]) + entry[MARKS_OFFSET + 1 :]
 
 
+def erase(entry: bytes) -> bytes:
+    """A message's log entry without its payload part; one that is erased already stays as it is."""
+    if entry[MARKS_OFFSET] & ERASED:
+        return entry
+    head = with_marks(entry[:MESSAGE_OFFSET], entry[MARKS_OFFSET] | ERASED)
+    message = entry[MESSAGE_OFFSET:]
+    return head + erased_body(strip(message), payload_count(message))
+
+
+def erased_body(stripped: bytes, count: int) -> bytes:
+    """What stands in a log entry for an erased message, which does not tell any more how many payloads it had
+    and so how many cursors it takes."""
+    return stripped + bytes([count])
+
+
+def synchronised_message(entry: bytes) -> bytes:
+    """The message of a log entry as neighbours get it."""
+    if entry[MARKS_OFFSET] & ERASED:
+        return Stripped(entry[MESSAGE_OFFSET:-1])
+    return entry[MESSAGE_OFFSET:]
+
+
+def read_message(entry: bytes) -> bytes:
+    """The message of a log entry as those get it who show it."""
+    if entry[MARKS_OFFSET] & ERASED:
+        return with_empty_payloads(entry[MESSAGE_OFFSET:-1], entry[-1])
+    return entry[MESSAGE_OFFSET:]
+
+
 def shown_marks(stored: int) -> int:
     """A stored marks byte as readers get it: who knows no order shall still see what does not count."""
     return stored & ~UNLIVE | DENIED if stored & UNLIVE else stored
@@ -198,7 +228,7 @@ def decode_entry(cursor: int, data: bytes) -> LogEntry:
             data[ID_OFFSET:MESSAGE_OFFSET],
             shown_marks(marks),
             arrival_high << 32 | arrival_low,
-            data[MESSAGE_OFFSET:],
+            read_message(data),
             cursor,
             "",
         )

@@ -16,7 +16,6 @@ from dispersy.storage.environment import close_environment, errors_named, open_e
 from dispersy.storage.layout import (
     COMMUNITY,
     CURSOR,
-    MESSAGE_OFFSET,
     META_BLOCKED,
     META_COMMUNITY,
     META_HOME,
@@ -30,6 +29,7 @@ from dispersy.storage.layout import (
     native_cursors,
     order_keys,
     strip_community,
+    synchronised_message,
 )
 from dispersy.storage.store import BlockedRecord, CommunityRecord, CommunityState, EntryType, LogEntry
 
@@ -133,7 +133,7 @@ class LmdbReader:
                 entry = get(key)
                 if entry is None or entry[0] != EntryType.MESSAGE:
                     raise KeyError(CURSOR.unpack(key)[0])
-                found.append(entry[MESSAGE_OFFSET:])
+                found.append(synchronised_message(entry))
         return found
 
     def entries(self, cursors: Sequence[int]) -> list[LogEntry]:

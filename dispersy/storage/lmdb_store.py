@@ -22,6 +22,7 @@ from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.marks import ERASED
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.summary import Summary
 from dispersy.storage.answered import read_requests, write_requests
@@ -57,6 +58,8 @@ from dispersy.storage.layout import (
     cursor_keys,
     encode_event,
     entry_order_key,
+    erase,
+    erased_body,
     lane_start,
     message_head,
     order_keys,
@@ -193,6 +196,9 @@ class LmdbStore(IndexedReader):
         if batch.unlive:
             self._write_unlive(txn, batch.unlive, changes)
         self._write_relive(txn, batch.relive, changes)
+        for cursor in batch.erased:
+            entry = self._message_entry(txn, cursor)
+            txn.put(CURSOR.pack(cursor), erase(entry), db=self._databases.log)
         for event in batch.events:
             txn.put(CURSOR.pack(changes.next_cursor), encode_event(event), append=True, db=databases.log)
             changes.next_cursor += 1
@@ -252,6 +258,11 @@ class LmdbStore(IndexedReader):
         ]
         ids = record_ids(records)
         starts = {mark: message_head(block.community, mark, block.arrival_ms) for mark in set(block.marks)}
+        if any(mark & ERASED for mark in starts):
+            messages = [
+                erased_body(message, number) if mark & ERASED else message
+                for mark, message, number in zip(block.marks, messages, counts, strict=True)
+            ]
         values = [
             starts[mark] + message_id + message
             for mark, message_id, message in zip(block.marks, slices(ids, 32), messages, strict=True)
@@ -296,7 +307,7 @@ class LmdbStore(IndexedReader):
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
-        kept = entry[MARKS_OFFSET] & UNLIVE
+        kept = entry[MARKS_OFFSET] & (UNLIVE | ERASED)
         txn.put(CURSOR.pack(cursor), with_marks(entry, marks | kept), db=self._databases.log)
 
     def _write_unlive(self, txn: lmdb.Transaction[bytes], cursors: list[int], changes: _Changes) -> None:
@@ -319,7 +330,8 @@ class LmdbStore(IndexedReader):
         for cursor, marks in chosen:
             entry = self._message_entry(txn, cursor)
             key = CURSOR.pack(cursor)
-            txn.put(key, with_marks(entry, marks), db=self._databases.log)
+            kept = entry[MARKS_OFFSET] & ERASED
+            txn.put(key, with_marks(entry, marks | kept), db=self._databases.log)
             community = COMMUNITY.unpack_from(entry, 1)[0]
             places.setdefault(community, []).append((entry_order_key(entry), key))
         for community, pairs in places.items():

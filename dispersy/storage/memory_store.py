@@ -11,9 +11,10 @@ from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
-from dispersy.protocol.marks import DENIED
+from dispersy.protocol.marks import DENIED, ERASED
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
     Batch,
@@ -79,6 +80,7 @@ class MemoryStore:
         self._ids: dict[bytes, int] = {}
         self._places: dict[int, _Place] = {}
         self._live: set[int] = set()
+        self._stripped: dict[int, Stripped] = {}
         self._requests: dict[int, RequestRecord] = {}
         self._durable_heads: dict[tuple[int, bytes, int], tuple[int, int, bool]] = {}
         self._purges: dict[int, int] = {}
@@ -137,7 +139,7 @@ class MemoryStore:
         return b"".join(keys), cursors.tobytes(), end - start <= limit
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
-        return [entry.message for entry in self.entries(cursors)]
+        return [self._stripped.get(entry.cursor, entry.message) for entry in self.entries(cursors)]
 
     def entries(self, cursors: Sequence[int]) -> list[LogEntry]:
         found = []
@@ -182,9 +184,12 @@ class MemoryStore:
         for cursor, marks in batch.marks:
             assert self._log[cursor].type == EntryType.MESSAGE, "marks are for messages"
             kept = 0 if cursor in self._live else DENIED
+            kept |= self._log[cursor].marks & ERASED
             self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
         self._unlive(batch.unlive)
         self._relive(batch.relive)
+        for cursor in batch.erased:
+            self._erase(cursor)
         for event in batch.events:
             self._append(
                 LogEntry(
@@ -276,6 +281,9 @@ class MemoryStore:
             if self._pool is not None:
                 message = self._pool.setdefault(message, message)
             key, lane, cursor = _order_key(fields), (lane_name(message), kind), self._next
+            if marks & ERASED:
+                self._stripped[cursor] = Stripped(message)
+                message = with_empty_payloads(message, fields[7])
             self._append(
                 LogEntry(
                     cursor,
@@ -330,8 +338,17 @@ class MemoryStore:
 
     def _relive(self, chosen: list[tuple[int, int]]) -> None:
         for cursor, marks in chosen:
-            self._log[cursor] = replace(self._log[cursor], marks=marks)
+            kept = self._log[cursor].marks & ERASED
+            self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
             self._enter_order(self._communities[self._places[cursor].community], [cursor])
+
+    def _erase(self, cursor: int) -> None:
+        entry = self._log[cursor]
+        if cursor in self._stripped:
+            return
+        stripped = self._stripped[cursor] = strip(entry.message)
+        message = with_empty_payloads(stripped, payload_count(entry.message))
+        self._log[cursor] = replace(entry, marks=entry.marks | ERASED, message=message)
 
     def _purge(self, community: int, entries_max: int) -> None:
         self.heads.forget(community)
@@ -369,6 +386,7 @@ class MemoryStore:
 
     def _forget(self, known: _Community, cursor: int) -> None:
         place = self._places.pop(cursor)
+        self._stripped.pop(cursor, None)
         lane = known.lanes[place.lane]
         lane.remove((place.sequence, place.message_id, place.global_time, cursor))
         if not lane:

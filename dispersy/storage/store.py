@@ -88,7 +88,8 @@ class MessageBlock:
     """Messages of one community that became durable together.
 
     records      packed message_records (dispersy.protocol.records.MESSAGE), offsets into arena
-    marks        one byte a record (protocol.marks)
+    marks        one byte a record (protocol.marks); with ERASED the arena has a stripped message, which is
+                 header, digest and signatures (protocol.stripped)
     arrival_ms   unix time in milliseconds
     """
 
@@ -137,6 +138,9 @@ class Batch:
     relive: list[tuple[int, int]] = field(default_factory=list)
     """(cursor of a message that is in the log and not live, its new marks): live again, in order, summary and
     look-ups, under the cursor that it has."""
+    erased: list[int] = field(default_factory=list)
+    """Cursors of stored messages whose payload part is dropped: header, digest and signatures stay, marked
+    ERASED whatever their marks are changed to later. Those of this batch's blocks too."""
     events: list[EventEntry] = field(default_factory=list)
     clocks: dict[int, int] = field(default_factory=dict)
     purges: list[tuple[int, int]] = field(default_factory=list)
@@ -151,7 +155,8 @@ class Batch:
 class LogEntry:
     """One entry of the log as a reader gets it.
 
-    message entries   message_id, marks, arrival_ms, message (whole bytes); message_cursor = cursor; reason ""
+    message entries   message_id, marks, arrival_ms, message (whole), message_cursor = cursor, reason "";
+                      of an ERASED one all payloads are empty, and its signatures do not hold
     event entries     message_id, message_cursor, reason; message b""
     removed entries   message_cursor = first removed cursor, cursor of the entry = last one
     """
@@ -217,7 +222,8 @@ class StoreReader(Protocol):
         """As scan(), but the last ones of the range, falling; False: there is more before them."""
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
-        """Whole messages by cursor; KeyError for a cursor that is none."""
+        """Messages by cursor as neighbours get them: whole, or Stripped (protocol.stripped) where they are
+        erased; KeyError for a cursor that is none."""
 
     def entries(self, cursors: Sequence[int]) -> list[LogEntry]:
         """Message entries by cursor; KeyError for a cursor that is none."""

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key
-from dispersy.protocol.marks import DENIED
+from dispersy.protocol.marks import DENIED, ERASED
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
@@ -40,12 +40,34 @@ class Sample:
     """the second of two authors"""
 
     @property
-    def message(self) -> bytes:
+    def header(self) -> bytes:
         previous = bytes(32) if self.kind < 64 else b""
         header = bytes([self.kind, bool(self.second)]) + self.author + self.second
         header += _uvarint(self.global_time) + _uvarint(self.sequence)
-        message = header + previous + bytes([self.payload_count]) + self.salt.to_bytes(8, "big")
-        return message.ljust(self.size, b"\0")
+        return header + previous
+
+    @property
+    def payload_part(self) -> bytes:
+        """Payloads of one byte, the first longer where the size asks for it."""
+        first = bytes([self.salt]).ljust(self.size - len(self.header) - 3 * self.payload_count, b"\0")
+        rest = b"\1\0" * (self.payload_count - 1)
+        return _uvarint(self.payload_count) + _uvarint(len(first)) + first + rest
+
+    @property
+    def message(self) -> bytes:
+        return self.header + self.payload_part + self.signatures
+
+    @property
+    def stripped(self) -> bytes:
+        return self.header + sha256(self.payload_part).digest() + self.signatures
+
+    @property
+    def emptied(self) -> bytes:
+        return self.header + _uvarint(self.payload_count) + bytes(self.payload_count) + self.signatures
+
+    @property
+    def signatures(self) -> bytes:
+        return b"s" * (128 if self.second else 64)
 
     @property
     def message_id(self) -> bytes:
@@ -62,10 +84,11 @@ class Sample:
 def block(
     community: int, samples: Sequence[Sample], *, marks: bytes = b"", arrival_ms: int = 1_700_000_000_000
 ) -> MessageBlock:
-    """Samples as verified messages come to the writer; marks default to none."""
+    """Samples as verified messages come to the writer, stripped with ERASED; marks default to none."""
     records, arena = bytearray(), bytearray(b"before")
-    for sample in samples:
-        message = sample.message
+    marks = marks or bytes(len(samples))
+    for sample, mark in zip(samples, marks, strict=True):
+        message = sample.stripped if mark & ERASED else sample.message
         records += MESSAGE.pack(
             len(arena),
             len(message),
@@ -82,7 +105,7 @@ def block(
             bytes(32),
         )
         arena += message
-    return MessageBlock(community, bytes(records), bytes(arena), marks or bytes(len(samples)), arrival_ms)
+    return MessageBlock(community, bytes(records), bytes(arena), marks, arrival_ms)
 
 
 @dataclass(slots=True)
@@ -115,6 +138,8 @@ class Model:
         self.start_id = ""
         self.highest_number = 0
         self.requests: list[RequestRecord] = []
+        self.erased: set[int] = set()
+        """Cursors."""
         self.next_cursor = 1
 
     def commit(self, batch: Batch, samples: Sequence[Sequence[Sample]]) -> tuple[int, int]:
@@ -136,6 +161,8 @@ class Model:
             if stored.cursor in dict(batch.relive):
                 stored.is_live = True
                 self._mark(stored.cursor, dict(batch.relive)[stored.cursor])
+        for cursor in batch.erased:
+            self._erase(cursor)
         for event in batch.events:
             self._entries.append(
                 LogEntry(
@@ -193,6 +220,8 @@ class Model:
     def _add(self, messages: MessageBlock, sample: Sample, marks: int) -> None:
         cursor = self.next_cursor
         self.stored.append(Stored(messages.community, sample, cursor))
+        if marks & ERASED:
+            self.erased.add(cursor)
         self._entries.append(
             LogEntry(
                 cursor,
@@ -201,12 +230,21 @@ class Model:
                 sample.message_id,
                 marks,
                 messages.arrival_ms,
-                sample.message,
+                sample.emptied if marks & ERASED else sample.message,
                 cursor,
                 "",
             )
         )
         self.next_cursor += sample.payload_count
+
+    def _erase(self, cursor: int) -> None:
+        self.erased.add(cursor)
+        self._mark(cursor, self._marks(cursor))
+        for index, entry in enumerate(self._entries):
+            if entry.cursor == cursor:
+                fields = {name: getattr(entry, name) for name in LogEntry.__slots__}
+                message = next(stored.sample.emptied for stored in self.stored if stored.cursor == cursor)
+                self._entries[index] = LogEntry(**{**fields, "message": message})
 
     def _marks(self, cursor: int) -> int:
         return next(entry.marks for entry in self.entries if entry.cursor == cursor)
@@ -215,6 +253,8 @@ class Model:
         """New marks; what does not live is denied whatever else is said of it."""
         if not next(stored.is_live for stored in self.stored if stored.cursor == cursor):
             marks |= DENIED
+        if cursor in self.erased:
+            marks |= ERASED
         for index, entry in enumerate(self._entries):
             if entry.cursor == cursor:
                 fields = {name: getattr(entry, name) for name in LogEntry.__slots__}

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.marks import DENIED, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.stripped import Stripped
 from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import (
@@ -49,6 +50,7 @@ samples = st.builds(
     salt=st.integers(0, 3),
 )
 marks = st.sampled_from([0, HIDDEN_BY_ORDER, UNDONE, UNDONE | DENIED])
+arriving_marks = marks | st.just(UNDONE | ERASED)
 groups = st.lists(samples, max_size=12, unique_by=lambda sample: sample.message_id)
 
 
@@ -111,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
                     store.heads.put(*lane, *self.heads[lane])
 
     @rule(
-        chosen=st.lists(st.tuples(st.sampled_from(COMMUNITIES), groups, marks), max_size=3),
+        chosen=st.lists(st.tuples(st.sampled_from(COMMUNITIES), groups, arriving_marks), max_size=3),
         clock=st.integers(0, 1 << 62),
         is_asked=st.booleans(),
     )
@@ -162,6 +164,12 @@ class StoreMachine(RuleBasedStateMachine):
         batch = Batch(marks=[(stored.cursor, mark) for stored in chosen])
         batch.events = [_event(EntryType.RESTORED, stored) for stored in chosen]
         self._commit(batch, [])
+
+    @precondition(lambda self: self._kept())
+    @rule(data=st.data())
+    def erase(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(self._kept()), max_size=3))
+        self._commit(Batch(erased=[stored.cursor for stored in chosen]), [])
 
     @rule(community=st.sampled_from(COMMUNITIES[1:]), entries_max=st.integers(1, 12))
     def purge(self, community: int, entries_max: int) -> None:
@@ -261,9 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
             ]
             assert (store.purges(), store.blocked()) == (self.model.purges, self.model.blocked)
             assert store.start_id() == self.model.start_id
-            assert store.messages([entry.cursor for entry in messages]) == [
-                entry.message for entry in messages
-            ]
+            self._check_messages(store)
             assert store.entries([entry.cursor for entry in messages]) == messages
             for number in COMMUNITIES:
                 assert store.state(number) == self.model.state(number)
@@ -301,6 +307,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert store.held(community, records) == bytes(
             [fields[11] in live for fields in MESSAGE.iter_unpack(records)]
         )
+
+    def _check_messages(self, store: StoreReader) -> None:
+        """Whole, or stripped where they are erased: neighbours need to be told."""
+        cursors = [stored.cursor for stored in self.model.stored]
+        found = store.messages(cursors)
+        for stored, message in zip(self.model.stored, found, strict=True):
+            is_erased = stored.cursor in self.model.erased
+            assert isinstance(message, Stripped) == is_erased
+            assert message == (stored.sample.stripped if is_erased else stored.sample.message)
 
     def _check_heads(self, heads: Heads) -> None:
         assert len(heads) == len(self.heads)

@@ -255,6 +255,18 @@ def test_changes_are_published_with_the_message_that_they_are_about(house: House
     assert [payload for _, _, payload in house.events.sent[2:]] == [b""] * 3
 
 
+def test_what_was_restored_and_is_erased_by_now_is_told_without_payloads(house: House) -> None:
+    """Goal: who comes late to the log hears of the change, and of nothing that is gone."""
+    house.subscribe([b"\x01" + TOPIC])
+    cursor = house.store.last_cursor() + 1
+    house.publish([b"a", b"b"])
+    (entry,) = house.store.entries([cursor])
+    restored = EventEntry(EntryType.RESTORED, NUMBER, entry.message_id, cursor, "order")
+    house.hear(house.store.commit(Batch(erased=[cursor], events=[restored]))[1])
+    (told,) = house.headers()
+    assert (told["event"], told["message_id"], told["payloads"]) == ("restored", entry.message_id, [])
+
+
 def test_a_blocked_author_and_a_left_community_are_not_published(house: House) -> None:
     """Neither messages nor what becomes of them, and no heartbeat tells of a topic that is left."""
     house.subscribe([b"\x01" + TOPIC])

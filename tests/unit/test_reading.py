@@ -184,6 +184,19 @@ def test_hidden_ones_are_listed_when_asked_for(desk: ControlHouse, by: str) -> N
     assert [each["hidden"] for each in found] == expected
 
 
+@pytest.mark.parametrize("by", ["global-time", "arrival"])
+def test_what_is_erased_is_listed_without_payloads(desk: ControlHouse, by: str) -> None:
+    """When hidden ones are asked for; pages go on behind it, however many payloads it had."""
+    first, _ = desk.add(1, message(ALICE, 1, payloads=(b"a", b"b", b"c")), message(ALICE, 2))
+    desk.store.commit(Batch(marks=[(first.cursor, UNDONE)], erased=[first.cursor]))
+    assert times(all_pages(desk, community="chat", by=by)) == [2]
+    found = all_pages(desk, community="chat", by=by, hidden=True)
+    assert [(each["hidden"], each["payloads"] == []) for each in found] == [
+        (["undone", "erased"], True),
+        ([], False),
+    ]
+
+
 def test_a_rare_filter_gives_short_pages_that_go_on(desk: ControlHouse) -> None:
     """No request looks at more than so many entries, and yet the one that is sought is found."""
     many = EXAMINED_MAX + PORTION
