@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -90,6 +90,11 @@ class Ledger:
                 community.intake.handle_timer(now)
             if len(community.intake.waiting) != waiting:
                 self._communities.touched.add(number)
+
+    def batch_windows(self, number: int) -> Mapping[int, int]:
+        """How many milliseconds a community's messages wait before they are received, by kind."""
+        community = self._communities.served(number)
+        return {} if community is None else community.intake.definitions.batch_windows()
 
     def start_clock(self, number: int, global_time: int) -> None:
         """Where a newcomer's clock goes on from, unless it has run further by itself."""

@@ -25,6 +25,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
 from dispersy.storage.store import CommunityRecord
+from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.performing import Order, perform, reply_of
@@ -88,6 +89,7 @@ class WriterRole:
             now=monotonic(),
             limit_s=self._settings.restored_wait_s,
         )
+        self._gathering: Gathering[tuple[Ticket, Order]] = Gathering(self._ledger.batch_windows)
         self._ask(self._ledger.membership.all_to_ask())
         if self._restored.is_over:
             self._renew_stamp()
@@ -104,6 +106,7 @@ class WriterRole:
         loop.every(WAITING_CHECKED_S, lambda: self._ledger.handle_timer(monotonic()))
         loop.every(READERS_CHECKED_S, self._clear_dead_readers)
         loop.deadline(self._restored.next_deadline, self._end_asking)
+        loop.deadline(self._gathering.next_deadline, self._end_windows)
         loop.deadline(lambda: self._stamp_due, self._renew_stamp)
         loop.flush(self._commit)
 
@@ -124,28 +127,32 @@ class WriterRole:
                 continue
             began = perf_counter()
             number, announced = bus.MESSAGES_HEADER.unpack(header)
-            self._ledger.receive(number, announced, parts[0], parts[1])
-            self._reporter.step("writer.intake", began, len(parts[0]) // MESSAGE.size)
+            records, arena = parts
+            count, now_records = self._gathering.receive(number, announced, records, arena, monotonic())
+            self._ledger.receive(number, count, now_records, arena)
+            self._reporter.step("writer.intake", began, len(records) // MESSAGE.size)
 
     def _receive_orders(self) -> None:
         for asker, data in receive_all(self._orders, count_max=BATCHES_PER_TURN_MAX):
             order = self._order_decoder.decode(data)
             self._perform((asker, order.id), order)
 
-    def _perform(self, ticket: Ticket, order: Order) -> None:
+    def _perform(self, ticket: Ticket, order: Order, *, is_gathered: bool = False) -> None:
         began = perf_counter()
         try:
-            self._take(ticket, order)
+            self._take(ticket, order, is_gathered)
         except WireError as error:
             self._reply(ticket, UsageError(f"the definition is refused: {error.reason}", code=error.reason))
         except (StorageError, UsageError) as error:
             self._reply(ticket, error)
         self._reporter.step(f"writer.{order.op}", began, max(1, len(order.groups)))
 
-    def _take(self, ticket: Ticket, order: Order) -> None:
+    def _take(self, ticket: Ticket, order: Order, is_gathered: bool) -> None:
         match order.op:
             case "publish" if self._hold(ticket, order):
                 self._reporter.counters["publish-held"] += 1
+            case "publish" if not is_gathered and self._gather(ticket, order):
+                self._reporter.counters["publish-gathered"] += 1
             case _:
                 reply = perform(self._ledger, self._store, ticket, order, now_ms=_now_ms())
                 if reply is not None:
@@ -156,6 +163,17 @@ class WriterRole:
         if record := self._ledger.membership.to_ask(order.community):
             self._ask([record])
         return self._restored.hold(order.community, (ticket, order))
+
+    def _gather(self, ticket: Ticket, order: Order) -> bool:
+        size = sum(len(payload) for payloads in order.groups for payload in payloads)
+        return self._gathering.hold(order.community, order.kind, (ticket, order), size, monotonic())
+
+    def _end_windows(self) -> None:
+        for released in self._gathering.release(monotonic()):
+            if isinstance(released, Received):
+                self._ledger.receive(released.number, released.count, released.records, released.arena)
+            else:
+                self._perform(*released, is_gathered=True)
 
     def _ask(self, records: Iterable[CommunityRecord]) -> None:
         """Ask neighbours for what we have published in these, unless they are being asked."""

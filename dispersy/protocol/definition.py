@@ -21,7 +21,7 @@ from dispersy.protocol.contradictions import contradiction
 from dispersy.protocol.kind import DEFAULT_CHOICES, Kind, is_stored, payload_room, shape_of, size_limit
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.protocol.policies import (
-    BATCH_WINDOW_ENFORCED,
+    BATCH_WINDOW_MS_ENFORCED,
     FROZEN_ENFORCED,
     GROUP_KEYS,
     Choice,
@@ -182,8 +182,11 @@ def _not_enforced(kind: Kind) -> Iterator[str]:
             f"payload size_max {size} is not enforced by this version: "
             f"a message of this kind holds {room} bytes; use 1 to {room}"
         )
-    if kind.batch_window_ms and not BATCH_WINDOW_ENFORCED:
-        yield f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; use 0"
+    if kind.batch_window_ms > BATCH_WINDOW_MS_ENFORCED:
+        yield (
+            f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; "
+            f"use 0 to {BATCH_WINDOW_MS_ENFORCED}"
+        )
     if kind.frozen and not FROZEN_ENFORCED:
         yield "frozen is not enforced by this version; leave it out"
 

@@ -57,6 +57,7 @@ class HeldDefinitions:
         self._by_age: list[_Held] | None = None
         self._rows: dict[int, list[Kind]] = {}
         self._resolutions: dict[int, Resolution] = {}
+        self._windows: dict[int, int] = {}
 
     @property
     def current(self) -> Definition | None:
@@ -144,10 +145,10 @@ class HeldDefinitions:
         kind = self.kind(number)
         return 0 if kind is None else kind.payload.number("rate")
 
-    def batch_window_ms(self, number: int) -> int:
-        """How long received messages of a kind may wait for company before they are decided."""
-        kind = self.kind(number)
-        return 0 if kind is None else kind.batch_window_ms
+    def batch_windows(self) -> Mapping[int, int]:
+        """How many milliseconds messages wait for company before they are decided, of the kinds that do."""
+        self._ordered()
+        return self._windows
 
     def is_stored(self, number: int) -> bool:
         """Whether messages of a kind go into the store; not where they are only handed on, or nobody names
@@ -190,6 +191,8 @@ class HeldDefinitions:
             self._by_age = sorted(followed, key=attrgetter("global_time"))
             self._rows = _rows(self._by_age)
             self._resolutions = _resolutions(self._by_age)
+            newest = (rows[0] for rows in self._rows.values())
+            self._windows = {kind.number: kind.batch_window_ms for kind in newest if kind.batch_window_ms}
         return self._by_age
 
 

@@ -160,8 +160,9 @@ POLICIES = (
 )
 
 FROZEN_ENFORCED = False
-BATCH_WINDOW_ENFORCED = False
-"""Of a kind's fields beside its policies."""
+"""Of a kind's fields beside its policies; and the longest batch window:"""
+BATCH_WINDOW_MS_ENFORCED = 10_000
+"""A publish request is answered when its window is over, and whoever asks waits some 30 s."""
 
 GROUP_KEYS = {
     "authentication": 3,

@@ -30,6 +30,7 @@ from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import CommunityRecord
 from dispersy.testing.connection import AsyncMemoryConnection, Clock, MemoryConnection
 from dispersy.testing.keyring import MemoryKeyring
+from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.performing import Order, perform, reply_of
@@ -76,6 +77,7 @@ class Node:
         self._store = MemoryStore()
         self._keyring = MemoryKeyring(rng)
         self._ledger = Ledger(self._store, self._keyring, now_ms=began_ms)
+        self._gathering: Gathering[Order] = Gathering(self._ledger.batch_windows)
         reporter = _Untimed("worker-0", settings)
         self.counters: Counter[str] = reporter.counters
         self._verifier = Verifier(self._store, reporter)
@@ -138,6 +140,14 @@ class Node:
 
     def _take_order(self, frame: bytes) -> bool:
         order = _ORDERS.decode(frame)
+        size = sum(len(payload) for payloads in order.groups for payload in payloads)
+        if order.op != "publish" or not self._gathering.hold(
+            order.community, order.kind, order, size, self._clock.now
+        ):
+            self._perform(order)
+        return True
+
+    def _perform(self, order: Order) -> None:
         try:
             reply = perform(self._ledger, self._store, order.id, order, now_ms=self._now_ms())
         except WireError as error:
@@ -148,7 +158,6 @@ class Node:
         else:
             if reply is not None:
                 self._answer(order.id, reply)
-        return True
 
     def _answer(self, order_id: int, outcome: dict[str, object] | StorageError | UsageError) -> None:
         # Not from within the call that orders: it has not noted the order yet.
@@ -184,6 +193,7 @@ class Node:
                 area = data[offset : offset + length]
                 bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=self._secret))
                 records = self._verifier.batch(number, area, now, bucket)
+                count, records = self._gathering.receive(number, count, records, area, now)
                 self._ledger.receive(number, count, records, area)
         self._finish()
 
@@ -218,7 +228,7 @@ class Node:
 
     def next_deadline(self) -> float:
         deadlines = [each.next_deadline() for each in self._neighbourhoods.values()]
-        deadlines += [self._responder.next_deadline(), self._second_at]
+        deadlines += [self._responder.next_deadline(), self._gathering.next_deadline(), self._second_at]
         return min(deadline for deadline in deadlines if deadline is not None)
 
     def handle_timer(self) -> None:
@@ -232,7 +242,15 @@ class Node:
         for each in self._neighbourhoods.values():
             each.handle_timer(now)
         self._responder.handle_timer(now)
+        self._end_windows()
         self._finish()
+
+    def _end_windows(self) -> None:
+        for released in self._gathering.release(self._clock.now):
+            if isinstance(released, Received):
+                self._ledger.receive(released.number, released.count, released.records, released.arena)
+            else:
+                self._perform(released)
 
     def _now_ms(self) -> int:
         return self._began_ms + int(self._clock.now * 1000)

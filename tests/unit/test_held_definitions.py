@@ -64,7 +64,10 @@ def text(**policies: Any) -> Kind:
 LINEAR = choose("resolution", "linear")
 PUBLIC = choose("resolution", "public")
 LAST = choose("distribution", "last-sync", newest=3)
-DIRECT = choose("distribution", "direct")
+DIRECT = {
+    "distribution": choose("distribution", "direct"),
+    "destination": choose("destination", "candidate"),
+}
 
 
 def test_the_oldest_says_who_may_write_and_the_newest_everything_else() -> None:
@@ -73,7 +76,7 @@ def test_the_oldest_says_who_may_write_and_the_newest_everything_else() -> None:
     assert definitions.resolutions() == {64: "linear"}
     assert definitions.kind(64) == newest
     assert definitions.last_sync(64) == 3
-    assert definitions.batch_window_ms(64) == 5
+    assert definitions.batch_windows() == {64: 5}
     assert definitions.current == Definition("demo", (newest,))
     dynamic = held(message(2, text(resolution=choose("resolution", "dynamic", initial=1))))
     assert dynamic.resolutions() == {64: ("dynamic", "linear")}
@@ -92,7 +95,7 @@ def test_of_a_kind_that_nobody_names_nothing_is_admitted() -> None:
     definitions = held(message(1, text()))
     assert definitions.refusals(65, [[b"x"]]) == ["kind-unknown"]
     assert (definitions.kind(65), definitions.last_sync(65), definitions.frozen_since(65)) == (None,) * 3
-    assert (definitions.rate(65), definitions.batch_window_ms(65)) == (0, 0)
+    assert (definitions.rate(65), definitions.batch_windows()) == (0, {})
     assert not definitions.is_stored(65)
     assert definitions.shapes(65) == frozenset()
     assert HeldDefinitions(COMMUNITY).whole() is None
@@ -129,8 +132,8 @@ def test_a_message_is_admitted_that_any_of_them_admits() -> None:
 
 
 def test_a_kind_is_stored_where_any_of_them_says_so() -> None:
-    assert held(message(1, text()), message(2, text(distribution=DIRECT))).is_stored(64)
-    assert not held(message(1, text(distribution=DIRECT))).is_stored(64)
+    assert held(message(1, text()), message(2, text(**DIRECT))).is_stored(64)
+    assert not held(message(1, text(**DIRECT))).is_stored(64)
 
 
 def test_what_is_not_understood_is_not_followed_and_hinders_nothing() -> None:
