@@ -239,13 +239,19 @@ cdef class Heads:
 cdef Py_ssize_t _count_records(
     const uint8_t[::1] records, const uint8_t[::1] arena, const uint8_t[::1] wanted,
 ) except -1:
+    """How many records there are, with one byte of `wanted` each."""
+    cdef Py_ssize_t count = _count_within(records, arena)
+    if wanted.shape[0] != count:
+        raise ValueError(f"wanted is {wanted.shape[0]} bytes and must be one for each of {count} records")
+    return count
+
+
+cdef Py_ssize_t _count_within(const uint8_t[::1] records, const uint8_t[::1] arena) except -1:
     """How many records there are, each of them checked to lie inside the arena."""
     cdef Py_ssize_t index, count = records.shape[0] // RECORD_SIZE
     cdef const message_record *record
     if records.shape[0] % RECORD_SIZE:
         raise ValueError(f"records is {records.shape[0]} bytes, not whole {RECORD_SIZE}-byte message_records")
-    if wanted.shape[0] != count:
-        raise ValueError(f"wanted is {wanted.shape[0]} bytes and must be one for each of {count} records")
     for index in range(count):
         record = <const message_record *>&records[index * RECORD_SIZE]
         if (

@@ -1,4 +1,4 @@
-"""Hash tables of the writer: 16-byte keys to u64 (ids and slots), and the newest of every lane."""
+"""Hash tables of the writer: 16-byte keys to u64 (ids and slots), the newest of every lane, who may write."""
 
 from typing import Self, final
 
@@ -61,3 +61,30 @@ class Heads:
     def clear(self) -> None: ...
     def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
         """Heads changed since the last call: (community, name, kind, sequence, time, irregular), sorted."""
+
+HOLDERS: int
+EVERYBODY: int
+CLOSER: int
+HOLDERS_OR_CLOSER: int
+"""Modes of a kind: who has a span may write, and nobody else; everybody may; it takes a closer look at each
+message; who has a span may write, and others take a closer look."""
+
+@final
+class Spans:
+    """Since when a member may write in a kind, where that is all there is to it: one a community."""
+
+    def __new__(cls, *, capacity: int = 16) -> Self: ...
+    def __len__(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    def set(self, member: bytes, kind: int, since: int | None) -> None:
+        """Permit what has a later global time than `since`, and nothing else; None: look closer."""
+    def remove(self, member: bytes, kind: int) -> bool: ...
+    def judge_many(
+        self, records: bytes | memoryview, arena: bytes | memoryview, modes: bytes | memoryview
+    ) -> bytes:
+        """For each message_record one byte: 1 permitted, 0 not, 2 look closer.
+
+        modes   one byte a kind, 256
+        raises  ValueError for sizes that do not fit or a record outside the arena
+        """

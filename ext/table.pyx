@@ -1,6 +1,6 @@
-"""Hash tables of the writer: 16-byte keys to u64, and the newest of every lane (see table.pyi).
+"""Hash tables of the writer: 16-byte keys to u64, the newest of every lane, and who may write (see table.pyi).
 
-Both are open addressing with linear probing over a power of two of slots, and double at a load of 0.7. Peers
+All are open addressing with linear probing over a power of two of slots, and double at a load of 0.7. Peers
 choose the keys, so positions are SipHash-1-3 under a secret of this process: who cannot compute them cannot
 pile keys up. A random position is a cache miss, dearer than all the rest; therefore batches hash BLOCK keys
 ahead and prefetch their slots. The GIL is held throughout: it is the tables' lock.
@@ -284,3 +284,4 @@ cdef int _load_key(const uint8_t[::1] key, pair *wanted) except -1:
 
 
 include "heads.pxi"
+include "spans.pxi"

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from dispersy.ext.table import Spans
 from dispersy.protocol.claims import Claim, claims_of, counting
 from dispersy.protocol.control_chain import ControlChain
 from dispersy.protocol.control_messages import (
@@ -26,6 +27,7 @@ from dispersy.protocol.control_messages import (
     Undo,
 )
 from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permits import Permits
 from dispersy.protocol.policy_history import PolicyHistory, Resolution
 from dispersy.protocol.powers import (
     DEPTH_MAX,
@@ -68,12 +70,14 @@ class Timeline:
     master              the community's id
     soft_destroyed_at   after this global time nothing is live; None: no end, or the hard one
     hard_destroyed      the one message that is live
+    permits             most of rule 12 by the batch
     """
 
     def __init__(self, master: MemberId) -> None:
         self.master = master
         self.soft_destroyed_at: int | None = None
         self.hard_destroyed: MessageId | None = None
+        self.permits = Permits(master)
         self._held: dict[MessageId, ControlMessage] = {}
         self._destroys: dict[MessageId, ControlMessage] = {}
         self._fresh: dict[MessageId, ControlMessage] = {}
@@ -146,7 +150,15 @@ class Timeline:
         changes.lived, changes.unlived = self._chain.take_changes()
         changes.undone = {each for each, was in self._undone.items() if was != self._undoing.state(each)}
         self._undone.clear()
+        for member, kind in changes.lanes:
+            self.permits.set_standing(member, kind, self._standings.get((member, kind)))
+        for kind in self._policies if changes.destroyed else changes.kinds:
+            self.permits.set_policy(kind, self._policies[kind], has_ended=self._has_ended)
         return changes
+
+    @property
+    def spans(self) -> Spans:
+        return self.permits.spans
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -218,6 +230,10 @@ class Timeline:
                 yield member, kind, power, cuts
 
     # -- entering and leaving --------------------------------------------------------------------------------
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.hard_destroyed is not None or self.soft_destroyed_at is not None
 
     def _is_after_the_end(self, global_time: int) -> bool:
         if self.hard_destroyed is not None:

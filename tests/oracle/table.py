@@ -53,3 +53,21 @@ class Heads:
         changed = sorted((*lane, *self.heads[lane]) for lane in self.changes)
         self.changes.clear()
         return changed
+
+
+@dataclass
+class Spans:
+    since: dict[tuple[bytes, int], int | None] = field(default_factory=dict)
+
+    def judge(self, mode: int, authors: list[bytes], kind: int, global_time: int) -> int:
+        """1 permitted, 0 not, 2 look closer."""
+        if mode in (1, 2):
+            return mode
+        if len(authors) != 1:
+            return 2
+        since = self.since.get((authors[0], kind), 1 << 64)
+        if since is None:
+            return 2
+        if global_time > since:
+            return 1
+        return 2 if mode == 3 else 0

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dispersy.ext.table import ABSENT, Heads, Table
+from dispersy.ext.table import ABSENT, Heads, Spans, Table
 from dispersy.protocol.identifiers import lane_name
 from dispersy.protocol.records import MESSAGE
 from tests.oracle.table import Heads as HeadsOracle
+from tests.oracle.table import Spans as SpansOracle
 from tests.oracle.table import Table as TableOracle
 
 TWO_AUTHORS, NO_AUTHOR = 1, 2
@@ -166,10 +167,57 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
         assert len(self.heads) == len(self.oracle.heads)
 
 
+class SpansBesideDictionary(RuleBasedStateMachine):
+    """Every operation of Spans, in any order, also across growth and into the holes that removals leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans = Spans(capacity=0)
+        self.oracle = SpansOracle()
+
+    @rule(members=st.lists(authors, max_size=20), kind=kinds, since=st.none() | st.just(0) | counters)
+    def set(self, members: list[bytes], kind: int, since: int | None) -> None:
+        for member in members:
+            self.spans.set(member, kind, since)
+            self.oracle.since[member, kind] = since
+
+    @rule(members=st.lists(authors, max_size=20), kind=kinds)
+    def remove(self, members: list[bytes], kind: int) -> None:
+        for member in members:
+            was_there = (member, kind) in self.oracle.since
+            self.oracle.since.pop((member, kind), None)
+            assert self.spans.remove(member, kind) == was_there
+
+    @rule(
+        messages=st.lists(st.tuples(authors, kinds, counters, flags), max_size=80),
+        modes=st.lists(st.integers(0, 3), min_size=2, max_size=2),
+    )
+    def judge(self, messages: list[tuple[bytes, int, int, int]], modes: list[int]) -> None:
+        records, arena, expected = b"", b"", []
+        mode_of = dict(zip((64, 255), modes, strict=True))
+        for author, kind, global_time, flags in messages:
+            message = bytes([kind, flags]) + author + b"second" * 6
+            records += MESSAGE.pack(
+                len(arena), len(message), global_time, 1, 34, kind, flags, 1, 1, 0, 0, bytes(32), bytes(32)
+            )
+            arena += message
+            named = [author] if not flags else [] if flags == NO_AUTHOR else [author, b"second"]
+            expected.append(self.oracle.judge(mode_of[kind], named, kind, global_time))
+        all_modes = bytes(mode_of.get(kind, 2) for kind in range(256))
+        assert list(self.spans.judge_many(records, arena, all_modes)) == expected
+
+    @invariant()
+    def same_length(self) -> None:
+        assert len(self.spans) == len(self.oracle.since)
+
+
 TestTable = TableBesideDictionary.TestCase
 TestTable.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
 TestHeads = HeadsBesideDictionary.TestCase
 TestHeads.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+
+TestSpans = SpansBesideDictionary.TestCase
+TestSpans.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
 
 
 @settings(deadline=None, max_examples=20)
@@ -257,6 +305,7 @@ def test_empty_inputs() -> None:
     assert table.sorted_items() == (b"", b"")
     assert table.insert_many(b"", b"") == table.find_many(b"") == heads.advance_many(b"", b"", 1, b"") == b""
     assert heads.changed() == []
+    assert Spans().judge_many(b"", b"", bytes(256)) == b""
 
 
 RECORD = MESSAGE.pack(0, 34, 1, 1, 34, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32))
@@ -280,6 +329,14 @@ TOO_SHORT = MESSAGE.pack(0, 33, 1, 1, 33, 64, 0, 1, 1, 0, 0, bytes(32), bytes(32
         (lambda: Table().remove(bytes(17)), "must be 16"),
         (lambda: Heads().get(1, bytes(31), 1), "must be 32"),
         (lambda: Heads().put(1, bytes(33), 1, 1, 1, False), "must be 32"),
+        (lambda: Spans(capacity=-1), "must not be negative"),
+        (lambda: Spans().set(bytes(31), 64, 1), "must be 32"),
+        (lambda: Spans().set(bytes(32), 64, 2**64 - 1), "no global time"),
+        (lambda: Spans().remove(bytes(33), 64), "must be 32"),
+        (lambda: Spans().judge_many(bytes(95), b"", bytes(256)), "96-byte"),
+        (lambda: Spans().judge_many(RECORD, bytes(34), bytes(255)), "256 kinds"),
+        (lambda: Spans().judge_many(ENDS_OUTSIDE, bytes(34), bytes(256)), "inside the arena"),
+        (lambda: Spans().judge_many(TOO_SHORT, bytes(34), bytes(256)), "hold its authors"),
         (lambda: Heads().advance_many(bytes(95), b"", 1, b"\1"), "96-byte"),
         (lambda: Heads().advance_many(RECORD, bytes(34), 1, b""), "one for each of 1 records"),
         (lambda: Heads().advance_many(ENDS_OUTSIDE, bytes(34), 1, b"\1"), "inside the arena"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -28,6 +29,8 @@ from dispersy.protocol.control_messages import (
 )
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.message import NO_PREVIOUS
+from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.timeline import Timeline
 
 MEMBERS = [MemberId(bytes([number]) * 32) for number in range(6)]
@@ -177,6 +180,28 @@ def answers(timeline: Timeline, history: History) -> dict[str, Any]:
     }
 
 
+def check_fast_path(timeline: Timeline) -> Counter[int]:
+    """What the kernel says of messages is what the timeline says; returns how often it says what."""
+    asked = [
+        (lane, kind, time, sequence)
+        for lane in [(member,) for member in MEMBERS] + [(MEMBERS[1], MEMBERS[2])]
+        for kind in (*KINDS, 66)
+        for time in range(1, TIMES + 2)
+        for sequence in range(1, SEQUENCES + 2)
+    ]
+    records, arena = b"", b""
+    for lane, kind, time, sequence in asked:
+        message = bytes((kind, len(lane) - 1)) + b"".join(lane)
+        fields = (len(arena), len(message), time, sequence, 0, kind, len(lane) - 1)
+        records += MESSAGE.pack(*fields, 1, len(lane), 0, 0, bytes(32), bytes(32))
+        arena += message
+    verdicts = timeline.permits.judge(records, arena)
+    for verdict, message_asked in zip(verdicts, asked, strict=True):
+        assert verdict == 2 or verdict == timeline.is_permitted(*message_asked), message_asked
+    assert timeline.spans.judge_many(records, arena, timeline.permits.modes) == verdicts
+    return Counter(verdicts)
+
+
 def at_once(history: History, held: list[ControlMessage]) -> dict[str, Any]:
     timeline = timeline_of(history)
     for message in held:
@@ -208,6 +233,7 @@ def test_order_and_detours_change_nothing(seed: int, count: int, destroys: bool)
             timeline.set_target(data.id, data.authors, data.kind, data.global_time)
     timeline.settle()
     assert answers(timeline, history) == at_once(history, list(held.values()))
+    check_fast_path(timeline)
 
 
 @given(st.integers(0, 1 << 64), st.integers(1, 40), st.booleans())
@@ -222,3 +248,17 @@ def test_only_what_is_live_matters(seed: int, count: int, destroys: bool) -> Non
     # What a live message names wrongly is not live itself: without it one would ask for it, in vain.
     without["missing"] = frozenset(without["missing"]).difference(each.id for each in history.messages)
     assert answers(timeline, history) == without
+
+
+def test_the_fast_path_decides_all_that_is_plain() -> None:
+    """Members with uncut grants, strangers, the master: none of them takes a closer look in linear kinds."""
+    timeline = Timeline(MASTER)
+    timeline.set_resolution(64, "linear")
+    timeline.set_resolution(65, "public")
+    grants = tuple(Grant(member, 64, Permission.PERMIT) for member in MEMBERS[1:4])
+    timeline.add(
+        ControlMessage(MessageId(b"g" * 32), MASTER, ControlKind.AUTHORIZE, 5, NO_PREVIOUS, Authorize(grants))
+    )
+    timeline.settle()
+    assert set(check_fast_path(timeline)) == {0, 1, 2}
+    assert check_fast_path(timeline)[2] == (TIMES + 1) * (SEQUENCES + 1) * (len(MEMBERS) + 1 + 1)
