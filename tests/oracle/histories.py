@@ -1,0 +1,423 @@
+"""Small and nasty histories of a community: what its members write on several nodes, and what reaches whom.
+
+A history is a function of its seed. Its nodes hold messages, forget what is not live, and learn from each
+other what is; partitions come and go. Members have rights, mostly, and misuse them: they fork, back-date,
+fill gaps, revoke each other, pin too little, and undo what nobody has seen yet.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dispersy.protocol.control_messages import (
+    Authorize,
+    AuthorRanges,
+    Body,
+    ControlMessage,
+    Destroy,
+    Grant,
+    PairCut,
+    PairRanges,
+    Permission,
+    Ranges,
+    Revoke,
+    Settings,
+    Undo,
+    Withdrawal,
+)
+from dispersy.protocol.identifiers import MemberId, MessageId
+from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message, State
+from tests.oracle.timeline import Oracle
+from tests.oracle.writing import Pen
+
+STEPS = (8, 40)
+MOODS = {
+    "mixed": {"authorize": 20, "revoke": 18, "write": 22, "settle_policy": 8, "undo": 7},
+    "control": {"authorize": 20, "revoke": 22, "write": 4, "settle_policy": 3, "undo": 8},
+    "chains": {"authorize": 20, "revoke": 28, "write": 1, "settle_policy": 1, "undo": 10},
+    "crowded": {"authorize": 5, "revoke": 5, "write": 60, "settle_policy": 3, "undo": 2},
+}
+"""What a history is mostly about: how often its members do what."""
+NODES = (2, 4)
+MEMBERS = (2, 2, 3, 3, 4)
+
+
+class Node:
+    """What one node holds, and what the rules make of it."""
+
+    def __init__(self, master: MemberId, oracle: type[Oracle] = Oracle) -> None:
+        self._master = master
+        self._oracle = oracle
+        self._state: State | None = None
+        self.held: dict[MessageId, Message] = {}
+
+    def receive(self, messages: Iterable[Message]) -> bool:
+        """Whether any was new."""
+        before = len(self.held)
+        self.held.update((message.id, message) for message in messages)
+        if len(self.held) > before:
+            self._state = None
+        return len(self.held) > before
+
+    def state(self) -> State:
+        if self._state is None:
+            self._state = self.state_of(self.held.values())
+        return self._state
+
+    def state_of(self, messages: Iterable[Message]) -> State:
+        return self._oracle(self._master, messages).decide()
+
+    def live(self) -> list[Message]:
+        state = self.state()
+        return [message for message in self.held.values() if message.id in state.live]
+
+    def forget(self, rng: random.Random, share: float) -> None:
+        """Drop some of what is not live: that must never change anything."""
+        live = self.state().live
+        for message_id in [each for each in self.held if each not in live and rng.random() < share]:
+            del self.held[message_id]
+            self._state = None
+
+
+@dataclass(frozen=True, slots=True)
+class HonestRevoke:
+    """What the master withdrew, at a moment of the history, and which messages its pins let count."""
+
+    message: ControlMessage
+    withdrawal: Withdrawal
+    pinned: frozenset[MessageId]
+    moment: int
+
+
+class History:
+    """Runs step by step; what was written and in which order is in `written`.
+
+    node    what makes a node: it decides what is live there, and so what it passes on and forgets
+    """
+
+    def __init__(self, seed: int | str, *, node: Callable[[MemberId], Node]) -> None:
+        self.rng = rng = random.Random(seed)
+        self.mood = rng.choice(list(MOODS))
+        self.pen = Pen(rng)
+        self.master, *self.members = (self.pen.key() for _ in range(1 + rng.choice(MEMBERS)))
+        self.nodes = [node(self.master) for _ in range(rng.randint(*NODES))]
+        self.written: list[Message] = []
+        self.revokes: list[HonestRevoke] = []
+        self.groups: tuple[frozenset[int], ...] = (frozenset(range(len(self.nodes))),)
+        self.has_revoke = self.has_partition = False
+        self.pace = rng.choice((1, 1, 1, 400))
+        self.kinds = {64 + index: self.some_rules() for index in range(rng.choice((1, 1, 2)))}
+        self.has_destroy = rng.random() < 0.1
+        self.begin()
+
+    def some_rules(self) -> KindRules:
+        rng = self.rng
+        if self.mood == "crowded":
+            newest, rate = rng.choice((0, 1, 2)), rng.choice((0, 1, 2, 3))
+            return KindRules(rng.choice(("public", "linear")), newest=newest, rate=rate)
+        return KindRules(
+            resolution=rng.choice(("public", "linear", "linear", "dynamic", "dynamic")),
+            initial=rng.choice(("public", "linear")),
+            newest=rng.choice((0, 0, 0, 1, 2)),
+            rate=rng.choice((0, 0, 0, 0, 1, 3)),
+            author_count=rng.choice((1, 1, 1, 2)),
+        )
+
+    def begin(self) -> None:
+        """A definition and some grants that everybody has."""
+        self.define(self.nodes[0])
+        for _ in range(self.rng.randint(0, 3)):
+            self.authorize(self.nodes[0])
+        for node in self.nodes:
+            node.receive(self.written)
+
+    def data(self) -> list[DataMessage]:
+        return [message for message in self.written if isinstance(message, DataMessage)]
+
+    def resolution(self, kind: int) -> str:
+        """What the least definition that was ever written says."""
+        definitions = [message for message in self.written if isinstance(message, DefinitionMessage)]
+        least = min(definitions, key=lambda message: (message.global_time, message.id))
+        return dict(least.kinds)[kind].resolution
+
+    def run(self) -> None:
+        for _ in range(self.rng.randint(*STEPS)):
+            self.step()
+
+    def step(self) -> None:
+        node = self.rng.choice(self.nodes)
+        actions = self.actions()
+        (action,) = self.rng.choices(list(actions), weights=list(actions.values()))
+        action(node)
+
+    def actions(self) -> dict[Callable[[Node], None], int]:
+        """What may happen next, and how often."""
+        return {getattr(self, name): weight for name, weight in MOODS[self.mood].items()} | {
+            self.destroy: 3 if self.has_destroy else 0,
+            self.redefine: 1,
+            self.exchange: 25,
+            self.hand_on: 8,
+            self.forget: 12,
+            self.divide: 6,
+        }
+
+    # -- what members write ----------------------------------------------------------------------------------
+
+    def authorize(self, node: Node) -> None:
+        kind = self.rng.choice(list(self.kinds))
+        author = self.author(node, kind, Permission.AUTHORIZE)
+        holds = Permission(31) if author == self.master else self.held_by(node, author, kind)
+        some = Permission(self.rng.randint(1, 31)) | (self.rng.random() < 0.4 and Permission.AUTHORIZE)
+        permissions = some & holds if self.rng.random() < 0.9 else some
+        if permissions:
+            members = sorted(self.rng.sample(self.members, k=self.rng.choice((1, 1, 2))))
+            grants = tuple(Grant(member, kind, permissions) for member in members)
+            self.govern(node, author, Authorize(grants))
+
+    def revoke(self, node: Node) -> None:
+        kind = self.rng.choice(list(self.kinds))
+        author = self.author(node, kind, Permission.REVOKE)
+        holders = sorted({power.member for power in node.state().powers if power.kind == kind})
+        has_power = holders and self.rng.random() < 0.9
+        member = self.rng.choice(holders) if has_power else self.rng.choice(self.members)
+        permissions = Permission(self.rng.choice((31, 31, 7, 1, 2, 4, self.rng.randint(1, 31))))
+        withdrawal = self.withdrawal(node, member, kind, permissions)
+        message = self.govern(node, author, Revoke((withdrawal,)))
+        self.has_revoke = True
+        if author == self.master:
+            pinned = frozenset(pinned_by(withdrawal, node.held))
+            self.revokes.append(HonestRevoke(message, withdrawal, pinned, len(self.written)))
+
+    def withdrawal(self, node: Node, member: MemberId, kind: int, permissions: Permission) -> Withdrawal:
+        live = node.live()
+        control = [each for each in live if isinstance(each, ControlMessage) and each.author == member]
+        named = {message.previous for message in control}
+        heads = [message.id for message in control if message.id not in named]
+        lanes: dict[tuple[MemberId, ...], set[int]] = {}
+        for message in live:
+            if isinstance(message, DataMessage) and message.kind == kind and member in message.authors:
+                lanes.setdefault(message.authors, set()).add(message.sequence)
+        careless = self.rng.random()
+        if careless < 0.2:  # the newest head only, or nothing
+            newest = max(control, key=lambda message: (message.global_time, message.id), default=None)
+            heads = [newest.id] if newest is not None and careless < 0.12 else []
+        elif careless < 0.4:  # some of it
+            heads = [head for head in heads if self.rng.random() < 0.5]
+            lanes = {lane: {each for each in lanes[lane] if self.rng.random() < 0.5} for lane in lanes}
+        elif careless < 0.6:  # whatever is here, also what does not count
+            heads = [
+                message.id
+                for message in node.held.values()
+                if isinstance(message, ControlMessage)
+                and message.author == member
+                and self.rng.random() < 0.4
+            ]
+        if not permissions & Permission.PERMIT:
+            lanes = {}
+        pairs = [
+            PairRanges(lane[1 - lane.index(member)], lane.index(member), ranges_of(sequences))
+            for lane, sequences in lanes.items()
+            if len(lane) == 2 and sequences
+        ]
+        own = ranges_of(lanes.get((member,), ()))
+        ordered = tuple(sorted(pairs, key=lambda pair: (pair.other, pair.role)))
+        return Withdrawal(member, kind, permissions, tuple(sorted(heads)), own, ordered)
+
+    def settle_policy(self, node: Node) -> None:
+        kind = self.rng.choice(list(self.kinds))
+        if self.kinds[kind].resolution != "dynamic" and self.rng.random() < 0.9:
+            return
+        author = self.author(node, kind, Permission.SETTINGS)
+        if self.rng.random() < 0.4:
+            self.govern(node, author, Settings(kind, is_linear=False))
+            return
+        lanes: dict[tuple[bytes, ...], set[int]] = {}
+        for message in node.live():
+            if isinstance(message, DataMessage) and message.kind == kind and self.rng.random() < 0.8:
+                lanes.setdefault(tuple(each[:16] for each in message.authors), set()).add(message.sequence)
+        cut = [AuthorRanges(lane[0], ranges_of(lanes[lane])) for lane in sorted(lanes) if len(lane) == 1]
+        pair_cut = [PairCut(*lane, ranges_of(lanes[lane])) for lane in sorted(lanes) if len(lane) == 2]
+        halved = self.rng.random() < 0.3
+        first = self.govern(node, author, Settings(kind, True, tuple(cut[halved:]), tuple(pair_cut[halved:])))
+        if halved:
+            self.govern(node, author, Settings(kind, True, tuple(cut[:1]), tuple(pair_cut[:1]), first.id))
+
+    def undo(self, node: Node) -> None:
+        # Of what any node holds: it may be undone before it is seen here.
+        source = self.rng.choice(self.nodes) if self.rng.random() < 0.3 else node
+        targets = [message for message in source.held.values() if isinstance(message, DataMessage)]
+        if not targets:
+            return
+        target = self.rng.choice(targets)
+        is_own = self.rng.random() < 0.4
+        author = (
+            self.rng.choice(target.authors) if is_own else self.author(node, target.kind, Permission.UNDO)
+        )
+        index = 0 if self.rng.random() < 0.3 else None
+        early = self.rng.random() < 0.1
+        at = None if early else max(self.time(node), target.global_time + 1)
+        body = Undo(target.id, target.kind, target.global_time, index)
+        self.govern(node, author, body, global_time=at)
+
+    def destroy(self, node: Node) -> None:
+        author = self.master if self.rng.random() < 0.5 else self.rng.choice(self.members)
+        self.govern(node, author, Destroy(is_hard=self.rng.random() < 0.2))
+
+    def write(self, node: Node) -> None:
+        kind = self.rng.choice(list(self.kinds))
+        count = self.kinds[kind].author_count
+        author = self.author(node, kind, Permission.PERMIT)
+        others = [member for member in (*self.members, self.master) if member != author]
+        authors = (author, *self.rng.sample(others, k=count - 1))
+        used = [
+            message.sequence
+            for message in node.held.values()
+            if isinstance(message, DataMessage) and message.lane == (authors, kind)
+        ]
+        sequence = max(used, default=0) + 1
+        nasty = self.rng.random()
+        if nasty < (0.4 if self.mood == "crowded" else 0.12):
+            sequence = self.rng.randint(1, sequence)  # once more, or into a gap
+        elif nasty > 0.92:
+            sequence += self.rng.randint(1, 2)
+        self.enter(node, self.pen.data(authors, kind, self.time(node), sequence))
+
+    def define(self, node: Node) -> None:
+        self.enter(node, self.pen.definition(self.master, self.time(node), self.kinds))
+
+    def redefine(self, node: Node) -> None:
+        """Other limits, and what is frozen; the resolution that it states changes nothing."""
+        kind = self.rng.choice(list(self.kinds))
+        before, fresh = self.kinds[kind], self.some_rules()
+        changed = KindRules(
+            fresh.resolution,
+            fresh.initial,
+            fresh.newest,
+            fresh.rate,
+            is_frozen=self.rng.random() < 0.3,
+            author_count=before.author_count,
+        )
+        rows = self.kinds | {kind: changed}
+        self.enter(node, self.pen.definition(self.master, self.time(node), rows))
+
+    def govern(
+        self, node: Node, author: MemberId, body: Body, *, global_time: int | None = None
+    ) -> ControlMessage:
+        own = [
+            message
+            for message in node.held.values()
+            if isinstance(message, ControlMessage) and message.author == author
+        ]
+        own.sort(key=lambda message: message.global_time)
+        previous = own[-1] if own else None
+        if own and author != self.master and self.rng.random() < 0.15:
+            previous = self.rng.choice([None, *own])
+        at = self.time(node) if global_time is None else global_time
+        if author == self.master and previous is not None:
+            at = max(at, previous.global_time + 1)
+        message = self.pen.control(author, at, previous.id if previous else None, body)
+        self.enter(node, message)
+        return message
+
+    def enter(self, node: Node, message: Message) -> None:
+        self.written.append(message)
+        node.receive([message])
+
+    def time(self, node: Node) -> int:
+        clock = max((message.global_time for message in node.held.values()), default=0)
+        if self.rng.random() < 0.25:
+            return self.rng.randint(1, clock + 1)  # back-dated
+        return clock + self.rng.randint(1, self.pace)
+
+    def author(self, node: Node, kind: int, permission: Permission) -> MemberId:
+        """Mostly somebody who held this once."""
+        holders = {
+            power.member
+            for power in node.state().powers
+            if (power.kind, power.permission) == (kind, permission)
+        }
+        chance = self.rng.random()
+        if chance < 0.2:
+            return self.master
+        if chance < 0.92 and holders:
+            return self.rng.choice(sorted(holders))
+        return self.rng.choice(self.members)
+
+    def held_by(self, node: Node, member: MemberId, kind: int) -> Permission:
+        powers = node.state().powers
+        held = (power.permission for power in powers if (power.member, power.kind) == (member, kind))
+        found = Permission(0)
+        for permission in held:
+            found |= permission
+        return found
+
+    # -- what reaches whom -----------------------------------------------------------------------------------
+
+    def exchange(self, node: Node) -> None:
+        """One learns what another finds live, or most of it."""
+        others = [other for other in self.nodes if other is not node and self.may_meet(node, other)]
+        if others:
+            share = self.rng.choice((1.0, 1.0, 0.6))
+            live = self.rng.choice(others).live()
+            node.receive(message for message in live if self.rng.random() < share)
+
+    def hand_on(self, node: Node) -> None:
+        """Somebody brings along anything that was ever written, live or not, past every partition."""
+        count = self.rng.randint(1, 3)
+        node.receive(self.rng.sample(self.written, k=min(count, len(self.written))))
+
+    def forget(self, node: Node) -> None:
+        node.forget(self.rng, self.rng.choice((0.5, 1.0, 1.0)))
+
+    def divide(self, _: Node) -> None:
+        """Into two groups that do not meet, or into one."""
+        if len(self.groups) > 1:
+            self.groups = (frozenset(range(len(self.nodes))),)
+            return
+        numbers = self.rng.sample(range(len(self.nodes)), k=len(self.nodes))
+        border = self.rng.randint(1, len(numbers) - 1)
+        self.groups = frozenset(numbers[:border]), frozenset(numbers[border:])
+        self.has_partition = True
+
+    def may_meet(self, one: Node, other: Node) -> bool:
+        numbers = {self.nodes.index(one), self.nodes.index(other)}
+        return any(numbers <= group for group in self.groups)
+
+    def settle(self) -> None:
+        """Everybody tells everybody what is live until nobody learns anything. What is not is forgotten
+        first, and a few times again."""
+        for node in self.nodes:
+            node.forget(self.rng, self.rng.random())
+        forgetful = 3
+        changed = True
+        while changed:
+            changed = False
+            for node in self.rng.sample(self.nodes, k=len(self.nodes)):
+                for other in self.nodes:
+                    if other is not node:
+                        changed |= node.receive(other.live())
+                if forgetful and self.rng.random() < 0.5:
+                    node.forget(self.rng, self.rng.random())
+                    forgetful -= 1
+
+
+def ranges_of(sequences: Iterable[int]) -> Ranges:
+    """Sequences as ranges that are not adjacent."""
+    ranges: list[tuple[int, int]] = []
+    for sequence in sorted(set(sequences)):
+        if ranges and ranges[-1][1] + 1 == sequence:
+            ranges[-1] = ranges[-1][0], sequence
+        else:
+            ranges.append((sequence, sequence))
+    return tuple(ranges)
+
+
+def pinned_by(withdrawal: Withdrawal, held: dict[MessageId, Message]) -> Iterable[MessageId]:
+    """The ids of the member's control messages that a pin names or reaches, told without the oracle."""
+    for head in withdrawal.heads:
+        message = held.get(head)
+        while isinstance(message, ControlMessage):
+            yield message.id
+            message = held.get(message.previous)

@@ -1,0 +1,129 @@
+"""Judges a history: whether its nodes agree after they have told each other everything, and whether what they
+agree on is safe.
+
+Nodes that all follow a wrong rule agree, too: so what grants and revokes must achieve is checked beside it,
+from what was written alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dispersy.protocol.control_messages import Authorize, ControlMessage, Permission, Revoke, Settings, Undo
+from tests.oracle.histories import History, HonestRevoke, Node
+from tests.oracle.state import DataMessage, State
+from tests.oracle.timeline import Oracle
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of one history.
+
+    fault  what was wrong, "" when nothing was
+    """
+
+    seed: int | str
+    fault: str
+    has_revoke: bool
+    has_partition: bool
+
+
+def judge(seed: int | str, oracle: type[Oracle] = Oracle) -> Verdict:
+    """Run the history of this seed, by the rules of this oracle, to its end."""
+    history = History(seed, node=lambda master: Node(master, oracle))
+    fault = ""
+    # What is late comes after everybody has agreed once.
+    for _ in range(2):
+        history.run()
+        history.settle()
+        fault = fault or next(faults(history), "")
+    return Verdict(seed, fault, history.has_revoke, history.has_partition)
+
+
+def faults(history: History) -> Iterator[str]:
+    """What is wrong with a history that has settled."""
+    first, *others = history.nodes
+    state = first.state()
+    for number, node in enumerate(others, start=1):
+        if node.state() != state:
+            yield f"nodes 0 and {number} disagree: {difference(state, node.state())}"
+    for number, node in enumerate(history.nodes):
+        if node.state_of(node.live()) != node.state():
+            yield f"node {number} is in another state without what is not live"
+    for revoke in history.revokes:
+        yield from escapes(history, revoke, state)
+    yield from made_up(history, state)
+
+
+def difference(one: State, other: State) -> str:
+    """In a few words."""
+    live = one.live ^ other.live
+    if live:
+        return f"live {sorted(each.hex()[:8] for each in live)}"
+    names = ("counting", "powers", "policies", "marks")
+    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
+
+
+def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[str]:
+    """What counts of what a member wrote after the master revoked it, and that the pin does not name."""
+    withdrawal, at = revoke.withdrawal, (revoke.message.global_time, revoke.message.id)
+    if revoke.message.id not in state.live:
+        return  # the community was destroyed before
+    granted_again = Permission(0)
+    for message in history.written:
+        if isinstance(message, ControlMessage) and isinstance(message.body, Authorize):
+            for grant in message.body.grants:
+                is_later = (message.global_time, message.id) > at
+                if is_later and (grant.member, grant.kind) == (withdrawal.member, withdrawal.kind):
+                    granted_again |= grant.permissions
+    gone = withdrawal.permissions & ~granted_again
+    sinces = {power.since for power in state.powers if power.kind == withdrawal.kind}
+    for message in history.written[revoke.moment :]:
+        if isinstance(message, DataMessage):
+            is_linear = history.resolution(message.kind) == "linear"
+            is_gone = is_linear and Permission.PERMIT in gone and message.kind == withdrawal.kind
+            is_pinned = any(low <= message.sequence <= high for low, high in withdrawal.ranges)
+            is_lost = is_gone and not is_pinned and message.authors == (withdrawal.member,)
+            if is_lost and message.id in state.live:
+                yield f"{message.id.hex()[:8]} was written after a revoke and is live"
+        elif isinstance(message, ControlMessage) and message.author == withdrawal.member:
+            if message.id in revoke.pinned:
+                continue
+            match message.body:
+                case Authorize() if Permission.AUTHORIZE in gone:
+                    has_effect = (message.global_time, message.id) in sinces
+                case Revoke((only,)) if Permission.REVOKE in gone and only.kind == withdrawal.kind:
+                    has_effect = message.id in state.counting
+                case Settings(kind) if Permission.SETTINGS in gone and kind == withdrawal.kind:
+                    has_effect = message.id in state.counting
+                case Undo(target, kind) if Permission.UNDO in gone and kind == withdrawal.kind:
+                    authors = next((each.authors for each in history.data() if each.id == target), ())
+                    has_effect = message.id in state.counting and message.author not in authors
+                case _:
+                    has_effect = False
+            if has_effect:
+                yield f"{message.id.hex()[:8]} was written after a revoke and counts"
+
+
+def made_up(history: History, state: State) -> Iterator[str]:
+    """Powers that no chain of grants leads to from the master, even if nothing had ever been revoked."""
+    held = {(history.master, kind, permission) for kind in history.kinds for permission in Permission}
+    grants = [
+        (message.author, grant.member, grant.kind, permission)
+        for message in history.written
+        if isinstance(message, ControlMessage) and isinstance(message.body, Authorize)
+        for grant in message.body.grants
+        for permission in grant.permissions
+    ]
+    before = 0
+    while len(held) > before:
+        before = len(held)
+        held |= {
+            (member, kind, permission)
+            for author, member, kind, permission in grants
+            if {(author, kind, Permission.AUTHORIZE), (author, kind, permission)} <= held
+        }
+    for power in state.powers:
+        if (power.member, power.kind, power.permission) not in held:
+            yield f"{power.permission!r} was granted by nobody who had it"

@@ -1,0 +1,376 @@
+"""The rules of docs/timeline.md as they are written: sort everything, decide everything, remember nothing.
+
+Numbers in brackets are the rules'. Nothing here is taken from the product but the bodies of control messages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from dispersy.protocol.control_messages import (
+    Authorize,
+    ControlMessage,
+    Destroy,
+    Permission,
+    Revoke,
+    Settings,
+    Undo,
+    Withdrawal,
+)
+from dispersy.protocol.identifiers import MemberId, MessageId
+from tests.oracle.state import (
+    Cut,
+    DataMessage,
+    DefinitionMessage,
+    KindRules,
+    Marks,
+    Message,
+    Power,
+    State,
+    order,
+)
+
+DEPTH_MAX = 8
+BLOCK_BITS = 10
+
+
+class Oracle:
+    """Decides one set of held messages, once: Oracle(master, held).decide()."""
+
+    def __init__(self, master: MemberId, held: Iterable[Message]) -> None:
+        self.master = master
+        messages = sorted({message.id: message for message in held}.values(), key=order)
+        destroys = [
+            message
+            for message in messages
+            if isinstance(message, ControlMessage)
+            and isinstance(message.body, Destroy)
+            and message.author == master
+        ]
+        self.hard = next((message for message in destroys if _is_hard(message)), None)
+        soft = next((message.global_time for message in destroys if not _is_hard(message)), None)
+        if soft is not None:  # [1]
+            messages = [message for message in messages if message.global_time <= soft]
+        self.definitions = [message for message in messages if isinstance(message, DefinitionMessage)]
+        self.control = {message.id: message for message in messages if isinstance(message, ControlMessage)}
+        self.data = [message for message in messages if isinstance(message, DataMessage)]
+        self.rules = self.current_rules()
+        self.resolutions = self.first_resolutions()
+        self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
+        self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
+        self.counting: set[MessageId] = set()
+
+    def decide(self) -> State:
+        if self.hard is not None:  # [1]
+            return State(live=frozenset([self.hard.id]))
+        self.decide_powers()
+        settings = self.counting_settings()
+        self.counting |= {message.id for message in settings}
+        chosen = self.choose([message for message in self.data if self.is_permitted(message, settings)])
+        undos = self.counting_undos(chosen)
+        self.counting |= {message.id for message in undos}
+        return State(
+            live=frozenset(self.live_control() | {each.id for each in (*self.definitions, *chosen)}),
+            counting=frozenset(self.counting),
+            powers=frozenset(power for powers in self.powers.values() for power in powers),
+            policies=self.policies(settings),
+            marks=marks_of(chosen, undos),
+        )
+
+    # -- definitions [2] -------------------------------------------------------------------------------------
+
+    def oldest_first(self) -> list[DefinitionMessage]:
+        """At one global time the lowest id is the newest."""
+        by_falling_id = sorted(self.definitions, key=lambda message: message.id, reverse=True)
+        return sorted(by_falling_id, key=lambda message: message.global_time)
+
+    def current_rules(self) -> dict[int, KindRules]:
+        """Of each kind: what the newest definition that names it says."""
+        return {number: rules for message in self.oldest_first() for number, rules in message.kinds}
+
+    def first_resolutions(self) -> dict[int, tuple[str, str]]:
+        """(resolution, initial): what the least definition that names the kind says."""
+        return {
+            number: (rules.resolution, rules.initial)
+            for message in sorted(self.definitions, key=order, reverse=True)
+            for number, rules in message.kinds
+        }
+
+    def frozen_from(self, kind: int) -> int | None:
+        first = None
+        for message in reversed(self.oldest_first()):
+            rules = dict(message.kinds).get(kind)
+            if rules is None or not rules.is_frozen:
+                break
+            first = message.global_time
+        return first
+
+    # -- powers [3 to 9] -------------------------------------------------------------------------------------
+
+    def decide_powers(self) -> None:
+        """Depth by depth: withdrawals first, since they cut permit, undo and settings of their own depth."""
+        for depth in range(DEPTH_MAX + 1):
+            if depth and not any(power.depth == depth for held in self.powers.values() for power in held):
+                return  # nobody has a power so deep: nothing more can count
+            for message in self.control.values():
+                if isinstance(message.body, Revoke):
+                    self.count_withdrawals(message, message.body, depth)
+            for message in self.control.values():
+                if isinstance(message.body, Authorize):
+                    self.count_atoms(message, message.body, depth)
+
+    def count_withdrawals(self, message: ControlMessage, revoke: Revoke, depth: int) -> None:
+        for withdrawal in revoke.withdrawals:
+            if self.depth_of(message, withdrawal.kind, Permission.REVOKE) == depth:
+                self.counting.add(message.id)
+                cut = Cut(withdrawal, order(message), depth)
+                self.cuts[withdrawal.member, withdrawal.kind].append(cut)
+
+    def count_atoms(self, message: ControlMessage, authorize: Authorize, depth: int) -> None:
+        for grant in authorize.grants:
+            for permission in grant.permissions:
+                if depth < DEPTH_MAX and self.depth_of_atom(message, grant.kind, permission) == depth:
+                    self.counting.add(message.id)
+                    power = Power(grant.member, grant.kind, permission, order(message), depth + 1)
+                    self.powers[grant.member, grant.kind, permission].append(power)
+
+    def depth_of_atom(self, message: ControlMessage, kind: int, permission: Permission) -> int | None:
+        authorize = self.depth_of(message, kind, Permission.AUTHORIZE)
+        granted = self.depth_of(message, kind, permission)
+        return None if authorize is None or granted is None else max(authorize, granted)
+
+    def depth_of(self, message: ControlMessage, kind: int, permission: Permission) -> int | None:
+        """Of the least deep power of its author that covers a control message; None without one."""
+        if message.author == self.master:
+            return 0
+        held = self.powers[message.author, kind, permission]
+        return min((power.depth for power in held if self.covers_control(power, message)), default=None)
+
+    def covers_control(self, power: Power, message: ControlMessage) -> bool:
+        return message.global_time > power.since[0] and all(
+            self.pin_allows_control(cut.withdrawal, message) for cut in self.cuts_of(power)
+        )
+
+    def covers_data(self, power: Power, message: DataMessage) -> bool:
+        return message.global_time > power.since[0] and all(
+            self.pin_allows_data(cut.withdrawal, message) for cut in self.cuts_of(power)
+        )
+
+    def cuts_of(self, power: Power) -> Iterator[Cut]:
+        """[6]"""
+        for cut in self.cuts[power.member, power.kind]:
+            if power.permission in cut.withdrawal.permissions and power.since < cut.at:
+                if power.permission in Permission.AUTHORIZE | Permission.REVOKE:
+                    is_cut = power.depth > cut.depth
+                else:
+                    is_cut = power.depth >= cut.depth
+                if is_cut:
+                    yield cut
+
+    def pin_allows_control(self, withdrawal: Withdrawal, message: ControlMessage) -> bool:
+        """[7]"""
+        return message.id in self.reached(withdrawal.heads)
+
+    def pin_allows_data(self, withdrawal: Withdrawal, message: DataMessage) -> bool:
+        """[7]"""
+        return any(low <= message.sequence <= high for low, high in pinned_ranges(withdrawal, message))
+
+    def reached(self, heads: Iterable[MessageId]) -> set[MessageId]:
+        """The heads that are held and all that they reach over `previous`."""
+        found: set[MessageId] = set()
+        for head in heads:
+            message = self.control.get(head)
+            while message is not None and message.id not in found:
+                found.add(message.id)
+                before = self.control.get(message.previous)
+                if before is None or before.author != message.author:
+                    break
+                message = before if before.global_time < message.global_time else None
+        return found
+
+    # -- settings [10, 11] -----------------------------------------------------------------------------------
+
+    def counting_settings(self) -> list[ControlMessage]:
+        return [
+            message
+            for message in self.control.values()
+            if isinstance(message.body, Settings)
+            and self.resolutions.get(message.body.kind, ("", ""))[0] == "dynamic"
+            and self.depth_of(message, message.body.kind, Permission.SETTINGS) is not None
+        ]
+
+    def policies(
+        self, settings: Sequence[ControlMessage]
+    ) -> tuple[tuple[int, tuple[tuple[int, bool], ...]], ...]:
+        changes: dict[int, dict[int, bool]] = defaultdict(dict)
+        for message in sorted(settings, key=order):
+            if isinstance(message.body, Settings) and message.body.continues is None:
+                # Of two at one global time the lower id counts.
+                changes[message.body.kind].setdefault(message.global_time, message.body.is_linear)
+        return tuple((kind, tuple(sorted(changes[kind].items()))) for kind in sorted(changes))
+
+    def is_public(self, kind: int, global_time: int, settings: Sequence[ControlMessage]) -> bool:
+        resolution, initial = self.resolutions[kind]
+        if resolution != "dynamic":
+            return resolution == "public"
+        is_public = initial == "public"
+        for since, is_linear in dict(self.policies(settings)).get(kind, ()):
+            if since < global_time:
+                is_public = not is_linear
+        return is_public
+
+    def is_cut_off(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
+        for narrowing in settings:
+            body = narrowing.body
+            assert isinstance(body, Settings)
+            if (
+                body.kind == message.kind
+                and body.is_linear
+                and body.continues is None
+                and narrowing.global_time >= message.global_time
+            ):
+                continuing = [
+                    other.body
+                    for other in settings
+                    if isinstance(other.body, Settings)
+                    and other.body.continues == narrowing.id
+                    and (other.author, other.body.kind) == (narrowing.author, body.kind)
+                ]
+                if not any(cut_names(part, message) for part in (body, *continuing)):
+                    return True
+        return False
+
+    # -- data messages [12 to 15] ----------------------------------------------------------------------------
+
+    def is_permitted(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
+        if message.kind not in self.resolutions:
+            return False
+        frozen_from = self.frozen_from(message.kind)
+        if frozen_from is not None and message.global_time > frozen_from:
+            return False
+        rests_on_public = self.is_public(message.kind, message.global_time, settings) and not self.is_cut_off(
+            message, settings
+        )
+        return rests_on_public or all(
+            author == self.master
+            or any(
+                self.covers_data(power, message)
+                for power in self.powers[author, message.kind, Permission.PERMIT]
+            )
+            for author in message.authors
+        )
+
+    def choose(self, permitted: Iterable[DataMessage]) -> list[DataMessage]:
+        """[13, 14]"""
+        groups: dict[object, list[DataMessage]] = defaultdict(list)
+        for message in permitted:
+            newest = self.rules[message.kind].newest
+            pair = frozenset(message.authors), message.kind
+            groups[pair if newest else message.lane].append(message)
+        return [message for group in groups.values() for message in self.choose_of_group(group)]
+
+    def choose_of_group(self, group: Sequence[DataMessage]) -> Iterator[DataMessage]:
+        rules = self.rules[group[0].kind]
+        slots: Counter[object] = Counter()
+        blocks: Counter[object] = Counter()
+        if rules.newest:
+            ordered = sorted(group, key=order, reverse=True)
+        else:
+            ordered = sorted(group, key=lambda message: (message.sequence, message.id))
+        for message in ordered:
+            block = message.lane, message.global_time >> BLOCK_BITS
+            if slots[message.slot] == self.slot_max() or (rules.rate and blocks[block] == rules.rate):
+                continue
+            if rules.newest and len(+slots) == rules.newest and not slots[message.slot]:
+                continue
+            slots[message.slot] += 1
+            blocks[block] += 1
+            yield message
+
+    def slot_max(self) -> int:
+        return 2
+
+    # -- undo and what is live [16, 17] ----------------------------------------------------------------------
+
+    def counting_undos(self, chosen: Iterable[DataMessage]) -> list[ControlMessage]:
+        targets = {message.id: message for message in chosen}
+        least: dict[tuple[MemberId, MessageId, int | None], ControlMessage] = {}
+        for message in self.control.values():  # in their order
+            if isinstance(message.body, Undo) and self.may_undo(message, message.body, targets):
+                least.setdefault((message.author, message.body.target, message.body.index), message)
+        return list(least.values())
+
+    def may_undo(self, message: ControlMessage, undo: Undo, targets: dict[MessageId, DataMessage]) -> bool:
+        target = targets.get(undo.target)
+        if target is None or (target.kind, target.global_time) != (undo.kind, undo.global_time):
+            return False
+        is_own = message.author in target.authors
+        return message.global_time > target.global_time and (
+            is_own or self.depth_of(message, undo.kind, Permission.UNDO) is not None
+        )
+
+    def live_control(self) -> set[MessageId]:
+        of_master = {message.id for message in self.control.values() if message.author == self.master}
+        own = of_master | self.counting
+        return own | self.reached(own | self.pinned_heads())
+
+    def pinned_heads(self) -> set[MessageId]:
+        return {head for cuts in self.cuts.values() for cut in cuts for head in cut.withdrawal.heads}
+
+
+def marks_of(chosen: Sequence[DataMessage], undos: Iterable[ControlMessage]) -> dict[MessageId, Marks]:
+    """[15, 16]"""
+    whole: set[MessageId] = set()
+    erased: set[MessageId] = set()
+    indices: dict[MessageId, set[int]] = defaultdict(set)
+    authors = {message.id: message.authors for message in chosen}
+    for undo in undos:
+        assert isinstance(undo.body, Undo)
+        if undo.body.index is not None:
+            indices[undo.body.target].add(undo.body.index)
+        else:
+            whole.add(undo.body.target)
+            if undo.author in authors[undo.body.target]:
+                erased.add(undo.body.target)
+    slots = Counter(message.slot for message in chosen)
+    return {
+        message.id: Marks(
+            equivocation=slots[message.slot] > 1,
+            order=any(
+                other.lane == message.lane
+                and other.sequence > message.sequence
+                and other.global_time <= message.global_time
+                for other in chosen
+            ),
+            undone=message.id in whole,
+            erased=message.id in erased,
+            indices=frozenset(indices[message.id]),
+        )
+        for message in chosen
+    }
+
+
+def pinned_ranges(withdrawal: Withdrawal, message: DataMessage) -> Sequence[tuple[int, int]]:
+    """What a pin says of the lane that a message is in."""
+    if len(message.authors) == 1:
+        return withdrawal.ranges
+    role = message.authors.index(withdrawal.member)
+    for pair in withdrawal.pairs:
+        if (pair.other, pair.role) == (message.authors[1 - role], role):
+            return pair.ranges
+    return ()
+
+
+def cut_names(settings: Settings, message: DataMessage) -> bool:
+    """Whether the cut of settings lets a message keep counting."""
+    beginnings = [author[:16] for author in message.authors]
+    if len(beginnings) == 1:
+        ranges = [author.ranges for author in settings.cut if author.prefix == beginnings[0]]
+    else:
+        ranges = [pair.ranges for pair in settings.pair_cut if [pair.first, pair.second] == beginnings]
+    return any(low <= message.sequence <= high for each in ranges for low, high in each)
+
+
+def _is_hard(message: ControlMessage) -> bool:
+    return isinstance(message.body, Destroy) and message.body.is_hard

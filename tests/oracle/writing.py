@@ -1,0 +1,73 @@
+"""Messages for histories: real bytes, so that what holds for the oracle can be shown of the product too.
+
+Signatures are zeros: what is judged here lies behind them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from dispersy.protocol.control_messages import Body, ControlMessage, control_kind, encode_body
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.message import KEY_SIZE, NO_PREVIOUS, SIGNATURE_SIZE, draft_message
+from tests.oracle.state import DataMessage, DefinitionMessage, KindRules
+
+
+class Pen:
+    """Writes the messages of one history; no two alike.
+
+    raws   id -> the whole message
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.community = CommunityId(bytes(KEY_SIZE))
+        self.raws: dict[bytes, bytes] = {}
+
+    def key(self) -> MemberId:
+        return MemberId(self._rng.randbytes(KEY_SIZE))
+
+    def data(self, authors: tuple[MemberId, ...], kind: int, global_time: int, sequence: int) -> DataMessage:
+        payload = b"%d" % self._rng.getrandbits(32)
+        message_id = self._draft(kind, authors, global_time, sequence, payload, None)
+        return DataMessage(message_id, authors, kind, global_time, sequence)
+
+    def control(
+        self, author: MemberId, global_time: int, previous: MessageId | None, body: Body
+    ) -> ControlMessage:
+        kind = control_kind(body)
+        before = previous or NO_PREVIOUS
+        # The sequence of a control message means nothing; here it tells apart two that say the same.
+        sequence = 1 + self._rng.getrandbits(32)
+        message_id = self._draft(kind, (author,), global_time, sequence, encode_body(body), before)
+        return ControlMessage(message_id, author, kind, global_time, before, body)
+
+    def definition(
+        self, master: MemberId, global_time: int, kinds: Mapping[int, KindRules]
+    ) -> DefinitionMessage:
+        payload = repr(kinds).encode()
+        sequence = 1 + self._rng.getrandbits(32)
+        message_id = self._draft(0, (master,), global_time, sequence, payload, NO_PREVIOUS)
+        return DefinitionMessage(message_id, global_time, tuple(kinds.items()))
+
+    def _draft(
+        self,
+        kind: int,
+        authors: tuple[MemberId, ...],
+        global_time: int,
+        sequence: int,
+        payload: bytes,
+        previous: MessageId | None,
+    ) -> MessageId:
+        draft = draft_message(
+            self.community,
+            kind=kind,
+            authors=authors,
+            global_time=global_time,
+            sequence=sequence,
+            payloads=[payload],
+            previous=previous,
+        )
+        self.raws[draft.id] = draft.complete([bytes(SIGNATURE_SIZE)] * len(authors))
+        return draft.id
