@@ -119,15 +119,17 @@ class AsyncClient:
         kind: str = "text",
         request_id: bytes | None = None,
         as_key: str = "",
+        to: Sequence[str | bytes] = (),
     ) -> Published:
-        """One message with these payloads. Returns when it is durable.
+        """One message with these payloads. Returns when it is durable, or has left if its kind is not stored.
 
         community   name, id in hex, or the beginning of one
         request_id  16 bytes from new_request_id(); repeating it gives the first answer
         as_key      a key of the node's keyring that signs, by name or public key in hex; our own here
+        to          neighbours it is sent to at once, by key (32 bytes, or hex digits) or HOST:PORT
         """
         return await self.run(
-            operations.publish(community, payloads, kind=kind, request_id=request_id, as_key=as_key)
+            operations.publish(community, payloads, kind=kind, request_id=request_id, as_key=as_key, to=to)
         )
 
     async def publish_many(
@@ -138,14 +140,16 @@ class AsyncClient:
         kind: str = "text",
         progress: Callable[[int], None] | None = None,
         as_key: str = "",
+        to: Sequence[str | bytes] = (),
     ) -> int:
         """One message for each payload; how many. Returns when all are durable.
 
         progress   called with the number that is durable so far
+        to         as in publish
         raises     UsageError for the first that is refused; earlier ones are published
         """
         return await self.run(
-            operations.publish_many(community, payloads, kind=kind, progress=progress, as_key=as_key)
+            operations.publish_many(community, payloads, kind=kind, progress=progress, as_key=as_key, to=to)
         )
 
     def follow(

@@ -98,16 +98,23 @@ class Channel(Generic[P]):
         self._community = community
         self._declared = declared
 
-    async def publish(self, *payloads: P, request_id: bytes | None = None, as_key: str = "") -> Published:
+    async def publish(
+        self,
+        *payloads: P,
+        request_id: bytes | None = None,
+        as_key: str = "",
+        to: Sequence[str | bytes] = (),
+    ) -> Published:
         """One message with these payloads, usually one. Returns when it is durable.
 
         request_id  16 bytes from new_request_id(); repeating it gives the first answer
         as_key      a key of the node's keyring that signs; our own here unless it is given
+        to          neighbours it is sent to at once, by key or HOST:PORT
         """
         community, declared = self._community, self._declared
         encoded = [declared.encode(payload) for payload in payloads]
         return await community.client.publish(
-            community.id.hex(), encoded, kind=declared.name, request_id=request_id, as_key=as_key
+            community.id.hex(), encoded, kind=declared.name, request_id=request_id, as_key=as_key, to=to
         )
 
     async def publish_many(self, payloads: Iterable[P], *, as_key: str = "") -> int:
@@ -133,12 +140,18 @@ class BlockingChannel(Generic[P]):
         self._community = community
         self._declared = declared
 
-    def publish(self, *payloads: P, request_id: bytes | None = None, as_key: str = "") -> Published:
+    def publish(
+        self,
+        *payloads: P,
+        request_id: bytes | None = None,
+        as_key: str = "",
+        to: Sequence[str | bytes] = (),
+    ) -> Published:
         """One message with these payloads, usually one. Returns when it is durable."""
         community, declared = self._community, self._declared
         encoded = [declared.encode(payload) for payload in payloads]
         return community.client.publish(
-            community.id.hex(), encoded, kind=declared.name, request_id=request_id, as_key=as_key
+            community.id.hex(), encoded, kind=declared.name, request_id=request_id, as_key=as_key, to=to
         )
 
     def publish_many(self, payloads: Iterable[P], *, as_key: str = "") -> int:

@@ -296,6 +296,10 @@ class Following:
             if not self._said_caught_up:
                 self._said_caught_up = True
                 self._events.append(frame)
+        elif not frame["cursor"]:
+            # In no log: it cannot come twice, and says nothing about where the stream stands.
+            self._quiet_since = now
+            self._events.append(frame)
         elif frame["cursor"] > self._cursor:
             self._quiet_since = now
             self._cursor = frame["cursor"]

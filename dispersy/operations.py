@@ -75,7 +75,8 @@ class Event:
     """One event of a follow, see docs/interface.md.
 
     event        message, denied, restored, undone, removed or caught-up
-    cursor       of this node's log; give the last one as `since` to go on after it
+    cursor       of this node's log; give the last one as `since` to go on after it; 0: in no log, for
+                 messages of its kind are not stored
     index        which of the message's payloads this is
     payload      of message events
     payloads     of restored events: all of the message
@@ -185,10 +186,17 @@ def request(op: str, /, **values: Any) -> Procedure[Frame]:
 
 
 def publish(
-    community: str, payloads: Sequence[bytes], *, kind: str, request_id: bytes | None, as_key: str
+    community: str,
+    payloads: Sequence[bytes],
+    *,
+    kind: str,
+    request_id: bytes | None,
+    as_key: str,
+    to: Sequence[str | bytes],
 ) -> Procedure[Published]:
     """One message with these payloads."""
-    reply = yield from request("publish", **_publication(community, kind, payloads, request_id, as_key))
+    wanted = _publication(community, kind, payloads, request_id, as_key, to)
+    reply = yield from request("publish", **wanted)
     return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
 
 
@@ -199,6 +207,7 @@ def publish_many(
     kind: str,
     progress: Callable[[int], None] | None,
     as_key: str,
+    to: Sequence[str | bytes],
 ) -> Procedure[int]:
     """One message for each payload, a few requests under way at once; how many."""
     rest = iter(payloads)
@@ -206,7 +215,8 @@ def publish_many(
     done = 0
     while True:
         while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
-            number = yield Submit("publish-many", _publication(community, kind, portion, None, as_key))
+            wanted = _publication(community, kind, portion, None, as_key, to)
+            number = yield Submit("publish-many", wanted)
             waiting[number] = len(portion)
         if not waiting:
             return done
@@ -409,12 +419,20 @@ def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
 
 
 def _publication(
-    community: str, kind: str, payloads: Sequence[bytes], request_id: bytes | None, as_key: str
+    community: str,
+    kind: str,
+    payloads: Sequence[bytes],
+    request_id: bytes | None,
+    as_key: str,
+    to: Sequence[str | bytes],
 ) -> dict[str, Any]:
+    if isinstance(to, (str, bytes)):
+        raise UsageError(f"to is a list, as [{to!r}], not {to!r}")
     return {
         "community": community,
         "kind": kind,
         "payloads": list(payloads),
         "request_id": request_id or new_request_id(),
         "as": as_key,
+        "to": [who.hex() if isinstance(who, bytes) else who for who in to],
     }

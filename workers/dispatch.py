@@ -8,6 +8,7 @@ back by sync.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import zmq
@@ -17,6 +18,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
@@ -43,6 +45,20 @@ class _Verifier:
         return max(0, self.sent - self.done)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Messages of one community on their way to a verifier.
+
+    announced  of them in messages frames, whose envelopes a responder has seen
+    parts      the bucket of the host that sent them, and an area
+    """
+
+    community: int
+    announced: int = 0
+    count: int = 0
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
+
+
 class Dispatch:
     """Owns the `work` ROUTER's sending side and what waits for it."""
 
@@ -52,7 +68,7 @@ class Dispatch:
         self._reporter = reporter
         self._verifiers: dict[bytes, _Verifier] = {}
         self._names = [b"worker-%d" % index for index in range(settings.workers)]
-        self._batches: deque[tuple[int, int, list[tuple[int, bytes]]]] = deque()
+        self._batches: deque[_Batch] = deque()
         self._pending_bytes = 0
         self._introductions: list[bus.Introduction] = []
         self._sync: dict[tuple[int, int], list[bus.SyncFrame]] = {}
@@ -71,15 +87,21 @@ class Dispatch:
         self._envelopes.setdefault((community, responder), []).append(source + envelope)
         if not count:
             return
+        self._add(community, source, area, announced=count, count=count)
+
+    def pushed(self, community: int, source: bytes, message: bytes) -> None:
+        """A message that nobody asked for: to the verifiers, and to no responder, which waits for none."""
+        self._add(community, source, encode_uvarint(len(message)) + message, announced=0, count=1)
+
+    def _add(self, community: int, source: bytes, area: bytes, *, announced: int, count: int) -> None:
         self._pending_bytes += len(area)
-        part = (bucket_of(Address(source), key=self._source_key), area)
-        if self._batches:
-            last_community, last_count, areas = self._batches[-1]
-            if last_community == community and last_count + count <= BATCH_MESSAGES_MAX:
-                areas.append(part)
-                self._batches[-1] = (community, last_count + count, areas)
-                return
-        self._batches.append((community, count, [part]))
+        last = self._batches[-1] if self._batches else None
+        if last is None or last.community != community or last.count + count > BATCH_MESSAGES_MAX:
+            last = _Batch(community)
+            self._batches.append(last)
+        last.parts.append((bucket_of(Address(source), key=self._source_key), area))
+        last.announced += announced
+        last.count += count
 
     def introduction(
         self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes
@@ -138,11 +160,13 @@ class Dispatch:
         verifier = self._verifiers[name]
         if verifier.outstanding >= OUTSTANDING_MAX:
             return False
-        community, count, areas = self._batches[0]
-        ends = accumulate(len(area) for _, area in areas)
-        sources = [bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, areas, strict=True)]
-        header = bus.VERIFY_HEADER.pack(community, count)
-        area = b"".join(area for _, area in areas)
+        batch = self._batches[0]
+        ends = accumulate(len(area) for _, area in batch.parts)
+        sources = [
+            bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, batch.parts, strict=True)
+        ]
+        header = bus.VERIFY_HEADER.pack(batch.community, batch.announced)
+        area = b"".join(area for _, area in batch.parts)
         if not send_or_drop(self._work, [name, bus.VERIFY, header, area, b"".join(sources)]):
             del self._verifiers[name]
             return True

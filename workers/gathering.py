@@ -82,8 +82,10 @@ class Gathering(Generic[Order]):
             new = [record for message_id, record in fresh.items() if message_id not in window.ids]
             if new:
                 window.ids.update(record[ID_OFFSET : ID_OFFSET + 32] for record in new)
-                self._add(window, Received(number, len(new), b"".join(new), arena), len(arena))
-                announced -= len(new)
+                # What was pushed was announced to nobody, and must not be accounted for as if it had been.
+                accounted = min(announced, len(new))
+                self._add(window, Received(number, accounted, b"".join(new), arena), len(arena))
+                announced -= accounted
         return announced, b"".join(going_on)
 
     def hold(self, number: int, kind: int, order: Order, size: int, now: float) -> bool:
@@ -103,9 +105,7 @@ class Gathering(Generic[Order]):
     def release(self, now: float) -> list[Received | Order]:
         """What has waited long enough; everything when too much waits."""
         is_full = self._size > self._size_max
-        due = sorted(
-            (window.due, key) for key, window in self._open.items() if is_full or window.due <= now
-        )
+        due = sorted((window.due, key) for key, window in self._open.items() if is_full or window.due <= now)
         released: list[Received | Order] = []
         for _, key in due:
             window = self._open.pop(key)

@@ -29,6 +29,7 @@ from dispersy.workers.communities import Communities, Community
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
 from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.passing import NOWHERE, Destination, Leaving, Passing
 from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
 from dispersy.workers.purging import Purging
 
@@ -50,7 +51,8 @@ class Ledger:
         self._purging = Purging(store, self._communities)
         self.blocking = Blocking(store, self._communities)
         self.membership = Membership(store, keyring, self._communities, self._purging, self.blocking)
-        self._publishing = Publishing(store, keyring, self._communities)
+        self._passing = Passing(self.counters)
+        self._publishing = Publishing(store, keyring, self._communities, self._passing)
         self._outcomes: list[Outcome] = []
         """Of orders that are answered with this batch; its publish requests wait elsewhere."""
         self._start_id: str | None = None
@@ -76,6 +78,7 @@ class Ledger:
             return
         community.processed += announced
         self._communities.touched.add(number)
+        records = self._passing.sift(community, records, arena)
         if records:
             community.intake.receive(records, arena)
             # Whether to look closer: a search in the bytes costs nearly nothing.
@@ -113,6 +116,7 @@ class Ledger:
         groups: Sequence[Sequence[bytes]],
         request_id: bytes,
         as_key: str = "",
+        destination: Destination = NOWHERE,
         now_ms: int,
     ) -> None:
         """As Publishing.publish."""
@@ -123,6 +127,7 @@ class Ledger:
             groups=groups,
             request_id=request_id,
             as_key=as_key,
+            destination=destination,
             now_ms=now_ms,
         )
         if outcome is not None:
@@ -183,6 +188,7 @@ class Ledger:
         self._store.reload()
         self._communities.read_store()
         self._publishing.read_store()
+        self._passing.forget_batch()
         self._purging.read_store()
         self.blocking.read_store()
         self.membership.begun_again.clear()
@@ -214,6 +220,7 @@ class Ledger:
         if self._purging.committed() or communities.changed or self.blocking.is_changed or batch.start_id:
             self.version += 1
         note = self.note(sorted(communities.touched & communities.by_number.keys()))
+        self._passing.committed()
         communities.clear_batch()
         self.membership.begun_again.clear()
         self.blocking.clear_batch()
@@ -221,6 +228,10 @@ class Ledger:
         self._publishing.clear_batch()
         self._outcomes.clear()
         return note, outcomes
+
+    def drain_leaving(self) -> Leaving:
+        """What the last commits let leave besides their notes; call after commit()."""
+        return self._passing.drain()
 
     def note(self, numbers: Iterable[int] | None = None) -> CommitNote:
         """The state of these communities (None: all that are served) as everyone may know it after the last
@@ -243,6 +254,7 @@ class Ledger:
         """One community's round of the intake as its part of the batch."""
         number = community.record.number
         decided = community.intake.finish()
+        self._passing.judge(community, now_ms=now_ms)
         self.counters.update(community.intake.counters)
         community.intake.counters.clear()
         if number in self._own_heard:

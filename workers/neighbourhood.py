@@ -23,6 +23,7 @@ from dispersy.protocol.frames import (
     Ping,
     Pong,
     PunctureRequest,
+    Push,
     TokenFrame,
     datagram,
     frame,
@@ -31,6 +32,7 @@ from dispersy.protocol.frames import (
 )
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.pusher import Pusher, Target
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.walk_events import (
@@ -118,6 +120,8 @@ class Neighbourhood:
             introductions_per_second=settings.limits_introductions_per_second,
         )
         self._walker.set_own_addresses(lan=own_address, wan=None)
+        self._pusher = Pusher(CommunityId(record.community_id), rng=rng, counts=self._walker.counts)
+        self._pushed: list[bytes] = []
         self._drain(now)
 
     def add_peers(self, peers: Sequence[Address], now: float) -> None:
@@ -160,6 +164,10 @@ class Neighbourhood:
                 self._walker.receive_ping(address, Ping.decode(body), now)
             elif frame_type == FrameType.PONG:
                 self._walker.receive_pong(address, Pong.decode(body), now)
+            elif frame_type == FrameType.PUSH:
+                message = self._pusher.receive_push(address, body, now)
+                if message is not None:
+                    self._pushed.append(message)
             elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 if self._walker.admit_introduction(address, now):
                     return False
@@ -171,6 +179,30 @@ class Neighbourhood:
             return True
         self._drain(now)
         return True
+
+    def push(self, pushed: bus.Pushed, now: float) -> None:
+        """Send a message of ours at once to those it is meant for."""
+        self._pusher.publish(
+            Push(pushed.hops_left, pushed.message, pushed.link),
+            self._walker.neighbours(now),
+            fan_out=pushed.fan_out,
+            targets=[
+                *(Target(member=MemberId(member)) for member in pushed.members),
+                *(Target(address=Address(address)) for address in pushed.addresses),
+            ],
+            now=now,
+        )
+        self._drain(now)
+
+    def relay(self, message: bytes, now: float) -> None:
+        """An n-hop message of somebody else was accepted: pass it on as far as it goes."""
+        self._pusher.relay(message, self._walker.neighbours(now), now)
+        self._drain(now)
+
+    def drain_pushed(self) -> list[bytes]:
+        """Messages that neighbours have pushed, to be verified."""
+        pushed, self._pushed = self._pushed, []
+        return pushed
 
     def block(self, blocklist: Blocklist) -> None:
         """Walk no more to these members and addresses, and introduce them to nobody."""
@@ -305,6 +337,12 @@ class Neighbourhood:
                     self.own_wan = format_address(address)
                 case SameKeyElsewhere(source):
                     self._hear_twin(format_address(source), now)
+
+        for pushed in self._pusher.drain():
+            content = frame(FrameType.PUSH, pushed.body)
+            if (whole := self.datagram(pushed.address, content)) is not None:
+                count_sent(self._counters, FrameType.PUSH, len(content))
+                self._datagrams.append((pushed.address, whole))
 
     def _hear_twin(self, address: str, now: float) -> None:
         if address not in self._twins and len(self._twins) >= TWINS_SHOWN_MAX:

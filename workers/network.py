@@ -28,7 +28,7 @@ from dispersy.bus.sockets import (
     send_or_drop,
 )
 from dispersy.constants import DATAGRAM_SIZE_MAX, TICK_S
-from dispersy.errors import StorageError, UsageError
+from dispersy.errors import UsageError
 from dispersy.ext.udp import Receiver, send_many
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import (
@@ -38,25 +38,21 @@ from dispersy.protocol.address import (
     format_address,
     is_ipv4,
     make_address,
-    parse_address,
     split_endpoint,
 )
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
 from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
-from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import CommunityRecord
+from dispersy.storage.store import StoreReader
 from dispersy.workers.counters import count_sent, frame_size
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
-from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.opening import joined, open_reader
+from dispersy.workers.neighbourhoods import Neighbourhoods
+from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
-from dispersy.workers.sleeping import Sleeping
 
 RECEIVES_PER_TURN_MAX = 8
 SEND_QUEUE_MAX = 4_096
@@ -83,20 +79,12 @@ class NetworkRole:
         self._receiver = Receiver(batch_max=64, size_max=DATAGRAM_SIZE_MAX + 1)
         self._drops = bytearray(4 * len(DROP_REASONS))
         self._reporter = Reporter("network", settings, self._report)
-        self._peers = [parse_address(peer) for peer in settings.peers]
         # Another phase at every node, or neighbours would speak at the same moments.
         self._pace = SharedPace(phase_s=self._rng.random() * TICK_S)
         self._schedule = Schedule(self._deadline_of)
         self._touched: set[int] = set()
         self._untold = Untold()
-        self._neighbourhoods: list[Neighbourhood] = []
-        self._by_number: dict[int, Neighbourhood] = {}
-        self._sleeping = Sleeping(self._secret)
-        self._blocklist = Blocklist()
-        self._tags = b""
         self._communities_version = -1
-        self._without_key: dict[int, str] = {}
-        self._unreadable: set[str] = set()
         self._out: deque[tuple[bytes, bytes]] = deque()
         self._send_again_at: float | None = None
         self._reading = True
@@ -106,7 +94,8 @@ class NetworkRole:
         self._udp, self._ipv6 = open_udp(self._settings.listen)
         self._address = make_address(*self._udp.getsockname()[:2])
         self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
-        self._keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
+        keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
+        self.serve(self._reader, keyring, self._address)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
         self._dispatch = Dispatch(work, self._reporter, self._settings)
         self._outbound = bound(
@@ -116,7 +105,11 @@ class NetworkRole:
             loop.context, zmq.PUSH, self._settings.socket("intake"), queued_max=BATCHES_QUEUED_MAX
         )
         self._notes = connected(
-            loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
+            loop.context,
+            zmq.SUB,
+            self._settings.socket("notes"),
+            queued_max=NOTES_QUEUED_MAX,
+            topics=(bus.COMMIT, bus.PUSH, bus.RELAY),
         )
         self._reporter.open(loop)
         self._load_communities(monotonic())
@@ -126,6 +119,21 @@ class NetworkRole:
         loop.watch(self._notes, self._receive_notes)
         loop.deadline(self._next_deadline, self._handle_timers)
         loop.flush(self._flush)
+
+    def serve(self, reader: StoreReader, keyring: Keyring, own_address: Address) -> None:
+        """Where communities and keys are read, and the address at which this node is reached."""
+        self._communities = Neighbourhoods(
+            reader,
+            keyring,
+            self._settings,
+            self._reporter,
+            secret=self._secret,
+            epoch=self._epoch,
+            rng=self._rng,
+            own_address=own_address,
+            pace=self._pace,
+            touch=self._touch,
+        )
 
     def close(self) -> None:
         self._udp.close()
@@ -148,12 +156,12 @@ class NetworkRole:
             self._reporter.counters["datagrams-in"] += count
             self._reporter.counters["bytes-in"] += len(arena)
             now = monotonic()
-            if self._blocklist.has_addresses:
+            if self._communities.blocklist.has_addresses:
                 datagrams = self._without_blocked(datagrams)
             frames, envelopes = split(
                 arena,
                 datagrams,
-                tags=self._tags,
+                tags=self._communities.tags,
                 secret=self._secret,
                 epoch=self._epoch(now),
                 drops=self._drops,
@@ -169,7 +177,7 @@ class NetworkRole:
     def _without_blocked(self, datagrams: bytes) -> bytes:
         """Those that do not come from blocked addresses: nothing of the others is looked at."""
         records = [datagrams[at : at + DATAGRAM.size] for at in range(0, len(datagrams), DATAGRAM.size)]
-        kept = [each for each in records if not self._blocklist.refuses(DATAGRAM.unpack(each)[2])]
+        kept = [each for each in records if not self._communities.blocklist.refuses(DATAGRAM.unpack(each)[2])]
         self._reporter.counters["in-dropped-blocked"] += len(records) - len(kept)
         return b"".join(kept)
 
@@ -188,11 +196,13 @@ class NetworkRole:
             label = FrameType(frame_type).label
             self._reporter.counters[f"frames-in-{label}"] += 1
             self._reporter.counters[f"frame-bytes-in-{label}"] += frame_size(length)
-            if index >= len(self._neighbourhoods):
+            if index >= len(self._communities.served):
                 self._receive_asleep(index, source, frame_type, body, token_state, now)
                 continue
-            neighbourhood = self._neighbourhoods[index]
+            neighbourhood = self._communities.served[index]
             if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
+                for message in neighbourhood.drain_pushed():
+                    self._dispatch.pushed(neighbourhood.number, source, message)
                 continue
             if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 self._dispatch.introduction(neighbourhood.number, source, header_token, frame_type, body)
@@ -203,14 +213,14 @@ class NetworkRole:
         self, index: int, source: bytes, frame_type: int, body: bytes, token_state: int, now: float
     ) -> None:
         """A frame for a community that is loaded when somebody speaks to it."""
-        index -= len(self._neighbourhoods)
-        number = self._sleeping.wakes(index, token_state, now)
+        index -= len(self._communities.served)
+        number = self._communities.sleeping.wakes(index, token_state, now)
         if number is not None:
             self._reporter.counters["woken"] += send_or_drop(
                 self._intake, [bus.WAKE, bus.NUMBER.pack(number)]
             )
         elif token_state < TOKEN_CURRENT:
-            answer = self._sleeping.answer(index, source, frame_type, body, self._epoch(now))
+            answer = self._communities.sleeping.answer(index, source, frame_type, body, self._epoch(now))
             if answer is not None:
                 self._out.append((source, answer))
 
@@ -219,10 +229,10 @@ class NetworkRole:
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
             datagram, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
-            if index >= len(self._neighbourhoods):
+            if index >= len(self._communities.served):
                 continue
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
-            neighbourhood = self._neighbourhoods[index]
+            neighbourhood = self._communities.served[index]
             size += length
             self._dispatch.messages(
                 neighbourhood.number,
@@ -239,13 +249,13 @@ class NetworkRole:
 
     def _receive_work(self) -> None:
         for introduction in self._dispatch.receive():
-            neighbourhood = self._by_number.get(introduction.community)
+            neighbourhood = self._communities.by_number.get(introduction.community)
             if neighbourhood is not None:
                 neighbourhood.receive_introduction(introduction, monotonic())
 
     def _receive_outbound(self) -> None:
         for header, items in receive_all(self._outbound, count_max=16):
-            neighbourhood = self._by_number.get(bus.NUMBER.unpack(header)[0])
+            neighbourhood = self._communities.by_number.get(bus.NUMBER.unpack(header)[0])
             if neighbourhood is None:
                 continue
             sent: dict[int, list[int]] = {}
@@ -261,96 +271,37 @@ class NetworkRole:
 
     def _receive_notes(self) -> None:
         now = monotonic()
-        for _, data in receive_all(self._notes, count_max=64):
-            note = bus.commit_decoder.decode(data)
+        for topic, *parts in receive_all(self._notes, count_max=64):
+            if topic != bus.COMMIT:
+                self._receive_pushes(topic, bus.NUMBER.unpack(parts[0])[0], parts[1], now)
+                continue
+            note = bus.commit_decoder.decode(parts[0])
             if note.communities_version != self._communities_version:
                 self._communities_version = note.communities_version
                 self._load_communities(now)
             for number, summary in note.summaries.items():
-                if number in self._by_number:
-                    self._by_number[number].summary_changed(summary, now)
+                if number in self._communities.by_number:
+                    self._communities.by_number[number].summary_changed(summary, now)
+
+    def _receive_pushes(self, topic: bytes, number: int, data: bytes, now: float) -> None:
+        """What the writer wants sent at once: messages of ours, and what may be passed on."""
+        neighbourhood = self._communities.by_number.get(number)
+        if neighbourhood is None:
+            return
+        if topic == bus.PUSH:
+            for pushed in bus.pushed_decoder.decode(data):
+                neighbourhood.push(pushed, now)
+        else:
+            for message in bus.relayed_decoder.decode(data):
+                neighbourhood.relay(message, now)
 
     def _load_communities(self, now: float) -> None:
-        self._reader.refresh()
-        try:
-            self._blocklist = Blocklist(self._reader.blocked())
-            records = joined(self._reader, self._settings.start_id)
-            self._drop_unserved({record.number for record in records if record.served})
-            for record in records:
-                if not record.served:
-                    continue
-                neighbourhood = self._by_number.get(record.number)
-                if neighbourhood is None:
-                    self._add(record, now)
-                    continue
-                neighbourhood.add_peers(self._bootstrap(record), now)
-                if record.definition and not neighbourhood.defined:
-                    neighbourhood.define(self._sent_summary(record.number), now)
-        finally:
-            self._reader.release()
-        for neighbourhood in self._neighbourhoods:
-            neighbourhood.block(self._blocklist)
-            self._touch(neighbourhood.number)
-        self._sleeping.set_communities(
-            record for record in records if not record.loaded and record.autoload == "on-packet"
-        )
-        self._tags = b"".join(each.tag for each in self._neighbourhoods) + self._sleeping.tags
-
-    def _drop_unserved(self, served: set[int]) -> None:
-        """What is left or unloaded costs nothing: no timer, no neighbour, no key."""
-        gone = self._by_number.keys() - served
+        gone = self._communities.load(now)
         for number in gone:
             self._schedule.touch(number)
         if gone:
             # Or the gateway would go on telling of their neighbours.
             self._untold.touch_all()
-        self._neighbourhoods = [each for each in self._neighbourhoods if each.number in served]
-        self._by_number = {each.number: each for each in self._neighbourhoods}
-        self._without_key = {number: why for number, why in self._without_key.items() if number in served}
-
-    def _sent_summary(self, number: int) -> Summary:
-        state = self._reader.state(number)
-        return state.summary.at_clock(state.clock)
-
-    def _add(self, record: CommunityRecord, now: float) -> None:
-        try:
-            key = self._keyring.by_public(record.member_id)
-        except (StorageError, UsageError) as error:
-            # One community whose key is gone must not stop the others.
-            self._without_key[record.number] = str(error)
-            return
-        self._without_key.pop(record.number, None)
-        neighbourhood = Neighbourhood(
-            record,
-            secret=key.secret,
-            token_secret=self._secret,
-            epoch=self._epoch,
-            rng=self._rng,
-            peers=[*self._peers, *self._bootstrap(record)],
-            own_address=self._address,
-            workers=self._settings.workers,
-            settings=self._settings.community(record.community_id, record.name),
-            counters=self._reporter.counters,
-            pace=self._pace,
-            touch=self._touch,
-            now=now,
-        )
-        if record.definition:
-            neighbourhood.define(self._sent_summary(record.number), now)
-        self._neighbourhoods.append(neighbourhood)
-        self._by_number[record.number] = neighbourhood
-
-    def _bootstrap(self, record: CommunityRecord) -> list[Address]:
-        """Where to walk to first; an entry that this version cannot read must not stop the node."""
-        addresses = []
-        for text in record.bootstrap:
-            try:
-                addresses.append(parse_address(text))
-            except UsageError:
-                if text not in self._unreadable:
-                    self._unreadable.add(text)
-                    self._reporter.counters["bootstrap-unreadable"] += 1
-        return addresses
 
     # -- timers and UDP out ----------------------------------------------------------------------------------
 
@@ -360,7 +311,7 @@ class NetworkRole:
         self._schedule.touch(number)
 
     def _deadline_of(self, number: int) -> float | None:
-        neighbourhood = self._by_number.get(number)
+        neighbourhood = self._communities.by_number.get(number)
         return None if neighbourhood is None else neighbourhood.next_deadline()
 
     def _next_deadline(self) -> float | None:
@@ -370,12 +321,12 @@ class NetworkRole:
     def _handle_timers(self) -> None:
         now = monotonic()
         for number in self._schedule.due(now):
-            if (neighbourhood := self._by_number.get(number)) is not None:
+            if (neighbourhood := self._communities.by_number.get(number)) is not None:
                 neighbourhood.handle_timer(now)
 
     def _flush(self) -> None:
         for number in self._touched:
-            neighbourhood = self._by_number.get(number)
+            neighbourhood = self._communities.by_number.get(number)
             if neighbourhood is None:
                 continue
             for heard in neighbourhood.drain_heard():
@@ -397,8 +348,8 @@ class NetworkRole:
         began = perf_counter()
         pending = list(self._out)
         self._out.clear()
-        if self._blocklist.has_addresses:
-            allowed = [each for each in pending if not self._blocklist.refuses(each[0])]
+        if self._communities.blocklist.has_addresses:
+            allowed = [each for each in pending if not self._communities.blocklist.refuses(each[0])]
             self._reporter.counters["out-dropped-blocked"] += len(pending) - len(allowed)
             pending = allowed
         dealt_with, refused = send_many(self._udp.fileno(), pending, ipv6=self._ipv6)
@@ -415,16 +366,16 @@ class NetworkRole:
 
     def _report(self) -> dict[str, Any]:
         now = monotonic()
-        whole, told = self._untold.take(self._by_number, heard=self._reporter.heard)
+        whole, told = self._untold.take(self._communities.by_number, heard=self._reporter.heard)
         drops = memoryview(self._drops).cast("I")
         return {
             "listen": format_address(self._address),
-            "addresses": sorted({each.own_wan for each in self._neighbourhoods if each.own_wan}),
-            "without_key": self._without_key,
+            "addresses": sorted({each.own_wan for each in self._communities.served if each.own_wan}),
+            "without_key": self._communities.without_key,
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
-            "warnings": [warning for each in self._neighbourhoods for warning in each.warnings(now)],
+            "warnings": [warning for each in self._communities.served for warning in each.warnings(now)],
             "whole": whole,
-            "communities": {number: self._by_number[number].report(now) for number in told},
+            "communities": {number: self._communities.by_number[number].report(now) for number in told},
         }
 
 

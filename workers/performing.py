@@ -11,6 +11,7 @@ from dispersy.errors import StorageError, UsageError
 from dispersy.storage.store import BlockedRecord, StoreWriter
 from dispersy.workers.finding import find_ids, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
+from dispersy.workers.passing import Destination
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -34,6 +35,8 @@ class Order(msgspec.Struct, frozen=True):
     autoload: str = ""
     member: bytes = b""
     address: str = ""
+    to_members: list[bytes] = []
+    to_addresses: list[bytes] = []
 
 
 def perform(
@@ -52,6 +55,7 @@ def perform(
                 groups=order.groups,
                 request_id=order.request_id,
                 as_key=order.as_key,
+                destination=Destination(tuple(order.to_members), tuple(order.to_addresses)),
                 now_ms=now_ms,
             )
         case "create":

@@ -78,7 +78,11 @@ class PublisherRole:
         )
         open_to_group(self._settings.socket("events"), self._settings.group)
         self._notes = connected(
-            loop.context, zmq.SUB, self._settings.socket("notes"), queued_max=NOTES_QUEUED_MAX
+            loop.context,
+            zmq.SUB,
+            self._settings.socket("notes"),
+            queued_max=NOTES_QUEUED_MAX,
+            topics=(bus.COMMIT, bus.HEARD),
         )
         self._reporter.open(loop)
         loop.watch(self.events_socket, self._receive_subscriptions)
@@ -102,8 +106,12 @@ class PublisherRole:
                 self._reporter.counters["subscription-refused"] += 1
 
     def _receive_notes(self) -> None:
-        for _, data in receive_all(self._notes, count_max=64):
-            note = bus.commit_decoder.decode(data)
+        for topic, *parts in receive_all(self._notes, count_max=64):
+            if topic == bus.HEARD:
+                for heard in bus.heard_decoder.decode(parts[1]):
+                    self._publish_heard(bus.NUMBER.unpack(parts[0])[0], heard)
+                continue
+            note = bus.commit_decoder.decode(parts[0])
             self._end = max(self._end, note.last_cursor)
             if note.communities_version != self._communities_version:
                 self._communities_version = note.communities_version
@@ -177,15 +185,35 @@ class PublisherRole:
         view = read_message(CommunityId(bytes.fromhex(hex_id.decode())), stored.message)
         if entry.type == EntryType.MESSAGE:
             for index, payload in enumerate(view.payloads):
-                fields = {"index": index, **_written(view, entry), "arrival_ms": entry.arrival_ms}
+                fields = {"index": index, **_written(view, entry.message_id), "arrival_ms": entry.arrival_ms}
                 self._send(topic, {"event": "message", "cursor": entry.cursor + index}, fields, payload)
             return
         changed = {"event": _CHANGES[entry.type], "cursor": entry.cursor}
-        fields = {**_written(view, entry), "message_cursor": entry.message_cursor, "reason": entry.reason}
+        fields = {
+            **_written(view, entry.message_id),
+            "message_cursor": entry.message_cursor,
+            "reason": entry.reason,
+        }
         if entry.type == EntryType.RESTORED:
             # A subscriber may never have been sent it: what was hidden when it came was not published.
             fields["payloads"] = [] if stored.marks & ERASED else list(view.payloads)
         self._send(topic, changed, fields)
+
+    def _publish_heard(self, number: int, heard: bus.HeardMessage) -> None:
+        """A message that is not stored: its cursor is 0, for it is in no log and is not sent again."""
+        known = self._names.get(number)
+        kind = known[1].kind_by_number(heard.message[0]) if known is not None else None
+        if known is None or kind is None:
+            return
+        view = read_message(CommunityId(bytes.fromhex(known[0].decode())), heard.message)
+        if view.author is not None and self._blocklist.hides(number, view.author):
+            return
+        topic = known[0] + b"/" + kind.name.encode() + b"/"
+        if not self._is_listened_to(topic):
+            return
+        for index, payload in enumerate(view.payloads):
+            fields = {"index": index, **_written(view, view.id), "arrival_ms": heard.arrival_ms}
+            self._send(topic, {"event": "message", "cursor": 0}, fields, payload)
 
     def _changed(self, entry: LogEntry) -> LogEntry | None:
         """The message that a change is about; None where it is no longer kept."""
@@ -207,7 +235,8 @@ class PublisherRole:
         self, topic: bytes, event: dict[str, Any], fields: dict[str, Any], payload: bytes = b""
     ) -> None:
         header = {**event, "previous": self._previous.get(topic, 0), **fields}
-        self._previous[topic] = event["cursor"]
+        if event["cursor"]:
+            self._previous[topic] = event["cursor"]
         self.events_socket.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
 
     def _send_heartbeats(self) -> None:
@@ -232,11 +261,11 @@ class PublisherRole:
                 yield hex_id + b"/" + kind.name.encode() + b"/"
 
 
-def _written(view: MessageView, entry: LogEntry) -> dict[str, Any]:
+def _written(view: MessageView, message_id: bytes) -> dict[str, Any]:
     """What an event's header tells of the message."""
     return {
         "author": view.author,
         "global_time": view.global_time,
         "sequence": view.sequence,
-        "message_id": entry.message_id,
+        "message_id": message_id,
     }

@@ -7,19 +7,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dispersy.bus.frames import Pushed
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import create_many
 from dispersy.protocol.records import MESSAGE
-from dispersy.storage.keyring import Keyring
+from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import Batch, EntryType, MessageBlock, RequestRecord, StoreWriter
 from dispersy.workers.communities import Communities, Community
 from dispersy.workers.naming import chosen_key
 from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.passing import NOWHERE, Destination, Passing
 from dispersy.workers.requests import Requests
 
 PUBLISH_MESSAGES_MAX = 1_000
+PUSHED_PER_REQUEST_MAX = 64
+"""Stored messages of one request that are pushed; synchronisation brings the others, and better."""
+SENT_KEPT = 10_000
+"""Requests whose messages are not stored of which it is known that they were done."""
 PAYLOAD_COUNT_INDEX = 7
 ID_INDEX = 11
 """Of these fields in an unpacked message_record."""
@@ -31,15 +37,20 @@ class _Request:
 
     ids: list[bytes]
     tickets: list[Ticket] = field(default_factory=list)
+    is_stored: bool = True
 
 
 class Publishing:
     """The publish requests of the batch being gathered, and those that were answered before."""
 
-    def __init__(self, store: StoreWriter, keyring: Keyring, communities: Communities) -> None:
+    def __init__(
+        self, store: StoreWriter, keyring: Keyring, communities: Communities, passing: Passing
+    ) -> None:
         self._store = store
         self._keyring = keyring
         self._communities = communities
+        self._passing = passing
+        self._sent: dict[bytes, dict[str, Any]] = {}
         self.read_store()
 
     def read_store(self) -> None:
@@ -68,12 +79,14 @@ class Publishing:
         groups: Sequence[Sequence[bytes]],
         request_id: bytes,
         as_key: str,
+        destination: Destination = NOWHERE,
         now_ms: int,
     ) -> Outcome | None:
         """Give global times and sequences, sign, and put into the batch: one message a group of payloads.
 
-        as_key   the key that signs, as chosen_key() takes it; empty: our own in this community
-        returns  the outcome of a request that was answered before
+        as_key       the key that signs, as chosen_key() takes it; empty: our own in this community
+        destination  whom it is sent to at once, besides what its kind says
+        returns      the outcome of a request that was answered before
         raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
                 long
         """
@@ -81,6 +94,8 @@ class Publishing:
         if pending is not None:
             pending.tickets.append(ticket)
             return None
+        if request_id in self._sent:
+            return ticket, {**self._sent[request_id], "repeated": True}
         known = self._requests.find(request_id, now_ms=now_ms)
         if known is not None:
             return ticket, self._answer(known, repeated=True)
@@ -105,15 +120,33 @@ class Publishing:
             key = chosen_key(self._keyring, as_key)
         else:
             key = self._keyring.by_public(community.record.member_id)
+        rules = community.intake.definitions.kind(kind)
+        assert rules is not None  # Or it would have been refused above.
+        if not community.intake.definitions.is_stored(kind):
+            # It is sent under a time and a sequence that nothing held has; so no cut can have named it.
+            _require_permission(community, key, kind, community.clock + 1, now_ms)
+            ids = self._passing.send(community, rules, groups, destination, secret=key.secret, now_ms=now_ms)
+            self._publishing[request_id] = _Request(ids, [ticket], is_stored=False)
+            self._communities.touched.add(number)
+            return None
+        messages, ids = self._sign(community, key, kind, groups)
+        self._publishing[request_id] = _Request(ids, [ticket])
+        fan_out = rules.destination.number("fan_out")
+        if fan_out or destination:
+            for message in messages[:PUSHED_PER_REQUEST_MAX]:
+                pushed = Pushed(message, fan_out, [*destination.members], [*destination.addresses])
+                self._passing.push(number, pushed)
+        return None
+
+    def _sign(
+        self, community: Community, key: Key, kind: int, groups: Sequence[Sequence[bytes]]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Messages of a stored kind, put into the batch, and their ids."""
         # A node on a restored home may have written more than its clock tells.
-        head = self._store.heads.get(number, key.public, kind) or (0, 0, False)
+        head = self._store.heads.get(community.record.number, key.public, kind) or (0, 0, False)
         first_global_time = max(community.clock, head[1]) + 1
         for index in range(len(groups)):
-            reason = community.intake.permission(
-                key.public, kind, first_global_time + index, head[0] + 1 + index
-            )
-            if reason:
-                raise _not_permitted(reason, community, key.name, kind)
+            _require_permission(community, key, kind, first_global_time + index, head[0] + 1 + index)
         messages = create_many(
             CommunityId(community.record.community_id),
             key.secret,
@@ -125,8 +158,7 @@ class Publishing:
         community.clock = first_global_time + len(messages) - 1
         records = self._communities.receive_own(community, messages)
         ids = [fields[ID_INDEX] for fields in MESSAGE.iter_unpack(records)]
-        self._publishing[request_id] = _Request(ids, [ticket])
-        return None
+        return messages, ids
 
     def place(self, batch: Batch, outcomes: list[Outcome]) -> dict[bytes, list[Ticket]]:
         """Find the cursors that the requests of this batch will get; request id -> tickets."""
@@ -135,6 +167,8 @@ class Publishing:
             return answered
         cursors = cursors_of(batch.blocks, self._store.last_cursor() + 1)
         for request_id, request in self._publishing.items():
+            if not request.is_stored:
+                continue
             stored = [message_id for message_id in request.ids if message_id in cursors]
             if stored:
                 # Fewer than were asked for only where somebody else signs with our key, and took a slot in
@@ -147,10 +181,22 @@ class Publishing:
 
     def committed(self, batch: Batch, answered: dict[bytes, list[Ticket]]) -> Iterable[Outcome]:
         """Remember the requests of a batch that is durable; the outcomes of those who wait for them."""
+        for request_id, sent in self._publishing.items():
+            if not sent.is_stored:
+                answer = self._answer_sent(request_id, sent)
+                yield from ((ticket, answer) for ticket in sent.tickets)
         for request in batch.requests:
             self._requests.add(request)
             for ticket in answered[request.request_id]:
                 yield ticket, self._answer(request, repeated=False)
+
+    def _answer_sent(self, request_id: bytes, request: _Request) -> dict[str, Any]:
+        """The answer to a request whose messages are in no log: it is remembered until the writer ends."""
+        if len(self._sent) >= SENT_KEPT:
+            del self._sent[next(iter(self._sent))]
+        answer = {"first_cursor": 0, "last_cursor": 0, "ids": request.ids, "repeated": False}
+        self._sent[request_id] = answer
+        return answer
 
     def _answer(self, request: RequestRecord, *, repeated: bool) -> dict[str, Any] | UsageError:
         entries = self._store.log(request.first_cursor, request.message_count)
@@ -174,6 +220,13 @@ def _destroyed(name: str) -> UsageError:
         code="community-destroyed",
         hint="what was written before a soft destroy can still be read; make a new community",
     )
+
+
+def _require_permission(community: Community, key: Key, kind: int, global_time: int, sequence: int) -> None:
+    """UsageError where a message that the key would sign is not permitted."""
+    reason = community.intake.permission(key.public, kind, global_time, sequence)
+    if reason:
+        raise _not_permitted(reason, community, key.name, kind)
 
 
 def _not_permitted(reason: str, community: Community, key_name: str, kind: int) -> UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import or_
 from time import perf_counter
 
 from dispersy.bus.frames import VERIFY_SOURCE, Introduction
@@ -15,7 +16,7 @@ from dispersy.ext.verify import verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.numbers import FrameType, MessageFlag
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
@@ -26,6 +27,7 @@ RECENT_LIFETIME_S = 5.0
 """Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on
 that way (a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
 SOURCE_OFFSET = 31
+FLAGS_OFFSET = 27
 ID_OFFSET = 32
 """Of these fields in a message_record."""
 
@@ -69,8 +71,10 @@ class Verifier:
         self._reporter.step("verifier.verify", began, len(valid))
         counters["verified"] += sum(valid)
         if 0 in valid:
-            counters["signature-wrong"] += valid.count(0)
-            fresh = _select(fresh, valid, 1)
+            # Without an author there is nothing to check: whether its kind takes such is the writer's to say.
+            passed = bytes(map(or_, valid, _unsigned(fresh)))
+            counters["signature-wrong"] += passed.count(0)
+            fresh = _select(fresh, passed, 1)
         fresh = self._remember(fresh)
         for name, dropped in zip(DROP_REASONS, memoryview(self._drops).cast("I"), strict=True):
             if dropped:
@@ -162,6 +166,11 @@ def _note_sources(records: bytearray, sources: bytes) -> None:
     for end, bucket in VERIFY_SOURCE.iter_unpack(sources):
         buckets += bytes((bucket,)) * (bisect_left(offsets, end) - len(buckets))
     records[SOURCE_OFFSET :: MESSAGE.size] = buckets
+
+
+def _unsigned(records: bytes) -> bytes:
+    """One byte a record: 1 if the message has no author, and so no signature."""
+    return bytes(bool(flags & MessageFlag.NO_AUTHOR) for flags in records[FLAGS_OFFSET :: MESSAGE.size])
 
 
 def _without_copies(records: bytes, area: bytes) -> bytes:

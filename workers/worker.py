@@ -74,7 +74,9 @@ class WorkerRole:
         self._outbound = connected(
             loop.context, zmq.PUSH, endpoint("outbound"), queued_max=BATCHES_QUEUED_MAX
         )
-        self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX)
+        self._notes = connected(
+            loop.context, zmq.SUB, endpoint("notes"), queued_max=NOTES_QUEUED_MAX, topics=(bus.COMMIT,)
+        )
         self._orders = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=NOTES_QUEUED_MAX)
         self._verifier = Verifier(self._reader, self._reporter)
         self._responder = Responder(

@@ -8,7 +8,7 @@ explain) from the gateway.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import Any
@@ -28,6 +28,7 @@ from dispersy.storage.store import CommunityRecord
 from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
+from dispersy.workers.passing import Leaving
 from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
 from dispersy.workers.restored import RestoredHome, own_authors
@@ -192,11 +193,23 @@ class WriterRole:
             self._reporter.counters["commits"] += 1
             self._last_cursor = note.last_cursor
             self._stamp.reach(note.last_cursor)
+        self._send_leaving(self._ledger.drain_leaving())
         for ticket, outcome in outcomes:
             self._reply(ticket, outcome)
         if note is not None and self._ledger.is_purging:
             # A portion a turn: whoever else has something for the writer comes in between.
             self._loop.again()
+
+    def _send_leaving(self, leaving: Leaving) -> None:
+        """What is to be sent at once, and what is not stored: whoever is too slow for it misses it."""
+        items: tuple[tuple[bytes, Mapping[int, Sequence[object]]], ...] = (
+            (bus.PUSH, leaving.pushed),
+            (bus.RELAY, leaving.relayed),
+            (bus.HEARD, leaving.heard),
+        )
+        for topic, by_number in items:
+            for number, each in by_number.items():
+                send_or_drop(self._notes, [topic, bus.NUMBER.pack(number), bus.encode(each)])
 
     def _reply(self, ticket: Ticket, outcome: dict[str, Any] | StorageError | UsageError) -> None:
         asker, order_id = ticket

@@ -45,9 +45,19 @@ WAKE = b"W"
 # writer -> everyone, socket notes: [COMMIT, CommitNote]
 COMMIT = b"commit"
 
+# writer -> network, socket notes
+PUSH = b"push"
+"""[PUSH, u32 community number, Pushed list]: messages of ours to be sent at once"""
+RELAY = b"relay"
+"""[RELAY, u32 community number, list of messages]: n-hop messages of others that were accepted"""
+
+# writer -> publisher and gateway, socket notes
+HEARD = b"heard"
+"""[HEARD, u32 community number, HeardMessage list]: accepted messages that are not stored"""
+
 NUMBER = Struct("=I")
 VERIFY_HEADER = Struct("=II")
-"""community number, messages in the area"""
+"""community number, messages in the area that came in messages frames"""
 VERIFY_SOURCE = Struct("=IB")
 """Where in the area what one neighbour sent ends, and the bucket of its host; in order."""
 MESSAGES_HEADER = Struct("=II")
@@ -107,9 +117,36 @@ class CommitNote(msgspec.Struct, frozen=True):
     restored: dict[int, list[bytes]] = {}
 
 
+class Pushed(msgspec.Struct, array_like=True, frozen=True):
+    """A message of ours to be pushed.
+
+    fan_out    neighbours that it goes to
+    members    32-byte keys of those it goes to besides
+    addresses  18 bytes each: to whoever is there, too
+    hops_left  and link: of the frame, for an n-hop message
+    """
+
+    message: bytes
+    fan_out: int
+    members: list[bytes] = []
+    addresses: list[bytes] = []
+    hops_left: int = 0
+    link: bytes = b""
+
+
+class HeardMessage(msgspec.Struct, array_like=True, frozen=True):
+    """A message that is not stored, and when it came (unix milliseconds)."""
+
+    message: bytes
+    arrival_ms: int
+
+
 introductions_decoder = msgspec.msgpack.Decoder(list[Introduction])
 sync_decoder = msgspec.msgpack.Decoder(list[SyncFrame])
 peers_decoder = msgspec.msgpack.Decoder(list[PeerHeard])
+pushed_decoder = msgspec.msgpack.Decoder(list[Pushed])
+relayed_decoder = msgspec.msgpack.Decoder(list[bytes])
+heard_decoder = msgspec.msgpack.Decoder(list[HeardMessage])
 commit_decoder = msgspec.msgpack.Decoder(CommitNote)
 encode = msgspec.msgpack.Encoder().encode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import zmq
 
@@ -52,14 +53,19 @@ def connected(
     *,
     queued_max: int,
     identity: bytes = b"",
+    topics: Sequence[bytes] = (),
 ) -> zmq.Socket[bytes]:
     """A socket that connects to `endpoint` as soon as somebody is bound there, and again after every
-    break."""
+    break.
+
+    topics    what a SUB socket takes: first parts, or how they begin
+    """
     socket = _socket(context, kind, queued_max=queued_max)
     if identity:
         socket.setsockopt(zmq.IDENTITY, identity)
     if kind == zmq.SUB:
-        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        for topic in topics:
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
     else:
         # Nothing is queued towards a peer that is not there: it would be lost with the connection.
         socket.setsockopt(zmq.IMMEDIATE, 1)

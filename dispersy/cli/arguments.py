@@ -30,3 +30,11 @@ AsOption = Annotated[
         autocompletion=completion.keys,
     ),
 ]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        help="Send it at once to this neighbour, too: key, or its beginning, or HOST:PORT; may be repeated.",
+        autocompletion=completion.neighbours,
+    ),
+]

@@ -70,6 +70,15 @@ def blocked(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(found, incomplete)
 
 
+def neighbours(context: typer.Context, incomplete: str) -> list[str]:
+    """Keys of the neighbours in the community that is named on the line, or in all."""
+    found: dict[str, None] = {}
+    with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
+        peers = client.peers(context.params.get("community") or "")
+        found = {peer["member"].hex(): None for peer in peers if peer["member"]}
+    return _beginning(found, incomplete)
+
+
 def words(*offered: str) -> Completion:
     """These, where nothing else is taken."""
 

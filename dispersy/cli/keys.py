@@ -37,14 +37,10 @@ app = typer.Typer(
     epilog=examples("dispersy key list", "dispersy key new work"),
 )
 
-NameArgument = Annotated[
-    str, typer.Argument(help="What to call the key in this home.", show_default=False)
-]
+NameArgument = Annotated[str, typer.Argument(help="What to call the key in this home.", show_default=False)]
 KeyArgument = Annotated[
     str,
-    typer.Argument(
-        help="Name of the key in this home.", show_default=False, autocompletion=completion.keys
-    ),
+    typer.Argument(help="Name of the key in this home.", show_default=False, autocompletion=completion.keys),
 ]
 PassphraseFile = Annotated[
     Path | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from dispersy.cli.arguments import AsOption, CommunityArgument, KindOption, KindsOption
+from dispersy.cli.arguments import AsOption, CommunityArgument, KindOption, KindsOption, ToOption
 from dispersy.cli.completion import words
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
@@ -23,6 +23,7 @@ from dispersy.errors import StorageError, UsageError
 PUBLISH_EXAMPLES = examples(
     'dispersy publish chat "hello"',
     "dispersy publish chat --file lines.txt",
+    'dispersy publish chat --kind whisper --to 192.0.2.7:6421 "psst"',
     "seq 1000 | dispersy publish chat --file -",
 )
 SUBSCRIBE_EXAMPLES = examples(
@@ -41,6 +42,7 @@ def publish(
         Path | None, typer.Option("--file", "-f", help="One message a line; - reads standard input.")
     ] = None,
     as_key: AsOption = "",
+    to: ToOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -51,17 +53,23 @@ def publish(
     with Client(home) as client:
         if text is not None:
             done = client.publish(
-                community, [text.encode("utf-8", "surrogateescape")], kind=kind, as_key=as_key
+                community,
+                [text.encode("utf-8", "surrogateescape")],
+                kind=kind,
+                as_key=as_key,
+                to=to or (),
             )
             if json:
                 show_json({"cursor": done.first_cursor, "id": done.ids[0]})
             else:
-                out.print(f"published, message {done.ids[0].hex()[:16]}")
+                # What is not stored has no cursor, and nobody who asks later will find it.
+                how = "published" if done.first_cursor else "sent, and not stored"
+                out.print(f"{how}, message {done.ids[0].hex()[:16]}")
             return
         assert file is not None
         lines = _read_lines(file)
         _check_lines(client, community, kind, lines, str(file))
-        count = _publish_lines(client, community, kind, lines, as_key, shown=not json)
+        count = _publish_lines(client, community, kind, lines, as_key, to or (), shown=not json)
     if json:
         show_json({"published": count})
     else:
@@ -134,7 +142,14 @@ def _say_absent() -> None:
 
 
 def _publish_lines(
-    client: Client, community: str, kind: str, lines: list[bytes], as_key: str = "", *, shown: bool = True
+    client: Client,
+    community: str,
+    kind: str,
+    lines: list[bytes],
+    as_key: str = "",
+    to: Sequence[str] = (),
+    *,
+    shown: bool = True,
 ) -> int:
     """How many were stored, always the first ones: all, or fewer after Ctrl-C.
 
@@ -152,7 +167,7 @@ def _publish_lines(
         # What is under way when it is interrupted is still waited for: then it is known where to go on.
         wanted = takewhile(lambda _: not interrupted.is_set(), lines)
         try:
-            return client.publish_many(community, wanted, kind=kind, progress=show, as_key=as_key)
+            return client.publish_many(community, wanted, kind=kind, progress=show, as_key=as_key, to=to)
         except UsageError as error:
             raise UsageError(
                 f"{error}; {_what_is_stored(stored, len(lines))}", code=error.code, hint=error.hint
@@ -236,7 +251,7 @@ def _show_event(event: Event, *, goes_on: bool) -> None:
         text = printable(payload)
         # Not through the console: it takes ten times as long, and a replay may have a million lines.
         if event.event == "message":
-            sys.stdout.write(f"{event.author.hex()[:8]} {text}\n")
+            sys.stdout.write(f"{event.author.hex()[:8] or 'nobody'} {text}\n")
         else:
             sys.stdout.write(f"{event.event} {event.message_id.hex()[:16]} {text}".rstrip() + "\n")
 

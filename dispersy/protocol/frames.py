@@ -36,6 +36,7 @@ from dispersy.protocol.missing import (
 )
 from dispersy.protocol.numbers import BINDING_FLAGS, FrameType, MessagesFlag
 from dispersy.protocol.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
+from dispersy.protocol.push import Push
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Ping",
     "Pong",
     "PunctureRequest",
+    "Push",
     "RequestMissing",
     "SyncRequest",
     "TokenFrame",
@@ -369,6 +371,7 @@ Frame = (
     | PunctureRequest
     | SyncRequest
     | Busy
+    | Push
     | AuditRequest
     | Audit
     | RequestMissing
@@ -383,6 +386,7 @@ FRAME_CLASSES: dict[FrameType, type[Frame]] = {
     PunctureRequest.type: PunctureRequest,
     SyncRequest.type: SyncRequest,
     Busy.type: Busy,
+    Push.type: Push,
     AuditRequest.type: AuditRequest,
     Audit.type: Audit,
     RequestMissing.type: RequestMissing,

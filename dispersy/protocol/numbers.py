@@ -50,6 +50,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.SYNC_REQUEST,
         FrameType.MESSAGES,
         FrameType.BUSY,
+        FrameType.PUSH,
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
         FrameType.REQUEST_MISSING,

@@ -122,7 +122,7 @@ _PAYLOAD = (
 )
 
 POLICIES = (
-    Policy("authentication", 0, "none"),
+    Policy("authentication", 0, "none", enforced=True),
     Policy("authentication", 1, "member", enforced=True),
     Policy("authentication", 2, "double-member"),
     Policy("resolution", 0, "public", enforced=True),
@@ -130,17 +130,17 @@ POLICIES = (
     Policy("resolution", 2, "dynamic", (Parameter(2, "initial", 0, 1, words=("public", "linear")),)),
     Policy("distribution", 0, "full-sync", _SPREAD, enforced=True),
     Policy("distribution", 1, "last-sync", (Parameter(2, "newest", 1, 0xFFFF), *_SPREAD)),
-    Policy("distribution", 2, "direct", _SPREAD),
-    Policy("distribution", 3, "relay", _SPREAD),
+    Policy("distribution", 2, "direct", _SPREAD, enforced=True),
+    Policy("distribution", 3, "relay", _SPREAD, enforced=True),
     Policy(
         "destination",
         0,
         "community",
-        (Parameter(2, "fan_out", 0, 255, default=0, enforced=(0, 0)),),
+        (Parameter(2, "fan_out", 0, 255, default=0),),
         enforced=True,
     ),
-    Policy("destination", 1, "candidate"),
-    Policy("destination", 2, "n-hop", (Parameter(2, "hops", 1, 255),)),
+    Policy("destination", 1, "candidate", enforced=True),
+    Policy("destination", 2, "n-hop", (Parameter(2, "hops", 1, 255),), enforced=True),
     Policy("pruning", 0, "none", enforced=True),
     Policy(
         "pruning",

@@ -115,9 +115,7 @@ class CandidateView:
     in_sync: bool | None
 
     @classmethod
-    def of(
-        cls, candidate: Candidate, category: Category, ours: Summary | None, now: float
-    ) -> CandidateView:
+    def of(cls, candidate: Candidate, category: Category, ours: Summary | None, now: float) -> CandidateView:
         """A candidate that is in this category now, beside our own summary."""
         return cls(
             address=candidate.address,

@@ -259,6 +259,14 @@ class Walker:
         """The header token for datagrams to this address; None: it has not proven itself lately."""
         return self._tokens.get(address)
 
+    def neighbours(self, now: float) -> list[tuple[Address, MemberId]]:
+        """Members that have proven themselves lately and can be sent to at once, the freshest first."""
+        return [
+            (candidate.address, candidate.member)
+            for candidate in self._candidates.verified(now)
+            if candidate.member is not None and self.token_for(candidate.address) is not None
+        ]
+
     def forget(self, is_unwanted: Unwanted) -> None:
         """Walk no more to these, and introduce them to nobody."""
         self._candidates.forget(is_unwanted)

@@ -42,6 +42,12 @@ CODES = {
     "removed": Code("what this request_id published was removed", "publish it under a new one"),
     "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
     "own-key": Code("this node's own key cannot be blocked", "block another's"),
+    "to-missing": Code("messages of this kind go to one member: none was named", "name one in `to`"),
+    "to-unknown": Code(
+        "no neighbour is known as one that `to` names, or there is none at all", "`dispersy peers` lists them"
+    ),
+    "to-ambiguous": Code("several neighbours fit", "write more digits of the key"),
+    "to-self": Code("`to` names this node's own key", "name another member"),
     "definition-unknown": Code(
         "joined, but the definition has not come", "it comes from the first neighbour found"
     ),

@@ -9,13 +9,13 @@ dropped. The operations are methods of the groups: Reading, Writing, Communities
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
 import msgspec
 
-from dispersy.bus.frames import CommitNote
+from dispersy.bus.frames import CommitNote, HeardMessage
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import UsageError
 from dispersy.service import requests
@@ -60,7 +60,7 @@ class Control:
         self._pump_due = False
         self._overview = overview = Overview(settings, self.reports, self.view.directory)
         reading = Reading(self.view, self._orders, overview)
-        writing = Writing(self.view, self._orders)
+        writing = Writing(self.view, self._orders, self.reports)
         communities = Communities(self.view, self._orders, overview)
         membership = Membership(self.view, self._orders)
         blocking = Blocking(self.view, self._orders)
@@ -130,6 +130,11 @@ class Control:
     def receive_note(self, note: CommitNote) -> None:
         """The writer has committed something."""
         self.view.note_version(note.communities_version)
+        self._pump_due = True
+
+    def receive_heard(self, number: int, heard: Sequence[HeardMessage]) -> None:
+        """The writer has accepted messages that it does not store."""
+        self.counters["events-missed"] += self._follows.hear(number, heard)
         self._pump_due = True
 
     def receive_report(self, frame: bytes) -> None:

@@ -21,6 +21,9 @@ from dispersy.storage.store import EntryType, LogEntry, StoreReader
 ENTRIES_PER_READ = 128
 READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
+EVENTS_PENDING_MAX = CREDIT_MAX
+"""Events that wait for credit, from which on those of what is not stored are left out: the log waits, but
+these would have to be kept."""
 HEARTBEAT_S = 10.0
 """An idle follow says caught-up this often: only a send shows that a client is gone."""
 _NAMES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
@@ -53,6 +56,17 @@ class Follow:
 
     def grant(self, count: int) -> None:
         self.credit = min(self.credit + count, CREDIT_MAX)
+
+    def hear(self, number: int, event: Event) -> bool:
+        """Queue an event of what is in no log, if it is wanted; False: too much waits, and it is missed."""
+        if (self.communities is not None and number not in self.communities) or (
+            self.kinds and event.kind not in self.kinds
+        ):
+            return True
+        if len(self.pending) >= EVENTS_PENDING_MAX:
+            return False
+        self.pending.append(_encode(msgspec.structs.replace(event, id=self.id)))
+        return True
 
     def pump(self, reader: StoreReader, directory: Directory, send: Send) -> bool:
         """Send what credit and the log allow; True when this turn's share was used up and more is there."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
 
+from dispersy.bus.frames import HeardMessage
 from dispersy.errors import UsageError
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.message import read_message
 from dispersy.service import requests
 from dispersy.service.follow import Follow
 from dispersy.service.replies import ClientSend
-from dispersy.service.requests import RequestId
+from dispersy.service.requests import INTERFACE_VERSION, Event, RequestId
 from dispersy.service.view import View
 
 FOLLOWS_MAX = 256
@@ -71,6 +75,35 @@ class Follows:
                     hint="follow again since begin, and know messages by their message_id",
                 )
         return last
+
+    def hear(self, number: int, heard: Sequence[HeardMessage]) -> int:
+        """Tell of messages that are not stored; how often one was missed by whoever wanted it."""
+        directory, missed = self._view.directory, 0
+        community_id = CommunityId(directory.community_id(number))
+        for each in heard if community_id else ():
+            view = read_message(community_id, each.message)
+            author = view.author or b""
+            kind = directory.kind_name(number, view.kind)
+            if not kind or directory.hides(number, author):
+                continue
+            for index, payload in enumerate(view.payloads):
+                event = Event(
+                    INTERFACE_VERSION,
+                    None,
+                    "message",
+                    0,
+                    community=community_id,
+                    kind=kind,
+                    author=author,
+                    global_time=view.global_time,
+                    sequence=view.sequence,
+                    index=index,
+                    message_id=view.id,
+                    payload=payload,
+                    arrival_ms=each.arrival_ms,
+                )
+                missed += sum(not follow.hear(number, event) for follow in self._follows.values())
+        return missed
 
     def grant(self, client: bytes, request: requests.CreditGrant) -> None:
         """Without a reply: the events are one."""

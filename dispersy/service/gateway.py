@@ -14,7 +14,7 @@ from time import monotonic
 
 import zmq
 
-from dispersy.bus.frames import COMMIT, commit_decoder
+from dispersy.bus.frames import COMMIT, HEARD, NUMBER, commit_decoder, heard_decoder
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, connected, open_to_group, receive_all, send_or_drop
 from dispersy.errors import StorageError
@@ -67,7 +67,9 @@ class GatewayRole:
             # The supervisor reports, too, from its own process.
             self._report_socket.bind(self._settings.path("reports"))
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
-        self._notes = connected(loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000)
+        self._notes = connected(
+            loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000, topics=(COMMIT, HEARD)
+        )
         # Large frames are handed over, not copied: their trackers tell when they have left.
         self.control_socket.copy_threshold = 0
         loop.watch(self.control_socket, self._receive_requests)
@@ -123,6 +125,10 @@ class GatewayRole:
         for parts in receive_all(self._notes, count_max=FRAMES_PER_TURN_MAX):
             if parts[0] == COMMIT:
                 self.control.receive_note(commit_decoder.decode(parts[1]))
+            elif parts[0] == HEARD:
+                # Its kind may be of a definition that the note before it told of.
+                self._refresh()
+                self.control.receive_heard(NUMBER.unpack(parts[1])[0], heard_decoder.decode(parts[2]))
         self._refresh()
 
     def _handle_second(self) -> None:

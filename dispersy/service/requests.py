@@ -17,6 +17,8 @@ FILTERS_MAX = 256
 LIST_MAX = 1_000
 """Messages of one page."""
 NEXT_SIZE_MAX = 64
+TARGETS_MAX = 20
+"""Neighbours that a publication may name."""
 
 RequestId = int | str | float | bool | None
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
@@ -27,6 +29,7 @@ KindText = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
 Member = Annotated[bytes, msgspec.Meta(max_length=32)]
+Targets = Annotated[list[KeyText], msgspec.Meta(max_length=TARGETS_MAX)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
@@ -38,13 +41,15 @@ class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
 
 
 class Publish(Request, tag="publish", rename={"as_key": "as"}):
-    """One message with one or more payloads; `as` is a key of the keyring, without it our own here."""
+    """One message with one or more payloads; `as` is a key of the keyring, without it our own here; `to` are
+    neighbours, by key or address, that it is sent to at once."""
 
     community: CommunityText
     kind: KindText
     payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=255)]
     request_id: WriteId
     as_key: KeyText = ""
+    to: Targets = []
 
 
 class PublishMany(Request, tag="publish-many", rename={"as_key": "as"}):
@@ -55,6 +60,7 @@ class PublishMany(Request, tag="publish-many", rename={"as_key": "as"}):
     payloads: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=REQUEST_PAYLOADS_MAX)]
     request_id: WriteId
     as_key: KeyText = ""
+    to: Targets = []
 
 
 class Follow(Request, tag="follow"):

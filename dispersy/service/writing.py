@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispersy.service import requests
+from dispersy.service.destination import destination_of
 from dispersy.service.orders import Orders
 from dispersy.service.publication import check_publication
+from dispersy.service.status import Reports
 from dispersy.service.view import View
+from dispersy.storage.store import CommunityRecord
 
 
 class Writing:
     """publish and publish-many."""
 
-    def __init__(self, view: View, orders: Orders) -> None:
+    def __init__(self, view: View, orders: Orders, reports: Reports) -> None:
         self._view = view
         self._orders = orders
+        self._reports = reports
 
     def publish(self, client: bytes, request: requests.Publish | requests.PublishMany) -> None:
         """Numbers instead of names for the writer; its answer is the reply."""
@@ -36,5 +42,13 @@ class Writing:
             "groups": [request.payloads] if together else [[payload] for payload in request.payloads],
             "request_id": request.request_id,
             "as_key": request.as_key,
+            **self._destination(record, kind, request.to),
         }
         self._orders.place(client, request.id, order, repeatable=True)
+
+    def _destination(self, record: CommunityRecord, number: int, to: Sequence[str]) -> dict[str, list[bytes]]:
+        definition = self._view.directory.definition(record)
+        kind = definition.kind_by_number(number) if definition is not None else None
+        assert kind is not None  # Or the publication would have been refused.
+        about = self._reports.neighbourhood(record.number)
+        return destination_of(to, kind, about, own=record.member_id)

@@ -21,6 +21,7 @@ from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import Address, format_address, parse_address
 from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
@@ -33,6 +34,7 @@ from dispersy.testing.keyring import MemoryKeyring
 from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.passing import Leaving
 from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import Responder
@@ -184,18 +186,24 @@ class Node:
             body = data[offset : offset + length]
             if not served[index].receive(source, frame_type, body, data[_TOKEN], token_state, now):
                 self._receive_elsewhere(served[index], source, frame_type, body, data[_TOKEN])
+            for message in served[index].drain_pushed():
+                # Announced to no responder, so it accounts for none.
+                self._verify(served[index].number, source, encode_uvarint(len(message)) + message, 0)
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
             _, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
             number = served[index].number
             self._responder.receive(bus.ENVELOPES, number, source + record, now)
             if count:
-                area = data[offset : offset + length]
-                bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=self._secret))
-                records = self._verifier.batch(number, area, now, bucket)
-                count, records = self._gathering.receive(number, count, records, area, now)
-                self._ledger.receive(number, count, records, area)
+                self._verify(number, source, data[offset : offset + length], count)
         self._finish()
+
+    def _verify(self, number: int, source: Address, area: bytes, announced: int) -> None:
+        bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=self._secret))
+        now = self._clock.now
+        records = self._verifier.batch(number, area, now, bucket)
+        count, records = self._gathering.receive(number, announced, records, area, now)
+        self._ledger.receive(number, count, records, area)
 
     def _receive_elsewhere(
         self, served: Neighbourhood, source: Address, frame_type: int, body: bytes, header_token: bytes
@@ -296,6 +304,7 @@ class Node:
         note, outcomes = self._ledger.commit(now_ms=self._now_ms())
         for order_id, outcome in outcomes:
             self._answer(order_id, outcome)
+        self._let_leave(self._ledger.drain_leaving())
         if note is None:
             return bool(outcomes)
         now = self._clock.now
@@ -308,6 +317,17 @@ class Node:
         self._responder.committed(note, now)
         self._control.receive_note(note)
         return True
+
+    def _let_leave(self, leaving: Leaving) -> None:
+        """What is sent at once, and what is not stored."""
+        now = self._clock.now
+        for number, served in self._neighbourhoods.items():
+            for pushed in leaving.pushed.get(number, ()):
+                served.push(pushed, now)
+            for message in leaving.relayed.get(number, ()):
+                served.relay(message, now)
+        for number, heard in leaving.heard.items():
+            self._control.receive_heard(number, heard)
 
     def _load_communities(self) -> None:
         now = self._clock.now

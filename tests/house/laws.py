@@ -41,9 +41,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "typed_messages": {"operations", "aio", "declaration"},
     "workers": _FLOOR_1 | {"storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
-    "testing": _FLOOR_1 | _LEAVES | {
-        "storage", "bus", "workers", "service", "conversation", "operations", "connection", "client",
-        "aio_connection", "aio",
+    "testing": _FLOOR_1
+    | _LEAVES
+    | {
+        "storage",
+        "bus",
+        "workers",
+        "service",
+        "conversation",
+        "operations",
+        "connection",
+        "client",
+        "aio_connection",
+        "aio",
     },
     "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},
 }

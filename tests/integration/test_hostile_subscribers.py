@@ -60,9 +60,7 @@ def memory(node: Node) -> int:
     return int(processes["publisher"]["anonymous_bytes"])
 
 
-def test_subscribers_that_never_read_cost_a_bounded_part(
-    make_node: MakeNode, subscribe: Subscribe
-) -> None:
+def test_subscribers_that_never_read_cost_a_bounded_part(make_node: MakeNode, subscribe: Subscribe) -> None:
     """Twenty of them while 25 MB of messages are published, beside one who reads and gets all of it."""
     node = make_node("a")
     with node.start() as client:

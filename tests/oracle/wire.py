@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MASK = (1 << 64) - 1
-SPOKEN = {1, 2, 3, 4, 5, 6, 7, 15, 16, 19, 22, 23}
+SPOKEN = {1, 2, 3, 4, 5, 6, 7, 9, 15, 16, 19, 22, 23}
 NUMBERED = range(1, 27)
 TokenFunction = Callable[[bytes, bytes, int], bytes]
 """(18-byte address, tag, epoch) -> the 8-byte token."""

@@ -131,6 +131,16 @@ wanted = st.one_of(
     st.builds(frames.MissingProof, message_ids),
     st.builds(frames.MissingNewest, members),
 )
+
+
+@st.composite
+def pushes(draw: st.DrawFn) -> frames.Push:
+    """Any bytes may stand where the message does; its second byte says whether a link follows."""
+    flags, link = draw(st.sampled_from([(4, 0), (8, 16), (15, 16), (0, 0)]))
+    message = draw(st.binary(min_size=1, max_size=1)) + bytes((flags,)) + draw(st.binary(min_size=3))
+    return frames.Push(draw(byte), message, draw(st.binary(min_size=link, max_size=link)))
+
+
 missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
 pings = st.builds(frames.Ping, u32, summaries)
 pongs = st.builds(frames.Pong, u32, summaries)
@@ -141,6 +151,7 @@ every_frame = st.one_of(
     punctures,
     sync_requests(),
     busies,
+    pushes(),
     audit_requests,
     audits,
     missing,
@@ -225,7 +236,7 @@ def test_no_frame_is_the_beginning_of_another(frame: frames.Frame, data: st.Data
     body = frame.encode()
     shorter = body[: data.draw(st.integers(0, len(body) - 1))]
     assert attempt(lambda: recode(frame.type, shorter)) in {shorter, *REASONS}
-    if frame.type not in (FrameType.SYNC_REQUEST, FrameType.REQUEST_MISSING):
+    if frame.type not in (FrameType.SYNC_REQUEST, FrameType.REQUEST_MISSING, FrameType.PUSH):
         with pytest.raises(WireError, match="frame-truncated"):
             frames.decode_frame(frame.type, shorter)
         with pytest.raises(WireError, match="frame-trailing"):

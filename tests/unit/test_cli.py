@@ -307,9 +307,7 @@ def test_what_changed_is_told_to_programs(
     command: list[str], method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As JSON, without what belongs to the request."""
-    monkeypatch.setattr(
-        Client, method, lambda *_, **__: {"v": 1, "id": 5, "ok": True, "already": True}
-    )
+    monkeypatch.setattr(Client, method, lambda *_, **__: {"v": 1, "id": 5, "ok": True, "already": True})
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"already": True}
 

@@ -22,9 +22,7 @@ def test_the_summary_is_the_commands_own(name: str) -> None:
 COMPLETED = {"_DISPERSY_COMPLETE": "complete_bash", "COMP_WORDS": "dispersy\npu", "COMP_CWORD": "1"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment"), [(["--help"], {}), (["statsu"], {}), ([], COMPLETED)]
-)
+@pytest.mark.parametrize(("arguments", "environment"), [(["--help"], {}), (["statsu"], {}), ([], COMPLETED)])
 def test_help_imports_no_command(arguments: list[str], environment: dict[str, str]) -> None:
     """Nor does Tab, nor what commands need: ZeroMQ, the store, the client."""
     script = (

@@ -50,11 +50,9 @@ def walkers(home: Path, **special: object) -> dict[int, Walker]:
     store = MemoryStore()
     store.commit(Batch(communities=joined(Keyring(settings.keys_path).create("alice").public)))
     role = NetworkRole(settings)
-    role._keyring = Keyring(settings.keys_path)
-    role._reader = store  # type: ignore[assignment]
-    role._address = NEIGHBOUR
+    role.serve(store, Keyring(settings.keys_path), NEIGHBOUR)
     role._load_communities(0.0)
-    return {number: each._walker for number, each in role._by_number.items()}
+    return {number: each._walker for number, each in role._communities.by_number.items()}
 
 
 def test_the_walk_steps_at_its_own_pace(tmp_path: Path) -> None:

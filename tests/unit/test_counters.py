@@ -19,8 +19,16 @@ from dispersy.workers.report import REPORTS_PER_WHOLE, Untold
 from tests.house.sources import python_sources
 from tests.unit.gateway_house import encode
 
-ROLES = {"dispatch.py", "network.py", "neighbourhood.py", "responder.py", "verifier.py", "worker.py"}
-MACHINES = {"keep_alive.py", "sync.py", "walker.py"}
+ROLES = {
+    "dispatch.py",
+    "network.py",
+    "neighbourhood.py",
+    "neighbourhoods.py",
+    "responder.py",
+    "verifier.py",
+    "worker.py",
+}
+MACHINES = {"keep_alive.py", "pusher.py", "sync.py", "walker.py"}
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
 
 

@@ -253,14 +253,13 @@ def test_the_default_size_is_what_always_fits() -> None:
 @pytest.mark.parametrize(
     ("choice", "right"),
     [
-        (choose("authentication", "double-member"), "authentication double-member .* use member"),
+        (choose("authentication", "double-member"), "authentication double-member .* use none or member"),
         (choose("resolution", "linear"), "use public"),
         (choose("resolution", "dynamic", initial=0), "use public"),
-        (choose("distribution", "last-sync", newest=1), "distribution last-sync .* use full-sync"),
+        (choose("distribution", "last-sync", newest=1), "last-sync .* use full-sync or direct or relay"),
         (choose("distribution", "full-sync", in_sequence=1), "in_sequence true .* use false"),
         (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
         (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
-        (choose("destination", "community", fan_out=1), "fan_out 1 .* use 0"),
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
         (choose("payload", "bytes", rate=1), "rate 1 .* use 0"),
         (choose("payload", "messagepack", schema="s"), 'schema s .* use ""'),

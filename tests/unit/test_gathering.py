@@ -103,3 +103,12 @@ def test_too_much_ends_the_wait_of_everything_at_once() -> None:
     assert gathered.release(5.0) == ["small", "one more"]
     gathered.hold(1, SLOW, "later", 1_000, 6.0)
     assert gathered.next_deadline() == 6.5, "what left takes no room any more"
+
+
+def test_what_was_pushed_is_not_accounted_for_as_if_it_had_been_announced() -> None:
+    """Or the count of what was dealt with would fall, and whoever pulls would take it for a new writer's."""
+    gathered = gathering()
+    assert gathered.receive(1, 0, *batch((SLOW, 1), (SLOW, 2)), 0.0) == (0, b"")
+    (released,) = gathered.release(1.0)
+    assert isinstance(released, Received)
+    assert (released.count, sequences(released.records)) == (0, [1, 2])

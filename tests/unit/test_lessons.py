@@ -147,9 +147,7 @@ def test_a_puncture_request_is_no_reflection() -> None:
     door = Door()
     sent: list[tuple[bytes, bytes]] = []
     for _ in range(100):
-        door.neighbourhood.receive(
-            STRANGER, request.type, request.encode(), b"valid___", TOKEN_CURRENT, 0.0
-        )
+        door.neighbourhood.receive(STRANGER, request.type, request.encode(), b"valid___", TOKEN_CURRENT, 0.0)
         sent += door.neighbourhood.drain_datagrams()
     assert [(address, len(data)) for address, data in sent] == [(VICTIM, TOKEN_ANSWER_BYTES)]
 

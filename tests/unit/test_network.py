@@ -26,9 +26,7 @@ class House:
         self.keyring = Keyring(settings.keys_path)
         self.store = MemoryStore()
         self.role = NetworkRole(settings)
-        self.role._keyring = Keyring(settings.keys_path)
-        self.role._reader = self.store  # type: ignore[assignment]
-        self.role._address = make_address("127.0.0.1", 6421)
+        self.role.serve(self.store, Keyring(settings.keys_path), make_address("127.0.0.1", 6421))
 
     def join(self, number: int, member_id: bytes, *, bootstrap: tuple[str, ...] = ()) -> None:
         record = CommunityRecord(number, bytes([number]) * 32, "", member_id, bootstrap=bootstrap)
@@ -37,7 +35,7 @@ class House:
     def load(self) -> set[int]:
         """The communities that the role serves."""
         self.role._load_communities(monotonic())
-        return set(self.role._by_number)
+        return set(self.role._communities.by_number)
 
 
 @pytest.fixture
@@ -52,7 +50,7 @@ def test_a_bootstrap_entry_that_cannot_be_read_is_left_out(house: House) -> None
     for _ in range(2):
         assert house.load() == {1}
         assert house.role._reporter.counters["bootstrap-unreadable"] == 2
-    assert house.role._by_number[1]._peers == {make_address("192.0.2.1", 6421)}
+    assert house.role._communities.by_number[1]._peers == {make_address("192.0.2.1", 6421)}
 
 
 def test_a_broken_key_stops_only_its_community(house: House, tmp_path: Path) -> None:
@@ -62,7 +60,7 @@ def test_a_broken_key_stops_only_its_community(house: House, tmp_path: Path) -> 
     house.join(1, broken.public)
     house.join(2, whole.public)
     assert house.load() == {2}
-    assert "a-broken.pem" in house.role._without_key[1]
+    assert "a-broken.pem" in house.role._communities.without_key[1]
 
 
 def test_a_folder_that_cannot_be_read_stops_only_what_needs_it(
@@ -74,9 +72,9 @@ def test_a_folder_that_cannot_be_read_stops_only_what_needs_it(
         raise StorageError("disk gone")
 
     house.join(1, house.keyring.create("alice").public)
-    monkeypatch.setattr(house.role._keyring, "by_public", fail)
+    monkeypatch.setattr(house.role._communities._keyring, "by_public", fail)
     assert house.load() == set()
-    assert house.role._without_key == {1: "disk gone"}
+    assert house.role._communities.without_key == {1: "disk gone"}
 
 
 def test_the_role_counts_epochs_as_tokens_do(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_what_is_not_served_is_dropped(house: House) -> None:
     for number, name in enumerate(("kept", "unloaded", "left", "waking"), 1):
         house.join(number, house.keyring.create(name).public)
     assert house.load() == {1, 2, 3, 4}
-    assert len(house.role._tags) == 32
+    assert len(house.role._communities.tags) == 32
     records = house.store.communities()
     changed = [
         replace(records[1], loaded=False, autoload="never"),
@@ -89,9 +89,9 @@ def test_what_is_not_served_is_dropped(house: House) -> None:
     ]
     house.store.commit(Batch(communities=changed))
     assert house.load() == {1}
-    assert [each.number for each in house.role._neighbourhoods] == [1]
+    assert [each.number for each in house.role._communities.served] == [1]
     tags = [community_tag(CommunityId(records[at].community_id)) for at in (0, 3)]
-    assert house.role._tags == b"".join(tags)
+    assert house.role._communities.tags == b"".join(tags)
     house.store.commit(Batch(communities=[replace(record, loaded=True) for record in changed[:1]]))
     assert house.load() == {1, 2}
 
@@ -119,7 +119,7 @@ def test_a_blocked_member_is_no_neighbour(house: House) -> None:
     """Known ones are forgotten, what they say of themselves is not taken, and others stay."""
     house.join(1, house.keyring.create("a").public)
     house.load()
-    walker = house.role._by_number[1]._walker
+    walker = house.role._communities.by_number[1]._walker
     member, friend = b"b" * 32, b"f" * 32
     now = monotonic()
     for address, key in ((SOURCE, member), (OTHER, friend)):
@@ -128,8 +128,8 @@ def test_a_blocked_member_is_no_neighbour(house: House) -> None:
     house.store.commit(Batch(blocked=[BlockedRecord(1, member, "")]))
     house.load()
     assert [each.member for each in walker.candidates(monotonic())] == [friend]
-    assert house.role._by_number[1]._is_blocked(member)
-    assert not house.role._by_number[1]._is_blocked(friend)
+    assert house.role._communities.by_number[1]._is_blocked(member)
+    assert not house.role._communities.by_number[1]._is_blocked(friend)
     house.store.commit(Batch(blocked=[BlockedRecord(0, b"", "192.0.2.2")]))
     house.load()
     assert walker.candidates(monotonic()) == []

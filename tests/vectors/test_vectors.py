@@ -48,7 +48,7 @@ def unhex(value: Any) -> Any:
 
 
 FRAMES = read("frames")
-FRAMES["frame"] += read("missing")["frame"]
+FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
 COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))
@@ -134,6 +134,18 @@ def test_introduction_signature(vector: dict[str, Any]) -> None:
     assert made == signed
     assert introduction.member == public_key(seed)
     assert sign_many(seed + introduction.member, [signed]) == introduction.signature == signature
+
+
+def test_the_hop_chain_of_a_push() -> None:
+    """Each link is the hash of the one before it, from the author's secret to what the author signed."""
+    vector = next(each for each in FRAMES["frame"] if each["name"] == "push n-hop")
+    message, link = bytes.fromhex(vector["value"]["message"]), bytes.fromhex(vector["value"]["link"])
+    links = [bytes(range(16))]
+    for _ in range(3):
+        links.append(sha256(b"dispersy/3 hop" + links[-1]).digest()[:16])
+    assert link == links[1]
+    assert message[36:53] == b"\x03" + links[3]
+    assert read_message(COMMUNITY, message).n_hop == message[36:53]
 
 
 def test_community_tag() -> None:

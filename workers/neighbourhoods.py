@@ -1,0 +1,143 @@
+"""The communities that the network role serves, as the store says: each with its neighbourhood, or asleep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from dispersy.bus.settings import RoleSettings
+from dispersy.errors import StorageError, UsageError
+from dispersy.protocol.address import Address, parse_address
+from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.summary import Summary
+from dispersy.storage.blocklist import Blocklist
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.opening import joined
+from dispersy.workers.report import Reporter
+from dispersy.workers.sleeping import Sleeping
+
+
+class Neighbourhoods:
+    """One a node, in the network role.
+
+    served        in the order of their tags
+    tags          8 bytes each: of those that are served, then of those that are loaded when spoken to
+    without_key   number of a community -> why its key is not to be had: it is not served
+    blocklist     whom this node does not listen to
+    touch         as Neighbourhood takes it
+    """
+
+    def __init__(
+        self,
+        reader: StoreReader,
+        keyring: Keyring,
+        settings: RoleSettings,
+        reporter: Reporter,
+        *,
+        secret: bytes,
+        epoch: Callable[[float], int],
+        rng: Random,
+        own_address: Address,
+        pace: SharedPace,
+        touch: Callable[[int], None],
+    ) -> None:
+        self.served: list[Neighbourhood] = []
+        self.by_number: dict[int, Neighbourhood] = {}
+        self.sleeping = Sleeping(secret)
+        self.blocklist = Blocklist()
+        self.tags = b""
+        self.without_key: dict[int, str] = {}
+        self._reader = reader
+        self._keyring = keyring
+        self._settings = settings
+        self._reporter = reporter
+        self._secret = secret
+        self._epoch = epoch
+        self._rng = rng
+        self._own_address = own_address
+        self._pace = pace
+        self._touch = touch
+        self._peers = [parse_address(peer) for peer in settings.peers]
+        self._unreadable: set[str] = set()
+
+    def load(self, now: float) -> set[int]:
+        """Serve what is to be served, as it is stored now; the numbers of those that are served no more."""
+        self._reader.refresh()
+        try:
+            self.blocklist = Blocklist(self._reader.blocked())
+            records = joined(self._reader, self._settings.start_id)
+            gone = self._drop_unserved({record.number for record in records if record.served})
+            for record in records:
+                if not record.served:
+                    continue
+                neighbourhood = self.by_number.get(record.number)
+                if neighbourhood is None:
+                    self._add(record, now)
+                    continue
+                neighbourhood.add_peers(self._bootstrap(record), now)
+                if record.definition and not neighbourhood.defined:
+                    neighbourhood.define(self._sent_summary(record.number), now)
+        finally:
+            self._reader.release()
+        for neighbourhood in self.served:
+            neighbourhood.block(self.blocklist)
+            self._touch(neighbourhood.number)
+        self.sleeping.set_communities(
+            record for record in records if not record.loaded and record.autoload == "on-packet"
+        )
+        self.tags = b"".join(each.tag for each in self.served) + self.sleeping.tags
+        return gone
+
+    def _drop_unserved(self, served: set[int]) -> set[int]:
+        """What is left or unloaded costs nothing: no timer, no neighbour, no key."""
+        gone = self.by_number.keys() - served
+        self.served = [each for each in self.served if each.number in served]
+        self.by_number = {each.number: each for each in self.served}
+        self.without_key = {number: why for number, why in self.without_key.items() if number in served}
+        return gone
+
+    def _sent_summary(self, number: int) -> Summary:
+        state = self._reader.state(number)
+        return state.summary.at_clock(state.clock)
+
+    def _add(self, record: CommunityRecord, now: float) -> None:
+        try:
+            key = self._keyring.by_public(record.member_id)
+        except (StorageError, UsageError) as error:
+            # One community whose key is gone must not stop the others.
+            self.without_key[record.number] = str(error)
+            return
+        self.without_key.pop(record.number, None)
+        neighbourhood = Neighbourhood(
+            record,
+            secret=key.secret,
+            token_secret=self._secret,
+            epoch=self._epoch,
+            rng=self._rng,
+            peers=[*self._peers, *self._bootstrap(record)],
+            own_address=self._own_address,
+            workers=self._settings.workers,
+            settings=self._settings.community(record.community_id, record.name),
+            counters=self._reporter.counters,
+            pace=self._pace,
+            touch=self._touch,
+            now=now,
+        )
+        if record.definition:
+            neighbourhood.define(self._sent_summary(record.number), now)
+        self.served.append(neighbourhood)
+        self.by_number[record.number] = neighbourhood
+
+    def _bootstrap(self, record: CommunityRecord) -> list[Address]:
+        """Where to walk to first; an entry that this version cannot read must not stop the node."""
+        addresses = []
+        for text in record.bootstrap:
+            try:
+                addresses.append(parse_address(text))
+            except UsageError:
+                if text not in self._unreadable:
+                    self._unreadable.add(text)
+                    self._reporter.counters["bootstrap-unreadable"] += 1
+        return addresses
