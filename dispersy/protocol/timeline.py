@@ -34,11 +34,10 @@ from dispersy.protocol.powers import (
     NOTHING,
     Cut,
     Power,
-    Standing,
-    contains,
     order_of,
-    pinned_ranges,
 )
+from dispersy.protocol.proofs import Proofs
+from dispersy.protocol.standings import Standings
 from dispersy.protocol.undoing import Target, Undoing, UndoneState
 
 PASSES_MAX = 4 * (DEPTH_MAX + 1)
@@ -84,12 +83,13 @@ class Timeline:
         self._chain = ControlChain()
         self._undoing = Undoing()
         self._policies: dict[int, PolicyHistory] = {}
-        self._standings: dict[tuple[MemberId, int], Standing] = {}
+        self._standings = Standings(master, self._chain)
         self._claims: dict[MessageId, list[Claim]] = {}
         self._claims_of: dict[tuple[MemberId, int], set[Claim]] = {}
         self._settings: dict[int, set[Claim]] = {}
         self._counting: dict[MessageId, int] = {}
         self._unjudged: set[Claim] = set()
+        self._proofs = Proofs(self._standings, self._held)
         self._undone: dict[MessageId, UndoneState | None] = {}
         self._changes = TimelineChanges()
 
@@ -151,7 +151,7 @@ class Timeline:
         changes.undone = {each for each, was in self._undone.items() if was != self._undoing.state(each)}
         self._undone.clear()
         for member, kind in changes.lanes:
-            self.permits.set_standing(member, kind, self._standings.get((member, kind)))
+            self.permits.set_standing(member, kind, self._standings.get(member, kind))
         for kind in self._policies if changes.destroyed else changes.kinds:
             self.permits.set_policy(kind, self._policies[kind], has_ended=self._has_ended)
         return changes
@@ -178,21 +178,9 @@ class Timeline:
         if history.is_public(global_time) and not history.cut_off_by(authors, global_time, sequence):
             return True
         return all(
-            author == self.master or self.permit_of(author, authors, kind, global_time, sequence) is not None
+            author == self.master
+            or self._standings.permit(author, authors, kind, global_time, sequence) is not None
             for author in authors
-        )
-
-    def permit_of(
-        self, author: MemberId, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int
-    ) -> Power | None:
-        """The least deep power of one of its authors that covers a data message."""
-        standing = self._standings.get((author, kind))
-        if standing is None:
-            return None
-        return standing.covering(
-            Permission.PERMIT,
-            global_time,
-            lambda cut: contains(pinned_ranges(cut.withdrawal, authors), sequence),
         )
 
     def holds(self, member: MemberId, kind: int, permission: Permission, global_time: int) -> bool:
@@ -201,8 +189,7 @@ class Timeline:
             return False
         if member == self.master:
             return True
-        standing = self._standings.get((member, kind))
-        return standing is not None and standing.covering(permission, global_time, _never) is not None
+        return self._standings.uncut(member, kind, permission, global_time) is not None
 
     def undone(self, target_id: MessageId) -> UndoneState | None:
         """What of a live data message has been taken back; None: nothing."""
@@ -225,9 +212,42 @@ class Timeline:
 
     def powers(self) -> Iterator[tuple[MemberId, int, Power, list[Cut]]]:
         """Every power there is but the master's, with what cuts it, by member and kind."""
-        for member, kind in sorted(self._standings):
-            for power, cuts in self._standings[member, kind].powers():
-                yield member, kind, power, cuts
+        return self._standings.powers()
+
+    def powers_of(self, member: MemberId, kind: int) -> list[tuple[Power, list[Cut]]]:
+        """The same of one member and kind."""
+        standing = self._standings.get(member, kind)
+        return [] if standing is None else list(standing.powers())
+
+    def cut_off_by(
+        self, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int
+    ) -> MessageId | None:
+        """Settings that took back what was public when a data message was written; None: none did."""
+        history = self._policies.get(kind)
+        if history is None or not history.is_public(global_time):
+            return None
+        return history.cut_off_by(authors, global_time, sequence)
+
+    def proof(
+        self, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int
+    ) -> list[MessageId]:
+        """The control messages by which a data message is permitted, from M down; [] also where it is not."""
+        if not self.is_permitted(authors, kind, global_time, sequence):
+            return []
+        history = self._policies[kind]
+        if history.is_public(global_time) and not history.cut_off_by(authors, global_time, sequence):
+            statement = history.statement(global_time)
+            return [] if statement is None else [*self.proof_of(statement.id), statement.id]
+        permits = (
+            self._standings.permit(author, authors, kind, global_time, sequence)
+            for author in authors
+            if author != self.master
+        )
+        return self._proofs.chain(kind, (power for power in permits if power is not None))
+
+    def proof_of(self, message_id: MessageId) -> list[MessageId]:
+        """The control messages by which a control message counts, from M down, itself left out."""
+        return self._proofs.of_claims(self._claims.get(message_id, ()))
 
     # -- entering and leaving --------------------------------------------------------------------------------
 
@@ -320,21 +340,10 @@ class Timeline:
 
     def _depth(self, claim: Claim, permission: Permission) -> int:
         """Of the least deep power that covers a claim; NOTHING without any."""
-        power = self.power_behind(claim.message, claim.kind, permission)
+        power = self._standings.behind(claim.message, claim.kind, permission)
         if power is not None:
             return power.depth
         return 0 if claim.message.author == self.master else NOTHING
-
-    def power_behind(self, message: ControlMessage, kind: int, permission: Permission) -> Power | None:
-        """The least deep power of its author that covers a control message; the master needs none."""
-        standing = self._standings.get((message.author, kind))
-        if standing is None or message.author == self.master:
-            return None
-        return standing.covering(
-            permission,
-            message.global_time,
-            lambda cut: self._chain.reaches(cut.withdrawal.heads, message.id),
-        )
 
     def _is_dynamic(self, kind: int) -> bool:
         history = self._policies.get(kind)
@@ -369,7 +378,7 @@ class Timeline:
                 if depth == before.get(permission):
                     continue
                 changed |= permission
-                standing = self._standing(grant.member, claim.kind)
+                standing = self._standings.of(grant.member, claim.kind)
                 if depth is None:
                     standing.ungrant(permission, since)
                 else:
@@ -379,7 +388,7 @@ class Timeline:
     def _settle_withdrawals(self, claim: Claim, before: dict[Permission, int]) -> None:
         at = order_of(claim.message)
         for withdrawal in claim.withdrawals:
-            standing = self._standing(withdrawal.member, claim.kind)
+            standing = self._standings.of(withdrawal.member, claim.kind)
             if not before:
                 self._chain.pin(withdrawal.heads)
             if claim.depths:
@@ -389,18 +398,11 @@ class Timeline:
                 self._chain.unpin(withdrawal.heads)
             self._touch(withdrawal.member, claim.kind, withdrawal.permissions)
 
-    def _standing(self, member: MemberId, kind: int) -> Standing:
-        standing = self._standings.get((member, kind))
-        if standing is None:
-            standing = self._standings[member, kind] = Standing()
-        return standing
-
     def _touch(self, member: MemberId, kind: int, permissions: Permission) -> None:
         """A member's powers in a kind are others: what rests on them is to be judged again."""
         if not permissions:
             return
-        if self._standings[member, kind].is_empty:
-            del self._standings[member, kind]
+        self._standings.drop_empty(member, kind)
         if member == self.master:
             return
         if permissions & Permission.PERMIT:
@@ -428,10 +430,6 @@ class Timeline:
         """What was undone of a target before this settle()."""
         if target_id not in self._undone:
             self._undone[target_id] = self._undoing.state(target_id)
-
-
-def _never(_: Cut) -> bool:
-    return False
 
 
 def _is_hard(message: ControlMessage) -> bool:
