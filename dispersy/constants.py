@@ -160,8 +160,29 @@ SETTLE_MAX_S = 3.0
 TIP_SIZE = 64
 """Of our newest messages: nearly every difference is above them."""
 REPAIRS_MAX = 16
-DEFINITION_PEERS_MAX = 64
-DEFINITION_PEERS_PER_HOST_MAX = 8
+MET_MAX = 64
+MET_PER_HOST_MAX = 8
+"""Neighbours that a machine remembers to ask for something by name, in all and of one host."""
+NAMED_IDS_MAX = 32
+"""Ids of one request by name: they fit a datagram."""
+NAMED_BUDGET_MAX = 32
+"""Datagrams that one request by name asks for."""
+NAMED_OUT_MAX = 128
+"""Datagrams that all requests by name of a community may bring at once."""
+NAMED_PER_NEIGHBOUR_MAX = 3
+NAMED_PER_SECOND_MAX = 16
+"""Requests by name a second, to one neighbour (which answers one more) and to all."""
+NAMED_ROUNDS_MAX = 4
+"""Times that all neighbours are asked for a thing; later only those that are met anew."""
+NAMED_SETTLE_S = 0.5
+"""What an answer brought is given so long to reach the store, before the next neighbour is asked."""
+MISSING_PER_SECOND_MAX = 4
+MISSING_SOURCES_MAX = 256
+"""Requests by name that are answered a second, of one address and from how many: each brings many datagrams
+for its few bytes."""
+MISSING_DATAGRAMS_MAX = 128
+MISSING_DATAGRAMS_IN_ALL_MAX = 1_024
+"""Datagrams a second that answer requests by name, to one address and to all."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.011
@@ -197,7 +218,9 @@ assert AUDIT_IDS_MAX <= SCAN_MAX
 assert WANTED_MAX <= WAITING_AUTHOR_MAX <= WAITING_SOURCE_MAX < WAITING_MAX
 assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
 assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX
-assert DEFINITION_PEERS_PER_HOST_MAX < DEFINITION_PEERS_MAX
+assert MET_PER_HOST_MAX < MET_MAX
+assert NAMED_BUDGET_MAX <= ANSWER_BUDGET_MAX <= MISSING_DATAGRAMS_MAX
+assert NAMED_PER_NEIGHBOUR_MAX < MISSING_PER_SECOND_MAX
 assert CANDIDATES_PER_HOST_MAX < CANDIDATES_MAX
 assert INTRODUCTIONS_PER_HOST_MAX < INTRODUCTION_SOURCES_MAX
 assert TURN_S <= TURN_MAX_S

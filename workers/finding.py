@@ -1,16 +1,33 @@
-"""The order `find`: where messages are kept, from the index that the writer alone has in memory."""
+"""The orders `find` and `missing`: where messages are kept, by the index that only the writer has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from dispersy.constants import SEQUENCE_MAX
 from dispersy.errors import UsageError
+from dispersy.protocol.frames import (
+    MissingLast,
+    MissingMessages,
+    MissingNewest,
+    MissingProof,
+    MissingSequences,
+    RequestMissing,
+)
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
 from dispersy.storage.store import StoreWriter
 
 FIND_IDS_MAX = 1_000
 """Ids of one order: each costs a seek in every run of the index."""
 KINDS = range(256)
+LOOKS_MAX = 256
+"""Messages that one request by name finds: each is a seek in every run of the index, some 10 ms in all."""
+PER_DATAGRAM_MAX = 10
+"""The shortest messages that an answer's datagram holds: no more are looked for than the budget carries."""
+
+Proof = Callable[[MessageId], Iterable[bytes]]
+"""Ids of the control messages that permit a message, those of the master first."""
 
 
 def find_ids(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[int | None]:
@@ -51,3 +68,64 @@ def find_newest(store: StoreWriter, community: int, author: bytes) -> list[int]:
             slot = store.slot(community, author, kind, below.sequence)
         found += [entry.cursor for entry in slot]
     return found
+
+
+def find_missing(store: StoreWriter, community: int, request: RequestMissing, *, proof: Proof) -> list[int]:
+    """Cursors of what a neighbour asks for by name, as far as it is live here, in the order of the answer."""
+    limit = min(LOOKS_MAX, PER_DATAGRAM_MAX * request.budget)
+    match request.wanted:
+        case MissingMessages(ids):
+            return _live(store, community, ids[:limit])
+        case MissingSequences(lane, kind, low, high):
+            return _find_range(store, community, lane, kind, low, high, limit)
+        case MissingLast(kind, count, author):
+            find = _find_last if author is None else partial(_find_last_of, author=author)
+            return find(store, community, kind=kind, count=min(count, limit))
+        case MissingProof(ids):
+            # What permits several is named once, and what permits that stands before it.
+            proven = dict.fromkeys(each for message_id in ids for each in proof(message_id))
+            return _live(store, community, list(proven)[:limit])
+        case MissingNewest(author):
+            return find_newest(store, community, author)
+
+
+def _live(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[int]:
+    return [cursor for cursor in find_ids(store, community, ids) if cursor is not None]
+
+
+def _find_range(
+    store: StoreWriter, community: int, lane: bytes, kind: int, low: int, high: int, limit: int
+) -> list[int]:
+    """What there is between two sequences, from the lowest on: each step goes to the next that exists."""
+    found: list[int] = []
+    after = low - 1
+    while len(found) < limit:
+        above = store.neighbours(community, lane, kind, after)[1]
+        if above is None or above.sequence > high:
+            break
+        after = above.sequence
+        found += find_slot(store, community, lane, kind, after)
+    return found[:limit]
+
+
+def _find_last_of(store: StoreWriter, community: int, *, author: bytes, kind: int, count: int) -> list[int]:
+    """The newest of one lane, the newest first."""
+    found: list[int] = []
+    before = SEQUENCE_MAX + 1
+    while len(found) < count:
+        below = store.neighbours(community, author, kind, before)[0]
+        if below is None:
+            break
+        before = below.sequence
+        found += find_slot(store, community, author, kind, before)
+    return found[:count]
+
+
+def _find_last(store: StoreWriter, community: int, *, kind: int, count: int) -> list[int]:
+    """The newest of a kind by whomever, the newest first, among the newest of all kinds: what lies deeper is
+    not looked for."""
+    _, packed, _ = store.scan_back(community, ORDER_LOW, ORDER_TOP, LOOKS_MAX)
+    cursors = memoryview(packed).cast("Q").tolist()
+    messages = store.messages(cursors)
+    of_kind = [cursor for cursor, message in zip(cursors, messages, strict=True) if message[0] == kind]
+    return of_kind[:count]

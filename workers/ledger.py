@@ -22,6 +22,7 @@ from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.intake_round import Round
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.wants import Wants
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.blocking import Blocking
@@ -44,6 +45,8 @@ class Ledger:
         self.counters: Counter[str] = Counter()
         self._own_unknown: Counter[int] = Counter()
         self._own_heard: set[int] = set()
+        self._wanted: dict[int, Wants] = {}
+        """As the last notes said."""
         self.version = self._incarnation = now_ms
         self._store = store
         self._communities = Communities(store, self.counters)
@@ -161,6 +164,12 @@ class Ledger:
             return False, ""
         return message_id in community.intake.waiting, community.intake.refusals.reason(message_id)
 
+    def proof(self, number: int, message_id: bytes) -> list[bytes]:
+        """Ids of the control messages that permit a message, those of the master first; none where nothing
+        does."""
+        community = self._communities.by_number.get(number)
+        return [] if community is None else community.intake.proof(message_id)
+
     # -- commit ----------------------------------------------------------------------------------------------
 
     def commit(self, *, now_ms: int) -> tuple[CommitNote | None, list[Outcome]]:
@@ -237,14 +246,24 @@ class Ledger:
         """The state of these communities (None: all that are served) as everyone may know it after the last
         commit."""
         chosen = [number for number, each in self._communities.by_number.items() if each.record.served]
+        is_of_all = numbers is None
         chosen = chosen if numbers is None else list(numbers)
+        wanted = {number: self._communities.by_number[number].intake.wanted() for number in chosen}
+        wanted = {
+            number: wants for number, wants in wanted.items() if is_of_all or self._is_news(number, wants)
+        }
+        self._wanted = wanted if is_of_all else {**self._wanted, **wanted}
         return CommitNote(
             last_cursor=self._store.last_cursor(),
             communities_version=self.version,
             processed={number: self._communities.by_number[number].processed for number in chosen},
             summaries={number: self._sent_summary(number).encode() for number in chosen},
             incarnation=self._incarnation,
+            wanted=wanted,
         )
+
+    def _is_news(self, number: int, wants: Wants) -> bool:
+        return self._wanted.get(number, Wants()) != wants
 
     def _sent_summary(self, number: int) -> Summary:
         state = self._store.state(number)

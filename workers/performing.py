@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from dispersy.errors import StorageError, UsageError
+from dispersy.protocol.frames import RequestMissing
 from dispersy.storage.store import BlockedRecord, StoreWriter
-from dispersy.workers.finding import find_ids, find_newest, find_slot
+from dispersy.workers.finding import find_ids, find_missing, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.passing import Destination
 
@@ -37,6 +39,7 @@ class Order(msgspec.Struct, frozen=True):
     address: str = ""
     to_members: list[bytes] = []
     to_addresses: list[bytes] = []
+    asked: bytes = b""
 
 
 def perform(
@@ -70,6 +73,8 @@ def perform(
             )
         case "find":
             return {"cursors": _find(store, order)}
+        case "missing":
+            return {"cursors": _find_missing(ledger, store, order)}
         case "explain":
             return _explain(ledger, store, order)
         case _:
@@ -109,6 +114,12 @@ def _find(store: StoreWriter, order: Order) -> Sequence[int | None]:
     if order.sequence:
         return find_slot(store, order.community, order.author, order.kind, order.sequence)
     return find_newest(store, order.community, order.author)
+
+
+def _find_missing(ledger: Ledger, store: StoreWriter, order: Order) -> list[int]:
+    """What a neighbour asks for by name."""
+    request = RequestMissing.decode(order.asked)
+    return find_missing(store, order.community, request, proof=partial(ledger.proof, order.community))
 
 
 def _explain(ledger: Ledger, store: StoreWriter, order: Order) -> dict[str, Any]:

@@ -7,7 +7,7 @@ others and with the verifier's batches, and forgotten.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from time import perf_counter
@@ -19,38 +19,35 @@ from dispersy.bus.sharding import responder_of
 from dispersy.constants import ANSWERS_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing, pack_named
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.answer import Answer, answer_audit
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
     Busy,
-    MissingNewest,
     RequestMissing,
     SyncRequest,
     frame,
 )
 from dispersy.protocol.hosts import host_of
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
 from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
+from dispersy.protocol.wants import Wants
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.newest import Find, NewestAnswers
+from dispersy.workers.named_answers import Asked, Find, NamedAnswers
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
+from dispersy.workers.served import CommittedHoldings, Served
 
 ANSWERS_PER_HOST_MAX = 16
 ANSWERS_PER_SOURCE_MAX = 4
 """Requests worked off at once, of one host and of one address; to more the answer is busy."""
 BUSY_MS = 200
 STEP_DATAGRAMS = 16
-MISSING_PER_SECOND_MAX = 4
-MISSING_SOURCES_MAX = 256
-"""Requests by name that are answered a second, of one address and from how many: each brings a datagram for
-its few bytes."""
 AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0
@@ -62,51 +59,6 @@ CLOCK_VOICES_S = 2.0
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
 SettingsOf = Callable[[bytes, str], CommunitySettings]
 """Of a community's id and name."""
-
-
-class _Holdings:
-    """One community's part of the store, as the protocol's machines ask for it."""
-
-    def __init__(self, reader: StoreReader, number: int) -> None:
-        self._reader = reader
-        self._number = number
-
-    def summary(self) -> Summary:
-        return self._reader.state(self._number).summary
-
-    def sent_summary(self) -> Summary:
-        """As neighbours are told it."""
-        state = self._reader.state(self._number)
-        return state.summary.at_clock(state.clock)
-
-    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
-        return self._reader.scan(self._number, low, high, limit)
-
-    def messages(self, cursors: Sequence[int]) -> list[bytes]:
-        return self._reader.messages(cursors)
-
-
-class _Served:
-    """A community of this shard."""
-
-    def __init__(
-        self,
-        record: CommunityRecord,
-        holdings: _Holdings,
-        puller: Puller,
-        newest: NewestRequest,
-        settings: CommunitySettings,
-    ) -> None:
-        self.record = record
-        self.settings = settings
-        self.holdings = holdings
-        self.puller = puller
-        self.newest = newest
-        self.counts: Counter[str] = Counter()
-        self.clock_voices: dict[bytes, int] = {}
-        self.clock_due: float | None = None
-        # As the last note said: notes repeat what has not changed.
-        self.noted: tuple[int, bytes | None] | None = None
 
 
 class Responder:
@@ -122,6 +74,7 @@ class Responder:
         send: SendOut,
         find: Find,
         settings: SettingsOf = lambda _id, _name: CommunitySettings(),
+        source_key: bytes = b"",
         rng: Random | None = None,
     ) -> None:
         self._reader = reader
@@ -130,20 +83,18 @@ class Responder:
         self._workers = workers
         self._send = send
         self._settings = settings
+        self._source_key = source_key
         self._rng = rng or SystemRandom()
-        self._served: dict[int, _Served] = {}
+        self._served: dict[int, Served] = {}
         self._schedule = Schedule(self._deadline_of)
         self._untold = Untold()
         # As the last note said; None: to be told again to all.
         self._restored: dict[int, list[bytes]] | None = None
-        self._answers: deque[tuple[int, bytes, Answer]] = deque()
-        self._missing: PerSecond[bytes] = PerSecond(
-            limit=MISSING_PER_SECOND_MAX, keys_max=MISSING_SOURCES_MAX
-        )
-        self._audits: deque[tuple[_Served, Address, AuditRequest]] = deque()
+        self._answers: deque[tuple[int, Address, Answer]] = deque()
+        self._audits: deque[tuple[Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
-        self._newest = NewestAnswers(find)
+        self._named = NamedAnswers(find)
         self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
@@ -166,8 +117,8 @@ class Responder:
             served.record = record
             self._drain(served)
 
-    def _serve(self, record: CommunityRecord, now: float) -> _Served:
-        holdings = _Holdings(self._reader, record.number)
+    def _serve(self, record: CommunityRecord, now: float) -> Served:
+        holdings = CommittedHoldings(self._reader, record.number)
         settings = self._settings(record.community_id, record.name)
         puller = Puller(
             rng=self._rng,
@@ -176,7 +127,9 @@ class Responder:
             audits=settings.sync_audits,
             budget_max=settings.sync_budget_max,
         )
-        return _Served(record, holdings, puller, NewestRequest(rng=self._rng), settings)
+        newest = NewestRequest(rng=self._rng)
+        named = NamedRequests(rng=self._rng, source_key=self._source_key)
+        return Served(record, holdings, puller, newest, named, settings)
 
     def receive(self, kind: bytes, community: int, data: bytes, now: float) -> None:
         """Take what the network role hands over for one community."""
@@ -217,6 +170,10 @@ class Responder:
             for number, served in self._served.items():
                 served.newest.set_authors([MemberId(author) for author in note.restored.get(number, ())], now)
                 self._schedule.touch(number)
+        for number, wants in note.wanted.items():
+            if (served := self._served.get(number)) is not None:
+                served.named.set_wants(wants, now)
+                self._schedule.touch(number)
         self._reporter.step("responder.committed", began, 1)
 
     def lost(self, now: float) -> None:
@@ -225,18 +182,19 @@ class Responder:
         try:
             for served in self._served.values():
                 served.puller.receive_loss(now)
+                served.named.set_wants(Wants(), now)
                 self._drain(served)
         finally:
             self._reader.release()
 
     def next_deadline(self) -> float | None:
-        deadlines = [self._schedule.next_deadline(), self._newest.next_deadline()]
+        deadlines = [self._schedule.next_deadline(), self._named.next_deadline()]
         if self._audits:
             deadlines.append(self._audits_from)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        self._newest.handle_timer(now)
+        self._named.handle_timer(now)
         due = [served for number in self._schedule.due(now) if (served := self._served.get(number))]
         if not due:
             return
@@ -252,7 +210,7 @@ class Responder:
                 served.clock_due = None
                 voices = sorted(served.clock_voices.values())
                 self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
-            asking = served.newest.step(now)
+            asking = served.asks(now)
             if asking:
                 self._send(
                     served.record.number,
@@ -261,10 +219,7 @@ class Responder:
 
     def _deadline_of(self, number: int) -> float | None:
         served = self._served.get(number)
-        if served is None:
-            return None
-        deadlines = (served.puller.next_deadline(), served.clock_due, served.newest.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return None if served is None else served.next_deadline()
 
     def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
@@ -281,8 +236,7 @@ class Responder:
             return bool(self._answers)  # Purged meanwhile, and the note of it is still on its way.
         finally:
             self._reader.release()
-        if bodies:
-            self._send(community, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
+        self._send_bodies(community, source, bodies)
         if not answer.finished:
             self._answers.append((community, source, answer))
         self._reporter.step("responder.answer", began, len(bodies))
@@ -308,7 +262,7 @@ class Responder:
 
     def found(self, order: int, cursors: Sequence[int], now: float) -> None:
         """The writer has looked up what a neighbour asked for."""
-        asked = self._newest.found(order, now)
+        asked = self._named.found(order, now)
         if asked is None:
             return
         self._reader.refresh()
@@ -318,12 +272,11 @@ class Responder:
             return  # As in step().
         finally:
             self._reader.release()
-        bodies = pack_named(asked.request, messages)
-        self._send(asked.community, [(asked.source, frame(FrameType.MESSAGES, body)) for body in bodies])
+        self._send_bodies(asked.community, asked.source, self._named.answer(asked, messages, now))
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
-    def _receive_envelopes(self, served: _Served, data: bytes, now: float) -> None:
+    def _receive_envelopes(self, served: Served, data: bytes, now: float) -> None:
         for position in range(0, len(data), bus.ENVELOPE_ITEM_SIZE):
             source = Address(data[position : position + 18])
             fields = ENVELOPE.unpack_from(data, position + 18)
@@ -339,14 +292,17 @@ class Responder:
                 length,
                 now,
             )
-            if flags & MessagesFlag.LAST_OF_ANSWER and served.newest.receive_answer(source, number):
-                self._told.append(served.record.number)
+            if flags & MessagesFlag.LAST_OF_ANSWER:
+                served.named.receive_answer(source, number, now)
+                if served.newest.receive_answer(source, number):
+                    self._told.append(served.record.number)
             self._drain(served)
 
-    def _receive_peers(self, served: _Served, data: bytes, now: float) -> None:
+    def _receive_peers(self, served: Served, data: bytes, now: float) -> None:
         for heard in bus.peers_decoder.decode(data):
             source = Address(heard.source)
             served.newest.hear(source, now)
+            served.named.hear(source, now)
             if heard.summary:
                 summary = Summary.decode(heard.summary)
                 self._hear_clock(served, heard.source, summary, now)
@@ -355,7 +311,7 @@ class Responder:
                 served.puller.receive_peer(source, now)
             self._drain(served)
 
-    def _hear_clock(self, served: _Served, source: bytes, summary: Summary, now: float) -> None:
+    def _hear_clock(self, served: Served, source: bytes, summary: Summary, now: float) -> None:
         """A newcomer starts from the median of the neighbours it has heard, up to five."""
         voices = served.clock_voices
         if len(voices) >= CLOCK_VOICES or source in voices:
@@ -366,7 +322,7 @@ class Responder:
         if len(voices) == CLOCK_VOICES and served.clock_due is not None:
             served.clock_due = now
 
-    def _receive_frame(self, served: _Served, each: bus.SyncFrame, now: float) -> None:
+    def _receive_frame(self, served: Served, each: bus.SyncFrame, now: float) -> None:
         source = Address(each.source)
         try:
             if each.type == FrameType.SYNC_REQUEST:
@@ -378,24 +334,27 @@ class Responder:
             elif each.type == FrameType.BUSY:
                 served.puller.receive_busy(source, Busy.decode(each.body), now)
             elif each.type == FrameType.REQUEST_MISSING:
-                if not self._missing.admit(each.source, now):
-                    self._reporter.counters["missing-refused"] += 1
-                    return
-                self._receive_missing(served, source, RequestMissing.decode(each.body))
+                self._receive_missing(served, source, each.body, now)
         except WireError as error:
             self._reporter.counters[error.reason] += 1
             served.counts[error.reason] += 1
         self._drain(served)
 
-    def _receive_missing(self, served: _Served, source: Address, request: RequestMissing) -> None:
-        if isinstance(request.wanted, MissingNewest):
-            if not self._newest.receive(served.record.number, source, request):
-                self._reporter.counters["missing-refused"] += 1
-            return
-        bodies = answer_missing(request, definition=served.record.definition)
-        self._send(served.record.number, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
+    def _receive_missing(self, served: Served, source: Address, body: bytes, now: float) -> None:
+        bodies = None
+        if self._named.admits(source, now):
+            asked = Asked(served.record.number, source, RequestMissing.decode(body))
+            bodies = self._named.receive(asked, served.record.definition, now)
+        if bodies is None:
+            self._reporter.counters["missing-refused"] += 1
+        else:
+            self._send_bodies(served.record.number, source, bodies)
 
-    def _receive_request(self, served: _Served, source: Address, request: SyncRequest) -> None:
+    def _send_bodies(self, community: int, source: Address, bodies: Sequence[bytes]) -> None:
+        if bodies:
+            self._send(community, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
+
+    def _receive_request(self, served: Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:
             return
         if not self._may_answer(served, source):
@@ -413,10 +372,10 @@ class Responder:
         self._answers.append((served.record.number, source, answer))
         served.counts["answers"] += 1
 
-    def _may_answer(self, served: _Served, source: Address) -> bool:
+    def _may_answer(self, served: Served, source: Address) -> bool:
         """Whether one more request of this address may be worked off."""
         own = sum(number == served.record.number for number, _, _ in self._answers)
-        askers = [Address(asker) for _, asker, _ in self._answers]
+        askers = [asker for _, asker, _ in self._answers]
         host = host_of(source)
         return (
             len(askers) < ANSWERS_MAX
@@ -425,7 +384,7 @@ class Responder:
             and (host is None or sum(host_of(asker) == host for asker in askers) < ANSWERS_PER_HOST_MAX)
         )
 
-    def _receive_audit_request(self, served: _Served, source: Address, request: AuditRequest) -> None:
+    def _receive_audit_request(self, served: Served, source: Address, request: AuditRequest) -> None:
         if len(self._audits) >= AUDITS_MAX or any(source == asker for _, asker, _ in self._audits):
             self._reporter.counters["audit-refused"] += 1
             return
@@ -442,7 +401,7 @@ class Responder:
         self._send(served.record.number, [(source, frame(FrameType.AUDIT, audit.encode()))])
         self._audits_from = now + AUDIT_REST * (self._reporter.step("responder.audit", began, 1) - began)
 
-    def _drain(self, served: _Served) -> None:
+    def _drain(self, served: Served) -> None:
         self._schedule.touch(served.record.number)
         self._untold.touch(served.record.number)
         sent = [(event.address, frame(event.frame_type, event.body)) for event in served.puller.drain()]

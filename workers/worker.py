@@ -87,6 +87,7 @@ class WorkerRole:
             settings=self._settings.community,
             send=self._send_out,
             find=self._find,
+            source_key=self._settings.start_id.encode(),
         )
         self._load_communities()
         self._reporter.open(loop)
@@ -127,9 +128,9 @@ class WorkerRole:
                 self._incarnation_of_writer = note.incarnation
             self._responder.committed(note, now)
 
-    def _find(self, order: int, community: int, author: bytes) -> bool:
-        """Ask the writer for the newest messages of an author."""
-        found = {"op": "find", "id": order, "community": community, "author": author}
+    def _find(self, order: int, community: int, asked: bytes) -> bool:
+        """Ask the writer where the messages are that a neighbour asks for by name."""
+        found = {"op": "missing", "id": order, "community": community, "asked": asked}
         return send_or_drop(self._orders, [bus.encode(found)])
 
     def _receive_found(self) -> None:

@@ -11,6 +11,8 @@ from struct import Struct
 
 import msgspec
 
+from dispersy.protocol.wants import Wants
+
 # network -> worker
 VERIFY = b"V"
 """[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*, VERIFY_SOURCE*]"""
@@ -107,6 +109,8 @@ class CommitNote(msgspec.Struct, frozen=True):
     incarnation           another one after the writer was started again: what was on its way to it is gone
     restored              community number -> authors of ours whose newest messages neighbours are to be asked
                           for, since the home was restored or copied; in every note until it is done
+    wanted                community number -> all that neighbours are to be asked for by name, where that has
+                          changed; of all when somebody subscribes, and now and then
     """
 
     last_cursor: int
@@ -115,6 +119,7 @@ class CommitNote(msgspec.Struct, frozen=True):
     summaries: dict[int, bytes]
     incarnation: int = 0
     restored: dict[int, list[bytes]] = {}
+    wanted: dict[int, Wants] = {}
 
 
 class Pushed(msgspec.Struct, array_like=True, frozen=True):

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from random import Random
 
-from dispersy.constants import (
-    DEFINITION_PEERS_MAX,
-    DEFINITION_PEERS_PER_HOST_MAX,
-    REQUEST_TIMEOUT_MAX_S,
-    REQUEST_TIMEOUT_START_S,
-)
+from dispersy.constants import REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.frames import MissingLast, RequestMissing
-from dispersy.protocol.hosts import host_of
+from dispersy.protocol.hosts import leaves_for
 from dispersy.protocol.numbers import ControlKind
 
 
@@ -56,12 +51,9 @@ class DefinitionRequest:
 
     def _make_room(self, source: Address) -> None:
         """Whoever was asked last leaves, of its own host where that is a crowd already."""
-        host = host_of(source)
-        rivals = [peer for peer in self._peers if host is not None and host_of(peer) == host]
-        if len(rivals) >= DEFINITION_PEERS_PER_HOST_MAX:
-            del self._peers[rivals[-1]]
-        elif len(self._peers) >= DEFINITION_PEERS_MAX:
-            self._peers.popitem()
+        leaving = leaves_for(source, list(reversed(self._peers)))
+        if leaving is not None:
+            del self._peers[leaving]
 
     def next_deadline(self) -> float | None:
         return self._due_at

@@ -28,8 +28,8 @@ class PerSecond(Generic[Key]):
         self._counts: dict[Key, int] = {}
         self._second = 0
 
-    def admit(self, key: Key, now: float, *, beyond_keys_max: bool = False) -> bool:
-        """Count one more of this key; False: too many.
+    def admit(self, key: Key, now: float, *, beyond_keys_max: bool = False, count: int = 1) -> bool:
+        """Count so many more of this key; False: too many, and none is counted.
 
         beyond_keys_max    this key may come when the table is full
         """
@@ -37,12 +37,12 @@ class PerSecond(Generic[Key]):
         if second != self._second:
             self._second = second
             self._counts = {}
-        count = self._counts.get(key, 0)
-        if count >= self._limit or (
-            not count and len(self._counts) >= self._keys_max and not beyond_keys_max
+        before = self._counts.get(key, 0)
+        if before + count > self._limit or (
+            not before and len(self._counts) >= self._keys_max and not beyond_keys_max
         ):
             return False
-        self._counts[key] = count + 1
+        self._counts[key] = before + count
         return True
 
 

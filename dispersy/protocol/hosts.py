@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import NewType
 
+from dispersy.constants import MET_MAX, MET_PER_HOST_MAX
 from dispersy.protocol.address import Address, is_ipv4
 
 Host = NewType("Host", bytes)
@@ -19,6 +21,16 @@ def host_of(address: Address) -> Host | None:
     if address.startswith((_LOOPBACK_4, _LOOPBACK_6)):
         return None
     return Host(address[:16] if is_ipv4(address) else address[:8])
+
+
+def leaves_for(source: Address, known: Collection[Address]) -> Address | None:
+    """Who has to leave so that one more neighbour can be kept: the first of its own host, where that is a
+    crowd already, or of all where there are too many; None where there is room."""
+    host = host_of(source)
+    rivals = [each for each in known if host is not None and host_of(each) == host]
+    if len(rivals) >= MET_PER_HOST_MAX:
+        return rivals[0]
+    return next(iter(known)) if len(known) >= MET_MAX else None
 
 
 def bucket_of(address: Address, *, key: bytes) -> int:

@@ -155,6 +155,10 @@ class Intake:
         """What is to be asked for by name."""
         return self.waiting.wanted(messages=self._control.missing())
 
+    def proof(self, message_id: bytes) -> list[bytes]:  # noqa: ARG002 nothing needs a proof yet
+        """Ids of the control messages that permit a message."""
+        return []
+
     # -- the end of a round ----------------------------------------------------------------------------------
 
     def finish(self) -> Round:

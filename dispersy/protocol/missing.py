@@ -22,7 +22,10 @@ class MissingMessages:
 
 @dataclass(frozen=True, slots=True)
 class MissingSequences:
-    """An author's messages of a kind, sequences low to high inclusive."""
+    """The messages of a lane and kind, sequences low to high inclusive.
+
+    author    whose messages, or the name of two authors' lane
+    """
 
     author: MemberId
     kind: int
@@ -41,9 +44,9 @@ class MissingLast:
 
 @dataclass(frozen=True, slots=True)
 class MissingProof:
-    """What permits this message."""
+    """What permits these messages, 1 to 255 of them."""
 
-    message_id: MessageId
+    of: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,7 @@ class RequestMissing:
 
 def _encode_wanted(wanted: Wanted) -> tuple[Missing, bytes]:
     if isinstance(wanted, MissingMessages):
-        assert 1 <= len(wanted.ids) <= 255
-        assert all(len(message_id) == KEY_SIZE for message_id in wanted.ids)
-        return Missing.MESSAGE, bytes((len(wanted.ids),)) + b"".join(wanted.ids)
+        return Missing.MESSAGE, _encode_ids(wanted.ids)
     if isinstance(wanted, MissingSequences):
         assert len(wanted.author) == KEY_SIZE
         assert 1 <= wanted.low <= wanted.high
@@ -96,15 +97,23 @@ def _encode_wanted(wanted: Wanted) -> tuple[Missing, bytes]:
     if isinstance(wanted, MissingNewest):
         assert len(wanted.author) == KEY_SIZE
         return Missing.NEWEST, wanted.author
-    assert len(wanted.message_id) == KEY_SIZE
-    return Missing.PROOF, wanted.message_id
+    return Missing.PROOF, _encode_ids(wanted.of)
+
+
+def _encode_ids(ids: tuple[MessageId, ...]) -> bytes:
+    assert 1 <= len(ids) <= 255
+    assert all(len(message_id) == KEY_SIZE for message_id in ids)
+    return bytes((len(ids),)) + b"".join(ids)
+
+
+def _decode_ids(reader: FieldReader) -> tuple[MessageId, ...]:
+    return tuple(MessageId(reader.take(KEY_SIZE)) for _ in range(reader.positive_byte()))
 
 
 def _decode_wanted(reader: FieldReader) -> Wanted:
     what = reader.integer(1)
     if what == Missing.MESSAGE:
-        ids = tuple(MessageId(reader.take(KEY_SIZE)) for _ in range(reader.positive_byte()))
-        return MissingMessages(ids)
+        return MissingMessages(_decode_ids(reader))
     if what == Missing.SEQUENCE:
         author, kind = MemberId(reader.take(KEY_SIZE)), reader.integer(1)
         low, high = reader.part(decode_uvarint), reader.part(decode_uvarint)
@@ -116,7 +125,7 @@ def _decode_wanted(reader: FieldReader) -> Wanted:
         author_absent = reader.offset == len(reader.data)
         return MissingLast(kind, count, None if author_absent else MemberId(reader.take(KEY_SIZE)))
     if what == Missing.PROOF:
-        return MissingProof(MessageId(reader.take(KEY_SIZE)))
+        return MissingProof(_decode_ids(reader))
     if what == Missing.NEWEST:
         return MissingNewest(MemberId(reader.take(KEY_SIZE)))
     raise WireError("missing-unknown")

@@ -11,16 +11,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from random import Random
 
-from dispersy.constants import (
-    ANSWER_BUDGET_MAX,
-    DEFINITION_PEERS_MAX,
-    DEFINITION_PEERS_PER_HOST_MAX,
-    REQUEST_TIMEOUT_MAX_S,
-    REQUEST_TIMEOUT_START_S,
-)
+from dispersy.constants import ANSWER_BUDGET_MAX, REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.frames import MissingNewest, RequestMissing
-from dispersy.protocol.hosts import host_of
+from dispersy.protocol.hosts import leaves_for
 from dispersy.protocol.identifiers import MemberId
 
 
@@ -57,12 +51,9 @@ class NewestRequest:
         if source in self._peers:
             self._peers.move_to_end(source)
             return
-        host = host_of(source)
-        rivals = [peer for peer in self._peers if host is not None and host_of(peer) == host]
-        if len(rivals) >= DEFINITION_PEERS_PER_HOST_MAX:
-            del self._peers[rivals[0]]
-        elif len(self._peers) >= DEFINITION_PEERS_MAX:
-            self._peers.popitem(last=False)
+        leaving = leaves_for(source, self._peers)
+        if leaving is not None:
+            del self._peers[leaving]
         self._peers[source] = self._questions(now)
 
     def receive_answer(self, source: Address, number: int) -> bool:

@@ -43,6 +43,7 @@ from dispersy.workers.verifier import Verifier
 _TOKEN = slice(10, 18)
 _ORDERS = msgspec.msgpack.Decoder(Order)
 SECOND_S = 1.0
+_SOURCE_KEY = b"memory"
 Inbox = Callable[[bytes], None]
 
 
@@ -83,8 +84,16 @@ class Node:
         reporter = _Untimed("worker-0", settings)
         self.counters: Counter[str] = reporter.counters
         self._verifier = Verifier(self._store, reporter)
+        self._finds: list[Order] = []
         self._responder = Responder(
-            self._store, reporter, index=0, workers=1, send=self._send_frames, find=_find_nothing, rng=rng
+            self._store,
+            reporter,
+            index=0,
+            workers=1,
+            send=self._send_frames,
+            find=self._take_find,
+            source_key=_SOURCE_KEY,
+            rng=rng,
         )
         self._control = Control(settings, send=self._send_reply, order=self._take_order)
         self._control.attach(self._store)
@@ -165,6 +174,19 @@ class Node:
         # Not from within the call that orders: it has not noted the order yet.
         self._answers.append(bus.encode(reply_of(order_id, outcome)))
 
+    def _take_find(self, number: int, community: int, asked: bytes) -> bool:
+        self._finds.append(Order("missing", number, community, asked=asked))
+        return True
+
+    def _find(self) -> bool:
+        """Do the look-ups that the responder has ordered."""
+        finds, self._finds = self._finds, []
+        for order in finds:
+            found = perform(self._ledger, self._store, order.id, order, now_ms=self._now_ms())
+            assert found is not None
+            self._responder.found(order.id, found["cursors"], self._clock.now)
+        return bool(finds)
+
     # -- the network -----------------------------------------------------------------------------------------
 
     def receive(self, source: Address, data: bytes) -> None:
@@ -199,7 +221,7 @@ class Node:
         self._finish()
 
     def _verify(self, number: int, source: Address, area: bytes, announced: int) -> None:
-        bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=self._secret))
+        bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=_SOURCE_KEY))
         now = self._clock.now
         records = self._verifier.batch(number, area, now, bucket)
         count, records = self._gathering.receive(number, announced, records, area, now)
@@ -285,6 +307,7 @@ class Node:
         while busy:
             busy = self._commit()
             busy |= self._responder.step(self._clock.now)
+            busy |= self._find()
             for number, clock in self._responder.drain_clocks():
                 self._ledger.start_clock(number, clock)
             for served in self._neighbourhoods.values():
@@ -363,8 +386,3 @@ class Node:
             counters=self.counters,
             now=self._clock.now,
         )
-
-
-def _find_nothing(_order: int, _community: int, _author: bytes) -> bool:
-    """Nodes in memory are never restored, so none asks for its own newest messages."""
-    return False

@@ -128,7 +128,7 @@ wanted = st.one_of(
         st.tuples(positive, positive),
     ),
     st.builds(frames.MissingLast, byte, positive_byte, st.none() | members),
-    st.builds(frames.MissingProof, message_ids),
+    st.lists(message_ids, min_size=1, max_size=40).map(lambda ids: frames.MissingProof(tuple(ids))),
     st.builds(frames.MissingNewest, members),
 )
 
@@ -169,6 +169,7 @@ REASONS = {
     "flags-unknown",
     "frame-trailing",
     "frame-truncated",
+    "introduction-extension",
     "messages-malformed",
     "missing-unknown",
     "range-empty",

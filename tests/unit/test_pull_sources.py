@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 from dispersy.constants import (
-    DEFINITION_PEERS_PER_HOST_MAX,
+    MET_PER_HOST_MAX,
     PULL_SOURCES_MAX,
     PULL_SOURCES_PER_HOST_MAX,
     REQUEST_TIMEOUT_MAX_S,
@@ -47,10 +47,10 @@ def test_the_definition_is_not_asked_of_one_host_only() -> None:
     for port in range(1, 200):
         request.hear(make_address("198.51.100.1", port), knows=False, now=0.0)
     asked, now = set(), 0.0
-    for _ in range(2 * DEFINITION_PEERS_PER_HOST_MAX):
+    for _ in range(2 * MET_PER_HOST_MAX):
         sent = request.step(now)
         assert sent is not None
         asked.add(sent[0])
         now += REQUEST_TIMEOUT_MAX_S
     assert SOURCE in asked
-    assert len(asked) == 1 + DEFINITION_PEERS_PER_HOST_MAX
+    assert len(asked) == 1 + MET_PER_HOST_MAX

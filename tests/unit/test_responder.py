@@ -8,6 +8,7 @@ import pytest
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
+from dispersy.constants import MISSING_PER_SECOND_MAX
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
@@ -29,7 +30,6 @@ from dispersy.workers.responder import (
     ANSWERS_PER_HOST_MAX,
     ANSWERS_PER_SOURCE_MAX,
     CLOCK_VOICES_S,
-    MISSING_PER_SECOND_MAX,
     Responder,
 )
 
@@ -142,7 +142,7 @@ def test_an_authors_newest_messages_are_looked_up_and_sent(house: House) -> None
     for source in (1, 2):
         house.receive(FrameType.REQUEST_MISSING, request.encode(), source=source)
     house.responder.handle_timer(0.0)
-    assert house.looked_up == [(1, NUMBER, MASTER)]
+    assert house.looked_up == [(1, NUMBER, request.encode())]
     assert house.sent == []
     house.responder.found(1, [1], 0.0)
     house.responder.handle_timer(0.0)

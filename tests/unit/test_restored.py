@@ -8,10 +8,9 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import MissingNewest, RequestMissing
+from dispersy.protocol.frames import MissingNewest
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.newest_request import NewestRequest
-from dispersy.workers.newest import FIND_LIMIT_S, NEWEST_WAITING_MAX, REST, NewestAnswers
 from dispersy.workers.restored import GRACE_S, HELD_MAX, RestoredHome
 
 AUTHOR, OTHER = MemberId(b"a" * 32), MemberId(b"b" * 32)
@@ -130,62 +129,3 @@ def test_a_crowd_of_neighbours_is_not_remembered() -> None:
     for number in range(2, 200):
         asking.hear(address(number), 0.0)
     assert len({source for source, _ in asking.step(500.0)}) == 64
-
-
-class Answers:
-    """NewestAnswers with a writer that is asked and does not answer by itself."""
-
-    def __init__(self) -> None:
-        self.ordered: list[tuple[int, int, bytes]] = []
-        self.is_there = True
-        self.answers = NewestAnswers(self._find)
-
-    def _find(self, order: int, community: int, author: bytes) -> bool:
-        if self.is_there:
-            self.ordered.append((order, community, author))
-        return self.is_there
-
-    def receive(self, number: int) -> bool:
-        return self.answers.receive(1, address(number), RequestMissing(7, 64, MissingNewest(AUTHOR)))
-
-
-def test_one_look_up_at_a_time_and_a_rest_after_it() -> None:
-    """Whoever asks has no more than a tenth of the time; more than a few are refused."""
-    house = Answers()
-    assert all(house.receive(number) for number in range(NEWEST_WAITING_MAX))
-    assert not house.receive(200)
-    house.answers.handle_timer(10.0)
-    house.answers.handle_timer(10.1)
-    assert house.ordered == [(1, 1, AUTHOR)]
-    asked = house.answers.found(1, 10.2)
-    assert asked is not None
-    assert asked.source == address(0)
-    due = house.answers.next_deadline()
-    assert due == pytest.approx(10.2 + REST * 0.2)
-    house.answers.handle_timer(due - 0.01)
-    assert len(house.ordered) == 1
-    house.answers.handle_timer(due + 0.01)
-    assert len(house.ordered) == 2
-
-
-def test_a_neighbour_waits_with_one_request() -> None:
-    house = Answers()
-    assert house.receive(1)
-    assert not house.receive(1)
-    assert house.receive(2)
-
-
-def test_a_writer_that_was_killed_is_waited_for_no_longer() -> None:
-    """Its answer, should it come, belongs to nothing; one that takes no order costs its asker the answer."""
-    house = Answers()
-    house.receive(1)
-    house.receive(2)
-    house.receive(3)
-    house.answers.handle_timer(0.0)
-    house.answers.handle_timer(FIND_LIMIT_S)
-    assert [order for order, _, _ in house.ordered] == [1, 2]
-    assert house.answers.found(1, FIND_LIMIT_S) is None
-    house.is_there = False
-    house.answers.handle_timer(2 * FIND_LIMIT_S)
-    assert house.answers.found(3, 2 * FIND_LIMIT_S) is None
-    assert house.answers.next_deadline() is None

@@ -30,7 +30,7 @@ WANTED = {
     "ids": frames.MissingMessages,
     "low": frames.MissingSequences,
     "count": frames.MissingLast,
-    "message_id": frames.MissingProof,
+    "of": frames.MissingProof,
     "author": frames.MissingNewest,
 }
 
@@ -65,7 +65,7 @@ def field(name: str, value: Any) -> Any:
         return Summary(**{**value, "sum": int(value["sum"], 16)})
     if name == "connection":
         return ConnectionType(value)
-    if name == "ids":
+    if name in ("ids", "of"):
         return tuple(map(bytes.fromhex, value))
     if name == "wanted":
         wanted = next(WANTED[key] for key in WANTED if key in value)

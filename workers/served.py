@@ -1,0 +1,72 @@
+"""A community of a responder's shard: its part of the store, and the machines that ask neighbours for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dispersy.bus.settings import CommunitySettings
+from dispersy.protocol.address import Address
+from dispersy.protocol.frames import RequestMissing
+from dispersy.protocol.named_requests import NamedRequests
+from dispersy.protocol.newest_request import NewestRequest
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync import Puller
+from dispersy.storage.store import CommunityRecord, StoreReader
+
+
+class CommittedHoldings:
+    """One community's part of the store, as the protocol's machines ask for it."""
+
+    def __init__(self, reader: StoreReader, number: int) -> None:
+        self._reader = reader
+        self._number = number
+
+    def summary(self) -> Summary:
+        return self._reader.state(self._number).summary
+
+    def sent_summary(self) -> Summary:
+        """As neighbours are told it."""
+        state = self._reader.state(self._number)
+        return state.summary.at_clock(state.clock)
+
+    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        return self._reader.scan(self._number, low, high, limit)
+
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        return self._reader.messages(cursors)
+
+
+class Served:
+    """A community of this shard."""
+
+    def __init__(
+        self,
+        record: CommunityRecord,
+        holdings: CommittedHoldings,
+        puller: Puller,
+        newest: NewestRequest,
+        named: NamedRequests,
+        settings: CommunitySettings,
+    ) -> None:
+        self.record = record
+        self.settings = settings
+        self.holdings = holdings
+        self.puller = puller
+        self.newest = newest
+        self.named = named
+        self.counts: Counter[str] = Counter()
+        self.clock_voices: dict[bytes, int] = {}
+        self.clock_due: float | None = None
+        # As the last note said: notes repeat what has not changed.
+        self.noted: tuple[int, bytes | None] | None = None
+
+    def asks(self, now: float) -> list[tuple[Address, RequestMissing]]:
+        """What to ask neighbours for by name now."""
+        return [*self.newest.step(now), *self.named.step(now)]
+
+    def next_deadline(self) -> float | None:
+        """When one of its machines has something to do."""
+        machines = (self.puller, self.newest, self.named)
+        deadlines = [self.clock_due, *(machine.next_deadline() for machine in machines)]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
