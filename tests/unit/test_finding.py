@@ -105,14 +105,12 @@ def nothing(_: bytes) -> list[bytes]:
     return []
 
 
-def found(
-    store: StoreWriter, wanted: Wanted, *, budget: int = 64, proof: Proof = nothing_permits
-) -> list[int]:
+def found(store: StoreWriter, wanted: Wanted, *, budget: int = 64, proof: Proof = nothing) -> list[int]:
     return find_missing(store, 1, RequestMissing(7, budget, wanted), proof=proof)
 
 
 def test_of_a_range_what_exists_is_found(store: StoreWriter) -> None:
-    """Goal: ascending; out of range nothing, however wide the range; of a slot both that prove misbehaviour."""
+    """Goal: ascending, out of range nothing, and of a slot both that prove misbehaviour."""
     sequences = (3, 4, 9, 9, 12)
     samples = [Sample(ALICE, 64, time, sequence) for time, sequence in enumerate(sequences, 1)]
     cursors = add(store, 1, samples)
