@@ -118,18 +118,20 @@ _SPREAD = (
 _PAYLOAD = (
     # How much of it this version carries depends on the shape of the kind's messages (kind.payload_room).
     Parameter(2, "size_max", 1, PAYLOAD_SIZE_MAX, default=PAYLOAD_SIZE_DEFAULT),
-    Parameter(3, "rate", 0, (1 << 32) - 1, default=0, enforced=(0, 0)),
+    Parameter(3, "rate", 0, (1 << 32) - 1, default=0),
 )
 
 POLICIES = (
     Policy("authentication", 0, "none", enforced=True),
     Policy("authentication", 1, "member", enforced=True),
-    Policy("authentication", 2, "double-member"),
+    Policy("authentication", 2, "double-member", enforced=True),
     Policy("resolution", 0, "public", enforced=True),
-    Policy("resolution", 1, "linear"),
-    Policy("resolution", 2, "dynamic", (Parameter(2, "initial", 0, 1, words=("public", "linear")),)),
+    Policy("resolution", 1, "linear", enforced=True),
+    Policy(
+        "resolution", 2, "dynamic", (Parameter(2, "initial", 0, 1, words=("public", "linear")),), enforced=True
+    ),
     Policy("distribution", 0, "full-sync", _SPREAD, enforced=True),
-    Policy("distribution", 1, "last-sync", (Parameter(2, "newest", 1, 0xFFFF), *_SPREAD)),
+    Policy("distribution", 1, "last-sync", (Parameter(2, "newest", 1, 0xFFFF), *_SPREAD), enforced=True),
     Policy("distribution", 2, "direct", _SPREAD, enforced=True),
     Policy("distribution", 3, "relay", _SPREAD, enforced=True),
     Policy(
@@ -159,7 +161,7 @@ POLICIES = (
     ),
 )
 
-FROZEN_ENFORCED = False
+FROZEN_ENFORCED = True
 """Of a kind's fields beside its policies; and the longest batch window:"""
 BATCH_WINDOW_MS_ENFORCED = 10_000
 """A publish request is answered when its window is over, and whoever asks waits some 30 s."""
