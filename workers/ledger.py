@@ -315,6 +315,8 @@ class Ledger:
             batch.events.append(
                 EventEntry(EntryType[event.type.upper()], number, event.message_id, cursor, event.reason)
             )
+        for message_id, stored in decided.erased:
+            batch.erased.append(cursors[message_id] if stored is None else stored)
 
     def _count_own(self, community: Community, decided: Round) -> None:
         """What our member has signed and neither the store nor a request of this batch knows."""

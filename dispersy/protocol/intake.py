@@ -21,7 +21,7 @@ from dispersy.protocol.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.intake_round import Round
 from dispersy.protocol.lane_round import Fate
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind, MessageFlag
 from dispersy.protocol.received import (
     ID_OFFSET,
     KIND_OFFSET,
@@ -144,6 +144,11 @@ class Intake:
             return "destroyed"
         if self.definitions.current is None:
             return "definition-unknown"
+        rules = self._control.rules.get(number)
+        if rules is not None and not rules.is_stored:
+            return "policy-distribution"
+        if rules is not None and MessageFlag(0) not in rules.shapes:
+            return "policy-authentication"
         reasons = self.definitions.refusals(number, groups)
         return next((reason for reason in reasons if reason is not None), None)
 

@@ -128,7 +128,11 @@ POLICIES = (
     Policy("resolution", 0, "public", enforced=True),
     Policy("resolution", 1, "linear", enforced=True),
     Policy(
-        "resolution", 2, "dynamic", (Parameter(2, "initial", 0, 1, words=("public", "linear")),), enforced=True
+        "resolution",
+        2,
+        "dynamic",
+        (Parameter(2, "initial", 0, 1, words=("public", "linear")),),
+        enforced=True,
     ),
     Policy("distribution", 0, "full-sync", _SPREAD, enforced=True),
     Policy("distribution", 1, "last-sync", (Parameter(2, "newest", 1, 0xFFFF), *_SPREAD), enforced=True),

@@ -111,8 +111,10 @@ def test_without_a_node_the_error_says_how_to_start_one(
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ('distribution = { type = "last-sync", newest = 1 }', ["'photo'", "last-sync", "use full-sync"]),
-        ("frozen = true", ["'photo'", "frozen is not enforced"]),
+        (
+            'distribution = { type = "full-sync", priority = 9 }',
+            ["'photo'", "priority 9 is not enforced", "use 128"],
+        ),
         ("colour = 1", ["'photo'", "'colour' is unknown"]),
     ],
 )

@@ -20,6 +20,7 @@ from dispersy.client import new_request_id
 from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.policies import choose
 from dispersy.service.gateway import GatewayRole
 from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
@@ -202,7 +203,13 @@ def test_an_id_or_its_beginning_names_a_community(house: House) -> None:
         (encode({"v": 1, "id": 7, "op": "join", "community": CHAT, "name": "No Name"}), "definition-name"),
         (_create("other", Kind(number=64, name="text")), "definition-name"),
         (_create("chat"), "definition-kinds"),
-        (_create("chat", Kind(number=64, name="text", frozen=True)), "definition-not-enforced"),
+        (
+            _create(
+                "chat",
+                Kind(number=64, name="text", distribution=choose("distribution", "full-sync", order=1)),
+            ),
+            "definition-not-enforced",
+        ),
         (
             encode({"v": 1, "id": 7, "op": "create", "name": "chat", "definition": b"?"}),
             "definition-malformed",
