@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
+from dispersy.ext.table import CLOSER
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.control_intake import ControlIntake, Touched
 from dispersy.protocol.identifiers import CommunityId, MemberId, lane_name
@@ -33,7 +34,7 @@ from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
 UNDEFINED = LaneRules()
 """For the lanes of a kind that is not defined any more: nothing in them is permitted."""
 PERMITTED, LOOK_CLOSER = 1, 2
-"""What is said of all messages of a kind."""
+"""What the kernel says of a message; 0: it is not permitted."""
 
 
 class DataStore(LaneStore, Protocol):
@@ -94,12 +95,11 @@ class DataIntake:
         return "policy" if kind in self._control.touched.kinds else "revoked"
 
     def _modes(self) -> bytes:
-        """By kind, whether all its messages are permitted."""
-        modes = bytearray((LOOK_CLOSER,)) * 256
-        if self._timeline.soft_destroyed_at is None:
-            for kind, rules in self._control.rules.items():
-                if rules.frozen_since is None and rules.resolution == "public":
-                    modes[kind] = PERMITTED
+        """By kind, how the kernel is to judge it."""
+        modes = bytearray(self._timeline.permits.modes)
+        for kind, rules in self._control.rules.items():
+            if rules.frozen_since is not None:
+                modes[kind] = CLOSER
         return bytes(modes)
 
     # -- receiving -------------------------------------------------------------------------------------------
@@ -164,8 +164,7 @@ class DataIntake:
 
     def _permit(self, records: bytes, arena: bytes, admitted: bytes) -> bytes:
         """One byte a record: 1 if it is admitted and permitted; what is admitted alone waits."""
-        modes = self._modes()
-        verdicts = bytes(map(modes.__getitem__, records[KIND_OFFSET :: MESSAGE.size]))
+        verdicts = self._timeline.spans.judge_many(records, arena, self._modes())
         if verdicts == admitted == b"\x01" * len(admitted):
             return admitted
         permitted = bytearray(len(admitted))

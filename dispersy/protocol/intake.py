@@ -18,14 +18,16 @@ from typing import Protocol
 from dispersy.protocol.control_intake import ControlIntake, ControlStore
 from dispersy.protocol.data_intake import DataIntake, DataStore
 from dispersy.protocol.held_definitions import HeldDefinitions
-from dispersy.protocol.identifiers import CommunityId, MemberId
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.intake_round import Round
 from dispersy.protocol.lane_round import Fate
+from dispersy.protocol.message import read_message
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind, MessageFlag
 from dispersy.protocol.received import (
     ID_OFFSET,
     KIND_OFFSET,
     Received,
+    authors_of,
     each_received,
     ids_of,
     pack,
@@ -41,6 +43,8 @@ from dispersy.protocol.wants import Wants
 
 class LiveStore(DataStore, ControlStore, UndoStore, Protocol):
     """What the intake asks of the writer's store: what was committed before this round."""
+
+    def find_ids(self, ids: bytes) -> list[int | None]: ...
 
 
 class Intake:
@@ -58,6 +62,7 @@ class Intake:
         self.counters: Counter[str] = Counter()
         self.waiting = WaitingRoom()
         self.refusals = Refusals()
+        self._store = store
         self._community_id = CommunityId(community_id)
         self._control = ControlIntake(
             community=community,
@@ -145,9 +150,7 @@ class Intake:
         if self.definitions.current is None:
             return "definition-unknown"
         rules = self._control.rules.get(number)
-        if rules is not None and not rules.is_stored:
-            return "policy-distribution"
-        if rules is not None and MessageFlag(0) not in rules.shapes:
+        if rules is not None and rules.is_stored and MessageFlag(0) not in rules.shapes:
             return "policy-authentication"
         reasons = self.definitions.refusals(number, groups)
         return next((reason for reason in reasons if reason is not None), None)
@@ -160,9 +163,20 @@ class Intake:
         """What is to be asked for by name."""
         return self.waiting.wanted(messages=self._control.missing())
 
-    def proof(self, message_id: bytes) -> list[bytes]:  # noqa: ARG002 nothing needs a proof yet
-        """Ids of the control messages that permit a message."""
-        return []
+    def proof(self, message_id: bytes) -> list[bytes]:
+        """Ids of the control messages by which a live message counts, from the master down; none where nobody
+        had to permit it."""
+        chain = self.timeline.proof_of(MessageId(message_id))
+        (cursor,) = [None] if chain else self._store.find_ids(message_id)
+        if cursor is None:
+            return list(chain)
+        (entry,) = self._store.entries([cursor])
+        view = read_message(self._community_id, entry.message)
+        if view.kind < COMMUNITY_KIND_MIN:
+            return []
+        return list(
+            self.timeline.proof(authors_of(entry.message), view.kind, view.global_time, view.sequence)
+        )
 
     # -- the end of a round ----------------------------------------------------------------------------------
 

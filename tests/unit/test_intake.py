@@ -58,6 +58,8 @@ def test_a_chain_of_grants_in_every_order(tmp_path: Path) -> None:
             node.receive(raw)
         assert node.live() == {id_of(each) for each in order}
         assert node.shows(text) == [True]
+        assert node.ledger.proof(node.number, id_of(text)) == [id_of(first), id_of(second)]
+        assert node.ledger.proof(node.number, id_of(second)) == [id_of(first)]
 
 
 def test_who_may_not_grant_what_it_lacks_changes_nothing(tmp_path: Path) -> None:
