@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -32,6 +33,9 @@ from dispersy.protocol.message import NO_PREVIOUS
 from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.timeline import Timeline
+from dispersy.protocol.undoing import UndoneState
+from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Marks
+from tests.oracle.timeline import Oracle
 
 MEMBERS = [MemberId(bytes([number]) * 32) for number in range(6)]
 MASTER = MEMBERS[0]
@@ -39,6 +43,12 @@ KINDS = (64, 65)
 TIMES = 14
 SEQUENCES = 4
 Lane = tuple[MemberId, ...]
+DEFINITION = DefinitionMessage(
+    MessageId(bytes(32)),
+    global_time=0,
+    kinds=((64, KindRules("dynamic", "public")), (65, KindRules("dynamic", "linear"))),
+)
+"""What timeline_of() says of the kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +173,26 @@ def tell_target(timeline: Timeline, history: History, data: Data) -> None:
     timeline.set_target(data.id, authors, data.kind, data.global_time)
 
 
+def questions() -> Iterator[tuple[Lane, int, int, int]]:
+    """Lane, kind, global time and sequence of data messages of all sorts."""
+    lanes: list[Lane] = [(member,) for member in MEMBERS]
+    lanes += [(first, second) for first in MEMBERS for second in MEMBERS[:3]]
+    for lane in lanes:
+        for kind in (*KINDS, 66):
+            for time in range(1, TIMES + 2, 3):
+                for sequence in range(1, SEQUENCES + 2):
+                    yield lane, kind, time, sequence
+
+
 def answers(timeline: Timeline, history: History) -> dict[str, Any]:
     """All that there is to ask, by name."""
-    lanes = [(member,) for member in MEMBERS] + [
-        (first, second) for first in MEMBERS for second in MEMBERS[:3]
-    ]
     return {
         "live": {each.id for each in history.messages if timeline.is_live(each.id)},
         "counts": {each.id for each in history.messages if timeline.counts(each.id)},
         "powers": [
             (member, kind, power, [cut.at for cut in cuts]) for member, kind, power, cuts in timeline.powers()
         ],
-        "permitted": {
-            (lane, kind, time, sequence)
-            for lane in lanes
-            for kind in (*KINDS, 66)
-            for time in range(1, TIMES + 2, 3)
-            for sequence in range(1, SEQUENCES + 2)
-            if timeline.is_permitted(lane, kind, time, sequence)
-        },
+        "permitted": {asked for asked in questions() if timeline.is_permitted(*asked)},
         "undone": [timeline.undone(data.id) for data in history.data],
         "missing": timeline.missing(),
         "ends": (timeline.soft_destroyed_at, timeline.hard_destroyed),
@@ -257,6 +268,52 @@ def test_only_what_is_live_matters(seed: int, count: int, destroys: bool) -> Non
     # What a live message names wrongly is not live itself: without it one would ask for it, in vain.
     without["missing"] = frozenset(without["missing"]).difference(each.id for each in history.messages)
     assert answers(timeline, history) == without
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 1 << 64), st.integers(1, 40), st.booleans())
+def test_the_rules_as_they_are_written_say_the_same(seed: int, count: int, destroys: bool) -> None:
+    """Beside the oracle, which decides everything from nothing."""
+    rng = Random(seed)
+    history = History(rng, count=count, destroys=destroys)
+    data = [
+        DataMessage(each.id, each.authors, each.kind, each.global_time, sequence)
+        for sequence, each in enumerate(history.data, 1)
+    ]
+    oracle = Oracle(MASTER, [DEFINITION, *history.messages, *data])
+    state = oracle.decide()
+    history.live = {each.id: each.id in state.live for each in data}
+    timeline = timeline_of(history)
+    for message in rng.sample(history.messages, count):
+        timeline.add(message)
+        if rng.random() < 0.3:
+            timeline.settle()
+    timeline.settle()
+    said = answers(timeline, history)
+    assert said["live"] == state.live.difference(each.id for each in (DEFINITION, *data))
+    assert said["counts"] == state.counting
+    assert {
+        (member, kind, power.permission, tuple(power.since), power.depth)
+        for member, kind, power, _ in said["powers"]
+    } == {(each.member, each.kind, each.permission, each.since, each.depth) for each in state.powers}
+    for each, undone in zip(data, said["undone"], strict=True):
+        marks = state.marks.get(each.id, Marks())
+        expected = UndoneState(marks.undone, marks.indices, marks.erased)
+        assert (undone or UndoneState(False, frozenset(), False)) == expected
+    assert said["permitted"] == permitted_by(oracle, timeline.soft_destroyed_at)
+
+
+def permitted_by(oracle: Oracle, end: int | None) -> set[tuple[Lane, int, int, int]]:
+    """What the oracle says of the messages that answers() asks about."""
+    if oracle.hard is not None:
+        return set()
+    narrowed = oracle.counting_settings()
+    return {
+        asked
+        for asked in questions()
+        if (end is None or asked[2] <= end)
+        and oracle.is_permitted(DataMessage(MessageId(b"asked" * 6), *asked), narrowed)
+    }
 
 
 def test_the_fast_path_decides_all_that_is_plain() -> None:
