@@ -6,6 +6,10 @@ a cache miss of some 100 ns, where a signature takes 60 us or more; so two order
 and 20 times is what the pipeline needs to forget about it. A revoked member takes a closer look in Python,
 some ten microseconds, for nobody but those few. What settle() judges again are the claims of whose powers
 changed: the cost must not depend on how many grants others hold, and be the same with a tenth of the members.
+
+A late revoke in a store on disk reads, judges and takes out the 1,000 messages of its lane, each at a place
+of its own in log and order: some 4,000 pages touched and one synchronisation, whatever else is stored; so the
+same within the depth of two trees.
 """
 
 from __future__ import annotations
@@ -15,8 +19,11 @@ import statistics
 import sys
 import time
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness import Bench, Series
+from late_revoke import LANE, StoredCommunity
 from verify import check, make_corpus
 
 from dispersy.protocol.control_messages import (
@@ -42,6 +49,7 @@ GRANTS_PER_MESSAGE = 20
 LATER = 1 << 20
 VERDICTS_GOAL = 20.0
 GROWTH_GOAL = 2.0
+LATE_REVOKE_GOAL = 3.0
 SETTLES = 99
 """Of one kind in a sample, of which the median counts."""
 
@@ -172,7 +180,22 @@ def main() -> int:
         times["revoke"].over(times["revoke, fewer"]),
         GROWTH_GOAL,
     )
+    measure_late_revokes(bench)
     return bench.finish()
+
+
+def measure_late_revokes(bench: Bench) -> None:
+    """A revoke that touches one lane of a small and of a large stored community."""
+    few, many = 10_000, bench.size(1_000_000, short=50_000)
+    with TemporaryDirectory(prefix="bench-timeline-") as folder:
+        small, large = StoredCommunity(Path(folder, "few"), few), StoredCommunity(Path(folder, "many"), many)
+        times = bench.interleave({"few": small.revoke_next, "many": large.revoke_next})
+        small.close()
+        large.close()
+    for name, stored in (("few", few), ("many", many)):
+        what = f"a late revoke of {LANE:,} of {stored:,} stored messages"
+        bench.figure(what, Series(tuple(1e3 * each for each in times[name].samples)), unit="ms")
+    bench.at_most(f"the same, {many:,} / {few:,} stored", times["many"].over(times["few"]), LATE_REVOKE_GOAL)
 
 
 if __name__ == "__main__":
