@@ -34,7 +34,7 @@ LANE_SIZES_MAX = 1_024
 """Long irregular lanes whose length is remembered."""
 WAITING_MAX = 2_048
 WAITING_SOURCE_MAX = 1_024
-WAITING_AUTHOR_MAX = 256
+WAITING_AUTHOR_MAX = 512
 """Messages that wait per community (2 MB at most), and of them from one bucket of hosts and of one author: a
 newcomer that fills from one neighbour may well get more from it at once than is permitted yet."""
 WANTED_MAX = 64

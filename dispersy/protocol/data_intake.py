@@ -14,6 +14,7 @@ from dispersy.ext.table import CLOSER
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.control_intake import ControlIntake, Touched
 from dispersy.protocol.identifiers import CommunityId, MemberId, lane_name
+from dispersy.protocol.in_sequence import InSequence, ascending
 from dispersy.protocol.lane import LaneRules
 from dispersy.protocol.lane_round import Allowance, Fate, LaneRound, LaneStore
 from dispersy.protocol.numbers import MessageFlag
@@ -30,6 +31,7 @@ from dispersy.protocol.received import (
 )
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
+from dispersy.protocol.wants import SequenceRange
 
 UNDEFINED = LaneRules()
 """For the lanes of a kind that is not defined any more: nothing in them is permitted."""
@@ -71,10 +73,12 @@ class DataIntake:
         self._counters = counters
         self._refuse = refuse
         self._allowance = Allowance()
+        self._in_sequence = InSequence(store, waiting, community=community)
         self.begin()
 
     def begin(self) -> None:
         """Another round."""
+        self._in_sequence.begin()
         self.blocks: list[tuple[bytes, bytes]] = []
         self._lanes: dict[tuple[int, frozenset[bytes]], LaneRound] | None = None
 
@@ -104,14 +108,30 @@ class DataIntake:
 
     # -- receiving -------------------------------------------------------------------------------------------
 
-    def receive(self, records: bytes, arena: bytes) -> None:
-        """Take data messages of a batch."""
+    def receive(self, records: bytes, arena: bytes, *, is_late: bool = False) -> None:
+        """Take data messages of a batch.
+
+        is_late    they have waited long enough for what is missing below them
+        """
         count = len(records) // MESSAGE.size
         self._allowance.gain(count)
-        admitted = self._admit(records, arena)
-        permitted = self._permit(records, arena, admitted)
         rules = self._control.rules
         kinds = set(records[KIND_OFFSET :: MESSAGE.size])
+        sequenced = {kind for kind in kinds if kind in rules and rules[kind].in_sequence}
+        if sequenced:
+            records = ascending(records)
+        admitted = self._admit(records, arena)
+        permitted = self._permit(records, arena, admitted)
+        if sequenced:
+            permitted = self._in_sequence.hold_back(records, arena, permitted, sequenced, is_late=is_late)
+        self._take(records, arena, permitted, kinds)
+        following = self._in_sequence.next_waiters() if sequenced else ()
+        if following:
+            self._receive_waiters(self._waiting.take(following))
+
+    def _take(self, records: bytes, arena: bytes, permitted: bytes, kinds: set[int]) -> None:
+        """Accept what is in order, and look closer at the rest of what is permitted."""
+        rules = self._control.rules
         wanted = permitted
         if not all(kind in rules and rules[kind].lanes.is_plain for kind in kinds):
             # Where the newest stay or a rate holds, a message that is in order may still put another out.
@@ -119,7 +139,7 @@ class DataIntake:
             number_of = zip(permitted, records[KIND_OFFSET :: MESSAGE.size], strict=True)
             wanted = bytes(ready and plain[kind] for ready, kind in number_of)
         in_order = self._store.heads.advance_many(records, arena, self._community, wanted)
-        if in_order == b"\x01" * count:
+        if in_order == b"\x01" * len(in_order):
             self._accept(records, arena)
         else:
             self._accept_mixed(records, arena, permitted, in_order)
@@ -128,8 +148,22 @@ class DataIntake:
         """Take what has waited and may go on now."""
         waiters = self._waiting.waiters(Awaited.KIND, Awaited.PERMISSION)
         ready = [each.message_id for each in waiters if touched.covers(each) and not self._judge_waiter(each)]
-        if ready:
-            self.receive(*pack_waiters(self._waiting.take(ready), self._community_id))
+        sequenced = {kind for kind, rules in self._control.rules.items() if rules.in_sequence}
+        waiters = self._waiting.waiters(Awaited.SEQUENCE)
+        ready += [each.message_id for each in waiters if each.kind not in sequenced]
+        self._receive_waiters(self._waiting.take(ready))
+
+    def release_late(self, waiters: Sequence[Waiter]) -> None:
+        """Take those that have waited long enough for what is missing below them."""
+        self._receive_waiters([each for each in waiters if each.awaited == Awaited.SEQUENCE], is_late=True)
+
+    def gaps(self) -> Iterator[SequenceRange]:
+        """What is missing below messages that are delivered in sequence."""
+        return self._in_sequence.gaps()
+
+    def _receive_waiters(self, waiters: Sequence[Waiter], *, is_late: bool = False) -> None:
+        if waiters:
+            self.receive(*pack_waiters(waiters, self._community_id), is_late=is_late)
 
     def _judge_waiter(self, waiter: Waiter) -> str:
         return self.judge(authors_of(waiter.message), waiter.kind, waiter.global_time, waiter.sequence)

@@ -140,6 +140,11 @@ class HeldDefinitions:
             return None
         return kind.distribution.number("newest")
 
+    def is_in_sequence(self, number: int) -> bool:
+        """Whether a message of a kind waits for those below it in its lane."""
+        kind = self.kind(number)
+        return kind is not None and bool(kind.distribution["in_sequence"])
+
     def rate(self, number: int) -> int:
         """How many messages of one lane count within a block of 1,024 global times; 0: all."""
         kind = self.kind(number)

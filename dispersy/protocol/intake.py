@@ -131,8 +131,10 @@ class Intake:
         return b"".join(each.record for each in every if each.kind >= COMMUNITY_KIND_MIN)
 
     def handle_timer(self, now: float) -> None:
-        """Let what has waited long enough leave the waiting room."""
-        self._control.forget(self.waiting.expire(now))
+        """Let what has waited long enough leave the waiting room, or go on without what it waited for."""
+        late = self.waiting.expire(now)
+        self._control.forget(late)
+        self._data.release_late(late)
         self.counters.update(self.waiting.left)
         self.waiting.left.clear()
 
@@ -161,7 +163,7 @@ class Intake:
 
     def wanted(self) -> Wants:
         """What is to be asked for by name."""
-        return self.waiting.wanted(messages=self._control.missing())
+        return self.waiting.wanted(messages=self._control.missing(), ranges=self._data.gaps())
 
     def proof(self, message_id: bytes) -> list[bytes]:
         """Ids of the control messages by which a live message counts, from the master down; none where nobody

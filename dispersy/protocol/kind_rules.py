@@ -17,6 +17,7 @@ class KindRules:
     frozen_since  the global time above which none is permitted; None: it is not frozen
     shapes        the flags that a message may have
     is_stored     whether its messages are kept at all
+    in_sequence   whether each waits for those below it in its lane
     """
 
     resolution: Resolution
@@ -24,6 +25,7 @@ class KindRules:
     frozen_since: int | None
     shapes: frozenset[MessageFlag]
     is_stored: bool
+    in_sequence: bool = False
 
     @property
     def has_pairs(self) -> bool:
@@ -40,6 +42,7 @@ def kind_rules(definitions: HeldDefinitions) -> dict[int, KindRules]:
             definitions.frozen_since(number),
             definitions.shapes(number),
             definitions.is_stored(number),
+            definitions.is_in_sequence(number),
         )
         for number, resolution in definitions.resolutions().items()
     }

@@ -111,7 +111,7 @@ class Choice:
 
 
 _SPREAD = (
-    Parameter(3, "in_sequence", 0, 1, default=0, enforced=(0, 0)),
+    Parameter(3, "in_sequence", 0, 1, default=0),
     Parameter(4, "priority", 0, 255, default=128, enforced=(128, 128)),
     Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=(0, 0)),
 )

@@ -6,7 +6,7 @@ one bucket of hosts, and what one author signed. The oldest makes room, of the s
 messages of members that are known to hold a power are the last to go, for all that those members permit rests
 on them.
 
-Time is what expire() was last told.
+A message's time begins with the next expire(), which is told what time it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 
 from dispersy.constants import WAITING_AUTHOR_MAX, WAITING_MAX, WAITING_SOURCE_MAX
 from dispersy.protocol.wants import SequenceRange, Wants, bounded
@@ -82,9 +83,8 @@ class WaitingRoom:
         self._messages_max = messages_max
         self._source_max = source_max
         self._author_max = author_max
-        self._now: float | None = None
         self._waiters: dict[bytes, Waiter] = {}
-        # None: since before the room knew what time it is.
+        # None: it has come since the room was last told what time it is.
         self._since: dict[bytes, float | None] = {}
         # Dictionaries as sets that keep the order of arrival.
         self._by_author: dict[bytes, dict[bytes, None]] = {}
@@ -121,7 +121,7 @@ class WaitingRoom:
         elif len(self._waiters) >= self._messages_max:
             self._evict(self._waiters)
         self._waiters[waiter.message_id] = waiter
-        self._since[waiter.message_id] = self._now
+        self._since[waiter.message_id] = None
         self._by_author.setdefault(waiter.author, {})[waiter.message_id] = None
         if waiter.source:
             self._by_source.setdefault(waiter.source, {})[waiter.message_id] = None
@@ -137,18 +137,17 @@ class WaitingRoom:
 
     def expire(self, now: float) -> list[Waiter]:
         """Take out those that have waited long enough, in order of arrival. now: monotonic seconds."""
-        if self._now is None:
-            self._since = dict.fromkeys(self._since, now)
-        self._now = now
-        late = [each for each in self._waiters.values() if now >= self._due_at(each)]
+        late = []
+        for each in self._waiters.values():
+            since = self._since[each.message_id]
+            if since is None:
+                self._since[each.message_id] = now
+            elif now >= since + WAIT_MAX_S[each.awaited]:
+                late.append(each)
         for each in late:
             self._remove(each.message_id)
             self.left[f"waiting-{each.awaited}-late"] += 1
         return late
-
-    def next_deadline(self) -> float | None:
-        """When expire() has something to do."""
-        return min(map(self._due_at, self._waiters.values()), default=None)
 
     def drain_evicted(self) -> list[Waiter]:
         """Those that had to make room since the last call."""
@@ -157,22 +156,20 @@ class WaitingRoom:
 
     def wanted(self, messages: Iterable[bytes] = (), ranges: Iterable[SequenceRange] = ()) -> Wants:
         """What would let them go on: of every author and kind the proof of the oldest and of the newest that
-        wait, for what permits one of them mostly permits all; and what else is missing."""
+        wait, for what permits one of them mostly permits all; and what else is missing. Whose turn it is, by
+        where they came from."""
         first: dict[tuple[bytes, int], Waiter] = {}
         last: dict[tuple[bytes, int], Waiter] = {}
         for each in self.waiters(Awaited.PERMISSION, Awaited.POWER):
             first.setdefault((each.author, each.kind), each)
             last[each.author, each.kind] = each
-        asked = [*first.values(), *last.values()]
+        asked = by_turns({each.message_id: each for each in [*first.values(), *last.values()]}.values())
         return bounded(
             messages=messages,
             proofs=(each.message_id for each in asked),
             ranges=ranges,
             offered_by={each.message_id: each.source for each in asked if each.source},
         )
-
-    def _due_at(self, waiter: Waiter) -> float:
-        return (self._since[waiter.message_id] or 0.0) + WAIT_MAX_S[waiter.awaited]
 
     def _evict(self, share: Iterable[bytes]) -> None:
         oldest = next(iter(share))
@@ -193,3 +190,13 @@ class WaitingRoom:
             if not of_source:
                 del self._by_source[waiter.source]
         return waiter
+
+
+def by_turns(waiters: Iterable[Waiter]) -> list[Waiter]:
+    """In turns of the buckets that they came from, each its newest first: who sends many comes no sooner for
+    it, and what has been asked for in vain for long makes room."""
+    buckets: dict[int, list[Waiter]] = {}
+    for each in waiters:
+        buckets.setdefault(each.source, []).insert(0, each)
+    turns = zip_longest(*buckets.values())
+    return [each for turn in turns for each in turn if each is not None]

@@ -253,7 +253,6 @@ def test_the_default_size_is_what_always_fits() -> None:
 @pytest.mark.parametrize(
     ("choice", "right"),
     [
-        (choose("distribution", "full-sync", in_sequence=1), "in_sequence true .* use false"),
         (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
         (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),

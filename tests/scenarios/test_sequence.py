@@ -1,0 +1,38 @@
+"""Sequence: number 5 first asks for 1 to 4, then all five arrive in order; 10 then asks for 6 to 9."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.frames import MissingSequences
+from dispersy.protocol.policies import choose
+from tests.scenarios.neighbour import COMMUNITY, LIMIT_S, neighbour_of, running
+
+LOG = 64
+KIND = Kind(number=LOG, name="log", distribution=choose("distribution", "full-sync", in_sequence=1))
+
+
+def test_five_asks_for_one_to_four_and_ten_for_six_to_nine(tmp_path: Path) -> None:
+    """Goal: over UDP, with real processes: a gap is asked for at once, once, and delivery waits for it."""
+    definition = encode_definition(Definition("asking", (KIND,)))
+    with running(tmp_path, definition) as (client, community_id), neighbour_of(client, community_id) as other:
+        author = other.author
+        messages = {
+            number: author.message(b"%d" % number, kind=LOG, sequence=number) for number in range(1, 11)
+        }
+        events = client.follow([COMMUNITY], kinds=["log"], since="begin", idle_s=LIMIT_S)
+        for newest, gap in ((5, (1, 4)), (10, (6, 9))):
+            other.send_messages([messages[newest]])
+            request, wanted = other.asked_for(MissingSequences)
+            assert (wanted.author, wanted.kind) == (author.public, LOG)
+            assert (wanted.low, wanted.high) == gap
+            # The answer's order is not that of the log.
+            other.give(request, [messages[number] for number in reversed(range(gap[0], gap[1] + 1))])
+            delivered = []
+            while len(delivered) < 5:
+                event = next(events)
+                if event.event == "message":
+                    delivered.append(int(event.payload))
+            assert delivered == list(range(gap[0], newest + 1))
+            assert not [each for each in other.asks() if isinstance(each.wanted, MissingSequences)]
