@@ -77,7 +77,7 @@ class UndoMarks:
                 continue
             if fate.marks is None:
                 self._timeline.set_target(MessageId(message_id), None, 0, fate.entry.global_time)
-            elif not fate.stored.live:
+            elif not fate.stored.live or message_id in named:
                 (entry,) = self._store.entries([fate.stored.cursor])
                 self._set(message_id, entry.message, fate.entry.global_time)
         self._see_stored(named - arrived.keys() - fates.keys())
