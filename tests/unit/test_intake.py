@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.errors import UsageError
+from dispersy.constants import WAITING_AUTHOR_MAX
+from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.control_messages import Permission
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.marks import ERASED, UNDONE
 from dispersy.protocol.message import read_message
-from dispersy.storage.store import EntryType
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, EntryType
 from tests.unit.governed import (
     COMMUNITY,
     EDIT,
@@ -345,3 +347,62 @@ def test_malformed_control_is_refused_by_name(tmp_path: Path) -> None:
     view = read_message(COMMUNITY, bad)
     assert node.ledger.fate(node.number, view.id) == (False, "control-malformed")
     assert not node.live()
+
+
+# -- what goes wrong
+
+
+class FailsOnce(MemoryStore):
+    """A disk that refuses one commit."""
+
+    is_refusing = False
+
+    def commit(self, batch: Batch) -> tuple[int, int]:
+        if self.is_refusing:
+            self.is_refusing = False
+            raise StorageError("the disk refuses")
+        return super().commit(batch)
+
+
+def test_a_commit_that_fails_takes_back_what_was_decided(tmp_path: Path) -> None:
+    """Goal: after it the timeline is what the store says, and the same messages do the same once more."""
+    founder, writer, store = master(), Author(2), FailsOnce()
+    node = GovernedNode(tmp_path, store)
+    text, other = writer.data(EDIT, 10), writer.data(EDIT, 11)
+    node.receive(founder.grant(2, writer), text, other)
+    revoke, undo = founder.revoke(20, writer, keeps=((1, 1),)), writer.undo(15, text)
+    for store.is_refusing in (True, False):
+        node.receive(revoke, undo)
+    assert node.shows(text, other) == [False, False]
+    assert [(event, message_id) for event, message_id, _ in node.told] == [
+        ("denied", id_of(other)),
+        ("undone", id_of(text)),
+    ]
+
+
+def test_a_flood_of_what_counts_for_nothing_is_bounded(tmp_path: Path) -> None:
+    """Goal: strangers' grants and undos fill their shares of the waiting room; nothing beside it grows."""
+    founder, node = master(), GovernedNode(tmp_path)
+    text = Author(9).data(OPEN, 10)
+    node.receive(text)
+    strangers = [Author(100 + at) for at in range(3)]
+    flood = [
+        raw
+        for at in range(WAITING_AUTHOR_MAX)
+        for each in strangers
+        for raw in (each.grant(20 + at, founder), each.undo(20 + at, text))
+    ]
+    node.receive(*flood)
+    intake = node.ledger._communities.by_number[node.number].intake
+    assert len(intake.waiting) == len(strangers) * WAITING_AUTHOR_MAX
+    held = [raw for raw in flood if node.waits(raw)]
+    assert len(held) == len(intake.waiting)
+    control = intake._control
+    assert len(control._times) == len(held)
+    assert control.targets[id_of(text)] == len(control._undos) <= len(held)
+    # What is dropped is nothing to the timeline either: a grant of the founder's still finds all in order.
+    node.receive(founder.grant(30, Author(2)))
+    node.ledger.handle_timer(0.0)
+    node.ledger.handle_timer(1e9)
+    assert (len(intake.waiting), len(control._undos)) == (0, 0)
+    assert node.shows(text) == [True]
