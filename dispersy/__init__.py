@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dispersy.errors import DispersyError as DispersyError
     from dispersy.errors import StorageError as StorageError
     from dispersy.errors import UsageError as UsageError
+    from dispersy.governance import Governed as Governed
     from dispersy.operations import Event as Event
     from dispersy.operations import Published as Published
     from dispersy.typed_messages import TypedMessage as TypedMessage
@@ -42,6 +43,7 @@ _HOMES = {
         "relay",
     ),
     "errors": ("DispersyError", "StorageError", "UsageError"),
+    "governance": ("Governed",),
     "operations": ("Event", "Published"),
     "typed_messages": ("TypedMessage",),
 }

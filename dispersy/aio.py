@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from dispersy import operations
 from dispersy.aio_connection import AsyncConnection, AsyncSocketConnection, AsyncStream, run
 from dispersy.certificate import read_certificate
+from dispersy.governance import AsyncGoverns
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
     ABSENCE_S,
@@ -68,7 +69,7 @@ class Events:
         self._stream.close()
 
 
-class AsyncClient:
+class AsyncClient(AsyncGoverns):
     """A connection to one node, for many tasks of one event loop at once.
 
     home        the node's home; default as for `dispersy run`

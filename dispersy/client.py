@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from dispersy import operations
 from dispersy.certificate import read_certificate
 from dispersy.connection import Connection, SocketConnection, Stream, run
+from dispersy.governance import Governed, Governs, Rows
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
     ABSENCE_S,
@@ -37,16 +38,18 @@ __all__ = [
     "PUBLISH_WINDOW",
     "Client",
     "Event",
+    "Governed",
     "Message",
     "Page",
     "Published",
+    "Rows",
     "new_request_id",
 ]
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Governs):
     """A connection to one node. Not for use by several threads at once.
 
     home        the node's home; default as for `dispersy run`

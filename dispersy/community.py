@@ -232,7 +232,7 @@ class Community(Declaring):
         wanted = {each.name: each for each in kinds or self.kinds.values()}
         since, idle_s = options.get("since", "now"), options.get("idle_s")
         events = self.client.follow([self.id.hex()], kinds=list(wanted), since=since, idle_s=idle_s)
-        return TypedMessages(events, wanted, options.get("on_undecodable"))
+        return TypedMessages(events, wanted, options)
 
 
 class BlockingCommunity(Declaring):
@@ -287,7 +287,7 @@ class BlockingCommunity(Declaring):
         wanted = {each.name: each for each in kinds or self.kinds.values()}
         since, idle_s = options.get("since", "now"), options.get("idle_s")
         events = self.client.follow([self.id.hex()], kinds=list(wanted), since=since, idle_s=idle_s)
-        return BlockingTypedMessages(events, wanted, options.get("on_undecodable"))
+        return BlockingTypedMessages(events, wanted, options)
 
 
 def _create(cls: type[Declaring], name: str, as_key: str) -> Procedure[bytes]:

@@ -15,7 +15,7 @@ _STATUSES = {
     MISUSED: (
         "usage", "config", "malformed", "op-unknown", "count", "request-id", "address-malformed",
         "invite-malformed", "host-unknown", "path-too-long", "home-missing", "key-name", "message-too-long",
-        "control-too-long",
+        "control-too-long", "member-ambiguous",
     ),
     NOT_RUNNING: ("not-running",),
     STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign", "certificate"),

@@ -77,9 +77,9 @@ class Event:
     event        message, denied, restored, undone, removed or caught-up
     cursor       of this node's log; give the last one as `since` to go on after it; 0: in no log, for
                  messages of its kind are not stored
-    index        which of the message's payloads this is
+    index        which of the message's payloads this is, or is about; None: all of the message
     payload      of message events
-    payloads     of restored events: all of the message
+    payloads     of restored events: those that count again
     arrival_ms   unix time in milliseconds at which this node stored it
     """
 
@@ -90,7 +90,7 @@ class Event:
     author: bytes = b""
     global_time: int = 0
     sequence: int = 0
-    index: int = 0
+    index: int | None = None
     message_id: bytes = b""
     payload: bytes = b""
     payloads: tuple[bytes, ...] = ()

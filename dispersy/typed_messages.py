@@ -14,6 +14,7 @@ from dispersy.operations import Event
 P = TypeVar("P")
 
 OnUndecodable = Callable[[Event], None]
+OnWithdrawn = Callable[[Event], None]
 
 
 class FollowOptions(TypedDict, total=False):
@@ -22,11 +23,14 @@ class FollowOptions(TypedDict, total=False):
     since           "begin", "now" (the default), or the cursor of the last message that is known
     idle_s          end when caught up and nothing came for this long; never without it
     on_undecodable  called with the event of a payload that is left out, see TypedMessages
+    on_withdrawn    called with the event, denied or undone, of a message that no longer counts (or, with an
+                    index, of one payload of it), in its place in the stream
     """
 
     since: str | int
     idle_s: float | None
     on_undecodable: OnUndecodable | None
+    on_withdrawn: OnWithdrawn | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class TypedMessage(Generic[P]):
 class Reading(Generic[P]):
     """From a follow's events to typed messages."""
 
-    def __init__(self, kinds: Mapping[str, Declared[Any]], on_undecodable: OnUndecodable | None) -> None:
+    def __init__(self, kinds: Mapping[str, Declared[Any]], options: FollowOptions) -> None:
         self._kinds = kinds
-        self._on_undecodable = on_undecodable
+        self._on_undecodable = options.get("on_undecodable")
+        self._on_withdrawn = options.get("on_withdrawn")
         self.messages: deque[TypedMessage[P]] = deque()
         self.undecodable = 0
         self.caught_up = False
@@ -67,10 +72,12 @@ class Reading(Generic[P]):
         if event.event == "caught-up":
             self.caught_up = True
         elif event.event == "message":
-            self._add(event, event.index, event.payload)
+            self._add(event, event.index or 0, event.payload)
         elif event.event == "restored":
-            for index, payload in enumerate(event.payloads):
+            for index, payload in enumerate(event.payloads, start=event.index or 0):
                 self._add(event, index, payload)
+        elif event.event in ("denied", "undone") and self._on_withdrawn is not None:
+            self._on_withdrawn(event)
 
     def _add(self, event: Event, index: int, data: bytes) -> None:
         try:
@@ -106,11 +113,9 @@ class TypedMessages(Generic[P]):
     caught_up    whether everything that was stored when the stream began has been given
     """
 
-    def __init__(
-        self, events: Events, kinds: Mapping[str, Declared[Any]], on_undecodable: OnUndecodable | None
-    ) -> None:
+    def __init__(self, events: Events, kinds: Mapping[str, Declared[Any]], options: FollowOptions) -> None:
         self._events = events
-        self._reading = Reading[P](kinds, on_undecodable)
+        self._reading = Reading[P](kinds, options)
 
     @property
     def undecodable(self) -> int:
@@ -141,13 +146,10 @@ class BlockingTypedMessages(Generic[P]):
     """TypedMessages of the blocking client: `for message in chat.text.follow()`."""
 
     def __init__(
-        self,
-        events: Iterator[Event],
-        kinds: Mapping[str, Declared[Any]],
-        on_undecodable: OnUndecodable | None,
+        self, events: Iterator[Event], kinds: Mapping[str, Declared[Any]], options: FollowOptions
     ) -> None:
         self._events = events
-        self._reading = Reading[P](kinds, on_undecodable)
+        self._reading = Reading[P](kinds, options)
 
     @property
     def undecodable(self) -> int:

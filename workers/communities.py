@@ -100,6 +100,28 @@ class Communities:
             )
         return community
 
+    def serving(self, number: int) -> Community:
+        """One in which this node may publish.
+
+        raises  UsageError `community-unknown`, `community-unloaded`, `community-destroyed`
+        """
+        community = self.joined(number)
+        name = community.record.name
+        if not community.record.loaded:
+            raise UsageError(
+                f"{name} is not loaded: this node does not serve it now",
+                code="community-unloaded",
+                hint=f"load it: dispersy community load {name}",
+            )
+        timeline = community.intake.timeline
+        if timeline.hard_destroyed is not None or timeline.soft_destroyed_at is not None:
+            raise UsageError(
+                f"{name} was destroyed by its founder: nothing is published in it any more",
+                code="community-destroyed",
+                hint="after a soft destroy what is there can be read; make a new community for more",
+            )
+        return community
+
     def served(self, number: int) -> Community | None:
         """One that takes messages, None when it is left or not loaded."""
         community = self.by_number.get(number)

@@ -11,12 +11,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from dispersy.bus.frames import CommitNote
-from dispersy.errors import StorageError
+from dispersy.errors import StorageError, UsageError
 from dispersy.protocol import clock
 from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.intake_round import Round
@@ -27,12 +27,27 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
+from dispersy.workers.explaining import explain
+from dispersy.workers.governing import Governing
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
-from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.orders import ControlOrder, Outcome, Ticket
 from dispersy.workers.passing import NOWHERE, Destination, Leaving, Passing
+from dispersy.workers.permissions import members_page, powers_page
 from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
 from dispersy.workers.purging import Purging
+
+
+@dataclass(frozen=True, slots=True)
+class _GovernOrder:
+    """The arguments of Ledger.govern()."""
+
+    ticket: Ticket
+    number: int
+    control: ControlOrder
+    request_id: bytes
+    as_key: str
+    now_ms: int
 
 
 class Ledger:
@@ -56,6 +71,9 @@ class Ledger:
         self.membership = Membership(store, keyring, self._communities, self._purging, self.blocking)
         self._passing = Passing(self.counters)
         self._publishing = Publishing(store, keyring, self._communities, self._passing)
+        self._governing = Governing(store, keyring, self._communities, self._publishing)
+        self._put_off: list[_GovernOrder] = []
+        """Those that come when the batch is durable: what they pin is what the store holds by then."""
         self._outcomes: list[Outcome] = []
         """Of orders that are answered with this batch; its publish requests wait elsewhere."""
         self._start_id: str | None = None
@@ -64,6 +82,11 @@ class Ledger:
     def is_purging(self) -> bool:
         """Whether commit() has more to remove, even when nothing comes in."""
         return bool(self._purging.numbers)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether commit() has something to do even when nothing comes in: to remove, or what was put off."""
+        return self.is_purging or bool(self._outcomes or self._communities.touched)
 
     def start(self, start_id: str) -> None:
         """Load what is loaded when the node starts, once a start: a writer that is started again changes
@@ -136,6 +159,36 @@ class Ledger:
         if outcome is not None:
             self._outcomes.append(outcome)
 
+    def govern(
+        self,
+        ticket: Ticket,
+        *,
+        number: int,
+        control: ControlOrder,
+        request_id: bytes,
+        as_key: str = "",
+        now_ms: int,
+    ) -> None:
+        """As Governing.govern(), with the batch after this one if this one brings the community something:
+        only what is durable, and decided, can be pinned or taken back."""
+        order = _GovernOrder(ticket, number, control, request_id, as_key, now_ms)
+        if number in self._communities.touched:
+            self._put_off.append(order)
+        else:
+            self._govern(order)
+
+    def _govern(self, order: _GovernOrder) -> None:
+        outcome = self._governing.govern(
+            order.ticket,
+            number=order.number,
+            control=order.control,
+            request_id=order.request_id,
+            as_key=order.as_key,
+            now_ms=order.now_ms,
+        )
+        if outcome is not None:
+            self._outcomes.append(outcome)
+
     def create(self, ticket: Ticket, *, name: str, definition: bytes, as_key: str = "") -> None:
         """As Membership.create."""
         self.answer(ticket, self.membership.create(name=name, definition=definition, as_key=as_key))
@@ -170,6 +223,22 @@ class Ledger:
         community = self._communities.by_number.get(number)
         return [] if community is None else community.intake.proof(message_id)
 
+    # -- what is told ----------------------------------------------------------------------------------------
+
+    def explain(self, number: int, message_id: bytes) -> dict[str, Any]:
+        """As explaining.explain()."""
+        return explain(self._store, self._communities.joined(number), message_id)
+
+    def members(self, number: int, *, limit: int, after: bytes) -> dict[str, Any]:
+        """As members_page()."""
+        return members_page(self._store, self._communities.joined(number), limit=limit, after=after)
+
+    def permissions(self, number: int, *, member: str, **wanted: Any) -> dict[str, Any]:
+        """As powers_page(); member: as a person names one, empty: all."""
+        community = self._communities.joined(number)
+        resolved = self._governing.member(community, member) if member else None
+        return powers_page(community, member=resolved, **wanted)
+
     # -- commit ----------------------------------------------------------------------------------------------
 
     def commit(self, *, now_ms: int) -> tuple[CommitNote | None, list[Outcome]]:
@@ -184,11 +253,26 @@ class Ledger:
         if not due and not self._purging.numbers:
             return None, []
         try:
-            return self._commit(now_ms)
+            note, outcomes = self._commit(now_ms)
         except StorageError as error:
             tickets = [*(ticket for ticket, _ in self._outcomes), *self._publishing.tickets()]
+            tickets += [order.ticket for order in self._put_off]
             self._begin_again()
             return None, [(ticket, error) for ticket in tickets]
+        self._govern_put_off()
+        return note, outcomes
+
+    def _govern_put_off(self) -> None:
+        """Carry out what has waited for the batch before; of several in one community the first."""
+        waiting, self._put_off = self._put_off, []
+        for order in waiting:
+            if order.number in self._communities.touched:
+                self._put_off.append(order)
+                continue
+            try:
+                self._govern(order)
+            except (StorageError, UsageError) as error:
+                self._outcomes.append((order.ticket, error))
 
     def _begin_again(self) -> None:
         """Read the store after a commit that failed."""
@@ -202,6 +286,7 @@ class Ledger:
         self.blocking.read_store()
         self.membership.begun_again.clear()
         self._outcomes.clear()
+        self._put_off.clear()
         self._start_id = None
         for number, community in self._communities.by_number.items():
             community.processed = processed.get(number, 0)

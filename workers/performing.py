@@ -13,6 +13,7 @@ from dispersy.protocol.frames import RequestMissing
 from dispersy.storage.store import BlockedRecord, StoreWriter
 from dispersy.workers.finding import find_ids, find_missing, find_newest, find_slot
 from dispersy.workers.ledger import Ledger
+from dispersy.workers.orders import ControlOrder
 from dispersy.workers.passing import Destination
 
 
@@ -40,6 +41,10 @@ class Order(msgspec.Struct, frozen=True):
     to_members: list[bytes] = []
     to_addresses: list[bytes] = []
     asked: bytes = b""
+    control: ControlOrder = ControlOrder("")
+    at: int | None = None
+    limit: int = 1_000
+    next: bytes = b""
 
 
 def perform(
@@ -61,6 +66,15 @@ def perform(
                 destination=Destination(tuple(order.to_members), tuple(order.to_addresses)),
                 now_ms=now_ms,
             )
+        case "govern":
+            ledger.govern(
+                ticket,
+                number=order.community,
+                control=order.control,
+                request_id=order.request_id,
+                as_key=order.as_key,
+                now_ms=now_ms,
+            )
         case "create":
             ledger.create(ticket, name=order.name, definition=order.definition, as_key=order.as_key)
         case "join":
@@ -76,7 +90,18 @@ def perform(
         case "missing":
             return {"cursors": _find_missing(ledger, store, order)}
         case "explain":
-            return _explain(ledger, store, order)
+            return ledger.explain(order.community, order.ids[0])
+        case "members":
+            return ledger.members(order.community, limit=order.limit, after=order.next)
+        case "permissions":
+            return ledger.permissions(
+                order.community,
+                member=order.name,
+                kind=order.kind,
+                at=order.at,
+                limit=order.limit,
+                after=order.next,
+            )
         case _:
             ledger.answer(ticket, _change(ledger, order))
     return None
@@ -120,10 +145,3 @@ def _find_missing(ledger: Ledger, store: StoreWriter, order: Order) -> list[int]
     """What a neighbour asks for by name."""
     request = RequestMissing.decode(order.asked)
     return find_missing(store, order.community, request, proof=partial(ledger.proof, order.community))
-
-
-def _explain(ledger: Ledger, store: StoreWriter, order: Order) -> dict[str, Any]:
-    """Of the first id: its cursor, whether it waits, why it was refused."""
-    (cursor,) = find_ids(store, order.community, order.ids[:1])
-    waits, refused = ledger.fate(order.community, order.ids[0])
-    return {"cursor": cursor, "waits": waits, "refused": refused}

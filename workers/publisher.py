@@ -21,7 +21,7 @@ from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, open_to_gro
 from dispersy.errors import WireError
 from dispersy.protocol.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.marks import ERASED, HIDDEN
+from dispersy.protocol.marks import ERASED, HIDDEN, payload_index
 from dispersy.protocol.message import MessageView, read_message
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry
@@ -194,9 +194,13 @@ class PublisherRole:
             "message_cursor": entry.message_cursor,
             "reason": entry.reason,
         }
+        one = payload_index(entry.reason)
+        if one is not None:
+            fields["index"] = one
         if entry.type == EntryType.RESTORED:
             # A subscriber may never have been sent it: what was hidden when it came was not published.
-            fields["payloads"] = [] if stored.marks & ERASED else list(view.payloads)
+            payloads = [] if stored.marks & ERASED else list(view.payloads)
+            fields["payloads"] = payloads if one is None else payloads[one : one + 1]
         self._send(topic, changed, fields)
 
     def _publish_heard(self, number: int, heard: bus.HeardMessage) -> None:

@@ -3,7 +3,7 @@ durable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class _Request:
     """A publish request whose messages are in the batch being gathered."""
 
     ids: list[bytes]
+    refused: Callable[[], UsageError]
     tickets: list[Ticket] = field(default_factory=list)
     is_stored: bool = True
 
@@ -90,30 +91,16 @@ class Publishing:
         raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
                 long
         """
-        pending = self._publishing.get(request_id)
-        if pending is not None:
-            pending.tickets.append(ticket)
-            return None
-        if request_id in self._sent:
-            return ticket, {**self._sent[request_id], "repeated": True}
-        known = self._requests.find(request_id, now_ms=now_ms)
-        if known is not None:
-            return ticket, self._answer(known, repeated=True)
-        community = self._communities.joined(number)
-        if not community.record.loaded:
-            raise UsageError(
-                f"{community.record.name} is not loaded: this node does not serve it now",
-                code="community-unloaded",
-                hint=f"load it: dispersy community load {community.record.name}",
-            )
+        is_begun, outcome = self.begun(ticket, request_id, now_ms=now_ms)
+        if is_begun:
+            return outcome
+        community = self._communities.serving(number)
         if not 1 <= len(groups) <= PUBLISH_MESSAGES_MAX or not all(groups):
             raise UsageError(
                 f"a request publishes 1 to {PUBLISH_MESSAGES_MAX} messages with payloads", code="count"
             )
         # All of a request or nothing: a message refused later would leave the others of it published.
         refusal = community.intake.refusal(kind, groups)
-        if refusal == "destroyed":
-            raise _destroyed(community.record.name)
         if refusal is not None:
             raise _refused(refusal)
         if as_key:
@@ -126,11 +113,11 @@ class Publishing:
             # It is sent under a time and a sequence that nothing held has; so no cut can have named it.
             _require_permission(community, key, kind, community.clock + 1, now_ms)
             ids = self._passing.send(community, rules, groups, destination, secret=key.secret, now_ms=now_ms)
-            self._publishing[request_id] = _Request(ids, [ticket], is_stored=False)
+            self._publishing[request_id] = _Request(ids, _slot_taken, [ticket], is_stored=False)
             self._communities.touched.add(number)
             return None
-        messages, ids = self._sign(community, key, kind, groups)
-        self._publishing[request_id] = _Request(ids, [ticket])
+        messages = self._sign(community, key, kind, groups)
+        self.take(ticket, request_id, community, messages, refused=_slot_taken)
         fan_out = rules.destination.number("fan_out")
         if fan_out or destination:
             for message in messages[:PUSHED_PER_REQUEST_MAX]:
@@ -140,8 +127,8 @@ class Publishing:
 
     def _sign(
         self, community: Community, key: Key, kind: int, groups: Sequence[Sequence[bytes]]
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Messages of a stored kind, put into the batch, and their ids."""
+    ) -> list[bytes]:
+        """Messages of a stored kind."""
         # A node on a restored home may have written more than its clock tells.
         head = self._store.heads.get(community.record.number, key.public, kind) or (0, 0, False)
         first_global_time = max(community.clock, head[1]) + 1
@@ -156,9 +143,37 @@ class Publishing:
             payload_groups=groups,
         )
         community.clock = first_global_time + len(messages) - 1
+        return messages
+
+    def begun(self, ticket: Ticket, request_id: bytes, *, now_ms: int) -> tuple[bool, Outcome | None]:
+        """Whether this request was made before, and then its outcome, unless that comes with the batch.
+
+        raises  UsageError for a request id that is none, too old or too new
+        """
+        pending = self._publishing.get(request_id)
+        if pending is not None:
+            pending.tickets.append(ticket)
+            return True, None
+        if request_id in self._sent:
+            return True, (ticket, {**self._sent[request_id], "repeated": True})
+        known = self._requests.find(request_id, now_ms=now_ms)
+        if known is None:
+            return False, None
+        return True, (ticket, self._answer(known, repeated=True))
+
+    def take(
+        self,
+        ticket: Ticket,
+        request_id: bytes,
+        community: Community,
+        messages: Sequence[bytes],
+        *,
+        refused: Callable[[], UsageError],
+    ) -> None:
+        """Put messages that we have signed into the batch; refused: what to tell if none is taken."""
         records = self._communities.receive_own(community, messages)
         ids = [fields[ID_INDEX] for fields in MESSAGE.iter_unpack(records)]
-        return messages, ids
+        self._publishing[request_id] = _Request(ids, refused, [ticket])
 
     def place(self, batch: Batch, outcomes: list[Outcome]) -> dict[bytes, list[Ticket]]:
         """Find the cursors that the requests of this batch will get; request id -> tickets."""
@@ -176,7 +191,7 @@ class Publishing:
                 batch.requests.append(RequestRecord(request_id, cursors[stored[0]], len(stored)))
                 answered[request_id] = request.tickets
             else:
-                outcomes += [(ticket, _refused("slot taken")) for ticket in request.tickets]
+                outcomes += [(ticket, request.refused()) for ticket in request.tickets]
         return answered
 
     def committed(self, batch: Batch, answered: dict[bytes, list[Ticket]]) -> Iterable[Outcome]:
@@ -214,25 +229,19 @@ class Publishing:
         }
 
 
-def _destroyed(name: str) -> UsageError:
-    return UsageError(
-        f"{name} was destroyed by its founder: nothing is published in it any more",
-        code="community-destroyed",
-        hint="what was written before a soft destroy can still be read; make a new community",
-    )
+def _slot_taken() -> UsageError:
+    return _refused("slot taken")
 
 
 def _require_permission(community: Community, key: Key, kind: int, global_time: int, sequence: int) -> None:
     """UsageError where a message that the key would sign is not permitted."""
-    reason = community.intake.permission(key.public, kind, global_time, sequence)
+    reason = community.intake.permission((key.public,), kind, global_time, sequence)
     if reason:
         raise _not_permitted(reason, community, key.name, kind)
 
 
 def _not_permitted(reason: str, community: Community, key_name: str, kind: int) -> UsageError:
     name = community.record.name
-    if reason == "destroyed":
-        return _destroyed(name)
     row = community.intake.definitions.kind(kind)
     kind_name = row.name if row else str(kind)
     if reason == "frozen":
@@ -244,7 +253,7 @@ def _not_permitted(reason: str, community: Community, key_name: str, kind: int) 
     return UsageError(
         f"the key {key_name} is not permitted to publish {kind_name} in {name}",
         code="not-permitted",
-        hint="ask a member who may authorize it: the community's permissions name them",
+        hint=f"ask somebody who may authorize it: dispersy permissions {name} --kind {kind_name}",
     )
 
 

@@ -150,7 +150,7 @@ class WriterRole:
 
     def _take(self, ticket: Ticket, order: Order, is_gathered: bool) -> None:
         match order.op:
-            case "publish" if self._hold(ticket, order):
+            case "publish" | "govern" if self._hold(ticket, order):
                 self._reporter.counters["publish-held"] += 1
             case "publish" if not is_gathered and self._gather(ticket, order):
                 self._reporter.counters["publish-gathered"] += 1
@@ -196,8 +196,8 @@ class WriterRole:
         self._send_leaving(self._ledger.drain_leaving())
         for ticket, outcome in outcomes:
             self._reply(ticket, outcome)
-        if note is not None and self._ledger.is_purging:
-            # A portion a turn: whoever else has something for the writer comes in between.
+        if note is not None and self._ledger.has_more:
+            # A portion of a purge a turn: whoever else has something for the writer comes in between.
             self._loop.again()
 
     def _send_leaving(self, leaving: Leaving) -> None:

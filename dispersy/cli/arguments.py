@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 from dispersy.cli import completion
+from dispersy.errors import UsageError
+
+ID_DIGITS = 64
 
 CommunityArgument = Annotated[
     str,
@@ -38,3 +41,16 @@ ToOption = Annotated[
         autocompletion=completion.neighbours,
     ),
 ]
+
+
+def identifier(text: str, what: str) -> bytes:
+    """An id of 64 hex digits; UsageError that calls it `what`."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) * 2 != ID_DIGITS:
+        raise UsageError(
+            f"{what} is {ID_DIGITS} hex digits, not {text!r}", hint="`dispersy list --json` prints whole ids"
+        )
+    return found

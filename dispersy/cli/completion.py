@@ -55,6 +55,16 @@ def keys(context: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
+def members(context: typer.Context, incomplete: str) -> list[str]:
+    """Members of the community that is named on the line; keys of the home, which may be newcomers to it."""
+    found = keys(context, incomplete)
+    wanted = context.params.get("community")
+    if wanted:
+        with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
+            found += _beginning([entry["member"].hex() for entry in client.members(wanted)], incomplete)
+    return found
+
+
 def clients(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the clients that may use the node over tcp."""
     with suppress(DispersyError, OSError):

@@ -64,7 +64,7 @@ def publish(
             else:
                 # What is not stored has no cursor, and nobody who asks later will find it.
                 how = "published" if done.first_cursor else "sent, and not stored"
-                out.print(f"{how}, message {done.ids[0].hex()[:16]}")
+                out.print(f"{how}, message {done.ids[0].hex()}")
             return
         assert file is not None
         lines = _read_lines(file)
@@ -276,9 +276,9 @@ def _show_event_json(event: Event) -> None:
 _ALWAYS = ("cursor", "community", "kind", "author", "global_time", "sequence", "message_id")
 _EVENT_JSON = {
     "message": (*_ALWAYS, "index", "payload", "arrival_ms"),
-    "denied": (*_ALWAYS, "message_cursor", "reason"),
-    "undone": (*_ALWAYS, "message_cursor", "reason"),
-    "restored": (*_ALWAYS, "message_cursor", "reason", "payloads"),
+    "denied": (*_ALWAYS, "index", "message_cursor", "reason"),
+    "undone": (*_ALWAYS, "index", "message_cursor", "reason"),
+    "restored": (*_ALWAYS, "index", "message_cursor", "reason", "payloads"),
     "removed": ("cursor", "low"),
     "caught-up": ("cursor",),
 }

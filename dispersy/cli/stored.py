@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption
+from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption, identifier
 from dispersy.cli.messages import printable
-from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, without_frame
+from dispersy.cli.output import HomeOption, JsonOption, examples, id_text, out, show_json, without_frame
 from dispersy.client import Client, Message
 from dispersy.errors import UsageError
 
@@ -26,7 +26,6 @@ LIST_EXAMPLES = examples(
     "dispersy list chat --author 77ab... --from 100 --to 200",
 )
 EXPLAIN_EXAMPLES = examples("dispersy explain chat 9f2c...")
-ID_DIGITS = 64
 PAGE_MAX = 1_000
 
 AuthorOption = Annotated[str, typer.Option(help="Public key of its author, 64 hex digits.")]
@@ -64,9 +63,9 @@ def get(
         )
     with Client(home) as client:
         if message:
-            found = client.get(community, _identifier(message, "MESSAGE"))
+            found = client.get(community, identifier(message, "MESSAGE"))
         else:
-            author_id = _identifier(author, "--author")
+            author_id = identifier(author, "--author")
             found = client.get(community, author=author_id, kind=kind, sequence=sequence)
     for each in found:
         if json:
@@ -93,7 +92,7 @@ def list_messages(
     """Print stored messages, one a line."""
     wanted: dict[str, Any] = {
         "kinds": kind or (),
-        "author": _identifier(author, "--author") if author else None,
+        "author": identifier(author, "--author") if author else None,
         "time_low": low,
         "time_high": high,
         "by": by.value,
@@ -125,25 +124,20 @@ def explain(
 ) -> None:
     """Say what became of a message on this node. It is shown, hidden, waits, was refused, or is unknown."""
     with Client(home) as client:
-        told = client.explain(community, _identifier(message, "MESSAGE"))
+        told = client.explain(community, identifier(message, "MESSAGE"))
     if json:
         show_json(without_frame(told))
         return
     out.print(f"[bold]{escape(told['state'])}[/bold]: {escape(told['text'])}")
     if told["cursor"] is not None:
         out.print(f"  cursor {told['cursor']}")
-
-
-def _identifier(text: str, what: str) -> bytes:
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        found = b""
-    if len(found) * 2 != ID_DIGITS:
-        raise UsageError(
-            f"{what} is {ID_DIGITS} hex digits, not {text!r}", hint="`dispersy list --json` prints whole ids"
-        )
-    return found
+    for title, rows in (("permitted by", told["proof"]), ("against it", told["against"])):
+        if rows:
+            out.print(f"  {title}")
+        for row in rows:
+            one = f", payload {row['index']}" if row.get("index") is not None else ""
+            said = f"by {id_text(row['author'])} at global time {row['global_time']}{one}"
+            out.print(f"    {row['kind']} {id_text(row['message_id'])} {said}", markup=False)
 
 
 def _show_json(message: Message) -> None:

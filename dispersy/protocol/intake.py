@@ -157,9 +157,9 @@ class Intake:
         reasons = self.definitions.refusals(number, groups)
         return next((reason for reason in reasons if reason is not None), None)
 
-    def permission(self, author: bytes, kind: int, global_time: int, sequence: int) -> str:
-        """Why a message that this author would sign is not permitted, "" when it is."""
-        return self._data.judge((MemberId(author),), kind, global_time, sequence)
+    def permission(self, authors: Sequence[bytes], kind: int, global_time: int, sequence: int) -> str:
+        """Why a message of these authors is not permitted, or would not be, "" when it is."""
+        return self._data.judge(tuple(map(MemberId, authors)), kind, global_time, sequence)
 
     def wanted(self) -> Wants:
         """What is to be asked for by name."""

@@ -10,3 +10,12 @@ ERASED = 16
 """Its payloads are gone: one of its own authors has undone it."""
 
 HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED | ERASED
+
+ONE_PAYLOAD = "payload-"
+"""Begins the reason of an event that is about one payload of a message; its index follows."""
+
+
+def payload_index(reason: str) -> int | None:
+    """Which payload an event with this reason is about; None: the whole message."""
+    index = reason.removeprefix(ONE_PAYLOAD)
+    return int(index) if index != reason else None

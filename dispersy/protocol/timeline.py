@@ -191,6 +191,10 @@ class Timeline:
             return True
         return self._standings.uncut(member, kind, permission, global_time) is not None
 
+    def is_public(self, kind: int, global_time: int) -> bool:
+        """Whether everybody may write a message of this kind and time."""
+        return kind in self._policies and self._policies[kind].is_public(global_time)
+
     def undone(self, target_id: MessageId) -> UndoneState | None:
         """What of a live data message has been taken back; None: nothing."""
         return self._undoing.state(target_id)
@@ -223,10 +227,9 @@ class Timeline:
         self, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int
     ) -> MessageId | None:
         """Settings that took back what was public when a data message was written; None: none did."""
-        history = self._policies.get(kind)
-        if history is None or not history.is_public(global_time):
+        if not self.is_public(kind, global_time):
             return None
-        return history.cut_off_by(authors, global_time, sequence)
+        return self._policies[kind].cut_off_by(authors, global_time, sequence)
 
     def proof(
         self, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int

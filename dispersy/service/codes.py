@@ -31,13 +31,6 @@ CODES = {
     ),
     "community-ambiguous": Code("several communities fit", "write more digits of the id"),
     "community-unloaded": Code("joined and not loaded", "load it: `dispersy community load`"),
-    "community-destroyed": Code(
-        "its founder has destroyed it: nothing is published in it any more", "make a new community"
-    ),
-    "not-permitted": Code(
-        "the rules of the community do not permit it to this key, or the kind is frozen",
-        "ask a member who may authorize it",
-    ),
     "purging": Code("what was held of the community is still being removed", "join again in a moment"),
     "removed": Code("what this request_id published was removed", "publish it under a new one"),
     "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
@@ -71,6 +64,39 @@ CODES = {
     "refused": Code(
         "the rules of the community refuse a message", "the message says which; `community show` the rules"
     ),
+    "community-destroyed": Code(
+        "its founder has destroyed it: nothing is published in it any more", "make a new community"
+    ),
+    "not-permitted": Code(
+        "the key that signs does not hold the permission that this takes, or the kind is frozen",
+        "ask somebody who does: `dispersy permissions` lists them",
+    ),
+    "not-founder": Code(
+        "only the founder's key can do this", "do it on the node that made the community, or name the key"
+    ),
+    "not-dynamic": Code(
+        "the definition says once and for all who may publish this kind",
+        "only a kind of dynamic resolution changes",
+    ),
+    "not-undoable": Code(
+        "what governs a community is not taken back",
+        "revoke what was authorized; change a policy again; publish a newer definition",
+    ),
+    "not-in-sync": Code(
+        "neighbours hold something else, or nobody says what; what is not held here would be hidden",
+        "wait until `dispersy community show` says in sync, or force it",
+    ),
+    "nothing-to-revoke": Code(
+        "the members hold no such permission that this key may revoke",
+        "`dispersy permissions` shows who holds what, and how deep",
+    ),
+    "pin-too-long": Code(
+        "what goes on counting does not fit the messages", "force it to keep the newest that fit"
+    ),
+    "member-unknown": Code(
+        "no member is called so", "`dispersy members` lists those that are known; a key has 64 hex digits"
+    ),
+    "member-ambiguous": Code("several members fit", "write more digits of the key"),
     DEFINITION: Code(
         "a definition that makes no sense, or asks for what this version does not enforce",
         "docs/definition.md says what a definition may hold",

@@ -22,9 +22,11 @@ from dispersy.service import requests
 from dispersy.service.blocking import Blocking
 from dispersy.service.communities import Communities
 from dispersy.service.follows import Follows
+from dispersy.service.governing import Governing
 from dispersy.service.membership import Membership
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
+from dispersy.service.permissions import Permissions
 from dispersy.service.reading import Reading
 from dispersy.service.replies import ClientSend, Replies
 from dispersy.service.status import Reports
@@ -64,7 +66,10 @@ class Control:
         communities = Communities(self.view, self._orders, overview)
         membership = Membership(self.view, self._orders)
         blocking = Blocking(self.view, self._orders)
+        governing = Governing(self.view, self._orders, overview)
+        permissions = Permissions(self.view, self._orders)
         self._operations: dict[type, Operation] = {
+            requests.Authorize: governing.authorize,
             requests.Autoload: membership.autoload,
             requests.Block: blocking.change,
             requests.Blocked: blocking.blocked,
@@ -73,6 +78,8 @@ class Control:
             requests.Count: reading.count,
             requests.Create: communities.create,
             requests.CreditGrant: self._follows.grant,
+            requests.Define: governing.define,
+            requests.Destroy: governing.destroy,
             requests.Explain: reading.explain,
             requests.Follow: self._follows.begin,
             requests.Get: reading.get,
@@ -81,11 +88,16 @@ class Control:
             requests.ListMessages: reading.page,
             requests.Leave: membership.leave,
             requests.Load: membership.load,
+            requests.MemberList: permissions.members,
             requests.Peers: reading.peers,
+            requests.Permissions: permissions.all,
+            requests.Policy: governing.policy,
             requests.Publish: writing.publish,
             requests.PublishMany: writing.publish,
+            requests.Revoke: governing.revoke,
             requests.Status: reading.status,
             requests.Unblock: blocking.change,
+            requests.Undo: governing.undo,
             requests.Unload: membership.load,
         }
 

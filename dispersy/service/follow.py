@@ -11,7 +11,7 @@ import msgspec
 
 from dispersy.constants import PAYLOADS_MAX
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.marks import HIDDEN
+from dispersy.protocol.marks import HIDDEN, payload_index
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
@@ -163,6 +163,12 @@ class Follow:
         kind = directory.kind_name(entry.community, header.kind)
         if not kind or (self.kinds and kind not in self.kinds):
             return
+        index = payload_index(entry.reason)
+        payloads = None
+        if entry.type == EntryType.RESTORED:
+            # A follower may never have been shown it: hidden messages are left out of a replay.
+            payloads = payloads_of(stored)
+            payloads = payloads if index is None else payloads[index : index + 1]
         event = Event(
             INTERFACE_VERSION,
             self.id,
@@ -173,11 +179,11 @@ class Follow:
             author=header.author,
             global_time=header.global_time,
             sequence=header.sequence,
+            index=index,
             message_id=entry.message_id,
             message_cursor=entry.message_cursor,
             reason=entry.reason,
-            # A follower may never have been shown it: hidden messages are left out of a replay.
-            payloads=payloads_of(stored) if entry.type == EntryType.RESTORED else None,
+            payloads=payloads,
         )
         self.pending.append(_encode(event))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from time import monotonic
 from typing import Any
@@ -100,6 +101,20 @@ class Overview:
                 listed.append(shown)
         return listed
 
+    def state(self, record: CommunityRecord, *, is_purging: bool = False) -> str:
+        """How a community is on this node, in words."""
+        return community_state(
+            record,
+            self._about(record),
+            is_defined=self._directory.definition(record) is not None,
+            refusal=self._directory.refusal(record),
+            is_purging=is_purging,
+        )
+
+    def _about(self, record: CommunityRecord) -> Mapping[str, Any]:
+        """What the network role reports of it; of before it was left, or unloaded, it says nothing of now."""
+        return self._reports.neighbourhood(record.number) if record.loaded and not record.left else {}
+
     def _community(self, reader: StoreReader, record: CommunityRecord, *, is_purging: bool) -> dict[str, Any]:
         definition = self._directory.definition(record)
         kinds = [
@@ -112,13 +127,10 @@ class Overview:
             for kind in (definition.kinds if definition else ())
         ]
         defined, refusal = definition is not None, self._directory.refusal(record)
-        # A report of before it was left, or unloaded, says nothing of now.
-        about = self._reports.neighbourhood(record.number) if record.loaded and not record.left else {}
+        about = self._about(record)
         return {
             **self.count(reader, record),
-            "state": community_state(
-                record, about, is_defined=defined, refusal=refusal, is_purging=is_purging
-            ),
+            "state": self.state(record, is_purging=is_purging),
             "peers": about.get("peers_verified", 0),
             "peers_in_sync": about.get("peers_in_sync", 0),
             "peers_differing": about.get("peers_differing", 0),

@@ -121,8 +121,7 @@ class Reading:
         is_defined = self._view.directory.definition(record) is not None
         told = explained(
             entry,
-            waits=answer["waits"],
-            refused=answer["refused"],
+            answer,
             is_defined=is_defined,
             is_blocked=entry is not None and self._hides(entry),
         )

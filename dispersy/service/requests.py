@@ -19,6 +19,10 @@ LIST_MAX = 1_000
 NEXT_SIZE_MAX = 64
 TARGETS_MAX = 20
 """Neighbours that a publication may name."""
+MEMBERS_MAX = 256
+"""Members of one authorize or revoke: with three kinds each, some thirty messages."""
+KINDS_MAX = 192
+"""As many as there are numbers for kinds."""
 
 RequestId = int | str | float | bool | None
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
@@ -31,6 +35,12 @@ GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
 Member = Annotated[bytes, msgspec.Meta(max_length=32)]
 Targets = Annotated[list[KeyText], msgspec.Meta(max_length=TARGETS_MAX)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Someone = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A member: the hex digits of its key, a key's name in the keyring, or the first digits of a known member."""
+PermissionName = Literal["permit", "authorize", "revoke", "undo", "settings"]
+Members = Annotated[list[Someone], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+KindNames = Annotated[list[KindText], msgspec.Meta(min_length=1, max_length=KINDS_MAX)]
+PermissionNames = Annotated[list[PermissionName], msgspec.Meta(min_length=1, max_length=8)]
 
 
 class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
@@ -198,6 +208,91 @@ class Blocked(Request, tag="blocked"):
     """All that are blocked."""
 
 
+class Authorize(Request, tag="authorize", rename={"as_key": "as"}):
+    """Members get these permissions for these kinds."""
+
+    community: CommunityText
+    members: Members
+    kinds: KindNames
+    permissions: PermissionNames
+    request_id: WriteId
+    as_key: KeyText = ""
+
+
+class Revoke(Request, tag="revoke", rename={"as_key": "as"}):
+    """Members lose these permissions for these kinds; force: even where that hides what is not known here."""
+
+    community: CommunityText
+    members: Members
+    kinds: KindNames
+    permissions: PermissionNames
+    request_id: WriteId
+    force: bool = False
+    as_key: KeyText = ""
+
+
+class Undo(Request, tag="undo", rename={"as_key": "as"}):
+    """A message is taken back, or one of its payloads."""
+
+    community: CommunityText
+    message_id: Id
+    request_id: WriteId
+    index: Annotated[int, msgspec.Meta(ge=0, le=254)] | None = None
+    as_key: KeyText = ""
+
+
+class Policy(Request, tag="policy", rename={"as_key": "as"}):
+    """A kind whose resolution is dynamic becomes public or linear."""
+
+    community: CommunityText
+    kind: KindText
+    resolution: Literal["public", "linear"]
+    request_id: WriteId
+    force: bool = False
+    as_key: KeyText = ""
+
+
+class Destroy(Request, tag="destroy", rename={"as_key": "as"}):
+    """The founder ends a community for all: hard removes everything, soft lets nothing later count."""
+
+    community: CommunityText
+    hard: bool
+    yes: Literal[True]
+    request_id: WriteId
+    as_key: KeyText = ""
+
+
+class Define(Request, tag="define", rename={"as_key": "as"}):
+    """The founder publishes a newer definition."""
+
+    community: CommunityText
+    definition: Annotated[bytes, msgspec.Meta(max_length=1_090)]
+    request_id: WriteId
+    as_key: KeyText = ""
+
+
+Governing = Authorize | Revoke | Undo | Policy | Destroy | Define
+
+
+class MemberList(Request, tag="members"):
+    """A page of those who hold, or held, a permission or have published."""
+
+    community: CommunityText
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = LIST_MAX
+    next: Annotated[bytes, msgspec.Meta(max_length=NEXT_SIZE_MAX)] | None = None
+
+
+class Permissions(Request, tag="permissions"):
+    """A page of who may do what at a global time, and by which proof."""
+
+    community: CommunityText
+    member: KeyText = ""
+    kind: KindText = ""
+    at: GlobalTimeField | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = LIST_MAX
+    next: Annotated[bytes, msgspec.Meta(max_length=NEXT_SIZE_MAX)] | None = None
+
+
 class Status(Request, tag="status"):
     """How the node is; brief leaves out the processes, whose memory is dear to ask for."""
 
@@ -211,7 +306,15 @@ class Peers(Request, tag="peers"):
 
 
 AnyRequest = (
-    Autoload
+    Authorize
+    | Revoke
+    | Undo
+    | Policy
+    | Destroy
+    | Define
+    | MemberList
+    | Permissions
+    | Autoload
     | Block
     | Blocked
     | Leave

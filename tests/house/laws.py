@@ -19,7 +19,9 @@ _OPEN = {"constants", "errors"}
 _LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"errors", "operations", "client", "aio", "declaration", "community", "typed_messages"},
+    "__init__": {
+        "errors", "operations", "governance", "client", "aio", "declaration", "community", "typed_messages",
+    },
     "constants": set(),
     "errors": set(),
     "endpoint": _FLOOR_1,
@@ -32,10 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bus": _FLOOR_1,
     "conversation": _OPEN,
     "operations": _LEAVES | {"conversation"},
+    "governance": {"errors", "operations"},
     "connection": _LEAVES | {"conversation", "operations"},
-    "client": _LEAVES | {"operations", "connection"},
+    "client": _LEAVES | {"operations", "governance", "connection"},
     "aio_connection": _LEAVES | {"conversation", "operations"},
-    "aio": _LEAVES | {"operations", "aio_connection"},
+    "aio": _LEAVES | {"operations", "governance", "aio_connection"},
     "declaration": _FLOOR_1,
     "community": _FLOOR_1 | _LEAVES | {"operations", "client", "aio", "declaration", "typed_messages"},
     "typed_messages": {"operations", "aio", "declaration"},

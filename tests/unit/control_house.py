@@ -22,6 +22,17 @@ CHAT, NEWS = bytes([1]) * 32, bytes([2]) * 32
 ALICE, BOB = bytes([11]) * 32, bytes([12]) * 32
 ME = b"a client"
 TEXT, IMAGE = 64, 65
+NOTHING_KNOWN: dict[str, Any] = {
+    "cursor": None,
+    "waits": False,
+    "awaited": "",
+    "refused": "",
+    "reason": "",
+    "counts": True,
+    "proof": [],
+    "against": [],
+}
+"""What the writer says to `explain` of a message that it never saw."""
 
 
 def message(
@@ -39,7 +50,7 @@ class ControlHouse:
         self.store = MemoryStore()
         self.sent: list[tuple[bytes, dict[str, Any]]] = []
         self.orders: list[dict[str, Any]] = []
-        self.fates: dict[bytes, tuple[bool, str]] = {}
+        self.fates: dict[bytes, dict[str, Any]] = {}
         self.takes: Callable[[bytes], bool] = bool
         """Whether a client's socket has room for a frame."""
         self.control = Control(
@@ -99,8 +110,7 @@ class ControlHouse:
         number = order["community"]
         if order["op"] == "explain":
             (cursor,) = find_ids(self.store, number, order["ids"])
-            waits, refused = self.fates.get(order["ids"][0], (False, ""))
-            return {"cursor": cursor, "waits": waits, "refused": refused}
+            return {**NOTHING_KNOWN, "cursor": cursor, **self.fates.get(order["ids"][0], {})}
         if "ids" in order:
             return {"cursors": find_ids(self.store, number, order["ids"])}
         if "sequence" in order:

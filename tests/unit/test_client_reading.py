@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from dispersy.workers.finding import find_ids, find_slot
+from tests.unit.control_house import NOTHING_KNOWN
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, House
 
 
@@ -17,12 +18,7 @@ def test_messages_are_found_paged_and_explained(house: House) -> None:
 
     def find(order: dict[str, Any]) -> dict[str, Any]:
         if order["op"] == "explain":
-            return {
-                "ok": True,
-                "cursor": find_ids(house.store, 1, order["ids"])[0],
-                "waits": False,
-                "refused": "",
-            }
+            return {"ok": True, **NOTHING_KNOWN, "cursor": find_ids(house.store, 1, order["ids"])[0]}
         if "ids" in order:
             return {"ok": True, "cursors": find_ids(house.store, 1, order["ids"])}
         lane = (order["author"], order["kind"], order["sequence"])

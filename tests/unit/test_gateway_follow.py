@@ -202,6 +202,35 @@ def test_hidden_messages_come_when_they_are_restored(house: House) -> None:
     house.play(scene)
 
 
+def test_a_change_of_one_payload_names_it(house: House) -> None:
+    """Who shows payloads one by one knows which to take away; the whole message has no index."""
+    house.join(1, CHAT, "chat")
+    cursor = house.publish(1, [b"a", b"b"])
+    message_id = house.store.log(cursor, 1)[0].message_id
+    changes = [
+        EventEntry(type_, 1, message_id, cursor, reason)
+        for type_, reason in (
+            (EntryType.UNDONE, "payload-0"),
+            (EntryType.RESTORED, "payload-0"),
+            (EntryType.UNDONE, "message"),
+        )
+    ]
+    house.commit(Batch(events=changes))
+
+    def scene() -> None:
+        with house.client() as client:
+            seen = take(client.follow(["chat"], since=cursor + 1, idle_s=LIMIT_S), 3)
+            assert [(event.event, event.index) for event in seen] == [
+                ("undone", 0),
+                ("restored", 0),
+                ("undone", None),
+            ]
+            assert [event.payloads for event in seen] == [(), (b"a",), ()]
+            assert {event.message_cursor for event in seen} == {cursor}
+
+    house.play(scene)
+
+
 def test_a_cursor_of_another_home_is_told(house: House) -> None:
     """Whoever goes on behind the log's end would be sent nothing, and miss what comes under lower cursors."""
     house.join(1, CHAT, "chat")

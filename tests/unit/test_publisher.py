@@ -267,6 +267,19 @@ def test_what_was_restored_and_is_erased_by_now_is_told_without_payloads(house: 
     assert (told["event"], told["message_id"], told["payloads"]) == ("restored", entry.message_id, [])
 
 
+def test_a_change_of_one_payload_names_it(house: House) -> None:
+    """Goal: who shows payloads one by one knows which one to take away, or to show again."""
+    house.subscribe([b"\x01" + TOPIC])
+    house.hear(house.publish([b"a", b"b"]))
+    [entry] = [entry for entry in house.store.log(1, 10) if entry.type == EntryType.MESSAGE]
+    kinds = (EntryType.UNDONE, EntryType.RESTORED)
+    changes = [EventEntry(kind, NUMBER, entry.message_id, entry.cursor, "payload-1") for kind in kinds]
+    house.hear(house.store.commit(Batch(events=changes))[1])
+    undone, restored = house.headers()[2:]
+    assert (undone["index"], undone.get("payloads")) == (1, None)
+    assert (restored["index"], restored["payloads"]) == (1, [b"b"])
+
+
 def test_a_blocked_author_and_a_left_community_are_not_published(house: House) -> None:
     """Neither messages nor what becomes of them, and no heartbeat tells of a topic that is left."""
     house.subscribe([b"\x01" + TOPIC])

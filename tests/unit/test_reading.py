@@ -8,10 +8,20 @@ from typing import Any
 import pytest
 
 from dispersy.bus.frames import encode
-from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
 from dispersy.storage.store import Batch, BlockedRecord
-from tests.unit.control_house import ALICE, BOB, CHAT, IMAGE, NEWS, TEXT, ControlHouse, message
+from tests.unit.control_house import (
+    ALICE,
+    BOB,
+    CHAT,
+    IMAGE,
+    NEWS,
+    NOTHING_KNOWN,
+    TEXT,
+    ControlHouse,
+    message,
+)
 
 
 @pytest.fixture
@@ -256,7 +266,7 @@ def test_what_is_removed_while_the_writer_answers_is_not_held(desk: ControlHouse
     (entry,) = desk.add(1, message(ALICE, 1))
     for op in ("get", "explain"):
         desk.request(op, community="chat", message_id=entry.message_id)
-        answer = {"get": {"cursors": [999]}, "explain": {"cursor": 999, "waits": False, "refused": ""}}[op]
+        answer = {"cursors": [999]} if op == "get" else {**NOTHING_KNOWN, "cursor": 999}
         desk.control.receive_answer(encode({"id": desk.orders.pop()["id"], "ok": True, **answer}))
         reply = desk.sent[-1][1]
         assert (reply["error"]["code"] if op == "get" else reply["state"]) in ("message-unknown", "unknown")
@@ -266,7 +276,10 @@ def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
     """A state for programs and a sentence for people, for each there is."""
     (shown,) = desk.add(1, message(ALICE, 1))
     (odd,) = desk.add(1, message(ALICE, 2), marks=HIDDEN_BY_ORDER)
-    desk.fates = {b"w" * 32: (True, ""), b"r" * 32: (False, "payload-size")}
+    desk.fates = {
+        b"w" * 32: {"waits": True, "awaited": "kind"},
+        b"r" * 32: {"refused": "payload-size"},
+    }
 
     def explain(message_id: bytes) -> dict[str, Any]:
         reply = desk.look_up("explain", community="chat", message_id=message_id)
@@ -285,6 +298,42 @@ def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
     assert "payload-size" in told["text"]
     told = explain(bytes(32))
     assert (told["state"], told["cursor"], told["reason"]) == ("unknown", None, "")
+
+
+BY = {"message_id": b"p" * 32, "kind": 1, "author": CHAT, "global_time": 2}
+
+
+@pytest.mark.parametrize(
+    ("fate", "marks", "state", "reason", "words"),
+    [
+        ({"proof": [BY]}, 0, "shown", "", "it counts"),
+        ({"against": [BY | {"kind": 3, "index": 1}]}, UNDONE, "hidden", "", "taken back"),
+        ({"reason": "revoked", "against": [BY | {"kind": 2}]}, DENIED, "denied", "revoked", "revoked"),
+        ({"reason": "policy", "against": [BY | {"kind": 4}]}, DENIED, "denied", "policy", "permitted"),
+        ({"reason": "frozen"}, DENIED, "denied", "frozen", "no more messages"),
+        ({"counts": False, "against": [BY | {"kind": 2}]}, 0, "idle", "", "no power"),
+        ({"waits": True, "awaited": "permission"}, None, "waiting", "permission", "permits"),
+        ({"waits": True, "awaited": "power"}, None, "waiting", "power", "no power"),
+        ({"waits": True, "awaited": "sequence"}, None, "waiting", "sequence", "come before"),
+        ({"refused": "destroyed"}, None, "refused", "destroyed", "ended"),
+    ],
+)
+def test_explain_tells_what_speaks_for_and_against_a_message(
+    desk: ControlHouse, fate: dict[str, Any], marks: int | None, state: str, reason: str, words: str
+) -> None:
+    """Each with its kind, author and time, so that a person can go on asking; None: it is not in the log."""
+    message_id = b"m" * 32
+    if marks is not None:
+        (entry,) = desk.add(1, message(ALICE, 1), marks=marks)
+        message_id, fate = entry.message_id, {**fate, "cursor": entry.cursor}
+    desk.fates[message_id] = fate
+    told = desk.look_up("explain", community="chat", message_id=message_id)
+    assert (told["state"], told["reason"], told["held"]) == (state, reason, marks in (0, UNDONE))
+    assert words in told["text"]
+    names = {1: "authorize", 2: "revoke", 3: "undo", 4: "settings"}
+    for side in ("proof", "against"):
+        rows = fate.get(side, [])
+        assert told[side] == [{**row, "kind": names[row["kind"]]} for row in rows]
 
 
 def test_as_goes_to_the_writer(desk: ControlHouse) -> None:
