@@ -47,8 +47,8 @@ MEMBERS = (2, 2, 3, 3, 4)
 class Node:
     """What one node holds, and what the rules make of it."""
 
-    def __init__(self, master: MemberId, oracle: type[Oracle] = Oracle) -> None:
-        self._master = master
+    def __init__(self, pen: Pen, oracle: type[Oracle] = Oracle) -> None:
+        self.pen = pen
         self._oracle = oracle
         self._state: State | None = None
         self.held: dict[MessageId, Message] = {}
@@ -67,7 +67,7 @@ class Node:
         return self._state
 
     def state_of(self, messages: Iterable[Message]) -> State:
-        return self._oracle(self._master, messages).decide()
+        return self._oracle(self.pen.master, messages).decide()
 
     def live(self) -> list[Message]:
         state = self.state()
@@ -97,12 +97,13 @@ class History:
     node    what makes a node: it decides what is live there, and so what it passes on and forgets
     """
 
-    def __init__(self, seed: int | str, *, node: Callable[[MemberId], Node]) -> None:
+    def __init__(self, seed: int | str, *, node: Callable[[Pen], Node]) -> None:
         self.rng = rng = random.Random(seed)
         self.mood = rng.choice(list(MOODS))
         self.pen = Pen(rng)
-        self.master, *self.members = (self.pen.key() for _ in range(1 + rng.choice(MEMBERS)))
-        self.nodes = [node(self.master) for _ in range(rng.randint(*NODES))]
+        self.master = self.pen.master
+        self.members = [self.pen.key() for _ in range(rng.choice(MEMBERS))]
+        self.nodes = [node(self.pen) for _ in range(rng.randint(*NODES))]
         self.written: list[Message] = []
         self.revokes: list[HonestRevoke] = []
         self.groups: tuple[frozenset[int], ...] = (frozenset(range(len(self.nodes))),)
@@ -172,7 +173,8 @@ class History:
         some = Permission(self.rng.randint(1, 31)) | (self.rng.random() < 0.4 and Permission.AUTHORIZE)
         permissions = some & holds if self.rng.random() < 0.9 else some
         if permissions:
-            members = sorted(self.rng.sample(self.members, k=self.rng.choice((1, 1, 2))))
+            candidates = [*self.members, self.master] if self.rng.random() < 0.05 else self.members
+            members = sorted(self.rng.sample(candidates, k=self.rng.choice((1, 1, 2))))
             grants = tuple(Grant(member, kind, permissions) for member in members)
             self.govern(node, author, Authorize(grants))
 
@@ -285,7 +287,7 @@ class History:
         self.enter(node, self.pen.data(authors, kind, self.time(node), sequence))
 
     def define(self, node: Node) -> None:
-        self.enter(node, self.pen.definition(self.master, self.time(node), self.kinds))
+        self.enter(node, self.pen.definition(self.time(node), self.kinds))
 
     def redefine(self, node: Node) -> None:
         """Other limits, and what is frozen; the resolution that it states changes nothing."""
@@ -300,7 +302,7 @@ class History:
             author_count=before.author_count,
         )
         rows = self.kinds | {kind: changed}
-        self.enter(node, self.pen.definition(self.master, self.time(node), rows))
+        self.enter(node, self.pen.definition(self.time(node), rows))
 
     def govern(
         self, node: Node, author: MemberId, body: Body, *, global_time: int | None = None

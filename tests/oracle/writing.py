@@ -9,20 +9,23 @@ import random
 from collections.abc import Mapping
 
 from dispersy.protocol.control_messages import Body, ControlMessage, control_kind, encode_body
+from dispersy.protocol.definition import Definition, Kind, encode_definition
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.message import KEY_SIZE, NO_PREVIOUS, SIGNATURE_SIZE, draft_message
+from dispersy.protocol.policies import choose
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules
 
 
 class Pen:
     """Writes the messages of one history; no two alike.
 
-    raws   id -> the whole message
+    master  whose community it is
+    raws    id -> the whole message
     """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self.community = CommunityId(bytes(KEY_SIZE))
+        self.master = self.key()
         self.raws: dict[bytes, bytes] = {}
 
     def key(self) -> MemberId:
@@ -43,12 +46,11 @@ class Pen:
         message_id = self._draft(kind, (author,), global_time, sequence, encode_body(body), before)
         return ControlMessage(message_id, author, kind, global_time, before, body)
 
-    def definition(
-        self, master: MemberId, global_time: int, kinds: Mapping[int, KindRules]
-    ) -> DefinitionMessage:
-        payload = repr(kinds).encode()
+    def definition(self, global_time: int, kinds: Mapping[int, KindRules]) -> DefinitionMessage:
+        rows = tuple(kind_of(number, kinds[number]) for number in sorted(kinds))
+        payload = encode_definition(Definition("history", rows))
         sequence = 1 + self._rng.getrandbits(32)
-        message_id = self._draft(0, (master,), global_time, sequence, payload, NO_PREVIOUS)
+        message_id = self._draft(0, (self.master,), global_time, sequence, payload, NO_PREVIOUS)
         return DefinitionMessage(message_id, global_time, tuple(kinds.items()))
 
     def _draft(
@@ -61,7 +63,7 @@ class Pen:
         previous: MessageId | None,
     ) -> MessageId:
         draft = draft_message(
-            self.community,
+            CommunityId(self.master),
             kind=kind,
             authors=authors,
             global_time=global_time,
@@ -71,3 +73,19 @@ class Pen:
         )
         self.raws[draft.id] = draft.complete([bytes(SIGNATURE_SIZE)] * len(authors))
         return draft.id
+
+
+def kind_of(number: int, rules: KindRules) -> Kind:
+    """A definition's row that says so."""
+    authentication = "double-member" if rules.author_count == 2 else "member"
+    spread = {"newest": rules.newest} if rules.newest else {}
+    dynamic = {"initial": int(rules.initial == "linear")} if rules.resolution == "dynamic" else {}
+    return Kind(
+        number=number,
+        name=f"kind-{number}",
+        authentication=choose("authentication", authentication),
+        resolution=choose("resolution", rules.resolution, **dynamic),
+        distribution=choose("distribution", "last-sync" if rules.newest else "full-sync", **spread),
+        payload=choose("payload", "utf-8", size_max=100, rate=rules.rate),
+        frozen=rules.is_frozen,
+    )

@@ -229,6 +229,16 @@ def test_an_undo_may_come_first(tmp_path: Path) -> None:
         assert node.live() == {id_of(text), id_of(undo)}
 
 
+def test_an_undo_may_come_with_what_its_targets_lane_is_decided_by(tmp_path: Path) -> None:
+    """Goal: a stored message is found by its first undo, also in a round that has its lane decided anew."""
+    node, author = GovernedNode(tmp_path), Author(2)
+    text = author.data(OPEN, 10, "one", sequence=5)
+    node.receive(text)
+    undo = author.undo(20, text)
+    node.receive(author.data(OPEN, 11, "another", sequence=5), undo)
+    assert node.is_live(undo)
+
+
 def test_revoking_the_power_to_undo_restores(tmp_path: Path) -> None:
     """Goal: what another has undone is hidden, not erased, and is shown again with the power gone."""
     founder, editor, author, node = master(), Author(2), Author(3), GovernedNode(tmp_path)

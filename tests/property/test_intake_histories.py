@@ -1,0 +1,125 @@
+"""The intake beside the rules of the timeline: whatever its nodes learn and forget, and in whatever order.
+
+Every node is a ledger over a store, with all between them that a service has but its sockets and signatures.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId
+from dispersy.protocol.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.received import pack
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord, EntryType
+from dispersy.workers.ledger import Ledger
+from tests.oracle.histories import History, Node
+from tests.oracle.state import Marks, Message
+from tests.oracle.writing import Pen
+
+HISTORIES = 100
+NUMBER = 7
+LOG_MAX = 100_000
+
+
+class WrittenNode(Node):
+    """A node that decides as the intake does; what it holds is what is stored or waits there."""
+
+    def __init__(self, pen: Pen, keys: Path) -> None:
+        super().__init__(pen)
+        self.keyring = Keyring(keys)
+        self.store = MemoryStore()
+        record = CommunityRecord(NUMBER, CommunityId(pen.master), "history", pen.master, b"")
+        self.store.commit(Batch(communities=[record]))
+        self.number = NUMBER
+        self.start()
+
+    def start(self) -> None:
+        self.ledger = Ledger(self.store, self.keyring, now_ms=1_000)
+
+    def receive(self, messages: Iterable[Message]) -> bool:
+        """In one round, which must be as if the rules looked at all that was held and came."""
+        messages = list(messages)
+        before = set(self.held)
+        expected = self.state_of([*self.held.values(), *messages])
+        raws = [self.pen.raws[message.id] for message in messages]
+        self.ledger.receive(self.number, len(raws), *pack(raws, CommunityId(self.pen.master)))
+        self.commit()
+        live = self.stored_live()
+        assert live == expected.live, self.story(live, expected.live, messages)
+        self.look({message.id: message for message in messages})
+        self.check_marks(expected.marks)
+        assert self.state() == expected
+        return bool(self.held.keys() - before)
+
+    def forget(self, _: random.Random, share: float) -> None:
+        """All that waits."""
+        if share > 0.7:
+            self.store.reload()
+            self.start()
+        else:
+            self.ledger.handle_timer(1e9)
+            self.commit()
+        expected = self.state()
+        self.look({})
+        assert self.stored_live() == expected.live
+        self.check_marks(expected.marks)
+        assert self.state() == expected
+
+    def commit(self) -> None:
+        """Until all that is to be removed is; who is destroyed begins again under another number."""
+        self.ledger.commit(now_ms=2_000)
+        while self.ledger.is_purging:
+            self.ledger.commit(now_ms=2_000)
+        (record,) = (record for record in self.store.communities() if record.served)
+        self.number = record.number
+
+    def stored_live(self) -> set[bytes]:
+        keys, _, complete = self.store.scan(self.number, ORDER_LOW, ORDER_TOP, LOG_MAX)
+        assert complete
+        return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
+
+    def look(self, came: dict[bytes, Message]) -> None:
+        """See what of it all is held."""
+        logged = {entry.message_id for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE}
+        every = {**self.held, **came}
+        held = {
+            each: message
+            for each, message in every.items()
+            if each in logged or self.ledger.fate(self.number, each)[0]
+        }
+        assert logged <= every.keys()
+        self.held = held
+        self._state = None
+
+    def check_marks(self, expected: dict[bytes, Marks]) -> None:
+        logged = (entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE)
+        stored = {entry.message_id: entry.marks for entry in logged}
+        for each, marks in expected.items():
+            byte = HIDDEN_BY_EQUIVOCATION * marks.equivocation | HIDDEN_BY_ORDER * marks.order
+            byte |= UNDONE * marks.undone | ERASED * marks.erased
+            assert stored[each] == byte, (each.hex()[:8], stored[each], marks)
+
+    def story(self, live: set[bytes], expected: Iterable[bytes], messages: list[Message]) -> str:
+        """What is live and should not be, or the other way round."""
+        known = {**self.held, **{message.id: message for message in messages}}
+        wrong = live.symmetric_difference(expected)
+        return "\n".join(f"{'live' if each in live else 'not live'}: {known.get(each)}" for each in wrong)
+
+
+@pytest.mark.parametrize("start", range(0, HISTORIES, 25))
+def test_the_intake_decides_as_the_rules_do(start: int, tmp_path: Path) -> None:
+    """Goal: after every round the store has the live set and the marks that the rules give; in the end all
+    nodes have the same."""
+    for seed in range(start, start + 25):
+        history = History(seed, node=partial(WrittenNode, keys=tmp_path))
+        for _ in range(2):
+            history.run()
+            history.settle()
+            assert all(node.state() == history.nodes[0].state() for node in history.nodes)
