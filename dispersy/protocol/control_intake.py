@@ -102,8 +102,8 @@ class ControlIntake:
         """Cursors of those that are stored and not live."""
         self._undos: dict[bytes, Undo] = {}
         """What every undo says that is stored or waits."""
-        self.targets: Counter[bytes] = Counter()
-        """How many of them name a message."""
+        self.targets: dict[bytes, list[int]] = {}
+        """Ids that they name, each with the global times at which they say that it is."""
         self._named: set[bytes] = set()
         """Whom a live authorize has named: what they say is the last to be dropped while it waits."""
         self.begin()
@@ -186,7 +186,7 @@ class ControlIntake:
         self.timeline.add(control)
         if isinstance(control.body, Undo):
             self._undos[control.id] = control.body
-            self.targets[control.body.target] += 1
+            self.targets.setdefault(control.body.target, []).append(control.body.global_time)
             self.touched.targets.add(control.body.target)
 
     def _follow_definitions(self) -> None:
@@ -198,11 +198,6 @@ class ControlIntake:
             if row != self.rules.get(kind):
                 self.touched.touch_kind(kind, 0)
         self.rules = rules
-
-    def times_of(self, target: bytes) -> set[int]:
-        """At which global times undos say that their target is."""
-        undos = (self._undos.get(each) for each in self.timeline.undos_of(MessageId(target)))
-        return {undo.global_time for undo in undos if undo is not None}
 
     def missing(self) -> list[MessageId]:
         """Messages that a chain or a pin names and nobody has sent; definitions are held elsewhere."""
@@ -289,5 +284,10 @@ class ControlIntake:
                 self._times.pop(MessageId(each.message_id), None)
                 undo = self._undos.pop(each.message_id, None)
                 if undo is not None:
-                    self.targets[undo.target] -= 1
-                    self.targets += Counter()
+                    self._forget_target(undo)
+
+    def _forget_target(self, undo: Undo) -> None:
+        times = self.targets[undo.target]
+        times.remove(undo.global_time)
+        if not times:
+            del self.targets[undo.target]

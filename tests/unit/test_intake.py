@@ -311,6 +311,20 @@ def test_a_hard_destroy_wipes_all_but_itself(tmp_path: Path) -> None:
     assert refused.value.code == "community-destroyed"
 
 
+def test_a_soft_destroy_takes_back_what_was_undone_later(tmp_path: Path) -> None:
+    """Goal: an undo after the end never was; what others undid is shown again, what was erased stays so."""
+    founder, editor, author, node = master(), Author(2), Author(3), GovernedNode(tmp_path)
+    texts = [author.data(OPEN, 10), author.data(OPEN, 11)]
+    node.receive(founder.grant(2, editor, kind=OPEN, permissions=Permission.UNDO), *texts)
+    node.receive(editor.undo(20, texts[0]), author.undo(20, texts[1]))
+    assert node.shows(*texts) == [False, False]
+    node.receive(founder.destroy(15, is_hard=False))
+    assert node.shows(*texts) == [True, False]
+    cursor = node.store.find(node.number, 11, id_of(texts[1]))
+    assert cursor is not None
+    assert node.store.entries([cursor])[0].marks == ERASED
+
+
 def test_nobody_else_destroys(tmp_path: Path) -> None:
     author, node = Author(2), GovernedNode(tmp_path)
     text = author.data(OPEN, 10)
@@ -409,10 +423,10 @@ def test_a_flood_of_what_counts_for_nothing_is_bounded(tmp_path: Path) -> None:
     assert len(held) == len(intake.waiting)
     control = intake._control
     assert len(control._times) == len(held)
-    assert control.targets[id_of(text)] == len(control._undos) <= len(held)
+    assert len(control.targets[id_of(text)]) == len(control._undos) <= len(held)
     # What is dropped is nothing to the timeline either: a grant of the founder's still finds all in order.
     node.receive(founder.grant(30, Author(2)))
     node.ledger.handle_timer(0.0)
     node.ledger.handle_timer(1e9)
-    assert (len(intake.waiting), len(control._undos)) == (0, 0)
+    assert (len(intake.waiting), control._undos, control.targets) == (0, {}, {})
     assert node.shows(text) == [True]
