@@ -12,6 +12,7 @@ cdef extern from "records.h":
         uint32_t length
         uint16_t header_size
         uint8_t signature_count
+        uint8_t state
         uint8_t id[32]
         uint8_t digest[32]
 
@@ -35,6 +36,7 @@ cdef enum:
     TAG_SIZE = 8
     TOKEN_SIZE = 8
     SECRET_SIZE = 16
+    STRIPPED = 1  # state of a message_record: its digest stands where the payload part was
 
 if sizeof(message_record) != RECORD_SIZE:
     raise ImportError(f"message_record has {sizeof(message_record)} bytes, not {RECORD_SIZE}: build again")
@@ -56,6 +58,10 @@ cdef Py_ssize_t _first_outside(
             return index
         if <uint32_t>record.header_size + SIGNATURE_SIZE * record.signature_count >= record.length:
             return index  # no room for the payload count
+        if record.state == STRIPPED and (
+            <uint32_t>record.header_size + DIGEST_SIZE + SIGNATURE_SIZE * record.signature_count != record.length
+        ):
+            return index
     return -1
 
 
@@ -75,7 +81,10 @@ cdef void _identify(
         message = arena + record.offset
         header_size = record.header_size
         payload_size = record.length - header_size - SIGNATURE_SIZE * record.signature_count
-        sha256(record.digest, message + header_size, payload_size)
+        if record.state == STRIPPED:
+            memcpy(record.digest, message + header_size, DIGEST_SIZE)
+        else:
+            sha256(record.digest, message + header_size, payload_size)
         memcpy(header, message, header_size)
         memcpy(header + header_size, record.digest, DIGEST_SIZE)
         sha256(record.id, named, CONTEXT_SIZE + COMMUNITY_ID_SIZE + header_size + DIGEST_SIZE)

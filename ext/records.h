@@ -21,14 +21,14 @@ typedef struct {          /* a frame other than messages */
     uint16_t spare;
 } frame_record;           /* 16 bytes */
 
-typedef struct {          /* a messages frame, its envelope decoded */
+typedef struct {          /* a messages frame, its envelope decoded, or a stripped frame, which has none */
     uint32_t datagram;
     uint32_t number;      /* of the request it answers, 0 unasked */
     uint32_t offset;      /* of its list of messages in the arena */
     uint16_t length;      /* of that list in bytes */
     uint16_t community;
     uint16_t count;       /* messages in the list; the list's lengths have been checked */
-    uint8_t flags;        /* 1 end of range, 2 last of answer, 4 summary present */
+    uint8_t flags;        /* 1 end of range, 2 last of answer, 4 summary present; 128 a stripped frame */
     uint8_t token_state;
     uint8_t low[24];
     uint8_t high[24];
@@ -46,7 +46,7 @@ typedef struct {          /* a message in an arena */
     uint8_t flags;
     uint8_t payload_count;
     uint8_t signature_count;
-    uint8_t state;        /* for the kernels' callers; 0 */
+    uint8_t state;        /* 0 whole, 1 stripped: header, digest, signatures; takes one cursor */
     uint8_t source;       /* bucket of the host that it came from (protocol/hosts.py); 0 unknown */
     uint8_t id[32];       /* zeros until identify_many() */
     uint8_t digest[32];   /* SHA-256 of the payload part; zeros until identify_many() */

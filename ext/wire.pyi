@@ -34,15 +34,20 @@ def split(
 
     Of a datagram with more than FRAMES_PER_DATAGRAM_MAX frames the first ones stand (`frames-many`). Unknown
     types are counted (`frame-unknown`, `frame-unsupported`) and not returned. Messages frames are returned as
-    envelopes, without the flags that nobody need understand, their lists checked to be whole pairs of length
-    and bytes (a list that is not keeps its whole part; `messages-truncated`); what the pairs hold is for
-    parse_messages() to judge. A datagram
-    without a valid token yields its token frames only, and is counted once as `token-missing` when it has
-    none or holds any other frame that is spoken.
+    envelopes, without the flags that nobody need understand, stripped ones as envelopes that cover nothing
+    and have STRIPPED_LIST among their flags; the lists of both checked to be whole pairs of length and
+    bytes (a list that is not keeps its whole part; `messages-truncated`); what the pairs hold is for
+    parse_messages() to judge. A datagram without a valid token yields its token frames only, and is counted
+    once as `token-missing` when it has none or holds any other frame that is spoken.
     """
 
-def parse_messages(area: bytes | bytearray | memoryview, drops: bytearray) -> bytearray:
-    """Packed message_records of an area of (uvarint length ‖ message)*; others are counted and left out."""
+def parse_messages(
+    area: bytes | bytearray | memoryview, drops: bytearray, *, stripped: bool = False
+) -> bytearray:
+    """Packed message_records of an area of (uvarint length ‖ message)*; others are counted and left out.
+
+    stripped  they are stripped ones, each header ‖ digest ‖ signatures of a data message with an author
+    """
 
 def encode_message(
     kind: int,

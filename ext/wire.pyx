@@ -47,6 +47,7 @@ cdef extern from "records.h":
         uint8_t flags
         uint8_t payload_count
         uint8_t signature_count
+        uint8_t state
 
 RECORD_SIZES = {
     "datagram": sizeof(datagram_record),
@@ -79,11 +80,12 @@ cdef enum:
 cdef enum:
     FRAME_TOKEN = 1
     FRAME_MESSAGES = 6
+    FRAME_STRIPPED = 26
     FRAME_NUMBERED_MAX = 26
     # Bit n: type n is spoken (docs/wire.md, Frames).
     SPOKEN = (
         1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
-        | 1 << 9 | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23
+        | 1 << 9 | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23 | 1 << 26
     )
 
 cdef enum:
@@ -98,6 +100,11 @@ cdef enum:
     ENVELOPE_FLAGS = 7
     # Flags that a node must understand, or else not take the frame; it ignores the other half.
     BINDING_FLAGS = 0x0F
+    # Of an envelope_record, set by the kernel alone: it is of a stripped frame.
+    STRIPPED_LIST = 128
+    # State of a message_record.
+    STRIPPED = 1
+    DIGEST_SIZE = 32
 
 CONSTANTS = {
     "DATAGRAM_HEADER_SIZE": HEADER_SIZE,
@@ -147,6 +154,7 @@ cdef enum:
     FRAMES_MANY
     MESSAGES_MALFORMED
     MESSAGES_TRUNCATED
+    STRIPPED_MALFORMED
     MESSAGE_LENGTH_LONG
     MESSAGE_LONG
     MESSAGE_SHORT
@@ -177,6 +185,7 @@ DROP_REASONS = (
     "frames-many",
     "messages-malformed",
     "messages-truncated",
+    "stripped-malformed",
     "message-length-long",
     "message-long",
     "message-short",

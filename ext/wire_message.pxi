@@ -63,7 +63,23 @@ cdef int _parse_payloads(const uint8_t *message, Py_ssize_t end, message_record 
     return WELL_FORMED
 
 
-cdef int _parse(const uint8_t *message, Py_ssize_t size, message_record *record) noexcept nogil:
+cdef int _parse_digest(Py_ssize_t end, message_record *record) noexcept nogil:
+    """What stands for the payload part of a stripped message; the drop reason or WELL_FORMED."""
+    # Only what is stored is ever erased: data messages with an author.
+    if record.flags & NO_AUTHOR or record.kind < KIND_CONTROL_END:
+        return MESSAGE_KIND_FLAGS
+    if end - record.header_size < DIGEST_SIZE:
+        return MESSAGE_SHORT
+    if end - record.header_size > DIGEST_SIZE:
+        return MESSAGE_TRAILING
+    record.payload_count = 1
+    record.state = STRIPPED
+    return WELL_FORMED
+
+
+cdef int _parse(
+    const uint8_t *message, Py_ssize_t size, bint is_stripped, message_record *record
+) noexcept nogil:
     """One message into a record that is zeros; the drop reason or WELL_FORMED."""
     cdef Py_ssize_t end
     cdef int reason
@@ -85,6 +101,8 @@ cdef int _parse(const uint8_t *message, Py_ssize_t size, message_record *record)
     reason = _parse_header(message, end, record)
     if reason != WELL_FORMED:
         return reason
+    if is_stripped:
+        return _parse_digest(end, record)
     return _parse_payloads(message, end, record)
 
 
@@ -103,7 +121,7 @@ cdef Py_ssize_t _count_messages(const uint8_t *area, Py_ssize_t size) noexcept n
 
 
 cdef Py_ssize_t _parse_all(
-    const uint8_t *area, Py_ssize_t size, message_record *records, uint32_t *drops
+    const uint8_t *area, Py_ssize_t size, bint are_stripped, message_record *records, uint32_t *drops
 ) noexcept nogil:
     """Fill records, which are zeros and enough, with the messages of a list; how many there are."""
     cdef Py_ssize_t position = 0, count = 0
@@ -120,7 +138,7 @@ cdef Py_ssize_t _parse_all(
             drops[MESSAGE_LENGTH_LONG] += 1
             continue
         memset(&record, 0, sizeof(message_record))
-        reason = _parse(area + position - length, <Py_ssize_t>length, &record)
+        reason = _parse(area + position - length, <Py_ssize_t>length, are_stripped, &record)
         if reason != WELL_FORMED:
             drops[reason] += 1
             continue
@@ -131,7 +149,7 @@ cdef Py_ssize_t _parse_all(
     return count
 
 
-def parse_messages(const uint8_t[::1] area not None, bytearray drops not None):
+def parse_messages(const uint8_t[::1] area not None, bytearray drops not None, *, bint stripped=False):
     cdef uint8_t[::1] drops_view = drops
     cdef uint32_t *counters = _counters(drops_view)
     cdef Py_ssize_t size = area.shape[0]
@@ -146,7 +164,7 @@ def parse_messages(const uint8_t[::1] area not None, bytearray drops not None):
     records = bytearray((room + 1) * sizeof(message_record))
     cdef uint8_t[::1] records_view = records
     with nogil:
-        count = _parse_all(&area[0], size, <message_record *>&records_view[0], counters)
+        count = _parse_all(&area[0], size, stripped, <message_record *>&records_view[0], counters)
     records_view = None
     del records[count * sizeof(message_record):]
     return records
@@ -233,7 +251,7 @@ def split_payloads(const uint8_t[::1] message not None):
     cdef Py_ssize_t position, start
     cdef uint64_t count = 0, size = 0
     memset(&record, 0, sizeof(message_record))
-    cdef int reason = _parse(&message[0], message.shape[0], &record) if message.shape[0] else MESSAGE_SHORT
+    cdef int reason = _parse(&message[0], message.shape[0], False, &record) if message.shape[0] else MESSAGE_SHORT
     if reason != WELL_FORMED:
         raise ValueError(f"not a well-formed message: {DROP_REASONS[reason]}")
     position = record.header_size

@@ -149,10 +149,7 @@ cdef bint _split_messages(
 ) noexcept nogil:
     """One messages frame into an envelope_record; False when memory is short."""
     cdef envelope_record envelope
-    cdef envelope_record *out
-    cdef Py_ssize_t position = 5, list_start
-    cdef uint64_t length
-    cdef int form
+    cdef Py_ssize_t position = 5
     memset(&envelope, 0, sizeof(envelope_record))
     if size < position or body[4] & BINDING_FLAGS & ~ENVELOPE_FLAGS:
         work.drops[MESSAGES_MALFORMED] += 1
@@ -169,7 +166,18 @@ cdef bint _split_messages(
             return True
         memcpy(envelope.summary, body + position, SUMMARY_SIZE)
         position += SUMMARY_SIZE
-    list_start = position
+    return _split_list(work, origin, body, size, position, &envelope)
+
+
+cdef bint _split_list(
+    splitting *work, const datagram_origin *origin, const uint8_t *body, Py_ssize_t size,
+    Py_ssize_t position, envelope_record *envelope
+) noexcept nogil:
+    """The list of messages at `position`, and where the frame came from; False when memory is short."""
+    cdef envelope_record *out
+    cdef Py_ssize_t list_start = position
+    cdef uint64_t length
+    cdef int form
     # Only the framing is judged here: a message of no bytes or behind a padded length is one bad message, and
     # parse_messages() counts it.
     while position < size:
@@ -188,8 +196,21 @@ cdef bint _split_messages(
     out = <envelope_record *>_append(&work.envelopes, sizeof(envelope_record))
     if out == NULL:
         return False
-    out[0] = envelope
+    out[0] = envelope[0]
     return True
+
+
+cdef bint _split_stripped(
+    splitting *work, const datagram_origin *origin, const uint8_t *body, Py_ssize_t size
+) noexcept nogil:
+    """One stripped frame into an envelope_record that covers nothing; False when memory is short."""
+    cdef envelope_record envelope
+    if size < 4:
+        work.drops[STRIPPED_MALFORMED] += 1
+        return True
+    memset(&envelope, 0, sizeof(envelope_record))
+    envelope.flags = STRIPPED_LIST
+    return _split_list(work, origin, body, size, 4, &envelope)
 
 
 cdef bint _split_frame(
@@ -199,6 +220,8 @@ cdef bint _split_frame(
     cdef frame_record *frame
     if kind == FRAME_MESSAGES:
         return _split_messages(work, origin, body, size)
+    if kind == FRAME_STRIPPED:
+        return _split_stripped(work, origin, body, size)
     if kind == FRAME_TOKEN and size != TOKEN_SIZE:
         work.drops[TOKEN_MALFORMED] += 1
         return True

@@ -6,8 +6,10 @@ Counts rise from a role's start. Beside these a role counts what it drops under 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType
+from dispersy.protocol.packing import decode_uvarint
 
 ROLE_COUNTERS = {
     "audit-refused": "audit requests that came while too many waited",
@@ -87,6 +89,15 @@ COMMUNITY_COUNTERS = {
 def frame_size(body_size: int) -> int:
     """Of a frame with its type and length."""
     return body_size + (2 if body_size < 128 else 3)
+
+
+def frames_in(content: bytes) -> Iterator[tuple[int, int]]:
+    """(type, size) of the frames that a datagram is to have, types and lengths included."""
+    position = 0
+    while position < len(content):
+        size, start = decode_uvarint(content, position + 1)
+        yield content[position], start + size - position
+        position = start + size
 
 
 def count_sent(counters: Counter[str], frame_type: FrameType, size: int, *, count: int = 1) -> None:

@@ -19,6 +19,7 @@ from dispersy.bus.sockets import receive_all, send_or_drop
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.records import STRIPPED_LIST
 from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
@@ -28,6 +29,8 @@ OUTSTANDING_MAX = 2
 """Batches a verifier may have: one in work, one at hand."""
 PENDING_BYTES_MAX = 2 << 20
 """Some 10,000 messages: half a second of one core. In bytes, for a peer says how many messages they are."""
+_FLAGS_OFFSET = 18
+"""In an envelope_record."""
 INTRODUCTIONS_MAX = 256
 """Introductions that wait to be checked; more are dropped."""
 
@@ -47,13 +50,14 @@ class _Verifier:
 
 @dataclass(slots=True)
 class _Batch:
-    """Messages of one community on their way to a verifier.
+    """Messages of one community on their way to a verifier: whole ones, or stripped ones.
 
-    announced  of them in messages frames, whose envelopes a responder has seen
+    announced  of them in messages and stripped frames, whose envelopes a responder has seen
     parts      the bucket of the host that sent them, and an area
     """
 
     community: int
+    is_stripped: bool
     announced: int = 0
     count: int = 0
     parts: list[tuple[int, bytes]] = field(default_factory=list)
@@ -83,21 +87,26 @@ class Dispatch:
     def messages(
         self, community: int, responder: int, source: bytes, envelope: bytes, area: bytes, count: int
     ) -> None:
-        """One messages frame: its envelope to the responder, its messages to the verifiers."""
+        """One messages or stripped frame: its envelope to the responder, its messages to the verifiers."""
         self._envelopes.setdefault((community, responder), []).append(source + envelope)
         if not count:
             return
-        self._add(community, source, area, announced=count, count=count)
+        is_stripped = bool(envelope[_FLAGS_OFFSET] & STRIPPED_LIST)
+        self._add(community, source, area, is_stripped=is_stripped, announced=count, count=count)
 
     def pushed(self, community: int, source: bytes, message: bytes) -> None:
         """A message that nobody asked for: to the verifiers, and to no responder, which waits for none."""
-        self._add(community, source, encode_uvarint(len(message)) + message, announced=0, count=1)
+        area = encode_uvarint(len(message)) + message
+        self._add(community, source, area, is_stripped=False, announced=0, count=1)
 
-    def _add(self, community: int, source: bytes, area: bytes, *, announced: int, count: int) -> None:
+    def _add(
+        self, community: int, source: bytes, area: bytes, *, is_stripped: bool, announced: int, count: int
+    ) -> None:
         self._pending_bytes += len(area)
         last = self._batches[-1] if self._batches else None
-        if last is None or last.community != community or last.count + count > BATCH_MESSAGES_MAX:
-            last = _Batch(community)
+        is_of_last = last is not None and (last.community, last.is_stripped) == (community, is_stripped)
+        if last is None or not is_of_last or last.count + count > BATCH_MESSAGES_MAX:
+            last = _Batch(community, is_stripped)
             self._batches.append(last)
         last.parts.append((bucket_of(Address(source), key=self._source_key), area))
         last.announced += announced
@@ -167,7 +176,8 @@ class Dispatch:
         ]
         header = bus.VERIFY_HEADER.pack(batch.community, batch.announced)
         area = b"".join(area for _, area in batch.parts)
-        if not send_or_drop(self._work, [name, bus.VERIFY, header, area, b"".join(sources)]):
+        kind = bus.VERIFY_STRIPPED if batch.is_stripped else bus.VERIFY
+        if not send_or_drop(self._work, [name, kind, header, area, b"".join(sources)]):
             del self._verifiers[name]
             return True
         verifier.sent += 1

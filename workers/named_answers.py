@@ -19,7 +19,7 @@ from dispersy.constants import (
     MISSING_SOURCES_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import answer_missing, pack_named
+from dispersy.protocol.answer import answer_missing, named_frames
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import MissingLast, RequestMissing
 from dispersy.protocol.hosts import host_of
@@ -69,7 +69,7 @@ class NamedAnswers:
         return self._rate.admit(source, now)
 
     def receive(self, asked: Asked, definition: bytes, now: float) -> list[bytes] | None:
-        """Take a request: the bodies that answer it at once, if any; None when it is refused.
+        """Take a request: the frames that answer it at once, if any, one datagram's each; None: refused.
 
         definition   the community's, as it is held
         """
@@ -117,12 +117,12 @@ class NamedAnswers:
         return asked
 
     def answer(self, asked: Asked, messages: Sequence[bytes], now: float) -> list[bytes]:
-        """The bodies that answer with these messages, as far as the limits reach."""
-        return self._within_limits(asked.source, pack_named(asked.request, messages), now)
+        """The frames that answer with these messages, as far as the limits reach."""
+        return self._within_limits(asked.source, named_frames(asked.request, messages), now)
 
-    def _within_limits(self, source: Address, bodies: list[bytes], now: float) -> list[bytes]:
+    def _within_limits(self, source: Address, frames: list[bytes], now: float) -> list[bytes]:
         """All of them or none: the last one says that it is the last."""
         # First its own: what one address may not have must not count against the others.
-        if not self._datagrams.admit(source, now, count=len(bodies)):
+        if not self._datagrams.admit(source, now, count=len(frames)):
             return []
-        return bodies if self._datagrams_in_all.admit(None, now, count=len(bodies)) else []
+        return frames if self._datagrams_in_all.admit(None, now, count=len(frames)) else []

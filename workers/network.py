@@ -46,7 +46,7 @@ from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreReader
-from dispersy.workers.counters import count_sent, frame_size
+from dispersy.workers.counters import count_sent, frame_size, frames_in
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
 from dispersy.workers.neighbourhoods import Neighbourhoods
@@ -264,7 +264,8 @@ class NetworkRole:
                 if datagram is None:
                     self._reporter.counters["out-dropped-token-missing"] += 1
                 else:
-                    sent.setdefault(content[0], []).append(len(content))
+                    for frame_type, size in frames_in(content):
+                        sent.setdefault(frame_type, []).append(size)
                     self._out.append((address, datagram))
             for frame_type, sizes in sent.items():
                 count_sent(self._reporter.counters, FrameType(frame_type), sum(sizes), count=len(sizes))

@@ -23,12 +23,12 @@ from dispersy.protocol.message import KEY_SIZE, MessageView, draft_message, read
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, MessageFlag
 from dispersy.protocol.push import LINK_SIZE, chain_link, n_hop_field
 from dispersy.protocol.pusher import RELAYED_TO_MAX
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, STRIPPED
 from dispersy.protocol.unstored import Unstored
 from dispersy.workers.communities import Community
 
-KIND_OFFSET = 26
-"""Of the kind in a message_record."""
+KIND_OFFSET, STATE_OFFSET = 26, 30
+"""Of these fields in a message_record."""
 UNSTORED_PENDING_MAX = 4_096
 """Messages of one community that wait for the end of its round; more are dropped."""
 
@@ -99,7 +99,7 @@ class Passing:
         pending = self._pending.setdefault(community.record.number, [])
         for start in range(0, len(records), MESSAGE.size):
             record = records[start : start + MESSAGE.size]
-            if record[KIND_OFFSET] not in passing:
+            if record[KIND_OFFSET] not in passing or record[STATE_OFFSET] == STRIPPED:
                 rest.append(record)
             elif len(pending) < UNSTORED_PENDING_MAX:
                 offset, length = MESSAGE.unpack(record)[:2]

@@ -231,15 +231,15 @@ class Responder:
         community, source, answer = self._answers.popleft()
         self._reader.refresh()
         try:
-            bodies = answer.step(STEP_DATAGRAMS)
+            sent = answer.frames(STEP_DATAGRAMS)
         except KeyError:
             return bool(self._answers)  # Purged meanwhile, and the note of it is still on its way.
         finally:
             self._reader.release()
-        self._send_bodies(community, source, bodies)
+        self._send_answer(community, source, sent)
         if not answer.finished:
             self._answers.append((community, source, answer))
-        self._reporter.step("responder.answer", began, len(bodies))
+        self._reporter.step("responder.answer", began, len(sent))
         return bool(self._answers)
 
     def report(self) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class Responder:
             return  # As in step().
         finally:
             self._reader.release()
-        self._send_bodies(asked.community, asked.source, self._named.answer(asked, messages, now))
+        self._send_answer(asked.community, asked.source, self._named.answer(asked, messages, now))
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
@@ -341,18 +341,19 @@ class Responder:
         self._drain(served)
 
     def _receive_missing(self, served: Served, source: Address, body: bytes, now: float) -> None:
-        bodies = None
+        found = None
         if self._named.admits(source, now):
             asked = Asked(served.record.number, source, RequestMissing.decode(body))
-            bodies = self._named.receive(asked, served.record.definition, now)
-        if bodies is None:
+            found = self._named.receive(asked, served.record.definition, now)
+        if found is None:
             self._reporter.counters["missing-refused"] += 1
         else:
-            self._send_bodies(served.record.number, source, bodies)
+            self._send_answer(served.record.number, source, found)
 
-    def _send_bodies(self, community: int, source: Address, bodies: Sequence[bytes]) -> None:
-        if bodies:
-            self._send(community, [(source, frame(FrameType.MESSAGES, body)) for body in bodies])
+    def _send_answer(self, community: int, source: Address, frames: Sequence[bytes]) -> None:
+        """The frames of one datagram each."""
+        if frames:
+            self._send(community, [(source, each) for each in frames])
 
     def _receive_request(self, served: Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:

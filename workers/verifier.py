@@ -47,10 +47,13 @@ class Verifier:
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
         self._communities = {record.number: record for record in communities}
 
-    def batch(self, community: int, area: bytes, now: float, sources: bytes = b"") -> bytes:
+    def batch(
+        self, community: int, area: bytes, now: float, sources: bytes = b"", *, stripped: bool = False
+    ) -> bytes:
         """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*.
 
         sources    packed VERIFY_SOURCEs, of which each record gets its bucket; empty: unknown
+        stripped   they are stripped messages: their records say so, and the area has them as they are
         """
         self._forget(now)
         began = perf_counter()
@@ -60,7 +63,7 @@ class Verifier:
             counters["community-gone"] += 1
             return b""
         community_id = record.community_id
-        records = parse_messages(area, self._drops)
+        records = parse_messages(area, self._drops, stripped=stripped)
         _note_sources(records, sources)
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size

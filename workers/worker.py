@@ -51,7 +51,7 @@ class WorkerRole:
         self._incarnation = int.from_bytes(os.urandom(8), "little")
         self._incarnation_of_writer = 0
         self._done = 0
-        self._batches: deque[tuple[bytes, bytes, bytes]] = deque()
+        self._batches: deque[tuple[bytes, bytes, bytes, bytes]] = deque()
         self._finished: _Finished | None = None
         self._told: set[int] = set()
         self._communities_version = -1
@@ -105,8 +105,8 @@ class WorkerRole:
     def _receive_work(self) -> None:
         now = monotonic()
         for kind, *parts in receive_all(self._work, count_max=64):
-            if kind == bus.VERIFY:
-                self._batches.append((parts[0], parts[1], parts[2]))
+            if kind in (bus.VERIFY, bus.VERIFY_STRIPPED):
+                self._batches.append((kind, parts[0], parts[1], parts[2]))
             elif kind == bus.INTRODUCTIONS:
                 verified = self._verifier.introductions(bus.introductions_decoder.decode(parts[0]))
                 if verified:
@@ -165,9 +165,10 @@ class WorkerRole:
         if self._batches and self._finished is None:
             self._verify(*self._batches.popleft())
 
-    def _verify(self, header: bytes, area: bytes, sources: bytes) -> None:
+    def _verify(self, kind: bytes, header: bytes, area: bytes, sources: bytes) -> None:
         community, announced = bus.VERIFY_HEADER.unpack(header)
-        records = self._verifier.batch(community, area, monotonic(), sources)
+        is_stripped = kind == bus.VERIFY_STRIPPED
+        records = self._verifier.batch(community, area, monotonic(), sources, stripped=is_stripped)
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
         self._finished = _Finished([bus.MESSAGES, accounted, records, area], announced, perf_counter())
         self._send_finished()

@@ -16,6 +16,8 @@ from dispersy.protocol.wants import Wants
 # network -> worker
 VERIFY = b"V"
 """[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*, VERIFY_SOURCE*]"""
+VERIFY_STRIPPED = b"D"
+"""[VERIFY_STRIPPED, ...]: as VERIFY, of stripped messages (docs/wire.md)"""
 INTRODUCTIONS = b"I"
 """[INTRODUCTIONS, Introduction list]: to the verifier to be checked, back to the network those that hold"""
 SYNC = b"S"

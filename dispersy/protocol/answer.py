@@ -1,8 +1,9 @@
 """The answering side of synchronisation: everything it needs is in the request, nothing is kept between
 requests.
 
-An answer is a run of messages datagrams, each of which states the interval of order keys that it covers:
-what we hold in it and the filter lacks is in that datagram. The intervals follow one another without a gap
+An answer is a run of datagrams with a messages frame, which states the interval of order keys that its
+datagram covers: what we hold in it and the filter lacks is there, and what of it is erased is in a stripped
+frame before it. The intervals follow one another without a gap
 from the request's low to where the answer stopped, so the asker sees from them alone what was lost on the
 way.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import compress
 
 from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, FRAMES_SIZE_MAX, SCAN_MAX
@@ -23,7 +25,9 @@ from dispersy.protocol.frames import (
     MessagesHeader,
     MissingLast,
     RequestMissing,
+    StrippedHeader,
     SyncRequest,
+    frame,
 )
 from dispersy.protocol.holdings import (
     ID_SIZE,
@@ -37,12 +41,15 @@ from dispersy.protocol.holdings import (
     order_keys_of,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.numbers import ControlKind, FrameType
+from dispersy.protocol.stripped import Stripped
 from dispersy.protocol.summary import Summary
 
 ENVELOPE_SIZE_MAX = 82
 """Frame header, number, flags, two bounds, summary."""
 AREA_SIZE_MAX = FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX
+STRIPPED_ENVELOPE_SIZE = 7
+"""Frame header and number."""
 LOOK_MIN = 32
 MESSAGES_PER_DATAGRAM = 6
 """Keys that are looked at first: what a budget holds of messages of some 200 bytes."""
@@ -92,19 +99,19 @@ class Answer:
         self._wanted: deque[tuple[OrderKey, int]] = deque()
         self._read_keys: list[OrderKey] = []
         self._read: list[bytes] = []
-        self._packed: deque[tuple[bytes, OrderKey]] = deque()
+        self._packed: deque[tuple[_Areas, OrderKey]] = deque()
 
-    def step(self, datagrams: int) -> list[bytes]:
-        """The bodies of up to so many messages frames more."""
-        bodies: list[bytes] = []
-        while not self.finished and len(bodies) < datagrams:
-            bodies.append(self._next_body())
-        return bodies
+    def frames(self, datagrams: int) -> list[bytes]:
+        """The frames of up to so many datagrams more."""
+        found: list[bytes] = []
+        while not self.finished and len(found) < datagrams:
+            found.append(self._next_frames())
+        return found
 
-    def _next_body(self) -> bytes:
+    def _next_frames(self) -> bytes:
         while not self._packed:
             self._pack_more()
-        area, high = self._packed.popleft()
+        areas, high = self._packed.popleft()
         self._budget -= 1
         nothing_left = not self._packed and not self._read and not self._wanted and self._scan_over
         self.finished = nothing_left or self._budget == 0
@@ -117,7 +124,7 @@ class Answer:
             summary=self._summary if self.finished else None,
         )
         self._low = high
-        return header.encode() + area
+        return areas.frames(header)
 
     def _pack_more(self) -> None:
         """Read on until a datagram is full or nothing is left; an interval ends where the next begins."""
@@ -127,14 +134,14 @@ class Answer:
         self._read += self._holdings.messages([cursor for _, cursor in batch])
         self._read_keys += [key for key, _ in batch]
         over = self._scan_over and not self._wanted
-        groups = wire.pack(self._read, AREA_SIZE_MAX) if self._read else []
+        groups = _pack(self._read)
         if over and not groups:
-            self._packed.append((b"", self._scanned_to))
+            self._packed.append((_Areas(), self._scanned_to))
         done = 0
-        for count, area in groups if over else groups[:-1]:
+        for count, areas in groups if over else groups[:-1]:
             done += count
             high = self._read_keys[done] if done < len(self._read_keys) else self._scanned_to
-            self._packed.append((area, high))
+            self._packed.append((areas, high))
         del self._read[:done], self._read_keys[:done]
 
     def _scan_more(self) -> None:
@@ -158,6 +165,40 @@ class Answer:
         self._scan_over = complete or self._scan_count >= SCAN_MAX
 
 
+@dataclass(frozen=True, slots=True)
+class _Areas:
+    """The messages of one datagram: packed whole ones, and packed stripped ones."""
+
+    whole: bytes = b""
+    stripped: bytes = b""
+
+    def frames(self, header: MessagesHeader) -> bytes:
+        before = b""
+        if self.stripped:
+            body = StrippedHeader(header.number).encode() + self.stripped
+            before = frame(FrameType.STRIPPED, body)
+        return before + frame(FrameType.MESSAGES, header.encode() + self.whole)
+
+
+def _pack(messages: Sequence[bytes]) -> list[tuple[int, _Areas]]:
+    """Greedy, in order: how many messages a datagram holds, and they."""
+    if not any(isinstance(message, Stripped) for message in messages):
+        return [(count, _Areas(area)) for count, area in wire.pack(list(messages), AREA_SIZE_MAX)]
+    groups = []
+    done = 0
+    for count, _ in wire.pack([bytes(each) for each in messages], AREA_SIZE_MAX - STRIPPED_ENVELOPE_SIZE):
+        chosen = messages[done : done + count]
+        whole = [each for each in chosen if not isinstance(each, Stripped)]
+        stripped = [bytes(each) for each in chosen if isinstance(each, Stripped)]
+        groups.append((count, _Areas(_packed(whole), _packed(stripped))))
+        done += count
+    return groups
+
+
+def _packed(messages: list[bytes]) -> bytes:
+    return b"".join(area for _, area in wire.pack(messages, AREA_SIZE_MAX))
+
+
 def answer_audit(request: AuditRequest, holdings: Holdings) -> Audit:
     """Count and sum of what we hold in the range; beyond SCAN_MAX one more is counted than was summed."""
     keys, _, complete = holdings.scan(request.low, request.high, SCAN_MAX)
@@ -167,24 +208,24 @@ def answer_audit(request: AuditRequest, holdings: Holdings) -> Audit:
 
 
 def answer_missing(request: RequestMissing, definition: bytes) -> list[bytes]:
-    """Bodies of the messages frames that answer; none where we know of nothing to give.
+    """Frames that answer, one datagram's each; none where we know of nothing to give.
 
     definition   the newest definition message held, b"" while unknown; nothing else is asked for by name
     """
     wanted = request.wanted
     if not definition or not isinstance(wanted, MissingLast) or wanted.kind != ControlKind.DEFINITION:
         return []
-    return pack_named(request, [definition])
+    return named_frames(request, [definition])
 
 
-def pack_named(request: RequestMissing, messages: Sequence[bytes]) -> list[bytes]:
-    """Bodies of the messages frames that answer a request by name with these messages, as far as its budget
-    reaches; one without messages says that we know of none."""
-    areas = [area for _, area in wire.pack(list(messages), AREA_SIZE_MAX)] if messages else [b""]
+def named_frames(request: RequestMissing, messages: Sequence[bytes]) -> list[bytes]:
+    """Frames that answer a request by name with these messages, one datagram's each, as far as its budget
+    reaches; some without messages say that we know of none."""
+    areas = [areas for _, areas in _pack(messages)] or [_Areas()]
     areas = areas[: min(request.budget, ANSWER_BUDGET_MAX)]
-    bodies = []
-    for index, area in enumerate(areas):
+    found = []
+    for index, each in enumerate(areas):
         last = index == len(areas) - 1
         header = MessagesHeader(number=request.number, low=ORDER_LOW, high=ORDER_LOW, last=last)
-        bodies.append(header.encode() + area)
-    return bodies
+        found.append(each.frames(header))
+    return found

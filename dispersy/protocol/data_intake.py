@@ -13,7 +13,7 @@ from typing import Protocol
 from dispersy.ext.table import CLOSER
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.control_intake import ControlIntake, Touched
-from dispersy.protocol.identifiers import CommunityId, MemberId, lane_name
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, lane_name
 from dispersy.protocol.in_sequence import InSequence, ascending
 from dispersy.protocol.lane import LaneRules
 from dispersy.protocol.lane_round import Allowance, Fate, LaneRound, LaneStore
@@ -21,6 +21,7 @@ from dispersy.protocol.numbers import MessageFlag
 from dispersy.protocol.received import (
     FLAGS_OFFSET,
     KIND_OFFSET,
+    STATE_OFFSET,
     Authors,
     Received,
     authors_of,
@@ -29,7 +30,7 @@ from dispersy.protocol.received import (
     pack_waiters,
     record_at,
 )
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, WHOLE
 from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
 from dispersy.protocol.wants import SequenceRange
 
@@ -151,6 +152,9 @@ class DataIntake:
         sequenced = {kind for kind, rules in self._control.rules.items() if rules.in_sequence}
         waiters = self._waiting.waiters(Awaited.SEQUENCE)
         ready += [each.message_id for each in waiters if each.kind not in sequenced]
+        if touched.targets:
+            stripped = self._waiting.waiters(Awaited.UNDO)
+            ready += [each.message_id for each in stripped if self._is_taken_back(each.message_id, each)]
         self._receive_waiters(self._waiting.take(ready))
 
     def release_late(self, waiters: Sequence[Waiter]) -> None:
@@ -168,11 +172,17 @@ class DataIntake:
     def _judge_waiter(self, waiter: Waiter) -> str:
         return self.judge(authors_of(waiter.message), waiter.kind, waiter.global_time, waiter.sequence)
 
+    def _is_taken_back(self, message_id: bytes, message: Waiter | Received) -> bool:
+        """Whether a message's own author has undone it whole, as far as the undos here say."""
+        authors = authors_of(message.message)
+        return self._timeline.is_taken_back(MessageId(message_id), authors, message.kind, message.global_time)
+
     def _admit(self, records: bytes, arena: bytes) -> bytes:
         """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or
         are refused."""
         admitted = bytearray(len(records) // MESSAGE.size)
         flags = records[FLAGS_OFFSET :: MESSAGE.size]
+        states = records[STATE_OFFSET :: MESSAGE.size]
         by_kind: dict[int, list[int]] = {}
         for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
             by_kind.setdefault(number, []).append(index)
@@ -187,14 +197,26 @@ class DataIntake:
                 reason = "policy-authentication" if rules.is_stored else "policy-distribution"
                 for index in set(indices).difference(suited):
                     self._refuse(Received(record_at(records, index), arena).id, reason)
-            groups = [split_payloads(Received(record_at(records, index), arena).message) for index in suited]
+            whole = [index for index in suited if states[index] == WHOLE]
+            if len(whole) < len(suited):
+                for index in set(suited).difference(whole):
+                    admitted[index] = self._admit_stripped(Received(record_at(records, index), arena))
+            groups = [split_payloads(Received(record_at(records, index), arena).message) for index in whole]
             reasons = self._control.definitions.refusals(number, groups)
-            for index, refusal in zip(suited, reasons, strict=True):
+            for index, refusal in zip(whole, reasons, strict=True):
                 if refusal is None:
                     admitted[index] = 1
                 else:
                     self._refuse(Received(record_at(records, index), arena).id, refusal)
         return bytes(admitted)
+
+    def _admit_stripped(self, received: Received) -> bool:
+        """Whether the payloads may be missing: else anybody could take those of others' messages."""
+        if self._is_taken_back(received.id, received):
+            return True
+        if not self._is_stored(received) and self._waiting.add(received.waiter(Awaited.UNDO)):
+            self._counters["waiting"] += 1
+        return False
 
     def _permit(self, records: bytes, arena: bytes, admitted: bytes) -> bytes:
         """One byte a record: 1 if it is admitted and permitted; what is admitted alone waits."""

@@ -259,6 +259,29 @@ class MessagesHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class StrippedHeader:
+    """What stands before the stripped messages of a stripped frame.
+
+    It covers no interval: the messages frame behind it in the same datagram, under the same number, covers
+    what is in both.
+    """
+
+    type: ClassVar[FrameType] = FrameType.STRIPPED
+
+    number: int = 0
+
+    def encode(self) -> bytes:
+        """The packed stripped messages go behind it."""
+        return self.number.to_bytes(4, "big")
+
+    @classmethod
+    def decode(cls, body: bytes) -> tuple[StrippedHeader, bytes]:
+        """The header and the packed stripped messages behind it."""
+        reader = FieldReader(body)
+        return cls(reader.integer(4)), reader.rest()
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """The answer comes no sooner than in wait_ms (u16) milliseconds, when asked again."""
 
@@ -398,7 +421,7 @@ _CLASSES_BY_NUMBER: dict[int, type[Frame]] = dict(FRAME_CLASSES.items())
 
 
 def decode_frame(frame_type: int, body: bytes) -> Frame:
-    """The frame of a body by its type; frame-unsupported for messages and for what is not spoken, too."""
+    """The frame of a body by its type; frame-unsupported for lists of messages and what is not spoken."""
     frame_class = _CLASSES_BY_NUMBER.get(frame_type)
     if frame_class is None:
         raise WireError("frame-unsupported")

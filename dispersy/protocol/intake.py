@@ -21,11 +21,13 @@ from dispersy.protocol.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.intake_round import Round
 from dispersy.protocol.lane_round import Fate
+from dispersy.protocol.marks import ERASED
 from dispersy.protocol.message import read_message
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind, MessageFlag
 from dispersy.protocol.received import (
     ID_OFFSET,
     KIND_OFFSET,
+    STATE_OFFSET,
     Received,
     authors_of,
     each_received,
@@ -33,7 +35,7 @@ from dispersy.protocol.received import (
     pack,
     record_at,
 )
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, STRIPPED
 from dispersy.protocol.refusals import Refusals
 from dispersy.protocol.timeline import Timeline
 from dispersy.protocol.undo_marks import UndoMarks, UndoStore
@@ -235,7 +237,8 @@ class Intake:
         marks: dict[bytes, int],
     ) -> None:
         """What the round has accepted, less what its lanes keep out."""
-        if not fates and not marks:
+        states = records[STATE_OFFSET :: MESSAGE.size]
+        if not fates and not marks and not any(states):
             finished.blocks.append((records, arena, bytes(len(records) // MESSAGE.size)))
             return
         kept: list[bytes] = []
@@ -248,7 +251,7 @@ class Intake:
                 self._keep_out(Received(record, arena), fate.reason)
             else:
                 kept.append(record)
-                kept_marks.append(marks.get(message_id, 0))
+                kept_marks.append(marks.get(message_id, 0) | (ERASED if states[index] == STRIPPED else 0))
         if kept:
             finished.blocks.append((b"".join(kept), arena, bytes(kept_marks)))
 

@@ -56,6 +56,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.REQUEST_MISSING,
         FrameType.PING,
         FrameType.PONG,
+        FrameType.STRIPPED,
     }
 )
 """What this version sends and accepts; the others are skipped by their length and counted."""

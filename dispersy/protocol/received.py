@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
@@ -11,11 +12,13 @@ from dispersy.protocol.lane import LaneEntry
 from dispersy.protocol.message import KEY_SIZE
 from dispersy.protocol.numbers import MessageFlag
 from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, STRIPPED
+from dispersy.protocol.stripped import Stripped
 from dispersy.protocol.waiting import Awaited, Waiter
 
 KIND_OFFSET = 26
 FLAGS_OFFSET = 27
+STATE_OFFSET = 30
 SOURCE_OFFSET = 31
 ID_OFFSET = 32
 """Of these fields in a message_record."""
@@ -26,12 +29,24 @@ Authors = tuple[MemberId, ...]
 class Received:
     """One message out of a batch, as far as the intake looks at it: record, and the message's own bytes."""
 
-    __slots__ = ("flags", "global_time", "id", "kind", "message", "record", "sequence", "source")
+    __slots__ = (
+        "flags",
+        "global_time",
+        "id",
+        "is_stripped",
+        "kind",
+        "message",
+        "record",
+        "sequence",
+        "source",
+    )
 
     def __init__(self, record: bytes, arena: bytes) -> None:
         fields = MESSAGE.unpack(record)
         self.record = record
-        self.message = arena[fields[0] : fields[0] + fields[1]]
+        self.is_stripped = fields[9] == STRIPPED
+        message = arena[fields[0] : fields[0] + fields[1]]
+        self.message = Stripped(message) if self.is_stripped else message
         self.global_time: int = fields[2]
         self.sequence: int = fields[3]
         self.kind: int = fields[5]
@@ -99,9 +114,18 @@ def ids_of(records: bytes) -> list[bytes]:
 
 
 def pack(messages: Iterable[bytes], community_id: bytes) -> tuple[bytes, bytes]:
-    """(packed message_records, arena) of well-formed messages, as a verifier hands them on."""
-    arena = b"".join(encode_uvarint(len(message)) + message for message in messages)
-    records = parse_messages(arena, bytearray(4 * len(DROP_REASONS)))
+    """(packed message_records, arena) of well-formed messages, stripped ones too, as a verifier hands them
+    on."""
+    records, arena = bytearray(), b""
+    for is_stripped, group in groupby(messages, key=lambda message: isinstance(message, Stripped)):
+        area = b"".join(encode_uvarint(len(message)) + message for message in group)
+        parsed = parse_messages(area, bytearray(4 * len(DROP_REASONS)), stripped=is_stripped)
+        offsets = memoryview(parsed).cast("I")
+        for at in range(0, len(offsets), MESSAGE.size // 4):
+            offsets[at] += len(arena)
+        offsets.release()
+        records += parsed
+        arena += area
     identify_many(records, arena, CommunityId(community_id))
     return bytes(records), arena
 

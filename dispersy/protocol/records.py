@@ -19,3 +19,7 @@ source, id, digest"""
 
 TOKEN_ZERO, TOKEN_INVALID, TOKEN_CURRENT, TOKEN_PREVIOUS = 0, 1, 2, 3
 END_OF_RANGE, LAST_OF_ANSWER, HAS_SUMMARY = 1, 2, 4
+STRIPPED_LIST = 128
+"""Flag of an ENVELOPE that no sender sets: it is of a stripped frame, which covers no interval."""
+WHOLE, STRIPPED = 0, 1
+"""States of a MESSAGE: a stripped one is header, digest and signatures, and its payload count is 1."""

@@ -29,13 +29,7 @@ from dispersy.protocol.control_messages import (
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permits import Permits
 from dispersy.protocol.policy_history import PolicyHistory, Resolution
-from dispersy.protocol.powers import (
-    DEPTH_MAX,
-    NOTHING,
-    Cut,
-    Power,
-    order_of,
-)
+from dispersy.protocol.powers import DEPTH_MAX, NOTHING, Cut, Power, order_of
 from dispersy.protocol.proofs import Proofs
 from dispersy.protocol.standings import Standings
 from dispersy.protocol.undoing import Target, Undoing, UndoneState
@@ -202,6 +196,12 @@ class Timeline:
     def awaited_targets(self) -> Iterator[MessageId]:
         """Ids that held undos name: whoever calls set_target() needs them."""
         return self._undoing.awaited()
+
+    def is_taken_back(
+        self, target_id: MessageId, authors: tuple[MemberId, ...], kind: int, global_time: int
+    ) -> bool:
+        """Whether a held undo by one of its authors takes all of this message back, should it be live."""
+        return self._undoing.is_taken_back(target_id, Target(authors, kind, global_time))
 
     def undos_of(self, target_id: MessageId) -> list[MessageId]:
         """The held undos that name a message, counting or not, in their order."""

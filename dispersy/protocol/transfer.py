@@ -27,7 +27,7 @@ from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.frames import SyncRequest
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, Holdings, ids_of, order_key_at
 from dispersy.protocol.identifiers import OrderKey
-from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER
+from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
 
 Range = tuple[OrderKey, OrderKey]
 
@@ -187,7 +187,8 @@ class Transfer:
             return False
         asked_low, asked_high = self._asked
         self.received += count
-        self.datagrams += 1
+        # A stripped frame rides in the datagram of the messages frame that covers its messages.
+        self.datagrams += not flags & STRIPPED_LIST
         self._count += count
         if flags & END_OF_RANGE or high > asked_high:
             high = asked_high

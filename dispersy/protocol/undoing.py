@@ -98,6 +98,16 @@ class Undoing:
         indices = frozenset(index for _, index in valid if index is not None)
         return UndoneState(bool(whole), indices, any(author in target.authors for author in whole))
 
+    def is_taken_back(self, target_id: MessageId, target: Target) -> bool:
+        """Whether a held undo by an author of the message takes all of it back, should it be live."""
+        return any(
+            undo.author in target.authors
+            and _undo(undo).index is None
+            and (_undo(undo).kind, _undo(undo).global_time) == (target.kind, target.global_time)
+            and undo.global_time > target.global_time
+            for undo in self._undos.get(target_id, {}).values()
+        )
+
     def awaited(self) -> Iterator[MessageId]:
         """What held undos name, live or not."""
         return iter(self._undos)

@@ -30,6 +30,8 @@ class Awaited(StrEnum):
     """What permits its author."""
     POWER = "power"
     """A control message: what gives its author the power that it uses."""
+    UNDO = "undo"
+    """A stripped message: the undo of its own author."""
     SEQUENCE = "sequence"
     """The messages below it in its lane."""
 
@@ -38,6 +40,7 @@ WAIT_MAX_S = {
     Awaited.KIND: 3600.0,
     Awaited.PERMISSION: 300.0,
     Awaited.POWER: 3600.0,
+    Awaited.UNDO: 300.0,
     Awaited.SEQUENCE: 10.0,
 }
 """How long a message may wait. What waits for those below it is taken then, with the gap. The rest leaves,

@@ -22,7 +22,7 @@ from dispersy.protocol.address import Address, format_address, parse_address
 from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, STRIPPED_LIST
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
 from dispersy.service.control import Control
@@ -213,17 +213,20 @@ class Node:
                 self._verify(served[index].number, source, encode_uvarint(len(message)) + message, 0)
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
-            _, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
+            _, _, offset, length, index, count, flags, *_ = ENVELOPE.unpack(record)
             number = served[index].number
             self._responder.receive(bus.ENVELOPES, number, source + record, now)
             if count:
-                self._verify(number, source, data[offset : offset + length], count)
+                area = data[offset : offset + length]
+                self._verify(number, source, area, count, stripped=bool(flags & STRIPPED_LIST))
         self._finish()
 
-    def _verify(self, number: int, source: Address, area: bytes, announced: int) -> None:
+    def _verify(
+        self, number: int, source: Address, area: bytes, announced: int, *, stripped: bool = False
+    ) -> None:
         bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=_SOURCE_KEY))
         now = self._clock.now
-        records = self._verifier.batch(number, area, now, bucket)
+        records = self._verifier.batch(number, area, now, bucket, stripped=stripped)
         count, records = self._gathering.receive(number, announced, records, area, now)
         self._ledger.receive(number, count, records, area)
 

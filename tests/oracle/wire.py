@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 MASK = (1 << 64) - 1
-SPOKEN = {1, 2, 3, 4, 5, 6, 7, 9, 15, 16, 19, 22, 23}
+SPOKEN = {1, 2, 3, 4, 5, 6, 7, 9, 15, 16, 19, 22, 23, 26}
 NUMBERED = range(1, 27)
 TokenFunction = Callable[[bytes, bytes, int], bytes]
 """(18-byte address, tag, epoch) -> the 8-byte token."""
@@ -57,6 +58,7 @@ class ParsedMessage:
     flags: int
     payload_count: int
     signature_count: int
+    state: int = 0
 
 
 @dataclass
@@ -267,11 +269,18 @@ def _split_one(result: Split, index: int, start: int, data: bytes, community: in
             size = pairs[-1][0] + len(pairs[-1][1]) if pairs else 0
             place = (index, number, start + offset + at, size, community, len(pairs))
             result.envelopes.append(Envelope(*place, flags, state, low, high, summary))
+        elif kind == 26 and len(body) < 4:
+            result.drops["stripped-malformed"] += 1
+        elif kind == 26:
+            pairs = whole_pairs(body[4:], result.drops)
+            size = pairs[-1][0] + len(pairs[-1][1]) if pairs else 0
+            place = (index, int.from_bytes(body[:4], "big"), start + offset + 4, size, community, len(pairs))
+            result.envelopes.append(Envelope(*place, 128, state, bytes(24), bytes(24), bytes(24)))
         else:
             result.frames.append(Frame(index, start + offset, len(body), community, kind, state))
 
 
-def parse_message(data: bytes) -> ParsedMessage:
+def parse_message(data: bytes, *, stripped: bool = False) -> ParsedMessage:
     """The fields of one message, its offset 0; MalformedError."""
     if len(data) > 1090:
         raise MalformedError("message-long")
@@ -302,6 +311,14 @@ def parse_message(data: bytes) -> ParsedMessage:
             raise MalformedError("message-sequence-zero")
     at += (32 if kind < 64 else 0) + (17 if flags & 8 else 0)
     header_size = at
+    if at > end:
+        raise MalformedError("message-short")
+    if stripped:
+        if flags & 2 or kind < 64:
+            raise MalformedError("message-kind-flags")
+        if end - at != 32:
+            raise MalformedError("message-short" if end - at < 32 else "message-trailing")
+        return ParsedMessage(0, len(data), global_time, sequence, at, kind, flags, 1, author_count, 1)
     payload_count, at = _read_number(body, at, cut="message-short")
     if not 1 <= payload_count <= 255:
         raise MalformedError("message-payload-count")
@@ -327,20 +344,28 @@ def _read_number(data: bytes, at: int, *, cut: str) -> tuple[int, int]:
     return value, at
 
 
-def parse_messages(area: bytes) -> tuple[list[ParsedMessage], Counter[str]]:
+def parse_messages(area: bytes, *, stripped: bool = False) -> tuple[list[ParsedMessage], Counter[str]]:
     messages = []
     drops: Counter[str] = Counter()
     for offset, data, shortest in whole_pairs(area, drops):
         try:
             if not shortest:
                 raise MalformedError("message-length-long")
-            parsed = parse_message(data)
+            parsed = parse_message(data, stripped=stripped)
         except MalformedError as malformed:
             drops[malformed.reason] += 1
             continue
         fields = {name: getattr(parsed, name) for name in ParsedMessage.__slots__}
         messages.append(ParsedMessage(**{**fields, "offset": offset}))
     return messages, drops
+
+
+def strip(message: bytes) -> bytes:
+    """What is left of a well-formed message when its payload part gives way to its digest."""
+    parsed = parse_message(message)
+    end = len(message) - 64 * parsed.signature_count
+    part = message[parsed.header_size : end]
+    return message[: parsed.header_size] + sha256(part).digest() + message[end:]
 
 
 def encode_message(

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dispersy.ext import digest
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, STRIPPED
 from tests.oracle import digest as oracle
 
 HEADER_SIZE_MAX = 165
@@ -27,9 +27,9 @@ def messages(draw: st.DrawFn) -> tuple[bytes, int, int]:
     return header + payload_part + bytes(64 * signature_count), len(header), signature_count
 
 
-def record(offset: int, length: int, header_size: int, signature_count: int) -> bytes:
+def record(offset: int, length: int, header_size: int, signature_count: int, state: int = 0) -> bytes:
     return MESSAGE.pack(
-        offset, length, 7, 8, header_size, 64, 1, 1, signature_count, 5, 6, b"i" * 32, b"d" * 32
+        offset, length, 7, 8, header_size, 64, 1, 1, signature_count, state, 6, b"i" * 32, b"d" * 32
     )
 
 
@@ -104,6 +104,17 @@ def test_records_that_do_not_fit_are_refused(
         with pytest.raises(ValueError, match="record 1 does not fit"):
             digest.identify_many(records, bytes(ARENA_SIZE), bytes(32))
         assert records == before
+
+
+@pytest.mark.parametrize("size", [9, 10, 41, 43, 10 + 32 + 64])
+def test_a_stripped_record_without_its_digest_is_refused(size: int) -> None:
+    """Goal: the digest is read only where it is: right between header and signatures."""
+    records = bytearray(record(0, size, 10, 0, STRIPPED))
+    with pytest.raises(ValueError, match="record 0 does not fit"):
+        digest.identify_many(records, bytes(ARENA_SIZE), bytes(32))
+    fitting = bytearray(record(0, 42, 10, 0, STRIPPED))
+    digest.identify_many(fitting, bytes(10) + b"d" * 32, bytes(32))
+    assert MESSAGE.unpack(fitting)[-1] == b"d" * 32
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,23 @@ envelopes = st.builds(
     st.sampled_from([b"", bytes(range(24))]),
     st.lists(pairs, max_size=4).map(b"".join),
 )
+stripped_messages = (
+    message_parts()
+    .filter(lambda parts: len(b"".join(parts[8])) < 500)
+    .map(lambda parts: oracle.strip(oracle.encode_message(*parts) + b"\x5a" * signature_size(parts[1])))
+)
+stripped_pairs = damaged(stripped_messages).map(lambda data: oracle.uvarint(len(data)) + data) | pairs
+stripped_lists = st.builds(
+    lambda number, rest: number + b"".join(rest),
+    st.binary(min_size=4, max_size=4),
+    st.lists(stripped_pairs, max_size=4),
+)
 frames = st.builds(
     lambda kind, body: bytes([kind]) + oracle.uvarint(len(body)) + body,
     st.integers(0, 27) | st.just(1) | st.just(255),
     st.just(b"t" * 8) | st.binary(max_size=30),
 ) | damaged(envelopes).map(lambda body: b"\x06" + oracle.uvarint(len(body)) + body)
+frames |= damaged(stripped_lists).map(lambda body: b"\x1a" + oracle.uvarint(len(body)) + body)
 
 short_frames = st.sampled_from([b"\x07\x00", b"\x00\x00", b"\x08\x00", b"\x01\x08" + b"t" * 8])
 
@@ -154,11 +166,11 @@ def assert_same_split(batch: list[bytes]) -> None:
     assert counted(drops) == expected.drops
 
 
-def assert_same_messages(area: bytes) -> None:
+def assert_same_messages(area: bytes, *, stripped: bool = False) -> None:
     drops = new_drops()
-    parsed = wire.parse_messages(area, drops)
-    expected, expected_drops = oracle.parse_messages(area)
-    unidentified = (0, 0, bytes(32), bytes(32))
+    parsed = wire.parse_messages(area, drops, stripped=stripped)
+    expected, expected_drops = oracle.parse_messages(area, stripped=stripped)
+    unidentified = (0, bytes(32), bytes(32))
     assert unpacked(records.MESSAGE, parsed) == [(*astuple(message), *unidentified) for message in expected]
     assert counted(drops) == expected_drops
 
@@ -346,6 +358,7 @@ def test_every_drop_reason_can_happen() -> None:
         "frames-many": header + (b"\x07\x06" + bytes(6)) * (FRAMES_PER_DATAGRAM_MAX + 1),
         "messages-malformed": header + b"\x06\x04" + bytes(4),
         "messages-truncated": header + b"\x06\x09" + bytes(7) + b"\x02\x40",
+        "stripped-malformed": header + b"\x1a\x03" + bytes(3),
     }
     by_message = {
         "message-long": bytes(MESSAGE_SIZE_MAX + 1),

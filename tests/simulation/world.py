@@ -8,7 +8,7 @@ from random import Random
 
 from dispersy.ext import digest, verify, wire
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing, pack_named
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
@@ -274,18 +274,18 @@ class Node:
                 if self.definition:
                     answer = Answer(received, self.holdings, self.holdings.summary())
                     while not answer.finished:
-                        for body in answer.step(16):
-                            self._send_frame(source, FrameType.MESSAGES, body)
+                        for frames in answer.frames(16):
+                            self._send_frames(source, FrameType.MESSAGES, frames)
             case AuditRequest():
                 self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
             case Audit():
                 self.puller.receive_audit(source, received, now)
             case RequestMissing(wanted=MissingNewest(author)):
-                for body in pack_named(received, self.holdings.newest(author)):
-                    self._send_frame(source, FrameType.MESSAGES, body)
+                for frames in named_frames(received, self.holdings.newest(author)):
+                    self._send_frames(source, FrameType.MESSAGES, frames)
             case RequestMissing():
-                for body in answer_missing(received, self.definition):
-                    self._send_frame(source, FrameType.MESSAGES, body)
+                for frames in answer_missing(received, self.definition):
+                    self._send_frames(source, FrameType.MESSAGES, frames)
 
     def _tell_summary(self) -> None:
         if self.definition:
@@ -325,9 +325,12 @@ class Node:
             self._send_frame(send.address, send.frame_type, send.body)
 
     def _send_frame(self, address: Address, frame_type: FrameType, body: bytes) -> None:
+        self._send_frames(address, frame_type, frame(frame_type, body))
+
+    def _send_frames(self, address: Address, last: FrameType, frames: bytes) -> None:
         token = self.walker.token_for(address)
         if token is not None:
-            self._send(address, frame_type.label, datagram(TAG, token, (frame(frame_type, body),)))
+            self._send(address, last.label, datagram(TAG, token, (frames,)))
 
     def _send(self, address: Address, label: str, data: bytes) -> None:
         self.sent[label] += 1

@@ -11,19 +11,22 @@ from dispersy.errors import WireError
 from dispersy.ext import digest, wire
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol import answer as answer_module
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing
+from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
 from dispersy.protocol.frames import (
     AuditRequest,
     MessagesHeader,
     MissingLast,
     MissingMessages,
     RequestMissing,
+    StrippedHeader,
     SyncRequest,
-    frame,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
+from dispersy.protocol.marks import ERASED
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import decode_uvarint
 from dispersy.protocol.records import MESSAGE
+from dispersy.storage.store import Batch
 from tests.simulation.world import COMMUNITY_ID, StoreHoldings, history, make_holdings
 
 
@@ -35,24 +38,59 @@ def holdings() -> StoreHoldings:
     return held
 
 
+@pytest.fixture(scope="module")
+def erased() -> StoreHoldings:
+    """3,000 messages, of which every third is erased, and a row of a hundred."""
+    held = make_holdings()
+    held.add(history(3_000))
+    held.store.commit(Batch(erased=[*range(1, 3_000, 3), *range(500, 600)]))
+    return held
+
+
 def keys_of(holdings: StoreHoldings) -> list[bytes]:
     keys, _, _ = holdings.scan(ORDER_LOW, ORDER_TOP, 1 << 30)
     return [keys[start : start + 40] for start in range(0, len(keys), 40)]
 
 
-def bodies_of(request: SyncRequest, holdings: StoreHoldings, *, step: int = 7) -> list[bytes]:
+def frames_of(request: SyncRequest, holdings: StoreHoldings, *, step: int = 7) -> list[bytes]:
     answer = Answer(request, holdings, holdings.summary())
-    bodies: list[bytes] = []
+    found: list[bytes] = []
     while not answer.finished:
-        some = answer.step(step)
+        some = answer.frames(step)
         assert 0 < len(some) <= step
-        bodies += some
-    assert answer.step(step) == []
-    return bodies
+        found += some
+    assert answer.frames(step) == []
+    assert all(len(each) <= FRAMES_SIZE_MAX for each in found)
+    return found
 
 
-def ids_in(area: bytes) -> list[bytes]:
-    records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
+def read(frames: bytes) -> tuple[MessagesHeader, bytes, bytes]:
+    """Of one datagram: the header, and the packed whole and stripped messages."""
+    bodies = {}
+    while frames:
+        size, start = decode_uvarint(frames, 1)
+        bodies[frames[0]] = frames[start : start + size]
+        assert frames[0] == FrameType.STRIPPED or start + size == len(frames), "the interval comes last"
+        frames = frames[start + size :]
+    header, area = MessagesHeader.decode(bodies[FrameType.MESSAGES])
+    if FrameType.STRIPPED not in bodies:
+        return header, area, b""
+    stripped_header, stripped = StrippedHeader.decode(bodies[FrameType.STRIPPED])
+    assert stripped_header.number == header.number
+    return header, area, stripped
+
+
+def bodies_of(request: SyncRequest, holdings: StoreHoldings) -> list[bytes]:
+    """Of messages frames that are alone in their datagrams."""
+    found = [read(frames) for frames in frames_of(request, holdings)]
+    assert not any(stripped for _, _, stripped in found)
+    return [header.encode() + area for header, area, _ in found]
+
+
+def ids_in(area: bytes, *, stripped: bool = False) -> list[bytes]:
+    drops = bytearray(4 * len(wire.DROP_REASONS))
+    records = wire.parse_messages(area, drops, stripped=stripped)
+    assert not any(drops)
     digest.identify_many(records, area, COMMUNITY_ID)
     return [fields[11] for fields in MESSAGE.iter_unpack(bytes(records))]
 
@@ -72,10 +110,13 @@ def check_intervals(request: SyncRequest, headers: list[MessagesHeader]) -> None
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("budget", [1, 16, ANSWER_BUDGET_MAX])
+@pytest.mark.parametrize("held", ["holdings", "erased"])
 def test_requests_in_a_row_bring_exactly_what_is_missing(
-    holdings: StoreHoldings, share: float, budget: int
+    request: pytest.FixtureRequest, held: str, share: float, budget: int
 ) -> None:
-    """Asking on from where each answer stopped brings all that no filter covered, each once, in order."""
+    """Asking on from where each answer stopped brings all that no filter covered, each once, in order; what
+    is erased comes in the datagram whose interval it is in."""
+    holdings: StoreHoldings = request.getfixturevalue(held)
     rng = Random(2)
     keys = keys_of(holdings)[:1_500]
     high = OrderKey(keys_of(holdings)[1_500][:24])
@@ -85,7 +126,7 @@ def test_requests_in_a_row_bring_exactly_what_is_missing(
     covered = {key[8:] for key in keys if bloom.missing_many(key[8:], 32) == b"\0"}
     low, received = ORDER_LOW, []
     for number in range(1, 2_000):
-        request = SyncRequest(
+        asked = SyncRequest(
             number=number,
             budget=budget,
             low=low,
@@ -94,13 +135,15 @@ def test_requests_in_a_row_bring_exactly_what_is_missing(
             hash_count=bloom.hash_count if known else 0,
             filter=bloom.to_bytes() if known else b"",
         )
-        bodies = bodies_of(request, holdings)
-        assert len(bodies) <= budget
-        assert all(len(frame(FrameType.MESSAGES, body)) <= FRAMES_SIZE_MAX for body in bodies)
-        parts = [MessagesHeader.decode(body) for body in bodies]
-        check_intervals(request, [header for header, _ in parts])
-        for header, area in parts:
-            arrived = ids_in(area)
+        parts = [read(frames) for frames in frames_of(asked, holdings)]
+        assert len(parts) <= budget
+        check_intervals(asked, [header for header, _, _ in parts])
+        for header, area, stripped in parts:
+            whole, left = ids_in(area), ids_in(stripped, stripped=True)
+            assert bool(left) <= (held == "erased")
+            places = {key[8:]: place for place, key in enumerate(keys)}
+            arrived = sorted(whole + left, key=places.__getitem__)
+            assert [whole, left] == [[each for each in arrived if each in part] for part in (whole, left)]
             received += arrived
             expected = [
                 key[8:] for key in keys if header.low <= key[:24] < header.high and key[8:] not in covered
@@ -164,11 +207,26 @@ def test_an_audit_is_count_and_sum_under_the_askers_key(holdings: StoreHoldings)
     assert (nothing.count, nothing.sum) == (0, 0)
 
 
+def test_what_is_asked_for_by_name_comes_stripped_too(erased: StoreHoldings) -> None:
+    """A message that is erased is given as it is; the budget counts datagrams, whatever is in them."""
+    request = RequestMissing(8, 3, MissingLast(64, 1))
+    messages = erased.messages(list(range(1, 100)))
+    parts = [read(frames) for frames in named_frames(request, messages)]
+    assert [header.last for header, _, _ in parts] == [False, False, True]
+    whole = [each for _, area, _ in parts for each in ids_in(area)]
+    left = [each for _, _, stripped in parts for each in ids_in(stripped, stripped=True)]
+    entries = erased.store.entries(list(range(1, 100)))
+    expected = [entry.message_id for entry in entries][: len(whole) + len(left)]
+    assert sorted(whole + left) == sorted(expected)
+    assert left == [each for each, entry in zip(expected, entries, strict=False) if entry.marks & ERASED]
+    assert len(left) > 5
+
+
 def test_the_definition_is_given_to_who_asks() -> None:
     """Under the asker's number, marked as the last; nothing where it is unknown or another is asked."""
     request = RequestMissing(8, 1, MissingLast(0, 1))
-    [body] = answer_missing(request, b"the definition")
-    header, area = MessagesHeader.decode(body)
+    [frames] = answer_missing(request, b"the definition")
+    header, area, _ = read(frames)
     assert (header.number, header.low, header.high, header.last) == (8, ORDER_LOW, ORDER_LOW, True)
     assert area == bytes((14,)) + b"the definition"
     assert answer_missing(request, b"") == []

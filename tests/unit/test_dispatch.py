@@ -11,6 +11,7 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
+from dispersy.protocol.records import STRIPPED_LIST
 from dispersy.workers.dispatch import (
     BATCH_MESSAGES_MAX,
     INTRODUCTIONS_MAX,
@@ -44,8 +45,9 @@ class Worker:
     def verify(self) -> tuple[int, int, bytes]:
         """(community, count, area) of the next batch; envelopes before it are passed over."""
         kind, header, data, *rest = self.receive()
-        while kind != bus.VERIFY:
+        while kind not in (bus.VERIFY, bus.VERIFY_STRIPPED):
             kind, header, data, *rest = self.receive()
+        self.kind = kind
         self.sources = list(bus.VERIFY_SOURCE.iter_unpack(rest[0]))
         community, count = bus.VERIFY_HEADER.unpack(header)
         return community, count, data
@@ -125,6 +127,20 @@ def test_a_batch_tells_who_sent_what(house: House) -> None:
     assert (end, other_end, last_end) == (3, 5, 6)
     assert first == last != other
     assert 0 not in (first, other)
+
+
+def test_stripped_messages_go_in_batches_of_their_own(house: House) -> None:
+    """Goal: a verifier parses a batch as what it is; both sorts go on in the order in which they came."""
+    stripped = bytes(18) + bytes([STRIPPED_LIST]) + bytes(77)
+    for area, envelope in ((b"a", ENVELOPE), (b"b", stripped), (b"c", stripped), (b"d", ENVELOPE)):
+        house.dispatch.messages(1, 0, SOURCE, envelope, area, 1)
+    house.credit(0, 0)
+    house.credit(1, 0)
+    house.dispatch.flush()
+    first, second = house.workers
+    assert (first.verify(), first.kind) == ((1, 1, b"a"), bus.VERIFY)
+    assert (second.verify(), second.kind) == ((1, 2, b"bc"), bus.VERIFY_STRIPPED)
+    assert (first.verify(), first.kind) == ((1, 1, b"d"), bus.VERIFY)
 
 
 def test_the_one_with_the_fewest_outstanding_gets_the_batch(house: House) -> None:

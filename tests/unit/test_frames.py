@@ -130,7 +130,7 @@ def test_flags_that_nobody_need_understand_are_ignored(ignored: int) -> None:
 
 
 def test_every_spoken_type_has_a_decoder() -> None:
-    assert {FrameType.MESSAGES, *frames.FRAME_CLASSES} == FRAMES_SPOKEN
+    assert {FrameType.MESSAGES, FrameType.STRIPPED, *frames.FRAME_CLASSES} == FRAMES_SPOKEN
 
 
 def test_the_flags_are_those_of_the_records() -> None:

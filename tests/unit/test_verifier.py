@@ -16,7 +16,8 @@ from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.message import create_many
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.records import MESSAGE, STRIPPED
+from dispersy.protocol.stripped import strip
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers import verifier
@@ -206,3 +207,21 @@ def test_an_introduction_made_for_another_does_not_hold(house: House) -> None:
     ]
     assert house.verifier.introductions([*passed_on, *good]) == good
     assert house.reporter.counters["introduction-signature-wrong"] == len(passed_on)
+
+
+def test_what_is_stripped_proves_its_author_too(house: House) -> None:
+    """Goal: signatures cover header and digest; where one of them does not fit the message is dropped."""
+    raws = messages(3)
+    left = [bytes(strip(raw)) for raw in raws]
+    changed = left[1][:-65] + bytes([left[1][-65] ^ 1]) + left[1][-64:]
+    area = area_of([left[0], changed, raws[2], left[2]])
+    records = house.verifier.batch(NUMBER, area, 0.0, stripped=True)
+    found = list(MESSAGE.iter_unpack(records))
+    assert [area[fields[0] : fields[0] + fields[1]] for fields in found] == [left[0], left[2]]
+    assert {fields[9] for fields in found} == {STRIPPED}
+    assert house.reporter.counters["signature-wrong"] == 1
+    assert house.reporter.counters["message-trailing"] == 1
+    whole = parse_messages(area_of(raws), bytearray(4 * len(DROP_REASONS)))
+    identify_many(whole, area_of(raws), COMMUNITY)
+    ids = [fields[11] for fields in MESSAGE.iter_unpack(whole)]
+    assert [fields[11] for fields in found] == [ids[0], ids[2]]

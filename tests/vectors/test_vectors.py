@@ -22,6 +22,8 @@ from dispersy.protocol.definition import decode_definition, default_definition, 
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key
 from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
 from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.stripped import strip
 from dispersy.protocol.summary import Summary
 from tests.oracle import wire as oracle
 
@@ -48,7 +50,7 @@ def unhex(value: Any) -> Any:
 
 
 FRAMES = read("frames")
-FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"]
+FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"] + read("stripped")["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
 COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))
@@ -97,11 +99,13 @@ def test_every_spoken_frame_has_a_vector() -> None:
 def test_frame(vector: dict[str, Any]) -> None:
     body = joined(vector["body"])
     value = {name: field(name, part) for name, part in vector["value"].items()}
-    if vector["type"] == FrameType.MESSAGES:
+    if vector["type"] in (FrameType.MESSAGES, FrameType.STRIPPED):
         area = bytes.fromhex(vector["messages"])
-        header = frames.MessagesHeader(**value)
+        is_stripped = vector["type"] == FrameType.STRIPPED
+        header_class = frames.StrippedHeader if is_stripped else frames.MessagesHeader
+        header = header_class(**value)
         assert header.encode() == body
-        assert frames.MessagesHeader.decode(body + area) == (header, area)
+        assert header_class.decode(body + area) == (header, area)
         messages = [area[start : start + size] for start, size in pairs(area)]
         assert pack(messages, len(area)) == [(len(messages), area)]
         body += area
@@ -146,6 +150,25 @@ def test_the_hop_chain_of_a_push() -> None:
     assert link == links[1]
     assert message[36:53] == b"\x03" + links[3]
     assert read_message(COMMUNITY, message).n_hop == message[36:53]
+
+
+def test_stripped_messages_are_the_whole_ones() -> None:
+    """Header, digest and signatures of two messages: same ids, and their signatures hold."""
+    (vector,) = read("stripped")["frame"]
+    area = bytes.fromhex(vector["messages"])
+    whole = {message["id"]: message for message in MESSAGES["message"]}
+    expected = []
+    for message in (whole[each] for each in vector["ids"]):
+        header, signatures = joined(message["header"]), joined(message["signatures"])
+        expected.append(header + bytes.fromhex(message["digest"]) + signatures)
+        assert strip(header + joined(message["payload_part"]) + signatures) == expected[-1]
+    assert area == b"".join(oracle.uvarint(len(each)) + each for each in expected)
+    drops = bytearray(4 * len(DROP_REASONS))
+    records = parse_messages(area, drops, stripped=True)
+    assert not any(drops)
+    identify_many(records, area, COMMUNITY)
+    assert [fields[11].hex() for fields in MESSAGE.iter_unpack(records)] == vector["ids"]
+    assert verify_messages(records, area, COMMUNITY) == b"\1\1"
 
 
 def test_community_tag() -> None:
