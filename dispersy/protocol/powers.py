@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dispersy.protocol.control_messages import ControlMessage, Permission, Ranges, Withdrawal
@@ -65,11 +65,27 @@ Allows = Callable[[Cut], bool]
 
 @dataclass(slots=True)
 class _Group:
-    """Powers of one permission that the same cuts cut; the later, the less deep."""
+    """Of the powers of one permission that the same cuts cut, those less deep than all older ones."""
 
     cuts: tuple[Cut, ...]
-    times: list[int]
-    powers: list[Power]
+    times: list[int] = field(default_factory=list)
+    powers: list[Power] = field(default_factory=list)
+
+    def add(self, power: Power) -> None:
+        """In any order: what stays is the same."""
+        first = after = bisect_left(self.times, power.since.global_time)
+        if first and self.powers[first - 1].depth <= power.depth:
+            return
+        while after < len(self.powers) and self.powers[after].depth >= power.depth:
+            other = self.powers[after]
+            if (other.since.global_time, other.depth) == (power.since.global_time, power.depth):
+                # One is as good as the other; so that all nodes give the same proof it is the least.
+                power = min(power, other, key=lambda each: each.since)
+            after += 1
+        if after < len(self.powers) and self.times[after] == power.since.global_time:
+            return
+        self.times[first:after] = [power.since.global_time]
+        self.powers[first:after] = [power]
 
 
 class Standing:
@@ -78,7 +94,7 @@ class Standing:
     def __init__(self) -> None:
         self._powers: dict[Permission, dict[Order, Power]] = {}
         self._cuts: dict[Order, Cut] = {}
-        self._groups: dict[Permission, list[_Group]] = {}
+        self._groups: dict[Permission, dict[tuple[Order, ...], _Group]] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -86,34 +102,38 @@ class Standing:
 
     def grant(self, power: Power) -> None:
         """Take a power, or another depth of one held."""
-        self._powers.setdefault(power.permission, {})[power.since] = power
-        self._groups.pop(power.permission, None)
+        powers = self._powers.setdefault(power.permission, {})
+        if power.since in powers:
+            self._ungroup(powers[power.since])
+        powers[power.since] = power
+        groups = self._groups.get(power.permission)
+        if groups is not None:
+            self._enter(groups, power)
 
     def ungrant(self, permission: Permission, since: Order) -> None:
         """Lose a power: its grant does not count any more."""
         powers = self._powers[permission]
-        del powers[since]
+        self._ungroup(powers.pop(since))
         if not powers:
             del self._powers[permission]
-        self._groups.pop(permission, None)
 
     def cut(self, cut: Cut) -> None:
         """Take a withdrawal, or another depth of one held."""
         self._cuts[cut.at] = cut
-        self._regroup(cut.withdrawal.permissions)
+        self._forget_groups(cut.withdrawal.permissions)
 
     def uncut(self, at: Order) -> None:
         """Lose a withdrawal: it does not count any more."""
-        self._regroup(self._cuts.pop(at).withdrawal.permissions)
+        self._forget_groups(self._cuts.pop(at).withdrawal.permissions)
 
-    def _regroup(self, permissions: Permission) -> None:
+    def _forget_groups(self, permissions: Permission) -> None:
         for permission in permissions:
             self._groups.pop(permission, None)
 
     def covering(self, permission: Permission, global_time: int, allows: Allows) -> Power | None:
         """The least deep power that covers a message of this time."""
         best: Power | None = None
-        for group in self._grouped(permission):
+        for group in self._grouped(permission).values():
             index = bisect_left(group.times, global_time)
             if not index or (best is not None and best.depth <= group.powers[index - 1].depth):
                 continue
@@ -127,8 +147,8 @@ class Standing:
         Closer are cut powers that may reach further back than the uncut ones.
         """
         groups = self._grouped(permission)
-        uncut = next((group.times[0] for group in groups if not group.cuts), None)
-        is_plain = uncut is not None and all(uncut <= group.times[0] for group in groups)
+        uncut = groups[()].times[0] if () in groups else None
+        is_plain = uncut is not None and all(uncut <= group.times[0] for group in groups.values())
         return uncut if is_plain else None
 
     def holds(self, permission: Permission) -> bool:
@@ -145,31 +165,29 @@ class Standing:
     def _cuts_of(self, power: Power) -> list[Cut]:
         return [self._cuts[at] for at in sorted(self._cuts) if self._cuts[at].cuts(power)]
 
-    def _grouped(self, permission: Permission) -> list[_Group]:
+    # -- groups: made when they are asked for, kept while nothing is cut -------------------------------------
+
+    def _grouped(self, permission: Permission) -> dict[tuple[Order, ...], _Group]:
         groups = self._groups.get(permission)
         if groups is None:
-            groups = self._groups[permission] = self._group(permission)
+            groups = self._groups[permission] = {}
+            for power in self._powers.get(permission, {}).values():
+                self._enter(groups, power)
         return groups
 
-    def _group(self, permission: Permission) -> list[_Group]:
-        powers = self._powers.get(permission, {})
-        cuts = [
-            self._cuts[at] for at in sorted(self._cuts) if permission & self._cuts[at].withdrawal.permissions
-        ]
-        groups: dict[tuple[Order, ...], _Group] = {}
-        for since in sorted(powers):
-            power = powers[since]
-            cutting = tuple(cut for cut in cuts if cut.cuts(power)) if cuts else ()
-            group = groups.setdefault(tuple(cut.at for cut in cutting), _Group(cutting, [], []))
-            if group.powers and group.powers[-1].depth <= power.depth:
-                continue
-            # Of two grants at one time the less deep alone can ever be the least deep that covers.
-            if group.times and group.times[-1] == since.global_time:
-                group.times.pop()
-                group.powers.pop()
-            group.times.append(since.global_time)
-            group.powers.append(power)
-        return list(groups.values())
+    def _enter(self, groups: dict[tuple[Order, ...], _Group], power: Power) -> None:
+        cuts = self._cuts_of(power) if self._cuts else ()
+        key = tuple(cut.at for cut in cuts)
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group(tuple(cuts))
+        group.add(power)
+
+    def _ungroup(self, power: Power) -> None:
+        """A power leaves; where it stood for others that it outdid, they are found anew."""
+        groups = self._groups.get(power.permission, {})
+        if any(power in group.powers for group in groups.values()):
+            del self._groups[power.permission]
 
 
 def contains(ranges: Ranges, sequence: int) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
+from random import Random
 
 import pytest
 
@@ -25,6 +26,7 @@ from dispersy.protocol.control_messages import (
 )
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.message import NO_PREVIOUS
+from dispersy.protocol.powers import Order, Power, Standing
 from dispersy.protocol.timeline import Timeline
 from dispersy.protocol.undoing import UndoneState
 
@@ -124,8 +126,7 @@ def test_a_late_grant_gives_effect_to_what_waited(story: Story) -> None:
 def test_powers_are_eight_deep_at_most(story: Story) -> None:
     chain = [FOUNDER, *(MemberId(bytes([100 + number]) * 32) for number in range(9))]
     given = [
-        story.says(author, time, grant(member))
-        for time, (author, member) in enumerate(pairwise(chain), 1)
+        story.says(author, time, grant(member)) for time, (author, member) in enumerate(pairwise(chain), 1)
     ]
     assert [story.counts(each) for each in given] == [True] * 8 + [False]
     assert story.timeline.proof((chain[8],), TEXT, 20, 1) == given[:8]
@@ -359,3 +360,19 @@ def test_a_proof_names_every_grant_behind_a_message_from_the_founder_down(story:
     assert sorted(story.timeline.proof_of(given)) == sorted([may_write, may_grant])
     assert story.timeline.proof((FOUNDER,), TEXT, 6, 1) == []
     assert story.timeline.proof((GUEST,), TEXT, 5, 1) == []
+
+
+def test_powers_are_looked_up_the_same_in_whatever_order_they_were_granted() -> None:
+    """Goal: what is kept of many powers for look-ups depends on the set alone, ties included."""
+    powers = [
+        Power(PERMIT, Order(time, MessageId(bytes([number]) * 32)), depth)
+        for number, (time, depth) in enumerate(product((1, 2, 3), (3, 2, 2, 1)))
+    ]
+    said = set()
+    for seed in range(50):
+        standing = Standing()
+        for power in Random(seed).sample(powers, len(powers)):
+            standing.grant(power)
+            standing.covering(PERMIT, 9, lambda _: False)
+        said.add(tuple(standing.covering(PERMIT, time, lambda _: False) for time in range(6)))
+    assert said == {(None, None, *[min(powers[:4], key=lambda each: each.depth)] * 4)}
