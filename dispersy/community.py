@@ -64,6 +64,8 @@ def kind(
     destination: str | Policy = "community",
     pruning: str | Policy = "none",
     size_max: int | None = None,
+    rate: int = 0,
+    schema: str | bool = "",
     batch_window_ms: int = 0,
     frozen: bool = False,
 ) -> Kind[P]:
@@ -73,6 +75,8 @@ def kind(
     payload   the type of its payloads: a msgspec.Struct, str or bytes
     name      in the definition; the attribute's name with hyphens unless it is given
     size_max  bytes of one payload; what one datagram carries unless it is given
+    rate      messages of one author that count within 1,024 global times; 0: all
+    schema    what every node checks of messagepack payloads; True: what the type says
     """
     chosen = {
         "authentication": authentication,
@@ -86,8 +90,9 @@ def kind(
         for group, stated in chosen.items()
     }
     table |= {"number": number, "batch_window_ms": batch_window_ms, "frozen": frozen}
-    if size_max is not None:
-        table["payload"] = {"size_max": size_max}
+    payload_options: dict[str, Any] = {"size_max": size_max, "rate": rate or None, "schema": schema or None}
+    if stated_options := {name: value for name, value in payload_options.items() if value is not None}:
+        table["payload"] = stated_options
     return Kind(payload, table, name)
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 import msgspec.inspect
 
+from dispersy.declared_schema import schema_of
 from dispersy.errors import UsageError
 from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import (
@@ -108,6 +109,8 @@ class Declared(Generic[P]):
             payload["format"] = "bytes"
         else:
             self._decoder = _decoder_of(self.payload_type, name)
+            if payload.get("schema") is True:
+                payload["schema"] = schema_of(self.payload_type)
         self.kind = definition_toml.parse_kind(name, {**table, "payload": payload})
 
     def encode(self, payload: P) -> bytes:

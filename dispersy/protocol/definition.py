@@ -22,13 +22,13 @@ from dispersy.protocol.kind import DEFAULT_CHOICES, Kind, is_stored, payload_roo
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.protocol.policies import (
     BATCH_WINDOW_MS_ENFORCED,
-    FROZEN_ENFORCED,
     GROUP_KEYS,
     Choice,
     choose,
     not_enforced,
     policy_by_number,
 )
+from dispersy.protocol.schema import compile_schema
 
 __all__ = [
     "BATCH_WINDOW_MS_MAX",
@@ -131,7 +131,8 @@ def accept_definition(payload: bytes) -> Definition:
 def check_definition(definition: Definition) -> None:
     """Whether a definition makes sense.
 
-    raises  UsageError, code definition-...: name, kind-number, order, duplicate, contradiction, parameter
+    raises  UsageError, code definition-...: name, kind-number, order, duplicate, contradiction, parameter,
+            schema
     """
     _check_name(definition.name, "the community")
     for kind in definition.kinds:
@@ -146,6 +147,8 @@ def check_definition(definition: Definition) -> None:
                 f"kind '{kind.name}': batch_window_ms must be a number from 0 to {BATCH_WINDOW_MS_MAX}",
                 code="definition-parameter",
             )
+        if kind.payload.name == "messagepack" and (schema := str(kind.payload["schema"])):
+            _check_schema(kind.name, schema)
         if found := contradiction(kind):
             raise UsageError(f"kind '{kind.name}': {found}", code="definition-contradiction")
     for kind, following in pairwise(definition.kinds):
@@ -187,8 +190,6 @@ def _not_enforced(kind: Kind) -> Iterator[str]:
             f"batch_window_ms {kind.batch_window_ms} is not enforced by this version; "
             f"use 0 to {BATCH_WINDOW_MS_ENFORCED}"
         )
-    if kind.frozen and not FROZEN_ENFORCED:
-        yield "frozen is not enforced by this version; leave it out"
 
 
 def check_payload(kind: Kind, payload: bytes) -> str | None:
@@ -206,8 +207,12 @@ def check_payloads(kind: Kind, payloads: Sequence[bytes]) -> str | None:
             b"\0".join(payloads).decode()
         except UnicodeDecodeError:
             return "payload-utf-8"
-    elif kind.payload.name == "messagepack" and 0 in are_messagepack(list(payloads)):
-        return "payload-messagepack"
+    elif kind.payload.name == "messagepack":
+        if 0 in are_messagepack(list(payloads)):
+            return "payload-messagepack"
+        schema = str(kind.payload["schema"])
+        if schema and not all(map(compile_schema(schema).fits, payloads)):
+            return "payload-schema"
     return None
 
 
@@ -225,6 +230,13 @@ def _check_name(name: str, whose: str) -> None:
             f"{whose}: name '{name}' is not a small letter and at most 31 small letters, digits or hyphens",
             code="definition-name",
         )
+
+
+def _check_schema(kind_name: str, text: str) -> None:
+    try:
+        compile_schema(text)
+    except UsageError as error:
+        raise UsageError(f"kind '{kind_name}': {error}", code=error.code) from error
 
 
 def _encode(definition: Definition) -> bytes:

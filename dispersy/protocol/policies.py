@@ -26,7 +26,7 @@ class Parameter:
 
     key        in the policy's map
     low, high  both inclusive; for text the length in UTF-8 bytes
-    default    None: it must be stated; a text's is the one that is enforced
+    default    None: it must be stated
     words      what people write for 0, 1, 2 ...; empty: the number itself
     enforced   the values that this version enforces, lowest and highest; None: all
     """
@@ -56,9 +56,7 @@ class Parameter:
 
     def instead_of(self, value: int | str) -> str | None:
         """What to use for a value that this version does not enforce, as people write it; None if it does."""
-        if isinstance(value, str):
-            return None if value == self.default else f'"{self.default}"'
-        if self.enforced is None:
+        if self.enforced is None or isinstance(value, str):
             return None
         low, high = self.enforced
         if low <= value <= high:
@@ -165,8 +163,6 @@ POLICIES = (
     ),
 )
 
-FROZEN_ENFORCED = True
-"""Of a kind's fields beside its policies; and the longest batch window:"""
 BATCH_WINDOW_MS_ENFORCED = 10_000
 """A publish request is answered when its window is over, and whoever asks waits some 30 s."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dispersy.errors import UsageError, WireError
 from dispersy.protocol.definition import (
     Definition,
+    Kind,
     check_definition,
     check_payload,
     check_payload_groups,
@@ -117,11 +118,9 @@ def check_publication(
     # Sizes are right, so what is left is the format; only then is each looked at.
     if check_payload_groups(kind, [payloads])[0] is not None:
         for index, payload in enumerate(payloads):
-            if check_payload(kind, payload) is not None:
-                raise UsageError(
-                    f"payload {index + 1} is not {kind.payload.name}, which {kind_name} in {community} takes",
-                    code="payload-format",
-                )
+            reason = check_payload(kind, payload)
+            if reason is not None:
+                raise _wrong_format(f"payload {index + 1}", f"{kind_name} in {community}", kind, reason)
     if together:
         total = sum(len(payload) + _length_size(len(payload)) for payload in payloads)
         # The room of one payload is what is left behind a count of one byte and its length.
@@ -133,6 +132,16 @@ def check_publication(
                 hint="publish them as several messages",
             )
     return kind.number
+
+
+def _wrong_format(which: str, whose: str, kind: Kind, reason: str) -> UsageError:
+    if reason == "payload-schema":
+        return UsageError(
+            f"{which} is not what the schema of {whose} says",
+            code="payload-format",
+            hint=f"the schema is {kind.payload['schema']}",
+        )
+    return UsageError(f"{which} is not {kind.payload.name}, which {whose} takes", code="payload-format")
 
 
 def _length_size(number: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from dispersy.declaration import Policy, full_sync, last_sync, n_hop, policy
 from dispersy.errors import UsageError
 from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import Definition, decode_definition, encode_definition
-from dispersy.protocol.policies import choose
 from tests.unit.test_definition import definitions
 
 
@@ -53,17 +51,25 @@ def class_of(toml: str, base: type[Community] | type[BlockingCommunity] = Commun
 @given(definition=definitions())
 def test_a_class_makes_the_definition_of_its_toml(definition: Definition) -> None:
     """Whatever the policies: byte for byte, and back."""
-    # A rate and a schema, which no version enforces yet, are no parameters of kind().
-    plain = [
-        replace(each, payload=choose("payload", each.payload.name, size_max=each.payload["size_max"]))
-        for each in definition.kinds
-    ]
-    definition = replace(definition, kinds=tuple(plain))
     toml = definition_toml.format(definition)
     for base in (Community, BlockingCommunity):
         made = class_of(toml, base).definition(definition.name)
         assert made == encode_definition(definition)
         assert definition_toml.format(decode_definition(made)) == toml
+
+
+def test_a_type_can_be_the_schema_of_its_kind() -> None:
+    class Chat(Community):
+        text = kind(64, Text, schema=True)
+        vote = kind(65, int, schema="int(0..9)", rate=3)
+
+    text, vote = decode_definition(Chat.definition("chat")).kinds
+    assert text.payload["schema"] == "{body: str, language?: str, ...}"
+    assert (vote.payload["schema"], vote.payload["rate"]) == ("int(0..9)", 3)
+    with pytest.raises(UsageError, match="kind 'wrong': schema, character 1"):
+        type("Chat", (Community,), {"wrong": kind(64, int, schema="number")})
+    with pytest.raises(UsageError, match=r"kind 'wrong': .* no parameter 'schema'"):
+        type("Chat", (Community,), {"wrong": kind(64, str, schema=True)})
 
 
 def test_what_is_left_out_is_at_its_default() -> None:

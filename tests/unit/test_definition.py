@@ -44,7 +44,7 @@ STATED = Definition(
             distribution=choose("distribution", "last-sync", newest=3, priority=7, order=2),
             destination=choose("destination", "community", fan_out=4),
             pruning=choose("pruning", "global-time", inactive_threshold=5, prune_threshold=6),
-            payload=choose("payload", "messagepack", size_max=8, rate=9, schema="s"),
+            payload=choose("payload", "messagepack", size_max=8, rate=9, schema="int"),
             batch_window_ms=10,
             frozen=True,
         ),
@@ -55,7 +55,7 @@ STATED = Definition(
 
 def values_of(parameter: Parameter) -> st.SearchStrategy[int | str]:
     if parameter.is_text:
-        return st.text(max_size=20)
+        return st.sampled_from(["", "int", '{a?: [str](..4), 7: bin | nil, ...}', '"größer"\n| "\x7f"'])
     return st.integers(parameter.low, parameter.high)
 
 
@@ -256,7 +256,6 @@ def test_the_default_size_is_what_always_fits() -> None:
         (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
         (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
         (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
-        (choose("payload", "messagepack", schema="s"), 'schema s .* use ""'),
         (choose("payload", "bytes", size_max=972), "size_max 972 .* holds 971 bytes; use 1 to 971"),
         (choose("payload", "utf-8", size_max=65_536), "size_max 65536 .* use 1 to 971"),
     ],
@@ -344,6 +343,24 @@ def test_messagepack_is_one_value(payload: bytes, reason: str | None) -> None:
     require_enforced(Definition("demo", (kind,)))
     assert check_payload(kind, payload) == reason
     assert check_payload_groups(kind, [[b"\1"], [payload, b"\1"], [b"\1"]]) == [None, reason, None]
+
+
+def test_a_schema_is_kept_by_every_payload() -> None:
+    kind = replace(TEXT, payload=choose("payload", "messagepack", schema="{a: int, ...}"))
+    require_enforced(Definition("demo", (kind,)))
+    good, wrong = b"\x81\xa1a\1", b"\x81\xa1b\1"
+    assert check_payloads(kind, [good, good]) is None
+    assert check_payload_groups(kind, [[good], [good, wrong], [b"\xc1"], [good]]) == [
+        None, "payload-schema", "payload-messagepack", None,
+    ]  # fmt: skip
+
+
+def test_a_schema_that_makes_no_sense_is_refused_with_the_place() -> None:
+    kind = replace(TEXT, payload=choose("payload", "messagepack", schema="{a: integer}"))
+    with pytest.raises(UsageError, match=r"kind 'text': schema, character 5: here is 'integer}', .* a type"):
+        encode_definition(Definition("demo", (kind,)))
+    with pytest.raises(WireError, match="definition-schema"):
+        decode_definition(changed((3, 0, 8, 4), "integer"))
 
 
 def test_bytes_are_bytes() -> None:

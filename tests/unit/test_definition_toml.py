@@ -16,7 +16,8 @@ TEXT = DEFAULT.kinds[0]
 
 
 def test_texts_are_quoted_whatever_they_hold() -> None:
-    schema = "".join(map(chr, range(0x80))) + "größer"
+    printed = "".join(chr(number) for number in range(0x20, 0x80) if chr(number) not in '"\\\\')
+    schema = f'\t"{printed}größer"\n| int '
     kind = replace(TEXT, payload=choose("payload", "messagepack", schema=schema))
     definition = Definition("demo", (kind,))
     assert definition_toml.parse(definition_toml.format(definition)) == definition
