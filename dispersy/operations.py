@@ -122,7 +122,7 @@ class Message:
 
     kind       its name; empty for Dispersy's own
     cursor     of its first payload in this node's log
-    hidden     why it does not count: equivocation, order, undone, denied; empty when it does
+    hidden     why it does not count: equivocation, order, undone, denied, erased; empty when it does
     """
 
     community: bytes
