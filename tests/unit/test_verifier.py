@@ -220,7 +220,7 @@ def test_what_is_stripped_proves_its_author_too(house: House) -> None:
     assert [area[fields[0] : fields[0] + fields[1]] for fields in found] == [left[0], left[2]]
     assert {fields[9] for fields in found} == {STRIPPED}
     assert house.reporter.counters["signature-wrong"] == 1
-    assert house.reporter.counters["message-trailing"] == 1
+    assert house.reporter.counters["message-short"] == 1
     whole = parse_messages(area_of(raws), bytearray(4 * len(DROP_REASONS)))
     identify_many(whole, area_of(raws), COMMUNITY)
     ids = [fields[11] for fields in MESSAGE.iter_unpack(whole)]

@@ -36,7 +36,7 @@ class Writer:
         self._intake = bound(loop.context, zmq.PULL, self._settings.socket("intake"), queued_max=1)
         for number in range(BATCHES):
             header = bus.VERIFY_HEADER.pack(UNKNOWN_COMMUNITY, number)
-            self._worker._batches.append((header, b"", b""))
+            self._worker._batches.append((bus.VERIFY, header, b"", b""))
         loop.every(0.01, self._look)
 
     def _look(self) -> None:
