@@ -23,6 +23,7 @@ from dispersy.service.blocking import Blocking
 from dispersy.service.communities import Communities
 from dispersy.service.follows import Follows
 from dispersy.service.governing import Governing
+from dispersy.service.holders import Holder, each_for_itself
 from dispersy.service.membership import Membership
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview
@@ -50,15 +51,23 @@ class Control:
 
     send     takes a client's name and a frame for it; False: not now, or the client is gone
     order    takes a frame for the writer; False: not now
+    holder   what a client's limits are counted for
     """
 
-    def __init__(self, settings: RoleSettings, *, send: ClientSend, order: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self,
+        settings: RoleSettings,
+        *,
+        send: ClientSend,
+        order: Callable[[bytes], bool],
+        holder: Holder = each_for_itself,
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self.view = View()
         self.reports = Reports()
         self._replies = Replies(send, self.counters)
-        self._orders = Orders(self._replies, order)
-        self._follows = Follows(self.view, send)
+        self._orders = Orders(self._replies, order, holder)
+        self._follows = Follows(self.view, send, holder)
         self._pump_due = False
         self._overview = overview = Overview(settings, self.reports, self.view.directory)
         reading = Reading(self.view, self._orders, overview)

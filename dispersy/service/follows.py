@@ -13,6 +13,7 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import read_message
 from dispersy.service import requests
 from dispersy.service.follow import Follow
+from dispersy.service.holders import Holder, each_for_itself
 from dispersy.service.replies import ClientSend
 from dispersy.service.requests import INTERFACE_VERSION, Event, RequestId
 from dispersy.service.view import View
@@ -26,15 +27,17 @@ PUMP_SLICE_S = 0.02
 class Follows:
     """follow, credit and cancel, and the streams themselves."""
 
-    def __init__(self, view: View, send: ClientSend) -> None:
+    def __init__(self, view: View, send: ClientSend, holder: Holder = each_for_itself) -> None:
         self._view = view
         self._send = send
+        self._holder = holder
         self._follows: dict[tuple[bytes, RequestId], Follow] = {}
 
     def begin(self, client: bytes, request: requests.Follow) -> dict[str, Any]:
         """UsageError `follow-exists`, `too-many` or `cursor-ahead`."""
         last, directory = self._last_cursor(request.since), self._view.directory
-        own = sum(1 for holder, _ in self._follows if holder == client)
+        holder = self._holder(client)
+        own = sum(self._holder(each) == holder for each, _ in self._follows)
         if (client, request.id) in self._follows:
             raise UsageError(
                 f"a follow with id {request.id!r} is running", code="follow-exists", hint="cancel it first"

@@ -20,6 +20,7 @@ from dispersy.bus.sockets import bound, connected, open_to_group, receive_all, s
 from dispersy.errors import StorageError
 from dispersy.service import requests
 from dispersy.service.control import Control
+from dispersy.service.holders import connection_of, holder_of, named
 from dispersy.service.orders import ORDERS_MAX
 from dispersy.service.unread import LARGE_SIZE, Unread
 from dispersy.storage.lmdb_reader import LmdbReader
@@ -43,8 +44,8 @@ class GatewayRole:
 
     def __init__(self, settings: RoleSettings) -> None:
         self._settings = settings
-        self.control = Control(settings, send=self._send, order=self._order)
-        self._unread = Unread()
+        self.control = Control(settings, send=self._send, order=self._order, holder=holder_of)
+        self._unread = Unread(holder_of)
 
     def open(self, loop: Loop) -> None:
         """Bind and connect; the store is opened when the writer has made it."""
@@ -101,17 +102,18 @@ class GatewayRole:
     def _receive_request(self) -> tuple[bytes, bytes | None] | None:
         """(client, its request, None for one that is not one frame); None when nothing waits."""
         try:
-            client = self.control_socket.recv(zmq.NOBLOCK)
+            connection = self.control_socket.recv(zmq.NOBLOCK)
         except zmq.Again:
             return None
         # Part by part: rubbish may have a million of them, and only one at a time shall be ours.
         frame: bytes | None = b""
+        user = ""
         count = 0
         while self.control_socket.getsockopt(zmq.RCVMORE):
-            part = self.control_socket.recv(zmq.NOBLOCK)
+            part = self.control_socket.recv(zmq.NOBLOCK, copy=False)
             count += 1
-            frame = part if count == 1 else None
-        return client, frame if count else None
+            frame, user = (part.bytes, _user_of(part)) if count == 1 else (None, user)
+        return named(connection, user), frame if count else None
 
     def _receive_answers(self) -> None:
         for parts in receive_all(self._order_socket, count_max=FRAMES_PER_TURN_MAX):
@@ -164,7 +166,7 @@ class GatewayRole:
             self.control.counters["reply-unread"] += 1
             return False
         try:
-            self.control_socket.send(client, zmq.NOBLOCK | zmq.SNDMORE)
+            self.control_socket.send(connection_of(client), zmq.NOBLOCK | zmq.SNDMORE)
             if is_large:
                 tracker = self.control_socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
                 self._unread.add(client, len(frame), tracker)
@@ -178,3 +180,11 @@ class GatewayRole:
             self.control.forget(client)
             return False
         return True
+
+
+def _user_of(part: zmq.Frame) -> str:
+    """The name that ZAP gave to whoever sent a frame (tcp.py); empty for local programs."""
+    try:
+        return str(part.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import UsageError
+from dispersy.service.holders import Holder, each_for_itself
 from dispersy.service.replies import Replies
 from dispersy.service.requests import RequestId
 
@@ -45,8 +46,11 @@ class Order:
 class Orders:
     """Sends orders by `send` (False: the writer takes nothing just now) and passes the answers on."""
 
-    def __init__(self, replies: Replies, send: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, replies: Replies, send: Callable[[bytes], bool], holder: Holder = each_for_itself
+    ) -> None:
         self._replies = replies
+        self._holder = holder
         self._send = send
         self._waiting: dict[int, Order] = {}
         self._number = 0
@@ -75,7 +79,10 @@ class Orders:
     def _refuse_excess(self, client: bytes, size: int) -> None:
         """UsageError `busy` when one more order of this size is too much, of its client or of all."""
         every = [len(waiting.frame) for waiting in self._waiting.values()]
-        own = [len(waiting.frame) for waiting in self._waiting.values() if waiting.client == client]
+        holder = self._holder(client)
+        own = [
+            len(waiting.frame) for waiting in self._waiting.values() if self._holder(waiting.client) == holder
+        ]
         for waiting, count_max, size_max, whose in (
             (own, ORDERS_PER_CLIENT_MAX, ORDERS_SIZE_PER_CLIENT_MAX, "a client"),
             (every, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients"),

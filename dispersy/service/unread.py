@@ -7,8 +7,10 @@ it. Small frames are bounded by their number.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Protocol
+
+from dispersy.service.holders import Holder, each_for_itself
 
 LARGE_SIZE = 4_096
 """A frame below it is bounded by the queue's length: a tracker costs as much as sending it."""
@@ -28,8 +30,10 @@ class Tracker(Protocol):
 class Unread:
     """Large frames under way, by client; forgets clients that have none."""
 
-    def __init__(self) -> None:
+    def __init__(self, holder: Holder = each_for_itself) -> None:
+        self._holder = holder
         self._frames: dict[bytes, deque[tuple[int, Tracker]]] = {}
+        self._sizes: Counter[bytes] = Counter()
         self.size = 0
 
     def __len__(self) -> int:
@@ -37,11 +41,14 @@ class Unread:
         return len(self._frames)
 
     def has_room(self, client: bytes, size: int) -> bool:
-        """Whether a large frame may be sent to this client; the only one of a client always may."""
-        self._take_off(client)
-        own = sum(each for each, _ in self._frames.get(client, ()))
-        if own and own + size > UNREAD_PER_CLIENT_MAX:
-            return False
+        """Whether a large frame may be sent to this client; the only one of its holder always may."""
+        holder = self._holder(client)
+        if self._is_over(holder, size):
+            # It may have been read meanwhile, by another of the holder's connections, too.
+            for each in [each for each in self._frames if self._holder(each) == holder]:
+                self._take_off(each)
+            if self._is_over(holder, size):
+                return False
         if self.size + size > UNREAD_MAX:
             self.take_off()
         return self.size + size <= UNREAD_MAX
@@ -49,7 +56,12 @@ class Unread:
     def add(self, client: bytes, size: int, tracker: Tracker) -> None:
         """It was sent."""
         self._frames.setdefault(client, deque()).append((size, tracker))
+        self._sizes[self._holder(client)] += size
         self.size += size
+
+    def _is_over(self, holder: bytes, size: int) -> bool:
+        own = self._sizes.get(holder, 0)
+        return own > 0 and own + size > UNREAD_PER_CLIENT_MAX
 
     def take_off(self) -> None:
         """Let go of what ZeroMQ is done with."""
@@ -59,6 +71,10 @@ class Unread:
     def _take_off(self, client: bytes) -> None:
         frames = self._frames.get(client)
         while frames and frames[0][1].done:
-            self.size -= frames.popleft()[0]
+            size = frames.popleft()[0]
+            self.size -= size
+            self._sizes[self._holder(client)] -= size
         if frames is not None and not frames:
             del self._frames[client]
+            if not self._sizes[self._holder(client)]:
+                del self._sizes[self._holder(client)]

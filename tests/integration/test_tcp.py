@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 
@@ -16,6 +17,7 @@ from dispersy.aio import AsyncClient
 from dispersy.certificate import Certificate, read_certificate
 from dispersy.client import Client
 from dispersy.errors import UsageError
+from dispersy.service.follows import FOLLOWS_PER_CLIENT_MAX
 from tests.integration.node import Node
 
 LIMIT_S = 20.0
@@ -168,3 +170,32 @@ def test_certificates_are_printed_once_and_names_are_taken_once(served: Served) 
     unknown = served.node.command("client", "remove", "none")
     assert (unknown.returncode != 0, "tool" in unknown.stderr) == (True, True)
     assert (served.node.home / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_with_many_connections_is_held_to_the_limits_of_one(served: Served) -> None:
+    """It cannot take every follow that there is: another one still gets its own."""
+    phone, tablet = (read_certificate(served.add(name)) for name in ("phone", "tablet"))
+    with zmq.Context() as context:
+
+        def follow(certificate: Certificate) -> dict[str, Any]:
+            socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+            socket.linger = 0
+            certificate.protect(socket)
+            socket.connect(certificate.control)
+            socket.send(
+                msgspec.msgpack.encode({"v": 1, "id": 1, "op": "follow", "since": "now", "credit": 1})
+            )
+            sockets.append(socket)
+            assert socket.poll(int(LIMIT_S * 1000))
+            reply: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
+            return reply
+
+        sockets: list[zmq.Socket[bytes]] = []
+        try:
+            replies = [follow(phone) for _ in range(FOLLOWS_PER_CLIENT_MAX + 1)]
+            assert [reply["ok"] for reply in replies] == [True] * FOLLOWS_PER_CLIENT_MAX + [False]
+            assert replies[-1]["error"]["code"] == "too-many"
+            assert follow(tablet)["ok"]
+        finally:
+            for socket in sockets:
+                socket.close()

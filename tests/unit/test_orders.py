@@ -7,8 +7,12 @@ from collections import Counter
 import msgspec
 import pytest
 
-from dispersy.service.orders import Orders
+from dispersy.errors import UsageError
+from dispersy.service.holders import holder_of, named
+from dispersy.service.orders import ORDERS_PER_CLIENT_MAX, Orders
 from dispersy.service.replies import Replies
+
+LOCAL = named(b"connection", "")
 
 
 class Desk:
@@ -17,7 +21,7 @@ class Desk:
     def __init__(self) -> None:
         self.told: list[dict[str, object]] = []
         self.ordered: list[dict[str, object]] = []
-        self.orders = Orders(Replies(self._tell, Counter()), self._order)
+        self.orders = Orders(Replies(self._tell, Counter()), self._order, holder_of)
 
     def _tell(self, _: bytes, frame: bytes) -> bool:
         self.told.append(msgspec.msgpack.decode(frame))
@@ -34,7 +38,7 @@ def test_a_repeatable_order_is_given_to_the_next_writer(known: bool) -> None:
     desk = Desk()
     if known:
         desk.orders.note_writer(100)
-    desk.orders.place(b"client", 1, {"op": "publish"}, repeatable=True)
+    desk.orders.place(LOCAL, 1, {"op": "publish"}, repeatable=True)
     desk.orders.note_writer(101)
     assert [order["op"] for order in desk.ordered] == ["publish", "publish"]
     assert desk.ordered[0] == desk.ordered[1]
@@ -45,7 +49,7 @@ def test_a_repeatable_order_is_given_to_the_next_writer(known: bool) -> None:
 def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:
     """Only where a writer is known to have gone: the first one may have it still."""
     desk = Desk()
-    desk.orders.place(b"client", 1, {"op": "create"}, repeatable=False)
+    desk.orders.place(LOCAL, 1, {"op": "create"}, repeatable=False)
     desk.orders.note_writer(100)
     assert desk.told == []
     desk.orders.note_writer(101)
@@ -53,3 +57,16 @@ def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:
     assert isinstance(reply["error"], dict)
     assert reply["error"]["code"] == "no-answer"
     assert len(desk.ordered) == 1
+
+
+def test_a_named_client_has_one_share_however_many_connections_it_opens() -> None:
+    """Local programs are not named: each of their connections has its own."""
+    desk = Desk()
+    for number in range(ORDERS_PER_CLIENT_MAX):
+        desk.orders.place(named(b"%d" % number, "phone"), 1, {"op": "publish"}, repeatable=True)
+        desk.orders.place(named(b"%d" % number, ""), 1, {"op": "publish"}, repeatable=True)
+    with pytest.raises(UsageError) as caught:
+        desk.orders.place(named(b"another", "phone"), 1, {"op": "publish"}, repeatable=True)
+    assert caught.value.code == "busy"
+    desk.orders.place(named(b"another", "tablet"), 1, {"op": "publish"}, repeatable=True)
+    desk.orders.place(named(b"another", ""), 1, {"op": "publish"}, repeatable=True)

@@ -11,6 +11,7 @@ import zmq
 from dispersy.bus.settings import RoleSettings
 from dispersy.service import orders
 from dispersy.service.gateway import REQUEST_SIZE_MAX, REQUESTS_QUEUED_MAX, GatewayRole
+from dispersy.service.holders import holder_of, named
 from dispersy.service.unread import LARGE_SIZE, UNREAD_MAX, UNREAD_PER_CLIENT_MAX, Unread
 from dispersy.workers.loop import Loop
 from tests.unit.control_house import ALICE, CHAT, ControlHouse, message
@@ -36,6 +37,24 @@ def test_a_client_has_a_share() -> None:
     parcels[0].done = True
     assert unread.has_room(b"a", LARGE_SIZE)
     parcels[1].done = True
+    unread.take_off()
+    assert (unread.size, len(unread)) == (0, 0)
+
+
+def test_the_connections_of_one_client_share_one() -> None:
+    """Whichever of them is slow, what the others have read makes room."""
+    unread = Unread(holder_of)
+    phone, tablet, other = named(b"1", "alice"), named(b"2", "alice"), named(b"1", "bob")
+    half = UNREAD_PER_CLIENT_MAX // 2
+    slow, quick = Parcel(), Parcel()
+    unread.add(phone, half, slow)
+    unread.add(tablet, half, quick)
+    assert not unread.has_room(phone, LARGE_SIZE)
+    assert not unread.has_room(named(b"3", "alice"), LARGE_SIZE)
+    assert unread.has_room(other, half)
+    quick.done = True
+    assert unread.has_room(phone, half)
+    slow.done = True
     unread.take_off()
     assert (unread.size, len(unread)) == (0, 0)
 
