@@ -334,7 +334,8 @@ class DataIntake:
         self._renew_lanes(touched.kinds)
         rules = self._control.rules
         for member, kind in sorted(touched.lanes):
-            if kind in touched.kinds:
+            if touched.kinds.get(kind) == 0:
+                # All of its lanes are.
                 continue
             if kind in rules and rules[kind].has_pairs:
                 self._touch_stored(kind, member=member)

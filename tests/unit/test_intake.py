@@ -147,6 +147,16 @@ def test_settings_say_who_may_write_from_then_on(tmp_path: Path) -> None:
     assert node.shows(before, after) == [False, True]
 
 
+def test_a_revoke_reaches_below_the_settings_of_its_round(tmp_path: Path) -> None:
+    """Goal: settings touch what is later than they are, a revoke of the same round all of its member's lane."""
+    founder, writer, node = master(), Author(2), GovernedNode(tmp_path)
+    node.receive(founder.settings(5, is_linear=True), founder.grant(6, writer, kind=TALK))
+    text = writer.data(TALK, 10)
+    node.receive(text)
+    node.receive(founder.settings(50, is_linear=False), founder.revoke(51, writer, kind=TALK))
+    assert node.shows(text) == [False]
+
+
 def test_two_members_sign_and_both_need_permission(tmp_path: Path) -> None:
     """Goal: one permit of two is none; both lanes of a pair keep the newest together."""
     founder, one, two, node = master(), Author(2), Author(3), GovernedNode(tmp_path)
