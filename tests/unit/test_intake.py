@@ -148,7 +148,7 @@ def test_settings_say_who_may_write_from_then_on(tmp_path: Path) -> None:
 
 
 def test_a_revoke_reaches_below_the_settings_of_its_round(tmp_path: Path) -> None:
-    """Goal: settings touch what is later than they are, a revoke of the same round all of its member's lane."""
+    """Goal: settings touch what is later than they, a revoke of the same round all of its member's lane."""
     founder, writer, node = master(), Author(2), GovernedNode(tmp_path)
     node.receive(founder.settings(5, is_linear=True), founder.grant(6, writer, kind=TALK))
     text = writer.data(TALK, 10)
