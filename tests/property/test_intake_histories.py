@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId
+from dispersy.protocol.control_messages import ControlMessage, Undo
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MessageId
 from dispersy.protocol.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.received import pack
+from dispersy.protocol.stripped import strip
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType
 from dispersy.workers.ledger import Ledger
 from tests.oracle.histories import History, Node
-from tests.oracle.state import Marks, Message
+from tests.oracle.state import DataMessage, Marks, Message
 from tests.oracle.writing import Pen
 
 HISTORIES = 100
@@ -48,7 +50,7 @@ class WrittenNode(Node):
         messages = list(messages)
         before = set(self.held)
         expected = self.state_of([*self.held.values(), *messages])
-        raws = [self.pen.raws[message.id] for message in messages]
+        raws = self.sent(messages)
         self.ledger.receive(self.number, len(raws), *pack(raws, CommunityId(self.pen.master)))
         self.commit()
         live = self.stored_live()
@@ -57,6 +59,10 @@ class WrittenNode(Node):
         self.check_marks(expected.marks)
         assert self.state() == expected
         return bool(self.held.keys() - before)
+
+    def sent(self, messages: list[Message]) -> list[bytes]:
+        """As they come from neighbours."""
+        return [self.pen.raws[message.id] for message in messages]
 
     def forget(self, _: random.Random, share: float) -> None:
         """All that waits."""
@@ -99,8 +105,12 @@ class WrittenNode(Node):
         self._state = None
 
     def check_marks(self, expected: dict[bytes, Marks]) -> None:
-        logged = (entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE)
+        logged = [entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE]
         stored = {entry.message_id: entry.marks for entry in logged}
+        for entry in logged:
+            raw = self.pen.raws[MessageId(entry.message_id)]
+            (message,) = self.store.messages([entry.cursor])
+            assert message == (strip(raw) if entry.marks & ERASED else raw)
         for each, marks in expected.items():
             byte = HIDDEN_BY_EQUIVOCATION * marks.equivocation | HIDDEN_BY_ORDER * marks.order
             byte |= UNDONE * marks.undone | ERASED * marks.erased
@@ -111,6 +121,41 @@ class WrittenNode(Node):
         known = {**self.held, **{message.id: message for message in messages}}
         wrong = live.symmetric_difference(expected)
         return "\n".join(f"{'live' if each in live else 'not live'}: {known.get(each)}" for each in wrong)
+
+
+class LateNode(WrittenNode):
+    """One that gets of half the messages that their authors have taken back only what is left of them."""
+
+    def sent(self, messages: list[Message]) -> list[bytes]:
+        known = [*self.held.values(), *messages]
+        undos = [each for each in known if isinstance(each, ControlMessage) and isinstance(each.body, Undo)]
+        return [
+            strip(self.pen.raws[each.id])
+            if each.id[0] & 1 and any(_takes_back(undo, each) for undo in undos)
+            else self.pen.raws[each.id]
+            for each in messages
+        ]
+
+
+def _takes_back(undo: ControlMessage, message: Message) -> bool:
+    body = undo.body
+    return (
+        isinstance(message, DataMessage)
+        and isinstance(body, Undo)
+        and undo.author in message.authors
+        and body == Undo(message.id, message.kind, message.global_time, None)
+        and undo.global_time > message.global_time
+    )
+
+
+@pytest.mark.parametrize("seed", range(200, 230))
+def test_what_comes_stripped_is_decided_as_the_whole_message_is(seed: int, tmp_path: Path) -> None:
+    """Goal: a node that never had the payloads has the live set and the marks of those that had."""
+    history = History(seed, node=partial(LateNode, keys=tmp_path))
+    for _ in range(2):
+        history.run()
+        history.settle()
+        assert all(node.state() == history.nodes[0].state() for node in history.nodes)
 
 
 @pytest.mark.parametrize("start", range(0, HISTORIES, 25))
