@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dispersy import operations
+from dispersy import cosigning, operations
 from dispersy.aio_connection import AsyncConnection, AsyncSocketConnection, AsyncStream, run
 from dispersy.certificate import read_certificate
+from dispersy.cosigning import AsyncCosigns
 from dispersy.governance import AsyncGoverns
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
@@ -69,7 +70,7 @@ class Events:
         self._stream.close()
 
 
-class AsyncClient(AsyncGoverns):
+class AsyncClient(AsyncGoverns, AsyncCosigns):
     """A connection to one node, for many tasks of one event loop at once.
 
     home        the node's home; default as for `dispersy run`
@@ -121,6 +122,8 @@ class AsyncClient(AsyncGoverns):
         request_id: bytes | None = None,
         as_key: str = "",
         to: Sequence[str | bytes] = (),
+        second: str | bytes = "",
+        appended: Callable[[tuple[bytes, ...]], bool] | None = None,
     ) -> Published:
         """One message with these payloads. Returns when it is durable, or has left if its kind is not stored.
 
@@ -128,9 +131,20 @@ class AsyncClient(AsyncGoverns):
         request_id  16 bytes from new_request_id(); repeating it gives the first answer
         as_key      a key of the node's keyring that signs, by name or public key in hex; our own here
         to          neighbours it is sent to at once, by key (32 bytes, or hex digits) or HOST:PORT
+        second      the neighbour that signs it, too, where its kind wants two authors; named as in `to`
+        appended    is told what the second has appended, and says whether we sign that; without it we do not
         """
         return await self.run(
-            operations.publish(community, payloads, kind=kind, request_id=request_id, as_key=as_key, to=to)
+            cosigning.publish(
+                community,
+                payloads,
+                kind=kind,
+                request_id=request_id,
+                as_key=as_key,
+                to=to,
+                second=second,
+                appended=appended,
+            )
         )
 
     async def publish_many(

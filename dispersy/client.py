@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dispersy import operations
+from dispersy import cosigning, operations
 from dispersy.certificate import read_certificate
 from dispersy.connection import Connection, SocketConnection, Stream, run
+from dispersy.cosigning import Cosigns, SignatureWanted
 from dispersy.governance import Governed, Governs, Rows
 from dispersy.locations import home_path, socket_path
 from dispersy.operations import (
@@ -43,13 +44,14 @@ __all__ = [
     "Page",
     "Published",
     "Rows",
+    "SignatureWanted",
     "new_request_id",
 ]
 
 T = TypeVar("T")
 
 
-class Client(Governs):
+class Client(Governs, Cosigns):
     """A connection to one node. Not for use by several threads at once.
 
     home        the node's home; default as for `dispersy run`
@@ -101,6 +103,8 @@ class Client(Governs):
         request_id: bytes | None = None,
         as_key: str = "",
         to: Sequence[str | bytes] = (),
+        second: str | bytes = "",
+        appended: Callable[[tuple[bytes, ...]], bool] | None = None,
     ) -> Published:
         """One message with these payloads. Returns when it is durable, or has left if its kind is not stored.
 
@@ -108,9 +112,20 @@ class Client(Governs):
         request_id  16 bytes from new_request_id(); repeating it gives the first answer
         as_key      a key of the node's keyring that signs, by name or public key in hex; our own here
         to          neighbours it is sent to at once, by key (32 bytes, or hex digits) or HOST:PORT
+        second      the neighbour that signs it, too, where its kind wants two authors; named as in `to`
+        appended    is told what the second has appended, and says whether we sign that; without it we do not
         """
         return self.run(
-            operations.publish(community, payloads, kind=kind, request_id=request_id, as_key=as_key, to=to)
+            cosigning.publish(
+                community,
+                payloads,
+                kind=kind,
+                request_id=request_id,
+                as_key=as_key,
+                to=to,
+                second=second,
+                appended=appended,
+            )
         )
 
     def publish_many(

@@ -31,7 +31,7 @@ FOLLOW_CREDIT = 1_000
 node has been away."""
 REPEATED_CODES = frozenset({"busy", "starting"})
 """Answers that mean: the same again in a moment."""
-ASKED_ONCE = frozenset({"create"})
+ASKED_ONCE = frozenset({"create", "sign"})
 """Operations that would do something else the second time."""
 
 Frame = dict[str, Any]

@@ -185,21 +185,6 @@ def request(op: str, /, **values: Any) -> Procedure[Frame]:
     return reply
 
 
-def publish(
-    community: str,
-    payloads: Sequence[bytes],
-    *,
-    kind: str,
-    request_id: bytes | None,
-    as_key: str,
-    to: Sequence[str | bytes],
-) -> Procedure[Published]:
-    """One message with these payloads."""
-    wanted = _publication(community, kind, payloads, request_id, as_key, to)
-    reply = yield from request("publish", **wanted)
-    return Published(reply["first_cursor"], reply["last_cursor"], tuple(reply["ids"]), reply["repeated"])
-
-
 def publish_many(
     community: str,
     payloads: Iterable[bytes],
@@ -215,7 +200,7 @@ def publish_many(
     done = 0
     while True:
         while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
-            wanted = _publication(community, kind, portion, None, as_key, to)
+            wanted = publication(community, kind, portion, None, as_key, to)
             number = yield Submit("publish-many", wanted)
             waiting[number] = len(portion)
         if not waiting:
@@ -418,7 +403,7 @@ def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
             raise not_running(home, str(why))
 
 
-def _publication(
+def publication(
     community: str,
     kind: str,
     payloads: Sequence[bytes],
@@ -426,6 +411,7 @@ def _publication(
     as_key: str,
     to: Sequence[str | bytes],
 ) -> dict[str, Any]:
+    """The fields of publish and publish-many."""
     if isinstance(to, (str, bytes)):
         raise UsageError(f"to is a list, as [{to!r}], not {to!r}")
     return {

@@ -71,6 +71,7 @@ COMMUNITY_COUNTERS = {
     "relays-dropped-rate": "n-hop messages of others not passed on, for too many came within a second",
     "repairs": "transfers of what an audit found different",
     "requests": "sync-requests of ours",
+    "signatures-dropped-rate": "signature frames of an address that sent too many in a second",
     "skipped": "summaries of neighbours equal to ours, so that nothing was asked for",
     "timeouts": "sync-requests of ours whose answer did not come, or not to its end",
     "unfiltered": "sync-requests of ours without a filter, for we hold nothing in their range",

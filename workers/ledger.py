@@ -27,6 +27,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
+from dispersy.workers.cosigning import Cosigning
 from dispersy.workers.explaining import explain
 from dispersy.workers.governing import Governing
 from dispersy.workers.membership import Membership
@@ -36,6 +37,7 @@ from dispersy.workers.passing import NOWHERE, Destination, Leaving, Passing
 from dispersy.workers.permissions import members_page, powers_page
 from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
 from dispersy.workers.purging import Purging
+from dispersy.workers.signatures import Signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Ledger:
         self._governing = Governing(store, keyring, self._communities, self._publishing)
         self._put_off: list[_GovernOrder] = []
         """Those that come when the batch is durable: what they pin is what the store holds by then."""
+        cosigning = Cosigning(store, keyring, self._communities, self.counters)
+        self.signatures = Signatures(self._publishing.drafting, cosigning)
         self._outcomes: list[Outcome] = []
         """Of orders that are answered with this batch; its publish requests wait elsewhere."""
         self._start_id: str | None = None
@@ -112,7 +116,8 @@ class Ledger:
                 self._own_heard.add(number)
 
     def handle_timer(self, now: float) -> None:
-        """Let messages that have waited long enough leave their waiting rooms; `now` in monotonic seconds."""
+        """End what has waited long enough, for proofs and for signatures; `now` in monotonic seconds."""
+        self.signatures.handle_timer(now)
         for number, community in self._communities.by_number.items():
             waiting = len(community.intake.waiting)
             if waiting:
@@ -248,6 +253,7 @@ class Ledger:
         A disk that refuses is an outcome of the orders, not an exception: the service goes on and can be
         asked.
         """
+        self._outcomes += self.signatures.drain_outcomes()
         communities = self._communities
         due = communities.touched or communities.changed or self._outcomes or self._start_id is not None
         if not due and not self._purging.numbers:
@@ -325,7 +331,10 @@ class Ledger:
 
     def drain_leaving(self) -> Leaving:
         """What the last commits let leave besides their notes; call after commit()."""
-        return self._passing.drain()
+        leaving = self._passing.drain()
+        leaving.signatures = self.signatures.drain_frames()
+        leaving.questions = self.signatures.drain_questions()
+        return leaving
 
     def note(self, numbers: Iterable[int] | None = None) -> CommitNote:
         """The state of these communities (None: all that are served) as everyone may know it after the last

@@ -16,6 +16,7 @@ from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
 from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import Address, format_address
+from dispersy.protocol.admission import Admission
 from dispersy.protocol.candidate import Category
 from dispersy.protocol.frames import (
     IntroductionRequest,
@@ -56,6 +57,8 @@ TWIN_SHOWN_S = 600.0
 """How long a node with our key is told of after it was heard: it may have been stopped."""
 TWINS_SHOWN_MAX = 8
 DEFAULTS = CommunitySettings()
+SIGNATURES_PER_SECOND_MAX = 8
+"""Signature-requests and -responses looked at of one address: people decide on them."""
 VERIFIED = (Category.WALKED, Category.STUMBLED)
 
 
@@ -122,6 +125,8 @@ class Neighbourhood:
         self._walker.set_own_addresses(lan=own_address, wan=None)
         self._pusher = Pusher(CommunityId(record.community_id), rng=rng, counts=self._walker.counts)
         self._pushed: list[bytes] = []
+        self._signature_admission = Admission(per_second=SIGNATURES_PER_SECOND_MAX)
+        self._signatures: list[bus.ReceivedSignature] = []
         self._drain(now)
 
     def add_peers(self, peers: Sequence[Address], now: float) -> None:
@@ -164,6 +169,11 @@ class Neighbourhood:
                 self._walker.receive_ping(address, Ping.decode(body), now)
             elif frame_type == FrameType.PONG:
                 self._walker.receive_pong(address, Pong.decode(body), now)
+            elif frame_type in (FrameType.SIGNATURE_REQUEST, FrameType.SIGNATURE_RESPONSE):
+                if self._signature_admission.admit(address, now, is_candidate=False):
+                    self._signatures.append(bus.ReceivedSignature(source, frame_type, body))
+                else:
+                    self._count("signatures-dropped-rate")
             elif frame_type == FrameType.PUSH:
                 message = self._pusher.receive_push(address, body, now)
                 if message is not None:
@@ -203,6 +213,26 @@ class Neighbourhood:
         """Messages that neighbours have pushed, to be verified."""
         pushed, self._pushed = self._pushed, []
         return pushed
+
+    def drain_signatures(self) -> list[bus.ReceivedSignature]:
+        """Signature-requests and -responses, for the writer."""
+        signatures, self._signatures = self._signatures, []
+        return signatures
+
+    def sign(self, sent: bus.SignatureFrame, now: float) -> None:
+        """Send a signature-request to a member, or a signature-response to an address."""
+        content = frame(FrameType(sent.type), sent.body)
+        address = Address(sent.address)
+        if sent.member:
+            known = [at for at, member in self._walker.neighbours(now) if member == sent.member]
+            if not known:
+                self._walker.counts["push-target-unknown"] += 1
+                return
+            address = known[0]
+        if (whole := self.datagram(address, content)) is not None:
+            count_sent(self._counters, FrameType(sent.type), len(content))
+            self._datagrams.append((address, whole))
+            self._touch(self.number)
 
     def block(self, blocklist: Blocklist) -> None:
         """Walk no more to these members and addresses, and introduce them to nobody."""

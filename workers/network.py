@@ -109,7 +109,7 @@ class NetworkRole:
             zmq.SUB,
             self._settings.socket("notes"),
             queued_max=NOTES_QUEUED_MAX,
-            topics=(bus.COMMIT, bus.PUSH, bus.RELAY),
+            topics=(bus.COMMIT, bus.PUSH, bus.RELAY, bus.SIGN),
         )
         self._reporter.open(loop)
         self._load_communities(monotonic())
@@ -203,6 +203,9 @@ class NetworkRole:
             if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
                 for message in neighbourhood.drain_pushed():
                     self._dispatch.pushed(neighbourhood.number, source, message)
+                for signature in neighbourhood.drain_signatures():
+                    header = bus.NUMBER.pack(neighbourhood.number)
+                    send_or_drop(self._intake, [bus.SIGNATURE, header, bus.encode(signature)])
                 continue
             if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 self._dispatch.introduction(neighbourhood.number, source, header_token, frame_type, body)
@@ -292,6 +295,9 @@ class NetworkRole:
         if topic == bus.PUSH:
             for pushed in bus.pushed_decoder.decode(data):
                 neighbourhood.push(pushed, now)
+        elif topic == bus.SIGN:
+            for sent in bus.sign_decoder.decode(data):
+                neighbourhood.sign(sent, now)
         else:
             for message in bus.relayed_decoder.decode(data):
                 neighbourhood.relay(message, now)

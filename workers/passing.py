@@ -10,11 +10,11 @@ another's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from dispersy.bus.frames import HeardMessage, Pushed
+from dispersy.bus.frames import AskedSignature, HeardMessage, Pushed, SignatureFrame
 from dispersy.errors import UsageError
 from dispersy.ext.verify import sign_many
 from dispersy.protocol.identifiers import CommunityId, MemberId
@@ -36,10 +36,14 @@ UNSTORED_PENDING_MAX = 4_096
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Whom a publication is sent to at once: members by their keys, and whoever is at an address (18 bytes
-    each)."""
+    each).
+
+    second  the member that signs it, too; empty: nobody does
+    """
 
     members: tuple[bytes, ...] = ()
     addresses: tuple[bytes, ...] = ()
+    second: bytes = b""
 
     def __bool__(self) -> bool:
         return bool(self.members or self.addresses)
@@ -55,6 +59,8 @@ class Leaving:
     pushed: dict[int, list[Pushed]] = field(default_factory=dict)
     relayed: dict[int, list[bytes]] = field(default_factory=dict)
     heard: dict[int, list[HeardMessage]] = field(default_factory=dict)
+    signatures: Mapping[int, list[SignatureFrame]] = field(default_factory=dict)
+    questions: Mapping[int, list[AskedSignature]] = field(default_factory=dict)
 
     def add(self, other: Leaving) -> None:
         """What another commit lets leave, too."""
@@ -73,7 +79,7 @@ class Passing:
     """
 
     def __init__(self, counters: Counter[str]) -> None:
-        self._counters = counters
+        self.counters = counters
         self._unstored: dict[int, Unstored] = {}
         self._sequences: dict[tuple[int, bytes, int], int] = {}
         self._pending: dict[int, list[bytes]] = {}
@@ -105,7 +111,7 @@ class Passing:
                 offset, length = MESSAGE.unpack(record)[:2]
                 pending.append(arena[offset : offset + length])
             else:
-                self._counters["unstored-dropped-full"] += 1
+                self.counters["unstored-dropped-full"] += 1
         return b"".join(rest)
 
     def judge(self, community: Community, *, now_ms: int) -> None:
@@ -118,10 +124,10 @@ class Passing:
             view = read_message(CommunityId(community.record.community_id), message)
             reason = unstored.receive(view, community.intake.definitions, timeline.is_permitted)
             if reason is not None:
-                self._counters[reason] += 1
+                self.counters[reason] += 1
                 community.intake.refusals.add(view.id, reason)
                 continue
-            self._counters["unstored"] += 1
+            self.counters["unstored"] += 1
             self._staged.heard.setdefault(number, []).append(HeardMessage(message, now_ms))
             if view.n_hop is not None:
                 self._staged.relayed.setdefault(number, []).append(message)

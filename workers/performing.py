@@ -40,6 +40,9 @@ class Order(msgspec.Struct, frozen=True):
     address: str = ""
     to_members: list[bytes] = []
     to_addresses: list[bytes] = []
+    second: bytes = b""
+    accept: bool = False
+    payloads: list[bytes] = []
     asked: bytes = b""
     control: ControlOrder = ControlOrder("")
     at: int | None = None
@@ -63,7 +66,7 @@ def perform(
                 groups=order.groups,
                 request_id=order.request_id,
                 as_key=order.as_key,
-                destination=Destination(tuple(order.to_members), tuple(order.to_addresses)),
+                destination=Destination(tuple(order.to_members), tuple(order.to_addresses), order.second),
                 now_ms=now_ms,
             )
         case "govern":
@@ -85,6 +88,9 @@ def perform(
                 peers=order.peers,
                 as_key=order.as_key,
             )
+        case "sign":
+            (asked_id,) = order.ids
+            return ledger.signatures.decide(ticket, asked_id, accept=order.accept, payloads=order.payloads)
         case "find":
             return {"cursors": _find(store, order)}
         case "missing":

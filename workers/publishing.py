@@ -11,11 +11,13 @@ from dispersy.bus.frames import Pushed
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.kind import Kind
 from dispersy.protocol.message import create_many
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import Batch, EntryType, MessageBlock, RequestRecord, StoreWriter
 from dispersy.workers.communities import Communities, Community
+from dispersy.workers.drafting import Drafted, Drafting
 from dispersy.workers.naming import chosen_key
 from dispersy.workers.orders import Outcome, Ticket
 from dispersy.workers.passing import NOWHERE, Destination, Passing
@@ -51,6 +53,7 @@ class Publishing:
         self._keyring = keyring
         self._communities = communities
         self._passing = passing
+        self.drafting = Drafting(store, communities, counters=passing.counters, finish=self._take_signed)
         self._sent: dict[bytes, dict[str, Any]] = {}
         self.read_store()
 
@@ -86,7 +89,7 @@ class Publishing:
         """Give global times and sequences, sign, and put into the batch: one message a group of payloads.
 
         as_key       the key that signs, as chosen_key() takes it; empty: our own in this community
-        destination  whom it is sent to at once, besides what its kind says
+        destination  whom it is sent to at once, besides what its kind says, and who signs it, too
         returns      the outcome of a request that was answered before
         raises  UsageError: unknown community, a request id that is none, too old or too new, a message too
                 long
@@ -103,27 +106,47 @@ class Publishing:
         refusal = community.intake.refusal(kind, groups)
         if refusal is not None:
             raise _refused(refusal)
-        if as_key:
-            key = chosen_key(self._keyring, as_key)
-        else:
-            key = self._keyring.by_public(community.record.member_id)
+        key = self._key(community, as_key)
         rules = community.intake.definitions.kind(kind)
         assert rules is not None  # Or it would have been refused above.
-        if not community.intake.definitions.is_stored(kind):
+        _check_second(rules, destination, groups, key)
+        if destination.second:
+            _require_permission(community, key, kind, community.clock + 1, now_ms, destination.second)
+            self.drafting.begin(ticket, community, rules, key, destination.second, groups[0], request_id)
+        elif community.intake.definitions.is_stored(kind):
+            messages = self._sign(community, key, kind, groups)
+            self.take(ticket, request_id, community, messages, refused=_slot_taken)
+            self._push(number, rules, messages, destination)
+        else:
             # It is sent under a time and a sequence that nothing held has; so no cut can have named it.
             _require_permission(community, key, kind, community.clock + 1, now_ms)
             ids = self._passing.send(community, rules, groups, destination, secret=key.secret, now_ms=now_ms)
             self._publishing[request_id] = _Request(ids, _slot_taken, [ticket], is_stored=False)
             self._communities.touched.add(number)
-            return None
-        messages = self._sign(community, key, kind, groups)
-        self.take(ticket, request_id, community, messages, refused=_slot_taken)
+        return None
+
+    def _key(self, community: Community, as_key: str) -> Key:
+        if as_key:
+            return chosen_key(self._keyring, as_key)
+        return self._keyring.by_public(community.record.member_id)
+
+    def _push(self, number: int, rules: Kind, messages: Sequence[bytes], destination: Destination) -> None:
+        """Send stored messages at once to whom their kind or their author wants them sent."""
         fan_out = rules.destination.number("fan_out")
-        if fan_out or destination:
+        if fan_out or destination.members or destination.addresses:
             for message in messages[:PUSHED_PER_REQUEST_MAX]:
                 pushed = Pushed(message, fan_out, [*destination.members], [*destination.addresses])
                 self._passing.push(number, pushed)
-        return None
+
+    def _take_signed(self, drafted: Drafted, message: bytes) -> None:
+        """Put a message that both authors have signed into the batch: whoever waits for it hears with it."""
+        community = self._communities.joined(drafted.community_number)
+        first, *others = drafted.tickets
+        self.take(first, drafted.request_id, community, [message], refused=_slot_taken)
+        self._publishing[drafted.request_id].tickets += others
+        # Its second author shall not have to ask for what it has signed.
+        destination = Destination(members=(drafted.second,))
+        self._push(drafted.community_number, drafted.kind, [message], destination)
 
     def _sign(
         self, community: Community, key: Key, kind: int, groups: Sequence[Sequence[bytes]]
@@ -153,6 +176,8 @@ class Publishing:
         pending = self._publishing.get(request_id)
         if pending is not None:
             pending.tickets.append(ticket)
+            return True, None
+        if self.drafting.find(request_id, ticket):
             return True, None
         if request_id in self._sent:
             return True, (ticket, {**self._sent[request_id], "repeated": True})
@@ -233,9 +258,37 @@ def _slot_taken() -> UsageError:
     return _refused("slot taken")
 
 
-def _require_permission(community: Community, key: Key, kind: int, global_time: int, sequence: int) -> None:
-    """UsageError where a message that the key would sign is not permitted."""
-    reason = community.intake.permission((key.public,), kind, global_time, sequence)
+def _check_second(rules: Kind, destination: Destination, groups: Sequence[object], key: Key) -> None:
+    """UsageError unless a second author is named exactly where the kind wants one."""
+    is_double = rules.authentication.name == "double-member"
+    if is_double and not destination.second:
+        raise UsageError(
+            f"a message of kind '{rules.name}' is signed by two members: the second was not named",
+            code="second-missing",
+            hint="name a neighbour, by its key or address; `dispersy peers` lists them",
+        )
+    if destination.second and not is_double:
+        raise UsageError(
+            f"a message of kind '{rules.name}' is signed by its author alone",
+            code="second-refused",
+            hint="leave the second author out, or publish a kind with authentication double-member",
+        )
+    if is_double and len(groups) > 1:
+        raise UsageError("messages of two authors are published one by one", code="count")
+    if destination.second == key.public:
+        raise UsageError(
+            "the key that signs was named as the second author, too",
+            code="to-self",
+            hint="name another member",
+        )
+
+
+def _require_permission(
+    community: Community, key: Key, kind: int, global_time: int, sequence: int, second: bytes = b""
+) -> None:
+    """UsageError where a message that the key, and perhaps a second, would sign is not permitted."""
+    authors = (key.public, second) if second else (key.public,)
+    reason = community.intake.permission(authors, kind, global_time, sequence)
     if reason:
         raise _not_permitted(reason, community, key.name, kind)
 

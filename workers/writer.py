@@ -123,6 +123,11 @@ class WriterRole:
             if kind == bus.TOLD:
                 self._restored.receive_told(bus.NUMBER.unpack(header)[0], monotonic())
                 continue
+            if kind == bus.SIGNATURE:
+                received = bus.signature_decoder.decode(parts[0])
+                number = bus.NUMBER.unpack(header)[0]
+                self._ledger.signatures.receive(number, received.source, received.type, received.body)
+                continue
             if kind == bus.WAKE:
                 self._ledger.membership.wake(bus.NUMBER.unpack(header)[0])
                 continue
@@ -206,6 +211,8 @@ class WriterRole:
             (bus.PUSH, leaving.pushed),
             (bus.RELAY, leaving.relayed),
             (bus.HEARD, leaving.heard),
+            (bus.SIGN, leaving.signatures),
+            (bus.ASKED, leaving.questions),
         )
         for topic, by_number in items:
             for number, each in by_number.items():

@@ -43,6 +43,8 @@ TOLD = b"T"
 """[TOLD, u32 community number]: a neighbour has said what it holds of ours, its messages are on their way"""
 
 # network -> writer, socket intake
+SIGNATURE = b"G"
+"""[SIGNATURE, u32 community number, ReceivedSignature]: a signature-request or -response"""
 WAKE = b"W"
 """[WAKE, u32 community number]: somebody speaks to a community that is loaded when that happens"""
 
@@ -52,12 +54,17 @@ COMMIT = b"commit"
 # writer -> network, socket notes
 PUSH = b"push"
 """[PUSH, u32 community number, Pushed list]: messages of ours to be sent at once"""
+SIGN = b"sign"
+"""[SIGN, u32 community number, SignatureFrame list]: signature-requests and -responses to send"""
 RELAY = b"relay"
 """[RELAY, u32 community number, list of messages]: n-hop messages of others that were accepted"""
 
 # writer -> publisher and gateway, socket notes
 HEARD = b"heard"
 """[HEARD, u32 community number, HeardMessage list]: accepted messages that are not stored"""
+
+ASKED = b"asked"
+"""[ASKED, u32 community number, AskedSignature list]: to the gateway: drafts that applications decide on"""
 
 NUMBER = Struct("=I")
 VERIFY_HEADER = Struct("=II")
@@ -141,6 +148,39 @@ class Pushed(msgspec.Struct, array_like=True, frozen=True):
     link: bytes = b""
 
 
+class ReceivedSignature(msgspec.Struct, array_like=True, frozen=True):
+    """A signature-request or -response, its datagram's token valid."""
+
+    source: bytes
+    type: int
+    body: bytes
+
+
+class SignatureFrame(msgspec.Struct, array_like=True, frozen=True):
+    """A signature-request to a member, wherever it is, or a signature-response to an address."""
+
+    type: int
+    body: bytes
+    member: bytes = b""
+    address: bytes = b""
+
+
+class AskedSignature(msgspec.Struct, array_like=True, frozen=True):
+    """A draft of another member that names us its second author.
+
+    id      of the draft
+    wait_s  for how long from now its first author waits
+    """
+
+    id: bytes
+    first: bytes
+    kind: int
+    payloads: list[bytes]
+    global_time: int
+    sequence: int
+    wait_s: int
+
+
 class HeardMessage(msgspec.Struct, array_like=True, frozen=True):
     """A message that is not stored, and when it came (unix milliseconds)."""
 
@@ -154,6 +194,9 @@ peers_decoder = msgspec.msgpack.Decoder(list[PeerHeard])
 pushed_decoder = msgspec.msgpack.Decoder(list[Pushed])
 relayed_decoder = msgspec.msgpack.Decoder(list[bytes])
 heard_decoder = msgspec.msgpack.Decoder(list[HeardMessage])
+signature_decoder = msgspec.msgpack.Decoder(ReceivedSignature)
+sign_decoder = msgspec.msgpack.Decoder(list[SignatureFrame])
+asked_decoder = msgspec.msgpack.Decoder(list[AskedSignature])
 commit_decoder = msgspec.msgpack.Decoder(CommitNote)
 encode = msgspec.msgpack.Encoder().encode
 

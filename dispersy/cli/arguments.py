@@ -41,6 +41,14 @@ ToOption = Annotated[
         autocompletion=completion.neighbours,
     ),
 ]
+SecondOption = Annotated[
+    str,
+    typer.Option(
+        "--with",
+        help="Neighbour that signs it, too: key, or its beginning, or HOST:PORT; for kinds of two authors.",
+        autocompletion=completion.neighbours,
+    ),
+]
 
 
 def identifier(text: str, what: str) -> bytes:

@@ -36,6 +36,7 @@ _ENTRIES = (
     Entry("key", "keys", "Keep the keys that sign for you.", is_group=True),
     Entry("client", "clients", "Let programs on other machines use the node.", is_group=True),
     Entry("publish", "messages", "Publish a message, or a file with one message a line."),
+    Entry("sign", "signing", "Sign messages that need a second author, one by one, until Ctrl-C."),
     Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
     Entry("get", "stored", "Print a stored message: by its id, or by author, kind and sequence."),
     Entry("list", "stored", "Print stored messages, one a line.", function="list_messages"),

@@ -13,7 +13,14 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from dispersy.cli.arguments import AsOption, CommunityArgument, KindOption, KindsOption, ToOption
+from dispersy.cli.arguments import (
+    AsOption,
+    CommunityArgument,
+    KindOption,
+    KindsOption,
+    SecondOption,
+    ToOption,
+)
 from dispersy.cli.completion import words
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
@@ -24,6 +31,7 @@ PUBLISH_EXAMPLES = examples(
     'dispersy publish chat "hello"',
     "dispersy publish chat --file lines.txt",
     'dispersy publish chat --kind whisper --to 192.0.2.7:6421 "psst"',
+    'dispersy publish deals --kind contract --with 4f2a91 "we agree"',
     "seq 1000 | dispersy publish chat --file -",
 )
 SUBSCRIBE_EXAMPLES = examples(
@@ -43,6 +51,10 @@ def publish(
     ] = None,
     as_key: AsOption = "",
     to: ToOption = None,
+    second: SecondOption = "",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="With --with: sign whatever the other appends.")
+    ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -50,6 +62,8 @@ def publish(
     if (text is None) == (file is None):
         problem = "TEXT and --file together: give one" if file else "nothing to publish: give TEXT or --file"
         raise UsageError(problem, hint='dispersy publish chat "hello"')
+    if second and file is not None:
+        raise UsageError("--with and --file together: what two members sign is published one by one")
     with Client(home) as client:
         if text is not None:
             done = client.publish(
@@ -58,6 +72,8 @@ def publish(
                 kind=kind,
                 as_key=as_key,
                 to=to or (),
+                second=second,
+                appended=lambda payloads: accept or _agrees(payloads, asks=not json),
             )
             if json:
                 show_json({"cursor": done.first_cursor, "id": done.ids[0]})
@@ -121,6 +137,15 @@ def count(community: CommunityArgument, home: HomeOption = None, json: JsonOptio
         show_json({"community": community, "count": held})
     else:
         out.print(str(held))
+
+
+def _agrees(payloads: Sequence[bytes], *, asks: bool) -> bool:
+    """Whether the person at the terminal signs what the second author has appended."""
+    if not asks or not sys.stdin.isatty():
+        return False
+    for payload in payloads:
+        out.print(f"appended: {printable(payload)}", markup=False)
+    return typer.confirm("sign it?")
 
 
 def _position(since: str) -> str | int:

@@ -37,6 +37,7 @@ from dispersy.protocol.missing import (
 from dispersy.protocol.numbers import BINDING_FLAGS, FrameType, MessagesFlag
 from dispersy.protocol.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
 from dispersy.protocol.push import Push
+from dispersy.protocol.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
 
 __all__ = [
@@ -59,6 +60,8 @@ __all__ = [
     "PunctureRequest",
     "Push",
     "RequestMissing",
+    "SignatureRequest",
+    "SignatureResponse",
     "SyncRequest",
     "TokenFrame",
     "Wanted",
@@ -398,6 +401,8 @@ Frame = (
     | AuditRequest
     | Audit
     | RequestMissing
+    | SignatureRequest
+    | SignatureResponse
     | Ping
     | Pong
 )
@@ -413,6 +418,8 @@ FRAME_CLASSES: dict[FrameType, type[Frame]] = {
     AuditRequest.type: AuditRequest,
     Audit.type: Audit,
     RequestMissing.type: RequestMissing,
+    SignatureRequest.type: SignatureRequest,
+    SignatureResponse.type: SignatureResponse,
     Ping.type: Ping,
     Pong.type: Pong,
 }

@@ -23,7 +23,7 @@ from dispersy.protocol.intake_round import Round
 from dispersy.protocol.lane_round import Fate
 from dispersy.protocol.marks import ERASED
 from dispersy.protocol.message import read_message
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind, MessageFlag
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.received import (
     ID_OFFSET,
     KIND_OFFSET,
@@ -153,9 +153,6 @@ class Intake:
             return "destroyed"
         if self.definitions.current is None:
             return "definition-unknown"
-        rules = self._control.rules.get(number)
-        if rules is not None and rules.is_stored and MessageFlag(0) not in rules.shapes:
-            return "policy-authentication"
         reasons = self.definitions.refusals(number, groups)
         return next((reason for reason in reasons if reason is not None), None)
 

@@ -54,6 +54,8 @@ FRAMES_SPOKEN = frozenset(
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
         FrameType.REQUEST_MISSING,
+        FrameType.SIGNATURE_REQUEST,
+        FrameType.SIGNATURE_RESPONSE,
         FrameType.PING,
         FrameType.PONG,
         FrameType.STRIPPED,
@@ -129,3 +131,11 @@ class Missing(IntEnum):
     LAST = 2
     PROOF = 3
     NEWEST = 4
+
+
+class SignatureOutcome(IntEnum):
+    """What a second author says to a draft."""
+
+    REFUSED = 0
+    SIGNED = 1
+    SEQUENCE_TAKEN = 2

@@ -35,6 +35,14 @@ CODES = {
     "removed": Code("what this request_id published was removed", "publish it under a new one"),
     "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
     "own-key": Code("this node's own key cannot be blocked", "block another's"),
+    "second-missing": Code("messages of this kind are signed by two members", "name the other in `second`"),
+    "second-refused": Code("messages of this kind are signed by one member", "leave `second` out"),
+    "signature-pending": Code(
+        "another message of these two members and kind waits for its signature", "publish it after that one"
+    ),
+    "signature-refused": Code("the second member does not sign it", "nothing was published"),
+    "signature-unanswered": Code("the second member has not answered", "nothing was published: ask again"),
+    "signature-unknown": Code("no message waits for this decision", "its first author may ask again"),
     "to-missing": Code("messages of this kind go to one member: none was named", "name one in `to`"),
     "to-unknown": Code(
         "no neighbour is known as one that `to` names, or there is none at all", "`dispersy peers` lists them"
@@ -127,6 +135,10 @@ CLIENT_CODES = {
     "not-running": Code("no node is running on this home", "start it with `dispersy run`"),
     "closed": Code("this client was closed", "make a new one"),
     "timeout": Code("no answer came in time", "see how the node is: `dispersy status`"),
+    "signature-appended": Code(
+        "the second member has appended payloads, and the client does not accept them",
+        "nothing was published; look at the payloads and ask again",
+    ),
 }
 """Those that the Python clients add."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dispersy.bus.frames import CommitNote, HeardMessage
+from dispersy.bus.frames import AskedSignature, CommitNote, HeardMessage
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import UsageError
 from dispersy.service import requests
@@ -30,6 +30,7 @@ from dispersy.service.overview import Overview
 from dispersy.service.permissions import Permissions
 from dispersy.service.reading import Reading
 from dispersy.service.replies import ClientSend, Replies
+from dispersy.service.signatures import Signatures
 from dispersy.service.status import Reports
 from dispersy.service.view import View
 from dispersy.service.writing import Writing
@@ -69,6 +70,7 @@ class Control:
         self._orders = Orders(self._replies, order, holder)
         self._follows = Follows(self.view, send, holder)
         self._pump_due = False
+        self._signatures = signatures = Signatures(self.view, self._orders, self._replies)
         self._overview = overview = Overview(settings, self.reports, self.view.directory)
         reading = Reading(self.view, self._orders, overview)
         writing = Writing(self.view, self._orders, self.reports)
@@ -104,6 +106,8 @@ class Control:
             requests.Publish: writing.publish,
             requests.PublishMany: writing.publish,
             requests.Revoke: governing.revoke,
+            requests.Sign: signatures.sign,
+            requests.SignatureRequests: signatures.poll,
             requests.Status: reading.status,
             requests.Unblock: blocking.change,
             requests.Undo: governing.undo,
@@ -158,6 +162,10 @@ class Control:
         self.counters["events-missed"] += self._follows.hear(number, heard)
         self._pump_due = True
 
+    def receive_asked(self, number: int, asked: Sequence[AskedSignature]) -> None:
+        """The writer was asked to sign what other members have drafted."""
+        self._signatures.receive_asked(number, asked)
+
     def receive_report(self, frame: bytes) -> None:
         """What a role tells of itself each second."""
         report = self.reports.receive(frame)
@@ -178,11 +186,13 @@ class Control:
         self.view.refresh()
         self._orders.expire(monotonic())
         self._follows.heartbeat()
+        self._signatures.handle_second()
         self._pump_due = True
 
     def forget(self, client: bytes) -> None:
         """The client is gone: what it had asked for ends here."""
         self._follows.forget(client)
+        self._signatures.forget(client)
         self.counters["client-gone"] += 1
 
     def pump(self) -> bool:

@@ -67,6 +67,13 @@ def destination_of(
     }
 
 
+def second_of(text: str, about: Mapping[str, Any], *, own: bytes) -> bytes:
+    """The key of the member that is to sign, too, named as a destination is."""
+    if _is_address(text):
+        return bytes(_at(format_address(parse_address(text)), about)["member"])
+    return own if text.lower() == own.hex() else _member(text, about)
+
+
 def _is_address(text: str) -> bool:
     return ":" in text
 

@@ -14,7 +14,15 @@ from time import monotonic
 
 import zmq
 
-from dispersy.bus.frames import COMMIT, HEARD, NUMBER, commit_decoder, heard_decoder
+from dispersy.bus.frames import (
+    ASKED,
+    COMMIT,
+    HEARD,
+    NUMBER,
+    asked_decoder,
+    commit_decoder,
+    heard_decoder,
+)
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, connected, open_to_group, receive_all, send_or_drop
 from dispersy.errors import StorageError
@@ -69,7 +77,7 @@ class GatewayRole:
             self._report_socket.bind(self._settings.path("reports"))
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(
-            loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000, topics=(COMMIT, HEARD)
+            loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000, topics=(COMMIT, HEARD, ASKED)
         )
         # Large frames are handed over, not copied: their trackers tell when they have left.
         self.control_socket.copy_threshold = 0
@@ -131,6 +139,9 @@ class GatewayRole:
                 # Its kind may be of a definition that the note before it told of.
                 self._refresh()
                 self.control.receive_heard(NUMBER.unpack(parts[1])[0], heard_decoder.decode(parts[2]))
+            elif parts[0] == ASKED:
+                self._refresh()
+                self.control.receive_asked(NUMBER.unpack(parts[1])[0], asked_decoder.decode(parts[2]))
         self._refresh()
 
     def _handle_second(self) -> None:

@@ -76,6 +76,11 @@ class Orders:
         limit = monotonic() + ORDER_LIMIT_S
         self._waiting[self._number] = Order(client, request_id, frame, limit, repeatable, reply)
 
+    def tell(self, order: dict[str, Any]) -> None:
+        """Tell the writer what nobody waits for; where it takes nothing just now it is not told."""
+        self._number += 1
+        self._send(msgspec.msgpack.encode({**order, "id": self._number}))
+
     def _refuse_excess(self, client: bytes, size: int) -> None:
         """UsageError `busy` when one more order of this size is too much, of its client or of all."""
         every = [len(waiting.frame) for waiting in self._waiting.values()]

@@ -17,6 +17,7 @@ FILTERS_MAX = 256
 LIST_MAX = 1_000
 """Messages of one page."""
 NEXT_SIZE_MAX = 64
+SIGNATURES_KNOWN_MAX = 256
 TARGETS_MAX = 20
 """Neighbours that a publication may name."""
 MEMBERS_MAX = 256
@@ -52,7 +53,7 @@ class Request(msgspec.Struct, tag_field="op", forbid_unknown_fields=True):
 
 class Publish(Request, tag="publish", rename={"as_key": "as"}):
     """One message with one or more payloads; `as` is a key of the keyring, without it our own here; `to` are
-    neighbours, by key or address, that it is sent to at once."""
+    neighbours, by key or address, that it is sent to at once; `second` is the one that signs it, too."""
 
     community: CommunityText
     kind: KindText
@@ -60,6 +61,7 @@ class Publish(Request, tag="publish", rename={"as_key": "as"}):
     request_id: WriteId
     as_key: KeyText = ""
     to: Targets = []
+    second: KeyText = ""
 
 
 class PublishMany(Request, tag="publish-many", rename={"as_key": "as"}):
@@ -71,6 +73,23 @@ class PublishMany(Request, tag="publish-many", rename={"as_key": "as"}):
     request_id: WriteId
     as_key: KeyText = ""
     to: Targets = []
+
+
+class SignatureRequests(Request, tag="signature-requests"):
+    """What waits for a decision whether this node's member signs it, too; none named: all. It is answered
+    when there is something that is not in `known`, or after some seconds."""
+
+    communities: Annotated[list[CommunityText], msgspec.Meta(max_length=FILTERS_MAX)] = []
+    kinds: Annotated[list[KindText], msgspec.Meta(max_length=FILTERS_MAX)] = []
+    known: Annotated[list[Id], msgspec.Meta(max_length=SIGNATURES_KNOWN_MAX)] = []
+
+
+class Sign(Request, tag="sign"):
+    """Decide on a draft that a second signature is wanted for, or on what was appended to one of ours."""
+
+    request: Id
+    accept: bool
+    payloads: Annotated[list[bytes], msgspec.Meta(max_length=254)] = []
 
 
 class Follow(Request, tag="follow"):
@@ -323,6 +342,8 @@ AnyRequest = (
     | Unload
     | Publish
     | PublishMany
+    | Sign
+    | SignatureRequests
     | Follow
     | CreditGrant
     | Cancel

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dispersy.service import requests
-from dispersy.service.destination import destination_of
+from dispersy.service.destination import destination_of, second_of
 from dispersy.service.orders import Orders
 from dispersy.service.publication import check_publication
 from dispersy.service.status import Reports
@@ -35,7 +36,7 @@ class Writing:
             together=together,
             refusal=directory.refusal(record),
         )
-        order = {
+        order: dict[str, Any] = {
             "op": "publish",
             "community": record.number,
             "kind": kind,
@@ -44,6 +45,9 @@ class Writing:
             "as_key": request.as_key,
             **self._destination(record, kind, request.to),
         }
+        if isinstance(request, requests.Publish) and request.second:
+            about = self._reports.neighbourhood(record.number)
+            order["second"] = second_of(request.second, about, own=record.member_id)
         self._orders.place(client, request.id, order, repeatable=True)
 
     def _destination(self, record: CommunityRecord, number: int, to: Sequence[str]) -> dict[str, list[bytes]]:

@@ -211,6 +211,10 @@ class Node:
             for message in served[index].drain_pushed():
                 # Announced to no responder, so it accounts for none.
                 self._verify(served[index].number, source, encode_uvarint(len(message)) + message, 0)
+            for signature in served[index].drain_signatures():
+                self._ledger.signatures.receive(
+                    served[index].number, signature.source, signature.type, signature.body
+                )
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
             _, _, offset, length, index, count, flags, *_ = ENVELOPE.unpack(record)
@@ -330,9 +334,9 @@ class Node:
         note, outcomes = self._ledger.commit(now_ms=self._now_ms())
         for order_id, outcome in outcomes:
             self._answer(order_id, outcome)
-        self._let_leave(self._ledger.drain_leaving())
+        asks = self._let_leave(self._ledger.drain_leaving())
         if note is None:
-            return bool(outcomes)
+            return asks or bool(outcomes)
         now = self._clock.now
         if note.communities_version != self._communities_version:
             self._communities_version = note.communities_version
@@ -344,16 +348,21 @@ class Node:
         self._control.receive_note(note)
         return True
 
-    def _let_leave(self, leaving: Leaving) -> None:
-        """What is sent at once, and what is not stored."""
+    def _let_leave(self, leaving: Leaving) -> bool:
+        """What is sent at once, and what is not stored; whether applications were asked for something."""
         now = self._clock.now
         for number, served in self._neighbourhoods.items():
             for pushed in leaving.pushed.get(number, ()):
                 served.push(pushed, now)
             for message in leaving.relayed.get(number, ()):
                 served.relay(message, now)
+            for sent in leaving.signatures.get(number, ()):
+                served.sign(sent, now)
         for number, heard in leaving.heard.items():
             self._control.receive_heard(number, heard)
+        for number, questions in leaving.questions.items():
+            self._control.receive_asked(number, questions)
+        return bool(leaving.questions)
 
     def _load_communities(self) -> None:
         now = self._clock.now

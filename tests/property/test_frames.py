@@ -12,7 +12,13 @@ from dispersy.errors import WireError
 from dispersy.protocol import frames
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, MessageId, OrderKey
-from dispersy.protocol.numbers import BINDING_FLAGS, FRAMES_SPOKEN, ConnectionType, FrameType
+from dispersy.protocol.numbers import (
+    BINDING_FLAGS,
+    FRAMES_SPOKEN,
+    ConnectionType,
+    FrameType,
+    SignatureOutcome,
+)
 from dispersy.protocol.packing import (
     UVARINT_MAX,
     decode_bound,
@@ -141,6 +147,25 @@ def pushes(draw: st.DrawFn) -> frames.Push:
     return frames.Push(draw(byte), message, draw(st.binary(min_size=link, max_size=link)))
 
 
+drafts = st.binary(min_size=1, max_size=200)
+signature_requests = st.builds(
+    frames.SignatureRequest, number=u32, wait_s=st.integers(1, 0xFFFF), signature=signatures, draft=drafts
+)
+signature_responses = st.one_of(
+    st.builds(
+        frames.SignatureResponse,
+        number=u32,
+        outcome=st.sampled_from([SignatureOutcome.REFUSED, SignatureOutcome.SEQUENCE_TAKEN]),
+        signature=signatures,
+    ),
+    st.builds(
+        frames.SignatureResponse,
+        number=u32,
+        outcome=st.just(SignatureOutcome.SIGNED),
+        signature=signatures,
+        draft=drafts,
+    ),
+)
 missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
 pings = st.builds(frames.Ping, u32, summaries)
 pongs = st.builds(frames.Pong, u32, summaries)
@@ -152,12 +177,21 @@ every_frame = st.one_of(
     sync_requests(),
     busies,
     pushes(),
+    signature_requests,
+    signature_responses,
     audit_requests,
     audits,
     missing,
     pings,
     pongs,
 )
+ENDS_IN_A_LIST = {
+    FrameType.SYNC_REQUEST,
+    FrameType.REQUEST_MISSING,
+    FrameType.PUSH,
+    FrameType.SIGNATURE_REQUEST,
+    FrameType.SIGNATURE_RESPONSE,
+}
 every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
 
 REASONS = {
@@ -173,6 +207,7 @@ REASONS = {
     "messages-malformed",
     "missing-unknown",
     "range-empty",
+    "signature-outcome",
     "token-malformed",
     "uvarint-malformed",
 }
@@ -237,7 +272,7 @@ def test_no_frame_is_the_beginning_of_another(frame: frames.Frame, data: st.Data
     body = frame.encode()
     shorter = body[: data.draw(st.integers(0, len(body) - 1))]
     assert attempt(lambda: recode(frame.type, shorter)) in {shorter, *REASONS}
-    if frame.type not in (FrameType.SYNC_REQUEST, FrameType.REQUEST_MISSING, FrameType.PUSH):
+    if frame.type not in ENDS_IN_A_LIST:
         with pytest.raises(WireError, match="frame-truncated"):
             frames.decode_frame(frame.type, shorter)
         with pytest.raises(WireError, match="frame-trailing"):

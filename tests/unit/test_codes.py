@@ -25,7 +25,8 @@ BEHIND = [
 ]
 """What is behind an answer."""
 CLIENTS = [
-    ROOT / "dispersy" / f"{name}.py" for name in ("client", "connection", "conversation", "operations")
+    ROOT / "dispersy" / f"{name}.py"
+    for name in ("client", "connection", "conversation", "operations", "cosigning")
 ]
 UNSEEN = {
     "client-exists", "client-unknown", "config", "control-malformed", "control-not-canonical",

@@ -55,7 +55,7 @@ STATED = Definition(
 
 def values_of(parameter: Parameter) -> st.SearchStrategy[int | str]:
     if parameter.is_text:
-        return st.sampled_from(["", "int", '{a?: [str](..4), 7: bin | nil, ...}', '"größer"\n| "\x7f"'])
+        return st.sampled_from(["", "int", "{a?: [str](..4), 7: bin | nil, ...}", '"größer"\n| "\x7f"'])
     return st.integers(parameter.low, parameter.high)
 
 

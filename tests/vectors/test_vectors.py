@@ -21,7 +21,7 @@ from dispersy.protocol.address import parse_address
 from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key
 from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
-from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType
+from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType, SignatureOutcome
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.stripped import strip
 from dispersy.protocol.summary import Summary
@@ -50,7 +50,8 @@ def unhex(value: Any) -> Any:
 
 
 FRAMES = read("frames")
-FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"] + read("stripped")["frame"]
+SIGNATURES = read("signatures")["frame"]
+FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"] + SIGNATURES + read("stripped")["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
 COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))
@@ -72,6 +73,8 @@ def field(name: str, value: Any) -> Any:
     if name == "wanted":
         wanted = next(WANTED[key] for key in WANTED if key in value)
         return wanted(**{key: field(key, part) for key, part in value.items()})
+    if name == "outcome":
+        return SignatureOutcome(value)
     if isinstance(value, str):
         return int(value, 16) if name == "sum" else bytes.fromhex(value)
     return value
@@ -169,6 +172,25 @@ def test_stripped_messages_are_the_whole_ones() -> None:
     identify_many(records, area, COMMUNITY)
     assert [fields[11].hex() for fields in MESSAGE.iter_unpack(records)] == vector["ids"]
     assert verify_messages(records, area, COMMUNITY) == b"\1\1"
+
+
+@pytest.mark.parametrize("vector", SIGNATURES, ids=lambda vector: vector["name"])
+def test_signature_frames(vector: dict[str, Any]) -> None:
+    """What each side signs, by another library."""
+    number, signature = vector["value"]["number"].to_bytes(4, "big"), vector["value"]["signature"]
+    draft, covered = bytes.fromhex(vector["value"]["draft"]), bytes.fromhex(vector["covered"])
+    asked = bytes.fromhex(SIGNATURES[0]["value"]["draft"])
+    outcome = vector["value"].get("outcome")
+    if outcome is None:
+        assert covered == b"dispersy/3 signature-request" + COMMUNITY + number + draft
+    elif outcome:
+        payload_part = draft[2 + 64 + 2 :]
+        header, digest = draft[: -len(payload_part)], sha256(payload_part).digest()
+        assert covered == b"dispersy/3 message" + COMMUNITY + header + digest
+    else:
+        assert covered == b"dispersy/3 signature-response" + COMMUNITY + number + b"\0" + asked
+    seed = bytes(range(32)) if vector["by"] == "first" else bytes(range(32, 64))
+    assert Ed25519PrivateKey.from_private_bytes(seed).sign(covered).hex() == signature
 
 
 def test_community_tag() -> None:
