@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definition import Kind
 from dispersy.protocol.frames import MissingSequences
 from dispersy.protocol.policies import choose
-from tests.scenarios.neighbour import COMMUNITY, LIMIT_S, neighbour_of, running
+from tests.scenarios.neighbour import COMMUNITY, LIMIT_S, founder, joined, running
 
 LOG = 64
 KIND = Kind(number=LOG, name="log", distribution=choose("distribution", "full-sync", in_sequence=1))
@@ -15,8 +15,8 @@ KIND = Kind(number=LOG, name="log", distribution=choose("distribution", "full-sy
 
 def test_five_asks_for_one_to_four_and_ten_for_six_to_nine(tmp_path: Path) -> None:
     """Goal: over UDP, with real processes: a gap is asked for at once, once, and delivery waits for it."""
-    definition = encode_definition(Definition("asking", (KIND,)))
-    with running(tmp_path, definition) as (client, community_id), neighbour_of(client, community_id) as other:
+    master = founder()
+    with running(tmp_path) as client, joined(client, master, KIND) as other:
         author = other.author
         messages = {
             number: author.message(b"%d" % number, kind=LOG, sequence=number) for number in range(1, 11)
