@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dispersy.protocol.control_messages import (
     Authorize,
@@ -16,6 +17,8 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
 )
 from dispersy.protocol.powers import NOTHING
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(eq=False, slots=True)
@@ -57,3 +60,11 @@ def claims_of(message: ControlMessage) -> Iterator[Claim]:
 def counting(depths: dict[Permission, int]) -> dict[Permission, int]:
     """Depths without those of what no power covers."""
     return {permission: depth for permission, depth in depths.items() if depth != NOTHING}
+
+
+def take_out(index: dict[_Key, set[Claim]], key: _Key, claim: Claim) -> None:
+    """Forget a claim under this key, and the key with its last one."""
+    claims = index[key]
+    claims.discard(claim)
+    if not claims:
+        del index[key]

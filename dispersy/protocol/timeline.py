@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from dispersy.ext.table import Spans
-from dispersy.protocol.claims import Claim, claims_of, counting
+from dispersy.protocol.claims import Claim, claims_of, counting, take_out
 from dispersy.protocol.control_chain import ControlChain
 from dispersy.protocol.control_messages import (
     Authorize,
@@ -131,6 +130,10 @@ class Timeline:
                 self._leave(message)
             elif not is_entered and self._is_taken(message):
                 self._enter(message)
+            elif is_entered and self._changes.destroyed:
+                # An undo that stays: before the end others may undo, behind it authors alone.
+                self._unjudged.update(self._claims[message.id])
+                self._count(message.id, 0)
         self._fresh.clear()
         passes = 0
         while self._unjudged:
@@ -267,9 +270,12 @@ class Timeline:
         """Whether a message is held, and there for what is after no end of the community."""
         if message.id not in self._held:
             return False
-        if self.hard_destroyed is not None:
-            return message.id == self.hard_destroyed
-        return self.soft_destroyed_at is None or message.global_time <= self.soft_destroyed_at
+        # What an author has erased is gone wherever its undo was: no end that comes later brings it back.
+        is_whole_undo = isinstance(message.body, Undo) and message.body.index is None
+        return self._is_before_the_end(message) or (is_whole_undo and self.hard_destroyed is None)
+
+    def _is_before_the_end(self, message: ControlMessage) -> bool:
+        return message.id == self.hard_destroyed or not self._is_after_the_end(message.global_time)
 
     def _settle_destroys(self) -> None:
         """Rule 1: find the end; where it moved, everything enters or leaves that it concerns."""
@@ -292,16 +298,16 @@ class Timeline:
             if isinstance(message.body, Settings):
                 self._settings.setdefault(claim.kind, set()).add(claim)
         self._unjudged.update(claims)
-        self._chain.set_root(message.id, message.author == self.master)
+        self._count(message.id, 0)
 
     def _leave(self, message: ControlMessage) -> None:
         claims = self._claims.pop(message.id)
         for claim in claims:
             if claim.depths:
                 self._settle_claim(claim, {})
-            _take_out(self._claims_of, (message.author, claim.kind), claim)
+            take_out(self._claims_of, (message.author, claim.kind), claim)
             if isinstance(message.body, Settings):
-                _take_out(self._settings, claim.kind, claim)
+                take_out(self._settings, claim.kind, claim)
         if isinstance(message.body, Undo):
             self._undoing.remove(message)
         for lost in self._chain.remove(message):
@@ -339,6 +345,8 @@ class Timeline:
         if target is None:
             return {}
         is_own = claim.message.author in target.authors
+        if not is_own and not self._is_before_the_end(claim.message):
+            return {}
         return counting({claim.needs: 0 if is_own else self._depth(claim, claim.needs)})
 
     def _depth(self, claim: Claim, permission: Permission) -> int:
@@ -424,10 +432,12 @@ class Timeline:
         if counting:
             self._counting[message_id] = counting
         else:
-            del self._counting[message_id]
+            self._counting.pop(message_id, None)
         message = self._held.get(message_id)
-        of_master = message is not None and message.author == self.master
-        self._chain.set_root(message_id, bool(counting) or of_master)
+        is_root = bool(counting)
+        if message is not None and message.author == self.master:
+            is_root |= self._is_before_the_end(message)
+        self._chain.set_root(message_id, is_root)
 
     def _remember_undone(self, target_id: MessageId) -> None:
         """What was undone of a target before this settle()."""
@@ -437,14 +447,3 @@ class Timeline:
 
 def _is_hard(message: ControlMessage) -> bool:
     return isinstance(message.body, Destroy) and message.body.is_hard
-
-
-_Key = TypeVar("_Key")
-
-
-def _take_out(index: dict[_Key, set[Claim]], key: _Key, claim: Claim) -> None:
-    """Forget a claim under this key, and the key with its last one."""
-    claims = index[key]
-    claims.discard(claim)
-    if not claims:
-        del index[key]

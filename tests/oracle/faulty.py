@@ -38,8 +38,7 @@ class NoChainClosure(Oracle):
     """What a head reaches is not kept alive, only the head."""
 
     def live_control(self) -> set[MessageId]:
-        of_master = {message.id for message in self.control.values() if message.author == self.master}
-        return of_master | self.counting | (self.pinned_heads() & self.control.keys())
+        return self.masters_own() | self.counting | (self.pinned_heads() & self.control.keys())
 
 
 class NoPinClosure(Oracle):

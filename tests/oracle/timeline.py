@@ -50,8 +50,8 @@ class Oracle:
         ]
         self.hard = next((message for message in destroys if _is_hard(message)), None)
         soft = next((message.global_time for message in destroys if not _is_hard(message)), None)
-        if soft is not None:  # [1]
-            messages = [message for message in messages if message.global_time <= soft]
+        self.end = soft
+        messages = [message for message in messages if self.is_before_the_end(message) or _is_whole(message)]
         self.definitions = [message for message in messages if isinstance(message, DefinitionMessage)]
         self.control = {message.id: message for message in messages if isinstance(message, ControlMessage)}
         self.data = [message for message in messages if isinstance(message, DataMessage)]
@@ -60,6 +60,10 @@ class Oracle:
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
         self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
         self.counting: set[MessageId] = set()
+
+    def is_before_the_end(self, message: Message) -> bool:
+        """[1]"""
+        return self.end is None or message.global_time <= self.end
 
     def decide(self) -> State:
         if self.hard is not None:  # [1]
@@ -306,14 +310,22 @@ class Oracle:
         if target is None or (target.kind, target.global_time) != (undo.kind, undo.global_time):
             return False
         is_own = message.author in target.authors
+        if not is_own and not self.is_before_the_end(message):
+            return False
         return message.global_time > target.global_time and (
             is_own or self.depth_of(message, undo.kind, Permission.UNDO) is not None
         )
 
     def live_control(self) -> set[MessageId]:
-        of_master = {message.id for message in self.control.values() if message.author == self.master}
-        own = of_master | self.counting
+        own = self.masters_own() | self.counting
         return own | self.reached(own | self.pinned_heads())
+
+    def masters_own(self) -> set[MessageId]:
+        return {
+            message.id
+            for message in self.control.values()
+            if message.author == self.master and self.is_before_the_end(message)
+        }
 
     def pinned_heads(self) -> set[MessageId]:
         return {head for cuts in self.cuts.values() for cut in cuts for head in cut.withdrawal.heads}
@@ -370,6 +382,15 @@ def cut_names(settings: Settings, message: DataMessage) -> bool:
     else:
         ranges = [pair.ranges for pair in settings.pair_cut if [pair.first, pair.second] == beginnings]
     return any(low <= message.sequence <= high for each in ranges for low, high in each)
+
+
+def _is_whole(message: Message) -> bool:
+    """An undo of a whole message: by its author it erases, and no end brings back what is gone."""
+    return (
+        isinstance(message, ControlMessage)
+        and isinstance(message.body, Undo)
+        and message.body.index is None
+    )
 
 
 def _is_hard(message: ControlMessage) -> bool:

@@ -322,17 +322,25 @@ def test_a_hard_destroy_wipes_all_but_itself(tmp_path: Path) -> None:
 
 
 def test_a_soft_destroy_takes_back_what_was_undone_later(tmp_path: Path) -> None:
-    """Goal: an undo after the end never was; what others undid is shown again, what was erased stays so."""
+    """Goal: another's undo after the end never was, and what it hid is shown again; an author's own counts,
+    for nobody can bring back what is erased; whatever came first."""
     founder, editor, author, node = master(), Author(2), Author(3), GovernedNode(tmp_path)
     texts = [author.data(OPEN, 10), author.data(OPEN, 11)]
     node.receive(founder.grant(2, editor, kind=OPEN, permissions=Permission.UNDO), *texts)
-    node.receive(editor.undo(20, texts[0]), author.undo(20, texts[1]))
+    undos = [editor.undo(20, texts[0]), author.undo(20, texts[1])]
+    node.receive(*undos)
     assert node.shows(*texts) == [False, False]
-    node.receive(founder.destroy(15, is_hard=False))
-    assert node.shows(*texts) == [True, False]
-    cursor = node.store.find(node.number, 11, id_of(texts[1]))
-    assert cursor is not None
-    assert node.store.entries([cursor])[0].marks == ERASED
+    destroy = founder.destroy(15, is_hard=False)
+    node.receive(destroy)
+    latecomer = GovernedNode(tmp_path)
+    latecomer.receive(destroy, *texts)
+    latecomer.receive(*undos)
+    for each in (node, latecomer):
+        assert each.shows(*texts) == [True, False]
+        assert [each.is_live(undo) for undo in undos] == [False, True]
+        cursor = each.store.find(each.number, 11, id_of(texts[1]))
+        assert cursor is not None
+        assert each.store.entries([cursor])[0].marks == UNDONE | ERASED
 
 
 def test_nobody_else_destroys(tmp_path: Path) -> None:
