@@ -381,25 +381,19 @@ class AsyncSocketStream:
             self._loop.call_soon_threadsafe(self._connection.end_follow, self._following.number)
 
     async def started(self) -> None:
-        while not self._following.started:
-            if self._following.error is not None:
-                raise self._following.error
-            if self._following.ended:
-                return
+        while not self._following.started and not self._following.is_over():
             await self._change()
 
     async def next(self) -> Frame | None:
-        while True:
-            event = self._following.next_event()
-            if self._following.wants_to_send:
-                self._connection.flush()
-            if event is not None:
-                return event
-            if self._following.error is not None:
-                raise self._following.error
-            if self._following.ended:
-                return None
+        while (event := self._next_event()) is None and not self._following.is_over():
             await self._change()
+        return event
+
+    def _next_event(self) -> Frame | None:
+        event = self._following.next_event()
+        if self._following.wants_to_send:
+            self._connection.flush()
+        return event
 
     def close(self) -> None:
         self._connection.end_follow(self._following.number)

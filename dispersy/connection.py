@@ -13,7 +13,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from dispersy.certificate import Certificate
-from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Send
+from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Outcomes, Send
 from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.operations import Pause, Procedure, Resolve, Submit, Wait, find_node
@@ -122,7 +122,7 @@ class SocketConnection:
         self._context: zmq.Context[Socket] = zmq.Context()
         self._numbers = Numbers()
         self._calls = Calls(home, self._numbers, timeout_s=timeout_s)
-        self._outcomes: dict[int, Frame | UsageError] = {}
+        self._outcomes = Outcomes()
         self._socket: Socket | None = None
 
     def close(self) -> None:
@@ -154,22 +154,17 @@ class SocketConnection:
 
     def wait(self, numbers: Collection[int]) -> tuple[int, Frame]:
         assert self._socket is not None
-        while True:
-            for number in numbers:
-                outcome = self._outcomes.pop(number, None)
-                if isinstance(outcome, UsageError):
-                    raise outcome
-                if outcome is not None:
-                    return number, outcome
+        while (done := self._outcomes.take(numbers)) is None:
             if self._socket.poll(_milliseconds(self._calls.next_deadline())):
                 self._calls.receive(msgspec.msgpack.decode(self._socket.recv()), time.monotonic())
             self._calls.handle_timer(time.monotonic())
             self._flush(self._socket)
+        return done
 
     def forget(self, numbers: Collection[int]) -> None:
         for number in numbers:
             self._calls.forget(number)
-            self._outcomes.pop(number, None)
+            self._outcomes.forget(number)
 
     def pause(self, seconds: float) -> float:
         if seconds:
@@ -201,8 +196,8 @@ class SocketConnection:
             match event:
                 case Send(frame):
                     _send(socket, frame)
-                case Answered(number, outcome):
-                    self._outcomes[number] = outcome
+                case Answered():
+                    self._outcomes.note(event)
 
 
 class SocketStream:
@@ -213,10 +208,8 @@ class SocketStream:
         self._following = following
         self._monitor: Socket = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
-            while not following.started:
+            while not following.started and not following.is_over():
                 self._turn()
-                if following.error is not None:
-                    raise following.error
         except BaseException:
             self.close()
             raise
@@ -229,15 +222,9 @@ class SocketStream:
         self._socket.close()
 
     def next(self) -> Frame | None:
-        while True:
-            event = self._following.next_event()
-            if event is not None:
-                return event
-            if self._following.error is not None:
-                raise self._following.error
-            if self._following.ended:
-                return None
+        while (event := self._following.next_event()) is None and not self._following.is_over():
             self._turn()
+        return event
 
     def _turn(self) -> None:
         """Wait for what comes first: a frame, the end of the connection, or the machine's deadline."""

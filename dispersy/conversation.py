@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,31 @@ class Answered:
 
     number: int
     outcome: Frame | UsageError
+
+
+class Outcomes:
+    """What requests have come to, until whoever waits for them takes it."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[int, Frame | UsageError] = {}
+
+    def note(self, answered: Answered) -> None:
+        """A request is done."""
+        self._outcomes[answered.number] = answered.outcome
+
+    def take(self, numbers: Collection[int]) -> tuple[int, Frame] | None:
+        """The first of these that is done, and its reply; None: none is. UsageError as the node gave it."""
+        for number in numbers:
+            outcome = self._outcomes.pop(number, None)
+            if isinstance(outcome, UsageError):
+                raise outcome
+            if outcome is not None:
+                return number, outcome
+        return None
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for this one any more."""
+        self._outcomes.pop(number, None)
 
 
 class Numbers:
@@ -206,6 +231,15 @@ class Following:
     def error(self) -> UsageError | None:
         """Why it ended, unless that is as it should be."""
         return self._ended if isinstance(self._ended, UsageError) else None
+
+    def is_over(self) -> bool:
+        """Whether next_event() will give nothing any more, as it should be; UsageError if it should not.
+
+        Asked when next_event() has given None: then whoever reads waits, or comes to its end.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.ended
 
     @property
     def wants_to_send(self) -> bool:

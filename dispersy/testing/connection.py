@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Send
+from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Outcomes, Send
 from dispersy.errors import UsageError
 from dispersy.operations import TIMEOUT_S
 
@@ -48,7 +48,7 @@ class _Machines:
         self._name = b"client-%d" % next(_names)
         self._numbers = Numbers()
         self._calls = Calls(_HOME, self._numbers, timeout_s=TIMEOUT_S)
-        self._outcomes: dict[int, Frame | UsageError] = {}
+        self._outcomes = Outcomes()
         self._follows: dict[int, Following] = {}
         self._closed = False
         node.attach(self._name, self._receive)
@@ -62,19 +62,15 @@ class _Machines:
 
     def outcome(self, numbers: Collection[int]) -> tuple[int, Frame] | None:
         """The first of these that is done; UsageError as the node gave it."""
-        for number in numbers:
-            outcome = self._outcomes.pop(number, None)
-            if isinstance(outcome, UsageError):
-                raise outcome
-            if outcome is not None:
-                return number, outcome
-        self._refuse_closed()
-        return None
+        done = self._outcomes.take(numbers)
+        if done is None:
+            self._refuse_closed()
+        return done
 
     def forget(self, numbers: Collection[int]) -> None:
         for number in numbers:
             self._calls.forget(number)
-            self._outcomes.pop(number, None)
+            self._outcomes.forget(number)
 
     def begin_follow(
         self,
@@ -129,8 +125,8 @@ class _Machines:
                     case Send(frame):
                         self._node.receive_request(self._name, frame)
                         sent = True
-                    case Answered(number, outcome):
-                        self._outcomes[number] = outcome
+                    case Answered():
+                        self._outcomes.note(event)
             for number, following in list(self._follows.items()):
                 for event in following.drain():
                     self._node.receive_request(self._name, event.frame)
@@ -187,37 +183,38 @@ class MemoryConnection(_Machines):
     ) -> MemoryStream:
         following = self.begin_follow(fields, idle_s=idle_s, absence_s=absence_s, on_absence=on_absence)
         stream = MemoryStream(self, following)
-        if following.error is not None:
-            raise following.error
+        following.is_over()
         return stream
 
     def close(self) -> None:
         self.end()
 
 
-class MemoryStream:
-    """A follow of the blocking client."""
+class _Stream:
+    """A follow of either client."""
 
     def __init__(self, machines: _Machines, following: Following) -> None:
         self._machines = machines
         self._following = following
 
-    def next(self) -> Frame | None:
-        waits = self._machines.waits()
-        while True:
-            event = self._following.next_event()
-            self._machines.flush()
-            if event is not None:
-                return event
-            if self._following.error is not None:
-                raise self._following.error
-            if self._following.ended:
-                return None
-            next(waits)
-
     def close(self) -> None:
         self._following.cancel()
         self._machines.flush()
+
+    def _next_event(self) -> Frame | None:
+        event = self._following.next_event()
+        self._machines.flush()
+        return event
+
+
+class MemoryStream(_Stream):
+    """A follow of the blocking client."""
+
+    def next(self) -> Frame | None:
+        waits = self._machines.waits()
+        while (event := self._next_event()) is None and not self._following.is_over():
+            next(waits)
+        return event
 
 
 class AsyncMemoryConnection(_Machines):
@@ -256,32 +253,16 @@ class AsyncMemoryConnection(_Machines):
         self.end()
 
 
-class AsyncMemoryStream:
+class AsyncMemoryStream(_Stream):
     """A follow of an asyncio client."""
 
-    def __init__(self, machines: _Machines, following: Following) -> None:
-        self._machines = machines
-        self._following = following
-
     async def started(self) -> None:
-        if self._following.error is not None:
-            raise self._following.error
+        self._following.is_over()
 
     async def next(self) -> Frame | None:
         waits = self._machines.waits()
-        while True:
-            event = self._following.next_event()
-            self._machines.flush()
-            if event is not None:
-                return event
-            if self._following.error is not None:
-                raise self._following.error
-            if self._following.ended:
-                return None
+        while (event := self._next_event()) is None and not self._following.is_over():
             await asyncio.sleep(0)
             if not self._following.has_events:
                 next(waits)
-
-    def close(self) -> None:
-        self._following.cancel()
-        self._machines.flush()
+        return event

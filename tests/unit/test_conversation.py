@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from dispersy.conversation import (
     FOLLOW_CREDIT,
@@ -17,6 +18,7 @@ from dispersy.conversation import (
     Following,
     Frame,
     Numbers,
+    Outcomes,
     Send,
 )
 from dispersy.errors import UsageError
@@ -236,3 +238,32 @@ def test_a_cancelled_follow_tells_the_node_and_takes_nothing_more() -> None:
     following.receive(message(1), 1.0)
     assert following.next_event() is None
     assert following.next_deadline() is None
+
+
+def test_a_reader_comes_to_the_end_or_to_what_went_wrong() -> None:
+    """What is there is given first; only then is the end looked at, or raised."""
+    following = started(idle_s=1.0)
+    assert not following.is_over()
+    following.receive({"id": following.number, **message(5)}, 0.0)
+    following.end(UsageError("gone", code="closed"))
+    assert following.next_event() is not None
+    assert following.next_event() is None
+    with pytest.raises(UsageError, match="gone"):
+        following.is_over()
+    following = started()
+    following.cancel()
+    assert following.is_over()
+
+
+def test_an_outcome_is_taken_once_and_an_error_raised() -> None:
+    outcomes = Outcomes()
+    assert outcomes.take([1, 2]) is None
+    outcomes.note(Answered(2, {"ok": True}))
+    outcomes.note(Answered(3, UsageError("no", code="refused")))
+    assert outcomes.take([1, 2]) == (2, {"ok": True})
+    assert outcomes.take([1, 2]) is None
+    with pytest.raises(UsageError, match="no"):
+        outcomes.take([3])
+    outcomes.note(Answered(4, {"ok": True}))
+    outcomes.forget(4)
+    assert outcomes.take([4]) is None
