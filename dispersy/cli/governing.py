@@ -10,8 +10,17 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli import completion
-from dispersy.cli.arguments import CommunityArgument, identifier
-from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, waiting
+from dispersy.cli.arguments import ID_DIGITS, CommunityArgument, identifier
+from dispersy.cli.output import (
+    SHORT_ID_DIGITS,
+    HomeOption,
+    JsonOption,
+    err,
+    examples,
+    out,
+    show_json,
+    waiting,
+)
 from dispersy.client import Client, Governed
 from dispersy.errors import UsageError
 
@@ -227,7 +236,10 @@ def _permissions(given: list[str] | None) -> list[str]:
 
 
 def _counted(members: list[str]) -> str:
-    return members[0] if len(members) == 1 else f"{len(members)} members"
+    if len(members) > 1:
+        return f"{len(members)} members"
+    # A whole key fills the line; who typed it knows which it is.
+    return members[0] if len(members[0]) < ID_DIGITS else f"member {members[0][:SHORT_ID_DIGITS]}"
 
 
 def _confirm(said: str, question: str, *, yes: bool) -> None:
