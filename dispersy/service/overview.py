@@ -17,6 +17,8 @@ from dispersy.invite import reachable_addresses
 from dispersy.locations import SOCKET_NAMES
 from dispersy.protocol.definition import encode_definition
 from dispersy.protocol.kind import size_limit
+from dispersy.protocol.marks import DENIED
+from dispersy.protocol.summary import Summary
 from dispersy.service.community_state import community_state
 from dispersy.service.directory import Directory
 from dispersy.service.placement import ALL_ROLES, SINGLE
@@ -34,6 +36,7 @@ class Overview:
         self._settings = settings
         self._reports = reports
         self._directory = directory
+        self._governing_known: dict[int, tuple[Summary, int]] = {}
 
     def status(self, reader: StoreReader | None, *, brief: bool) -> dict[str, Any]:
         """The whole node. `ready` is true when every kind of role has reported."""
@@ -77,15 +80,21 @@ class Overview:
         live counts Dispersy's own too, as summaries do; count is what applications have published.
         """
         state = reader.state(record.number)
-        # The definition is the one message of Dispersy's own that this version publishes, once.
-        own = 1 if record.definition else 0
         return {
             "community": record.community_id,
             "name": self._directory.name(record),
-            "count": max(0, state.summary.count - own),
+            "count": state.summary.count - self._governing(reader, record.number, state.summary),
             "live": state.summary.count,
             "clock": state.clock,
         }
+
+    def _governing(self, reader: StoreReader, number: int, summary: Summary) -> int:
+        """How many of the live messages are Dispersy's own: counted again only when something has changed."""
+        known = self._governing_known.get(number)
+        if known is None or known[0] != summary:
+            live = sum(1 for entry in reader.control(number) if not entry.marks & DENIED)
+            known = self._governing_known[number] = (summary, live)
+        return known[1]
 
     def peers(self, wanted: CommunityRecord | None) -> list[dict[str, Any]]:
         """One map a neighbour and community: what the network role reports, and the community."""

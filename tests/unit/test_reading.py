@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dispersy.bus.frames import encode
+from dispersy.ext.wire import encode_message
 from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
 from dispersy.storage.store import Batch, BlockedRecord
@@ -298,6 +299,20 @@ def test_explain_says_what_became_of_a_message(desk: ControlHouse) -> None:
     assert "payload-size" in told["text"]
     told = explain(bytes(32))
     assert (told["state"], told["cursor"], told["reason"]) == ("unknown", None, "")
+
+
+def test_what_governs_is_not_counted_as_published(desk: ControlHouse) -> None:
+    """However many authorizes there are, and whichever of them do not count; they are live all the same."""
+    desk.add(1, message(ALICE, 1), message(ALICE, 2))
+    before = desk.ask("count", community="chat")
+    assert (before["count"], before["live"]) == (2, 3)
+    unsigned = [encode_message(1, 0, ALICE, b"", 3, number, bytes(32), b"", [b"x"]) for number in (1, 2)]
+    _, denied = desk.add(1, *(each + bytes(64) for each in unsigned))
+    told = desk.ask("count", community="chat")
+    assert (told["count"], told["live"]) == (2, 5)
+    desk.store.commit(Batch(unlive=[denied.cursor]))
+    told = desk.ask("count", community="chat")
+    assert (told["count"], told["live"]) == (2, 4)
 
 
 BY = {"message_id": b"p" * 32, "kind": 1, "author": CHAT, "global_time": 2}
