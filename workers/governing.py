@@ -259,7 +259,9 @@ class Governing:
         target = self._target(signer.community, control.message_id)
         if control.index is not None and control.index >= len(target.payloads):
             raise UsageError(
-                f"this message has {len(target.payloads)} payloads; their indices begin at 0", code="count"
+                f"this message has {len(target.payloads)} payloads, and none with index {control.index}",
+                code="count",
+                hint="the first one has index 0",
             )
         if signer.key.public not in _authors(target):
             _require(signer, target.kind, Permission.UNDO)
