@@ -33,6 +33,14 @@ AsOption = Annotated[
         autocompletion=completion.keys,
     ),
 ]
+FounderOption = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        help="Key that signs, by name or in hex; default: the founder's if it is here, else your own.",
+        autocompletion=completion.keys,
+    ),
+]
 ToOption = Annotated[
     list[str] | None,
     typer.Option(

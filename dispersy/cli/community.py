@@ -1,4 +1,4 @@
-"""`dispersy community create | join | list | show | leave | load | unload | autoload`."""
+"""`dispersy community create | define | join | list | show | leave | load | unload | autoload`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dispersy.cli.arguments import AsOption, CommunityArgument
+from dispersy.cli.arguments import AsOption, CommunityArgument, FounderOption
 from dispersy.cli.completion import words
 from dispersy.cli.output import (
     HomeOption,
@@ -101,6 +101,26 @@ def create(
     kinds = [kind.name for kind in defined.kinds]
     option = "" if "text" in kinds else f" --kind {kinds[0]}"
     out.print(f'  publish with:\n    dispersy publish {name} "hello"{option}', markup=False)
+
+
+@app.command(epilog=examples("dispersy community define news --definition news.toml"))
+def define(
+    community: CommunityArgument,
+    definition: Annotated[Path, typer.Option(help="TOML file with all kinds, old ones too.")],
+    as_key: FounderOption = "",
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Publish a newer definition. Only the founder can; docs/definition.md says what it may change."""
+    defined = _read_definition(definition)
+    with Client(home) as client:
+        done = client.define(community, encode_definition(defined), as_key=as_key)
+    if json:
+        show_json({"ids": done.ids, "already": done.already})
+        return
+    kinds = ", ".join(kind.name for kind in defined.kinds)
+    out.print(f"defined {escape(community)} anew; kinds: {escape(kinds)}")
+    out.print(f"  message {done.ids[0].hex()}")
 
 
 @app.command(epilog=examples("dispersy community join 'dispersy:<id>?peer=192.0.2.1:6421' --name chat"))
@@ -291,7 +311,8 @@ def autoload(
     out.print(f"when the node starts, {escape(community)} is loaded: {mode}")
 
 
-def _read_definition(file: Path, name: str) -> Definition:
+def _read_definition(file: Path, name: str = "") -> Definition:
+    """What a file defines; name: of the community that it shall begin, empty: there is one already."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -300,7 +321,8 @@ def _read_definition(file: Path, name: str) -> Definition:
         raise UsageError(f"{file} is not UTF-8 text") from None
     try:
         definition = definition_toml.parse(text)
-        check_new(name, definition)
+        if name:
+            check_new(name, definition)
     except UsageError as error:
         raise UsageError(f"{file}: {error}", code=error.code, hint=error.hint) from None
     return definition

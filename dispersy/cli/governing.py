@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli import completion
-from dispersy.cli.arguments import ID_DIGITS, CommunityArgument, identifier
+from dispersy.cli.arguments import ID_DIGITS, CommunityArgument, FounderOption, identifier
 from dispersy.cli.output import (
     SHORT_ID_DIGITS,
     HomeOption,
@@ -65,14 +65,6 @@ PermissionOption = Annotated[
         autocompletion=completion.words(*PERMISSIONS),
     ),
 ]
-AsOption = Annotated[
-    str,
-    typer.Option(
-        "--as",
-        help="Key that signs, by name or in hex; default: the founder's if it is here, else your own.",
-        autocompletion=completion.keys,
-    ),
-]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -81,7 +73,7 @@ def authorize(
     members: MembersArgument,
     kind: KindsOption,
     permission: PermissionOption = None,
-    as_key: AsOption = "",
+    as_key: FounderOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -101,7 +93,7 @@ def revoke(
         bool, typer.Option("--force", help="Also where this node does not hold what its neighbours do.")
     ] = False,
     yes: YesOption = False,
-    as_key: AsOption = "",
+    as_key: FounderOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -132,7 +124,7 @@ def undo(
         int | None, typer.Option(min=0, help="Only this payload of it, counted from 0.", show_default=False)
     ] = None,
     yes: YesOption = False,
-    as_key: AsOption = "",
+    as_key: FounderOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -177,7 +169,7 @@ def policy(
         bool, typer.Option("--force", help="Also where this node does not hold what its neighbours do.")
     ] = False,
     yes: YesOption = False,
-    as_key: AsOption = "",
+    as_key: FounderOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -202,7 +194,7 @@ def destroy(
     hard: Annotated[bool, typer.Option("--hard", help="Every node removes all of it.")] = False,
     soft: Annotated[bool, typer.Option("--soft", help="All stays, and nothing later counts.")] = False,
     yes: YesOption = False,
-    as_key: AsOption = "",
+    as_key: FounderOption = "",
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
