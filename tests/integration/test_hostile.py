@@ -24,6 +24,7 @@ from dispersy.protocol.frames import (
     MissingSequences,
     PunctureRequest,
     RequestMissing,
+    StrippedHeader,
     SyncRequest,
     Wanted,
     frame,
@@ -31,6 +32,7 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
 from dispersy.protocol.numbers import ControlKind, FrameType
 from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.stripped import strip
 from tests.integration.peer import TEXT_KIND, Author, Peer, Received, fence, split_area
 from tests.integration.target import LIMIT_S, Target, running_target
 
@@ -61,6 +63,8 @@ def _bodies(peer: Peer) -> dict[int, bytes]:
     ((_, area),) = pack([author.message(b"not proven")], 1_000)
     bodies = {int(each.type): each.encode() for each in spoken}
     bodies[FrameType.MESSAGES] = MessagesHeader().encode() + area
+    ((_, left),) = pack([bytes(strip(author.message(b"taken back")))], 1_000)
+    bodies[FrameType.STRIPPED] = StrippedHeader().encode() + left
     bodies[FrameType.INTRODUCTION_REQUEST] = peer.introduction()[30:]
     return {number: bodies.get(number, secrets.token_bytes(40)) for number in TYPES}
 
