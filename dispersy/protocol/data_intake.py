@@ -97,7 +97,10 @@ class DataIntake:
             return "frozen"
         if self._timeline.is_permitted(authors, kind, global_time, sequence):
             return ""
-        return "policy" if kind in self._control.touched.kinds else "revoked"
+        # Who never held a power in a kind whose policy may change lost nothing but that it was public.
+        held = any(self._timeline.powers_of(author, kind) for author in authors)
+        by_policy = kind in self._control.touched.kinds or (isinstance(rules.resolution, tuple) and not held)
+        return "policy" if by_policy else "revoked"
 
     def _modes(self) -> bytes:
         """By kind, how the kernel is to judge it."""

@@ -81,6 +81,11 @@ def missing_tests(lines: list[Line]) -> list[str]:
     )
 
 
+def named_in(text: str) -> set[str]:
+    """The tests that a document names."""
+    return set(_TEST.findall(text))
+
+
 LINES = lines_of((ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8"))
 
 
@@ -92,6 +97,15 @@ def test_every_heading_has_lines() -> None:
 def test_every_test_that_is_named_is_there() -> None:
     """Goal: a test that is renamed or removed takes its line along."""
     assert missing_tests(LINES) == []
+
+
+def test_the_attacks_that_are_told_are_those_that_are_shown() -> None:
+    """Goal: the table in docs/timeline.md names no test that is not there, and every attack that has one."""
+    attacks = "tests/unit/test_attacks.py"
+    named = named_in((ROOT / "docs" / "timeline.md").read_text(encoding="utf-8"))
+    assert missing_tests([Line("", "", tuple(named))]) == []
+    there = {f"{attacks}::{name}" for name in names_of_tests(attacks) if name.startswith("test_")}
+    assert there <= named
 
 
 @pytest.mark.parametrize("heading", SHOWN_WHOLE)
