@@ -27,6 +27,7 @@ from dispersy.protocol.received import (
     authors_of,
     each_received,
     lane_of,
+    messages_of,
     pack_waiters,
     record_at,
 )
@@ -186,6 +187,7 @@ class DataIntake:
         admitted = bytearray(len(records) // MESSAGE.size)
         flags = records[FLAGS_OFFSET :: MESSAGE.size]
         states = records[STATE_OFFSET :: MESSAGE.size]
+        messages = messages_of(records, arena)
         by_kind: dict[int, list[int]] = {}
         for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
             by_kind.setdefault(number, []).append(index)
@@ -204,7 +206,7 @@ class DataIntake:
             if len(whole) < len(suited):
                 for index in set(suited).difference(whole):
                     admitted[index] = self._admit_stripped(Received(record_at(records, index), arena))
-            groups = [split_payloads(Received(record_at(records, index), arena).message) for index in whole]
+            groups = [split_payloads(messages[index]) for index in whole]
             reasons = self._control.definitions.refusals(number, groups)
             for index, refusal in zip(whole, reasons, strict=True):
                 if refusal is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -106,6 +107,12 @@ def each_received(records: bytes, arena: bytes) -> Iterator[Received]:
     """A batch, message by message."""
     for index in range(len(records) // MESSAGE.size):
         yield Received(record_at(records, index), arena)
+
+
+def messages_of(records: bytes, arena: bytes) -> list[bytes]:
+    """The bytes of each message of a batch."""
+    words, step = array("I", records), MESSAGE.size // 4
+    return [arena[at : at + size] for at, size in zip(words[0::step], words[1::step], strict=True)]
 
 
 def ids_of(records: bytes) -> list[bytes]:
