@@ -27,6 +27,7 @@ HIDDEN_WHY = {
     "order": "a message of its author and kind with a higher sequence has no higher global time",
     "undone": "it was taken back",
     "denied": "its author was not permitted to publish it",
+    "erased": "its payloads are gone, for its own author took it back",
 }
 AWAITED_WHY = {
     "kind": "its kind is not in the definition that this node has",

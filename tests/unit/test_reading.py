@@ -9,7 +9,7 @@ import pytest
 
 from dispersy.bus.frames import encode
 from dispersy.ext.wire import encode_message
-from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
 from dispersy.storage.store import Batch, BlockedRecord
 from tests.unit.control_house import (
@@ -323,6 +323,7 @@ BY = {"message_id": b"p" * 32, "kind": 1, "author": CHAT, "global_time": 2}
     [
         ({"proof": [BY]}, 0, "shown", "", "it counts"),
         ({"against": [BY | {"kind": 3, "index": 1}]}, UNDONE, "hidden", "", "taken back"),
+        ({"against": [BY | {"kind": 3, "index": None}]}, ERASED, "hidden", "", "payloads are gone"),
         ({"reason": "revoked", "against": [BY | {"kind": 2}]}, DENIED, "denied", "revoked", "revoked"),
         ({"reason": "policy", "against": [BY | {"kind": 4}]}, DENIED, "denied", "policy", "permitted"),
         ({"reason": "frozen"}, DENIED, "denied", "frozen", "no more messages"),
@@ -343,7 +344,7 @@ def test_explain_tells_what_speaks_for_and_against_a_message(
         message_id, fate = entry.message_id, {**fate, "cursor": entry.cursor}
     desk.fates[message_id] = fate
     told = desk.look_up("explain", community="chat", message_id=message_id)
-    assert (told["state"], told["reason"], told["held"]) == (state, reason, marks in (0, UNDONE))
+    assert (told["state"], told["reason"], told["held"]) == (state, reason, marks in (0, UNDONE, ERASED))
     assert words in told["text"]
     names = {1: "authorize", 2: "revoke", 3: "undo", 4: "settings"}
     for side in ("proof", "against"):
