@@ -84,6 +84,13 @@ void subscription_open(subscription *s, void *context, const char *endpoint);
 const topic *subscription_next(subscription *s, frame *header, zmq_msg_t *payload, bool *is_lost, int64_t limit_ms);
 void subscription_close(subscription *s);
 
+/* What the parts of the client share. */
 int64_t now_ms(void);
+void *opened(void *context, int type, const char *endpoint);
+bool receive(void *socket, frame *received, int64_t limit_ms);
+bool unpack(frame *received);
+bool is_ok(const msgpack_object *ok);
+bool has_code(const frame *reply, const char *code);
+bool is_passing(const frame *reply); /* whether the same is to be sent again in a moment */
 
 #endif

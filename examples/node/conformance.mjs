@@ -1,7 +1,9 @@
-// Drives client.mjs by lines, see tests/integration/conformance/README.md.
+// Drives the client by lines, see tests/integration/conformance/README.md.
 
 import { createInterface } from "node:readline";
-import { Connection, Follow, Refused, Subscription } from "./client.mjs";
+import { Connection, Refused } from "./connection.mjs";
+import { Subscription } from "./events.mjs";
+import { Follow } from "./follow.mjs";
 
 const [control, events] = process.argv.slice(2);
 const connection = new Connection(control);

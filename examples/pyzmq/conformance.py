@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from client import Connection, Follow, Refused, Subscription
+from connection import Connection, Refused
+from events import Subscription
+from follow import Follow
 
 
 def main(control: str, events: str) -> None:
