@@ -68,8 +68,8 @@ def difference(one: State, other: State) -> str:
 def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[str]:
     """What counts of what a member wrote after the master revoked it, and that the pin does not name."""
     withdrawal, at = revoke.withdrawal, (revoke.message.global_time, revoke.message.id)
-    if revoke.message.id not in state.live:
-        return  # the community was destroyed before
+    if revoke.message.id not in state.live or withdrawal.member == history.master:
+        return  # the community was destroyed before; nothing takes anything from the master
     granted_again = Permission(0)
     for message in history.written:
         if isinstance(message, ControlMessage) and isinstance(message.body, Authorize):

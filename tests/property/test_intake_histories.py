@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dispersy.protocol import lane, lane_round
 from dispersy.protocol.control_messages import ControlMessage, Undo
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MessageId
 from dispersy.protocol.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
@@ -26,6 +27,7 @@ from tests.oracle.state import DataMessage, Marks, Message
 from tests.oracle.writing import Pen
 
 HISTORIES = 100
+FAULT_WITHIN = 100
 NUMBER = 7
 LOG_MAX = 100_000
 
@@ -162,9 +164,22 @@ def test_what_comes_stripped_is_decided_as_the_whole_message_is(seed: int, tmp_p
 def test_the_intake_decides_as_the_rules_do(start: int, tmp_path: Path) -> None:
     """Goal: after every round the store has the live set and the marks that the rules give; in the end all
     nodes have the same."""
-    for seed in range(start, start + 25):
-        history = History(seed, node=partial(WrittenNode, keys=tmp_path))
+    write(range(start, start + 25), tmp_path)
+
+
+def write(seeds: Iterable[int], keys: Path) -> None:
+    """Run histories, comparing after every round."""
+    for seed in seeds:
+        history = History(seed, node=partial(WrittenNode, keys=keys))
         for _ in range(2):
             history.run()
             history.settle()
             assert all(node.state() == history.nodes[0].state() for node in history.nodes)
+
+
+def test_a_slot_that_the_lower_id_wins_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: the comparison bites: an intake in which the lowest id of a slot alone lives goes red."""
+    monkeypatch.setattr(lane, "SLOT_MAX", 1)
+    monkeypatch.setattr(lane_round, "SLOT_MAX", 1)
+    with pytest.raises(AssertionError):
+        write(range(FAULT_WITHIN), tmp_path)

@@ -1,0 +1,131 @@
+"""Search histories of a community for nodes that disagree: the rules of docs/timeline.md against everything.
+
+    python bench/histories.py --count 100000 --seed 7 --resume histories.json --json
+
+Each history is small and nasty (tests/oracle/histories.py): two to four nodes, two to four members with
+powers that they misuse, partitions, and nodes that forget what is not live. When all have told each other
+everything, they must be in one state, the same without what is not live, and nothing may count of what a
+member wrote after it was revoked. History N of seed S is judge("S/N"), so what is found is found again.
+
+Bound: a history has some 25 steps and some 20 decisions of the naive oracle of about 0.5 ms: 10 to 20 ms, so
+100,000 take a quarter of an hour on two cores.
+
+--resume FILE keeps how far the search has come beside what it found: a run that was ended goes on there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from harness import Bench
+
+# Behind what is installed: the oracle is taken from the folder beside this one, the product is not.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from tests.oracle.judging import Verdict, judge
+
+CHUNK = 50
+"""Histories that a process runs before it reports: a second of work, about."""
+NASTY_SHARE = 1 / 3
+TOLD_EVERY_S = 10.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--count", type=int, default=10_000, help="histories in all (10,000)")
+    add("--seed", type=int, default=None, help="of all histories (random, printed)")
+    add("--resume", type=Path, default=None, metavar="FILE", help="go on with what FILE says, and keep it")
+
+
+@dataclass(slots=True)
+class State:
+    """What a long search knows of itself.
+
+    done    histories, from the first one on
+    nasty   of them with a revoke and a partition
+    faults  (seed of the history, what was wrong), the first one first
+    """
+
+    seed: int
+    done: int = 0
+    nasty: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, verdicts: list[Verdict]) -> None:
+        self.done += len(verdicts)
+        self.nasty += sum(verdict.has_revoke and verdict.has_partition for verdict in verdicts)
+        self.faults += [(str(verdict.seed), verdict.fault) for verdict in verdicts if verdict.fault]
+
+    def keep(self, path: Path | None) -> None:
+        if path is not None:
+            fresh = path.with_suffix(".new")
+            fresh.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            fresh.replace(path)
+
+
+def read_state(path: Path | None, seed: int | None) -> State:
+    """Of an ended run, or of a new one."""
+    if path is not None and path.exists():
+        return State(**json.loads(path.read_text(encoding="utf-8")))
+    return State(int.from_bytes(os.urandom(4), "big") if seed is None else seed)
+
+
+def run_chunk(chunk: tuple[int, int, int]) -> list[Verdict]:
+    """Histories [first, behind) of a seed."""
+    seed, first, behind = chunk
+    return [judge(f"{seed}/{number}") for number in range(first, behind)]
+
+
+def search(state: State, count: int, told: Callable[[], None]) -> None:
+    """Go on until so many histories have run or one was wrong, over all cores, in their order."""
+    chunks = ((state.seed, first, min(first + CHUNK, count)) for first in range(state.done, count, CHUNK))
+    cores = len(os.sched_getaffinity(0))
+    with get_context("spawn").Pool(cores) as pool:
+        verdicts: Iterator[list[Verdict]] = pool.imap(run_chunk, chunks)
+        for found in verdicts:
+            state.add(found)
+            told()
+            if state.faults:
+                return
+
+
+def main() -> int:
+    bench = Bench("histories", __doc__, add_options=add_options)
+    options: Any = bench.options
+    state = read_state(options.resume, options.seed)
+    count = min(options.count, 200) if bench.short else options.count
+    print(f"histories: seed {state.seed}, {state.done:,} of {count:,} done", file=sys.stderr)
+    before, began = state.done, time.monotonic()
+    last = began
+
+    def told() -> None:
+        nonlocal last
+        state.keep(options.resume)
+        if time.monotonic() - last > TOLD_EVERY_S:
+            last = time.monotonic()
+            print(f"histories: {state.done:,} of {count:,}, {state.nasty:,} nasty", file=sys.stderr)
+
+    search(state, count, told)
+    taken = time.monotonic() - began
+    for seed, fault in state.faults[:1]:
+        print(f'histories: the first that is wrong is judge("{seed}"): {fault}', file=sys.stderr)
+    bench.figure("histories", state.done, unit="histories")
+    bench.figure("with a revoke and a partition", 100 * state.nasty / max(1, state.done), unit="%")
+    if state.done > before:
+        bench.figure("rate", (state.done - before) / taken, unit="histories/s")
+    bench.at_least("share with a revoke and a partition", state.nasty / max(1, state.done), NASTY_SHARE)
+    bench.at_most("histories that are wrong", len(state.faults), 0)
+    return bench.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
