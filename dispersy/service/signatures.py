@@ -73,10 +73,15 @@ class Signatures:
                 hint="end one of them",
             )
         numbers = frozenset(directory.resolve(text).number for text in request.communities)
+        before = self._deciders.get(client)
         decider = self._deciders[client] = _Decider(
             numbers if request.communities else None, frozenset(request.kinds), now + ANSWERS_FOR_S
         )
-        decider.waiting = (request.id, frozenset(request.known), now + POLL_S)
+        limit = now + POLL_S
+        if before is not None and before.waiting is not None and before.waiting[0] == request.id:
+            # Sent again, as clients do that have no answer yet: it shall not wait for ever.
+            limit = before.waiting[2]
+        decider.waiting = (request.id, frozenset(request.known), limit)
         self._tell(client, decider, now)
         return None
 
