@@ -246,8 +246,8 @@ class Responder:
         """What its communities counted, of those where something happened."""
         whole, told = self._untold.take(self._served, heard=self._reporter.heard)
         served = {number: self._served[number] for number in told}
-        counted = {number: dict(each.puller.counts + each.counts) for number, each in served.items()}
-        communities = {number: {"counters": counts} for number, counts in counted.items()}
+        counted = {number: each.counted() for number, each in served.items()}
+        communities = {number: {"counters": dict(counts)} for number, counts in counted.items()}
         return {"whole": whole, "communities": communities}
 
     def drain_clocks(self) -> list[tuple[int, int]]:

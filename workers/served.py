@@ -65,6 +65,10 @@ class Served:
         """What to ask neighbours for by name now."""
         return [*self.newest.step(now), *self.named.step(now)]
 
+    def counted(self) -> Counter[str]:
+        """What it and its machines have counted since the start."""
+        return self.puller.counts + self.named.counts + self.counts
+
     def next_deadline(self) -> float | None:
         """When one of its machines has something to do."""
         machines = (self.puller, self.newest, self.named)

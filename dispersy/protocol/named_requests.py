@@ -115,7 +115,7 @@ class NamedRequests:
     """One a community.
 
     source_key    of the buckets in Wants.offered_by
-    counts        requests, expired, given-up: since the start
+    counts        named-requests, named-timeouts, named-given-up: since the start
     """
 
     def __init__(self, *, rng: Random, source_key: bytes) -> None:
@@ -164,7 +164,7 @@ class NamedRequests:
         for number, request in list(self._out.items()):
             if now >= request.due_at:
                 del self._out[number]
-                self.counts["expired"] += not request.is_answered
+                self.counts["named-timeouts"] += not request.is_answered
                 self._make_due(request, now)
         sent: list[tuple[Address, RequestMissing]] = []
         for source, names in self._due(now).items():
@@ -229,7 +229,7 @@ class NamedRequests:
                 thing.asked.clear()
                 thing.due_at = now + min(BACK_OFF_MAX_S, REQUEST_TIMEOUT_START_S * 2.0**thing.rounds)
             elif thing.rounds == NAMED_ROUNDS_MAX:
-                self.counts["given-up"] += 1
+                self.counts["named-given-up"] += 1
             # Neighbours that have left were asked, too: what is remembered of them must not grow.
             thing.asked &= self._neighbours.keys()
             return None
@@ -253,7 +253,7 @@ class NamedRequests:
         while number in self._out:
             number = self._rng.randrange(1, 1 << 32)
         self._out[number] = _Request(source, question, now + REQUEST_TIMEOUT_START_S)
-        self.counts["requests"] += 1
+        self.counts["named-requests"] += 1
         for name in question.names:
             thing = self._things[name]
             thing.asked.add(source)

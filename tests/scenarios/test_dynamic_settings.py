@@ -5,8 +5,14 @@ from __future__ import annotations
 from itertools import permutations
 from pathlib import Path
 
-from dispersy.protocol.definition import Kind
+import pytest
+
+from dispersy import UsageError
+from dispersy.operations import new_request_id
+from dispersy.protocol.address import format_address
+from dispersy.protocol.definition import Definition, Kind, encode_definition
 from dispersy.protocol.policies import choose
+from dispersy.testing import Network
 from tests.unit.governed import TALK, Author, GovernedNode, master
 
 CLOSED = Kind(number=TALK, name="talk", resolution=choose("resolution", "dynamic", initial=1))
@@ -52,3 +58,22 @@ def test_a_rejected_message_asks_for_proof_and_the_settings_release_it(tmp_path:
     node.receive(founder.settings(42, is_linear=False))
     assert node.shows(text) == [True]
     assert not node.wants()
+
+
+def test_a_peer_that_is_behind_is_sent_the_settings_it_lacks() -> None:
+    """Goal: a guest's node that has slept through the opening hears of it, and what the guest then writes
+    reaches the founder."""
+    with Network() as network:
+        founder, guest = network.node(), network.node()
+        community = founder.client.create("open", encode_definition(Definition("open", (CLOSED,))))
+        guest.client.join(community["community_id"], name="open", peers=[format_address(founder.address)])
+        guest.client.wait_for_definition("open", timeout_s=60.0)
+        with pytest.raises(UsageError) as caught:
+            guest.client.publish("open", [b"too early"], kind="talk")
+        assert caught.value.code == "not-permitted"
+        founder.client.request(
+            "policy", community="open", kind="talk", resolution="public", request_id=new_request_id()
+        )
+        guest.client.wait_for_count("open", 1, timeout_s=60.0)
+        guest.client.publish("open", [b"in time"], kind="talk")
+        assert founder.client.wait_for_count("open", 2, timeout_s=60.0) == 2

@@ -28,7 +28,7 @@ ROLES = {
     "verifier.py",
     "worker.py",
 }
-MACHINES = {"keep_alive.py", "pusher.py", "sync.py", "walker.py"}
+MACHINES = {"keep_alive.py", "named_requests.py", "pusher.py", "sync.py", "walker.py"}
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
 
 

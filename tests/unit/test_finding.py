@@ -157,10 +157,19 @@ def test_messages_are_found_by_id(store: StoreWriter) -> None:
     assert found(store, MissingMessages((*ids, MessageId(bytes(32))))) == cursors[::-1]
 
 
-def test_a_request_for_everything_is_bounded(store: StoreWriter) -> None:
+def test_a_request_for_everything_is_bounded(store: StoreWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: forty bytes that ask for 2^63 sequences find what a budget carries, and a few hundred at most."""
     add(store, 1, [Sample(ALICE, 64, time, time) for time in range(1, 2 * LOOKS_MAX)])
+    looks: list[int] = []
+    neighbours = store.neighbours
+
+    def counting(community: int, name: bytes, kind: int, sequence: int) -> object:
+        looks.append(sequence)
+        return neighbours(community, name, kind, sequence)
+
+    monkeypatch.setattr(store, "neighbours", counting)
     everything = MissingSequences(MemberId(ALICE), 64, 1, SEQUENCE_MAX)
     assert len(found(store, everything, budget=255)) == LOOKS_MAX
     assert len(found(store, everything, budget=1)) == PER_DATAGRAM_MAX
     assert len(found(store, MissingLast(64, 255, MemberId(ALICE)), budget=1)) == PER_DATAGRAM_MAX
+    assert len(looks) == LOOKS_MAX + 2 * PER_DATAGRAM_MAX

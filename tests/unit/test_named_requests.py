@@ -173,11 +173,11 @@ def test_a_request_expires_once_and_is_answered_once() -> None:
     assert requests.step(0.1) == []
     ((again, second),) = requests.step(REQUEST_TIMEOUT_START_S)
     assert again == other
-    assert requests.counts["expired"] == 1
+    assert requests.counts["named-timeouts"] == 1
     assert not requests.receive_answer(source, request.number, 1.1)
     assert requests.receive_answer(other, second.number, 1.1)
     assert not requests.receive_answer(other, second.number, 1.1)
-    assert requests.counts["expired"] == 1
+    assert requests.counts["named-timeouts"] == 1
 
 
 def test_numbers_never_clash() -> None:
@@ -216,7 +216,7 @@ def test_what_nobody_has_is_given_up_until_somebody_new_is_met() -> None:
         now = max(now, due)
         asked.update(source for source, _ in requests.step(now))
     assert asked == {neighbour(1): NAMED_ROUNDS_MAX, neighbour(2): NAMED_ROUNDS_MAX}
-    assert requests.counts["given-up"] == 1
+    assert requests.counts["named-given-up"] == 1
     requests.hear(neighbour(1), now)
     assert requests.step(now) == []
     requests.hear(neighbour(3), now)
