@@ -35,6 +35,7 @@ from dispersy.errors import StorageError, UsageError
 from dispersy.invite import Invite, is_sendable, parse_invite
 from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import Definition, default_definition, encode_definition
+from dispersy.protocol.kind import Kind
 from dispersy.service.publication import check_name, check_new
 
 app = typer.Typer(
@@ -98,9 +99,28 @@ def create(
         out.print(f"  made key {escape(str(key))}")
     out.print("  others join with:")
     out.print(f"    dispersy community join '{invite}'", markup=False)
-    kinds = [kind.name for kind in defined.kinds]
-    option = "" if "text" in kinds else f" --kind {kinds[0]}"
-    out.print(f'  publish with:\n    dispersy publish {name} "hello"{option}', markup=False)
+    for line in publish_hints(defined, name, made["member_id"]):
+        out.print(line, markup=False)
+
+
+def publish_hints(definition: Definition, name: str, member: bytes) -> list[str]:
+    """How a first message is published, in a kind that is open to all where there is one."""
+    open_kinds = [kind.name for kind in definition.kinds if _is_open(kind)]
+    kind = "text" if "text" in open_kinds else (open_kinds or [kind.name for kind in definition.kinds])[0]
+    option = "" if kind == "text" else f" --kind {kind}"
+    publish = ["  publish with:", f'    dispersy publish {name} "hello"{option}']
+    if open_kinds:
+        return publish
+    # The founder's own member, too, is one who has to be permitted.
+    authorize = f"    dispersy authorize {name} {member.hex()} --kind {kind} --permission permit"
+    return ["  permit members to publish, yourself first:", authorize, *publish]
+
+
+def _is_open(kind: Kind) -> bool:
+    """Whether every member may publish it, alone and to all."""
+    name, values = kind.resolution.name, kind.resolution.values
+    is_public = name == "public" or (name == "dynamic" and values == (0,))
+    return is_public and kind.authentication.name == "member" and kind.destination.name == "community"
 
 
 @app.command(epilog=examples("dispersy community define news --definition news.toml"))

@@ -15,12 +15,26 @@ def community_state(
     is_defined: bool,
     refusal: str,
     is_purging: bool,
+    is_destroyed: bool = False,
 ) -> str:
     """One line; what keeps everything else from happening comes first.
 
     about    what the network role reports of it (workers/neighbourhood.py); empty: nothing yet
     refusal  why the definition that came is none that this version takes; empty: it is, or none came
     """
+    words = _words(record, about, is_defined=is_defined, refusal=refusal, is_purging=is_purging)
+    # What its founder has ended goes on among neighbours: those who do not know have to hear of it.
+    return f"destroyed by its founder; {words}" if is_destroyed and record.served else words
+
+
+def _words(
+    record: CommunityRecord,
+    about: Mapping[str, Any],
+    *,
+    is_defined: bool,
+    refusal: str,
+    is_purging: bool,
+) -> str:
     if record.left:
         return "left, and being removed" if is_purging else "left"
     if not record.loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from time import monotonic
 from typing import Any
@@ -18,6 +19,7 @@ from dispersy.locations import SOCKET_NAMES
 from dispersy.protocol.definition import encode_definition
 from dispersy.protocol.kind import size_limit
 from dispersy.protocol.marks import DENIED
+from dispersy.protocol.numbers import ControlKind
 from dispersy.protocol.summary import Summary
 from dispersy.service.community_state import community_state
 from dispersy.service.directory import Directory
@@ -29,6 +31,15 @@ from dispersy.storage.store import CommunityRecord, StoreReader
 _VERSION = version("dispersy")
 
 
+@dataclass(frozen=True, slots=True)
+class _Governing:
+    """What a community's live messages of Dispersy's own come to, as of this summary."""
+
+    summary: Summary
+    count: int
+    is_destroyed: bool
+
+
 class Overview:
     """Puts together what the store, the directory and the roles' reports say."""
 
@@ -36,7 +47,7 @@ class Overview:
         self._settings = settings
         self._reports = reports
         self._directory = directory
-        self._governing_known: dict[int, tuple[Summary, int]] = {}
+        self._governing_known: dict[int, _Governing] = {}
 
     def status(self, reader: StoreReader | None, *, brief: bool) -> dict[str, Any]:
         """The whole node. `ready` is true when every kind of role has reported."""
@@ -83,18 +94,22 @@ class Overview:
         return {
             "community": record.community_id,
             "name": self._directory.name(record),
-            "count": state.summary.count - self._governing(reader, record.number, state.summary),
+            "count": state.summary.count - self._governing(reader, record, state.summary).count,
             "live": state.summary.count,
             "clock": state.clock,
         }
 
-    def _governing(self, reader: StoreReader, number: int, summary: Summary) -> int:
-        """How many of the live messages are Dispersy's own: counted again only when something has changed."""
-        known = self._governing_known.get(number)
-        if known is None or known[0] != summary:
-            live = sum(1 for entry in reader.control(number) if not entry.marks & DENIED)
-            known = self._governing_known[number] = (summary, live)
-        return known[1]
+    def _governing(self, reader: StoreReader, record: CommunityRecord, summary: Summary) -> _Governing:
+        """Looked at again only when something has changed."""
+        known = self._governing_known.get(record.number)
+        if known is None or known.summary != summary:
+            live = [entry.message for entry in reader.control(record.number) if not entry.marks & DENIED]
+            is_destroyed = any(
+                message[0] == ControlKind.DESTROY and message[2:34] == record.community_id for message in live
+            )
+            known = _Governing(summary, len(live), is_destroyed)
+            self._governing_known[record.number] = known
+        return known
 
     def peers(self, wanted: CommunityRecord | None) -> list[dict[str, Any]]:
         """One map a neighbour and community: what the network role reports, and the community."""
@@ -112,12 +127,14 @@ class Overview:
 
     def state(self, record: CommunityRecord, *, is_purging: bool = False) -> str:
         """How a community is on this node, in words."""
+        known = self._governing_known.get(record.number)
         return community_state(
             record,
             self._about(record),
             is_defined=self._directory.definition(record) is not None,
             refusal=self._directory.refusal(record),
             is_purging=is_purging,
+            is_destroyed=known is not None and known.is_destroyed,
         )
 
     def _about(self, record: CommunityRecord) -> Mapping[str, Any]:

@@ -99,3 +99,4 @@ def test_who_is_behind_is_sent_the_settings_and_a_destroy_ends_all(founder: Clie
         with pytest.raises(UsageError) as refused:
             client.publish("wiki", [b"once more"], kind="talk")
         assert refused.value.code == "community-destroyed"
+        assert client.community("wiki")["state"].startswith("destroyed by its founder; ")

@@ -387,9 +387,7 @@ def cut_names(settings: Settings, message: DataMessage) -> bool:
 def _is_whole(message: Message) -> bool:
     """An undo of a whole message: by its author it erases, and no end brings back what is gone."""
     return (
-        isinstance(message, ControlMessage)
-        and isinstance(message.body, Undo)
-        and message.body.index is None
+        isinstance(message, ControlMessage) and isinstance(message.body, Undo) and message.body.index is None
     )
 
 

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from dispersy.cli.app import main
-from dispersy.cli.community import DEFINITION_EXAMPLE
+from dispersy.cli.community import DEFINITION_EXAMPLE, publish_hints
 from dispersy.cli.messages import _publish_lines, printable
 from dispersy.cli.output import readable, size_text
 from dispersy.client import Client
@@ -173,6 +173,29 @@ def test_help_shows_a_definition_that_works(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     assert "docs/definition.md" in told
     assert all(line in told for line in DEFINITION_EXAMPLE.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("resolutions", "told"),
+    [
+        (['"linear"', '"public"'], ['publish news "hello" --kind second']),
+        (['{ type = "dynamic", initial = "public" }'], ['publish news "hello" --kind first']),
+        (['"linear"'], [f"authorize news {ID} --kind first", 'publish news "hello" --kind first']),
+        (['{ type = "dynamic", initial = "linear" }'], [f"authorize news {ID} --kind first"]),
+    ],
+)
+def test_a_new_community_says_how_to_publish_and_what_that_needs(
+    resolutions: list[str], told: list[str]
+) -> None:
+    """A kind that is open, or else the command that permits its founder."""
+    rows = zip(("first", "second"), (64, 65), resolutions, strict=False)
+    kinds = "".join(
+        f"[kinds.{name}]\nnumber = {number}\nresolution = {resolution}\n" for name, number, resolution in rows
+    )
+    definition = definition_toml.parse(f'name = "news"\n{kinds}')
+    hints = "\n".join(publish_hints(definition, "news", bytes.fromhex(ID)))
+    assert all(part in hints for part in told)
+    assert ("authorize" in hints) == ("authorize" in told[0])
 
 
 def test_a_wrong_name_is_refused_at_join_as_at_create(capsys: pytest.CaptureFixture[str]) -> None:

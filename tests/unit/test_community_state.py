@@ -24,6 +24,8 @@ JOINED = {"loaded": True, "left": False}
         ({}, about(3, 3), {}, "in sync with 3 of 3 neighbours"),
         ({}, about(3, 2), {}, "in sync with 2 of 3 neighbours"),
         ({}, about(1, 1), {}, "in sync with 1 of 1 neighbour"),
+        ({}, about(1, 1), {"is_destroyed": True}, "destroyed by its founder; in sync with 1 of 1 neighbour"),
+        ({"left": True}, about(1, 1), {"is_destroyed": True}, "left"),
         ({}, about(5, 3, 2), {}, "synchronising: 2 of 5 neighbours hold something else"),
         ({}, about(1, 0, 1), {}, "synchronising: 1 of 1 neighbour holds something else"),
         ({}, about(2), {}, "not compared yet: 2 neighbours"),
