@@ -78,6 +78,9 @@ def test_create_count_communities_and_status_are_answered(shared: Shared, driver
 
 
 PUBLISH = {"community": "chat", "kind": "text", "payloads": [b"x"], "request_id": bytes(range(16))}
+# One that a node still remembers to be new: it is made when the tests are.
+GOVERN = {"community": "chat", "request_id": new_request_id()}
+POWERS = GOVERN | {"members": ["ab" * 32], "kinds": ["text"], "permissions": ["permit"]}
 REFUSED = [
     ("count", {"community": "nowhere"}, "community-unknown"),
     ("publish", PUBLISH | {"community": "nowhere"}, "community-unknown"),
@@ -96,6 +99,12 @@ REFUSED = [
     ("count", {"community": "chat", "colour": "red"}, "malformed"),
     ("create", {"name": "chat"}, "name-taken"),
     ("dance", {}, "op-unknown"),
+    ("authorize", POWERS | {"kinds": ["picture"]}, "kind-unknown"),
+    ("authorize", POWERS | {"members": ["nobody"]}, "member-unknown"),
+    ("revoke", POWERS, "not-in-sync"),
+    ("undo", GOVERN | {"message_id": bytes(32)}, "message-unknown"),
+    ("policy", GOVERN | {"kind": "text", "resolution": "public"}, "not-dynamic"),
+    ("destroy", GOVERN | {"hard": True}, "malformed"),
 ]
 
 
