@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dispersy.bus.frames import AskedSignature, SignatureFrame
@@ -96,7 +96,7 @@ class Cosigning:
             self._counters["signature-request-wrong"] += 1
             return
         known = self._asked.get(draft.id)
-        if known is not None:
+        if known is not None and known.request.number == request.number:
             # It was repeated: our answer was lost, or nobody has decided yet.
             if known.answer is not None:
                 self._send(known)
@@ -107,6 +107,14 @@ class Cosigning:
         if not self._is_meant(community, request, view):
             self._counters["signature-request-wrong"] += 1
             return
+        if known is not None:
+            # The same draft is asked for anew: what was signed stays so, what was refused is looked at again.
+            if known.answer is not None and known.answer.outcome is SignatureOutcome.SIGNED:
+                known.request, known.source = request, source
+                known.answer = replace(known.answer, number=request.number)
+                self._send(known)
+                return
+            del self._asked[draft.id]
         asked = _Asked(draft.id, number, source, request, view)
         if not self._has_room(asked):
             self._counters["signature-request-full"] += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from dispersy.bus.frames import SignatureFrame
@@ -69,8 +70,9 @@ class Drafted:
 
     @property
     def number(self) -> int:
-        # Nobody but the second author has seen the draft, and so can say a number that fits.
-        return int.from_bytes(self.draft.id[:4], "big")
+        # Another one for the same draft when it is asked for anew: a refusal may not stand for ever. And
+        # nobody but the second author, who was told it, can say one that fits.
+        return int.from_bytes(sha256(self.draft.id + self.request_id).digest()[:4], "big")
 
     @property
     def lane(self) -> tuple[int, bytes, int]:

@@ -286,6 +286,21 @@ def test_a_request_that_comes_again_is_answered_the_same_way(alice: House, bob: 
     assert answers[0] == answers[1]
 
 
+def test_the_same_draft_asked_for_anew_is_looked_at_again(alice: House, bob: House) -> None:
+    """Somebody may be there by now who decides; but what was signed stays signed."""
+    bob.decide(asked_of(alice, bob, request=1).id, accept=False)
+    alice.hear(bob.frame())
+    assert alice.commit()[1].code == "signature-refused"
+    asked = asked_of(alice, bob, request=2)
+    bob.decide(asked.id)
+    bob.frame()
+    alice.start()
+    alice.draft(bob.key, request=3)
+    bob.hear(alice.frame())
+    alice.hear(bob.frame())
+    assert alice.commit()[3]["ids"] == [asked.id]
+
+
 def test_one_member_has_few_drafts_waiting(alice: House, bob: House) -> None:
     for global_time in range(2, ASKED_PER_FIRST_MAX + 3):
         bob.hear_body(request_of(alice, bob.key, global_time=global_time))
