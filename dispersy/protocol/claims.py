@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,7 +17,8 @@ from dispersy.protocol.control_messages import (
     Undo,
     Withdrawal,
 )
-from dispersy.protocol.powers import NOTHING
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.powers import NOTHING, Order, Reach, order_of
 
 _Key = TypeVar("_Key")
 
@@ -68,3 +70,35 @@ def take_out(index: dict[_Key, set[Claim]], key: _Key, claim: Claim) -> None:
     claims.discard(claim)
     if not claims:
         del index[key]
+
+
+class ClaimsByTime:
+    """All claims of a community by member and kind, in their order: a power concerns those of some times."""
+
+    def __init__(self) -> None:
+        self._claims: dict[tuple[MemberId, int], list[Claim]] = {}
+
+    def add(self, claim: Claim) -> None:
+        insort(self._claims.setdefault((claim.message.author, claim.kind), []), claim, key=_order_of)
+
+    def remove(self, claim: Claim) -> None:
+        key = (claim.message.author, claim.kind)
+        claims = self._claims[key]
+        # One message says one thing about a kind, so no two claims here stand in one place.
+        del claims[bisect_left(claims, _order_of(claim), key=_order_of)]
+        if not claims:
+            del self._claims[key]
+
+    def within(self, member: MemberId, kind: int, reach: Reach) -> list[Claim]:
+        """What a member says about a kind in messages of these global times."""
+        claims = self._claims.get((member, kind), [])
+        first, last = (bisect_right(claims, time, key=_time_of) for time in reach)
+        return claims[first:last]
+
+
+def _order_of(claim: Claim) -> Order:
+    return order_of(claim.message)
+
+
+def _time_of(claim: Claim) -> int:
+    return claim.message.global_time

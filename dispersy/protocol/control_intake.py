@@ -102,7 +102,7 @@ class ControlIntake:
         """Cursors of those that are stored and not live."""
         self._undos: dict[bytes, Undo] = {}
         """What every undo says that is stored or waits."""
-        self.targets: dict[bytes, list[int]] = {}
+        self.targets: dict[bytes, Counter[int]] = {}
         """Ids that they name, each with the global times at which they say that it is."""
         self._named: set[bytes] = set()
         """Whom a live authorize has named: what they say is the last to be dropped while it waits."""
@@ -186,7 +186,7 @@ class ControlIntake:
         self.timeline.add(control)
         if isinstance(control.body, Undo):
             self._undos[control.id] = control.body
-            self.targets.setdefault(control.body.target, []).append(control.body.global_time)
+            self.targets.setdefault(control.body.target, Counter())[control.body.global_time] += 1
             self.touched.targets.add(control.body.target)
 
     def _follow_definitions(self) -> None:
@@ -288,6 +288,8 @@ class ControlIntake:
 
     def _forget_target(self, undo: Undo) -> None:
         times = self.targets[undo.target]
-        times.remove(undo.global_time)
+        times[undo.global_time] -= 1
+        if not times[undo.global_time]:
+            del times[undo.global_time]
         if not times:
             del self.targets[undo.target]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dispersy.constants import GLOBAL_TIME_MAX
 from dispersy.protocol.control_messages import ControlMessage, Permission, Ranges, Withdrawal
 from dispersy.protocol.identifiers import MemberId, MessageId
 
@@ -59,6 +60,15 @@ class Cut:
         return power.depth > self.depth or (power.depth == self.depth and not power.permission & SENIOR)
 
 
+class Reach(NamedTuple):
+    """Global times above `after`, up to and including `upto`: of messages that a power may concern."""
+
+    after: int
+    upto: int
+
+
+EVER = Reach(0, GLOBAL_TIME_MAX)
+
 Allows = Callable[[Cut], bool]
 """Whether the pin of a cut lets the message in question stand."""
 
@@ -71,21 +81,28 @@ class _Group:
     times: list[int] = field(default_factory=list)
     powers: list[Power] = field(default_factory=list)
 
-    def add(self, power: Power) -> None:
-        """In any order: what stays is the same."""
-        first = after = bisect_left(self.times, power.since.global_time)
+    def add(self, power: Power) -> Reach | None:
+        """In any order: what stays is the same. Returns where a look-up may find another depth than before;
+        None: nowhere."""
+        since, upto = power.since.global_time, GLOBAL_TIME_MAX
+        first = after = bisect_left(self.times, since)
         if first and self.powers[first - 1].depth <= power.depth:
-            return
+            return None
         while after < len(self.powers) and self.powers[after].depth >= power.depth:
             other = self.powers[after]
-            if (other.since.global_time, other.depth) == (power.since.global_time, power.depth):
+            if other.depth == power.depth:
+                upto = other.since.global_time
+            if (other.since.global_time, other.depth) == (since, power.depth):
                 # One is as good as the other; so that all nodes give the same proof it is the least.
                 power = min(power, other, key=lambda each: each.since)
             after += 1
-        if after < len(self.powers) and self.times[after] == power.since.global_time:
-            return
-        self.times[first:after] = [power.since.global_time]
+        if after < len(self.powers):
+            if self.times[after] == since:
+                return None
+            upto = min(upto, self.times[after])
+        self.times[first:after] = [since]
         self.powers[first:after] = [power]
+        return Reach(since, upto)
 
 
 class Standing:
@@ -100,22 +117,29 @@ class Standing:
     def is_empty(self) -> bool:
         return not self._powers and not self._cuts
 
-    def grant(self, power: Power) -> None:
-        """Take a power, or another depth of one held."""
+    def grant(self, power: Power) -> Reach | None:
+        """Take a power, or another depth of one held; returns what may be covered otherwise."""
+        groups = self._grouped(power.permission)
         powers = self._powers.setdefault(power.permission, {})
         if power.since in powers:
-            self._ungroup(powers[power.since])
+            self._groups.pop(power.permission)
+            powers[power.since] = power
+            return Reach(power.since.global_time, GLOBAL_TIME_MAX)
         powers[power.since] = power
-        groups = self._groups.get(power.permission)
-        if groups is not None:
-            self._enter(groups, power)
+        return self._enter(groups, power)
 
-    def ungrant(self, permission: Permission, since: Order) -> None:
-        """Lose a power: its grant does not count any more."""
+    def ungrant(self, permission: Permission, since: Order) -> Reach | None:
+        """Lose a power: its grant does not count any more. Returns what may be covered otherwise."""
         powers = self._powers[permission]
-        self._ungroup(powers.pop(since))
+        power = powers.pop(since)
         if not powers:
             del self._powers[permission]
+        groups = self._groups.get(permission)
+        if groups is not None and not any(power in group.powers for group in groups.values()):
+            return None
+        # Where it stood for others that it outdid, they are found anew.
+        self._groups.pop(permission, None)
+        return Reach(since.global_time, GLOBAL_TIME_MAX)
 
     def cut(self, cut: Cut) -> None:
         """Take a withdrawal, or another depth of one held."""
@@ -175,19 +199,13 @@ class Standing:
                 self._enter(groups, power)
         return groups
 
-    def _enter(self, groups: dict[tuple[Order, ...], _Group], power: Power) -> None:
+    def _enter(self, groups: dict[tuple[Order, ...], _Group], power: Power) -> Reach | None:
         cuts = self._cuts_of(power) if self._cuts else ()
         key = tuple(cut.at for cut in cuts)
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(tuple(cuts))
-        group.add(power)
-
-    def _ungroup(self, power: Power) -> None:
-        """A power leaves; where it stood for others that it outdid, they are found anew."""
-        groups = self._groups.get(power.permission, {})
-        if any(power in group.powers for group in groups.values()):
-            del self._groups[power.permission]
+        return group.add(power)
 
 
 def contains(ranges: Ranges, sequence: int) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dispersy.ext.table import Spans
-from dispersy.protocol.claims import Claim, claims_of, counting, take_out
+from dispersy.protocol.claims import Claim, ClaimsByTime, claims_of, counting, take_out
 from dispersy.protocol.control_chain import ControlChain
 from dispersy.protocol.control_messages import (
     Authorize,
@@ -28,7 +28,7 @@ from dispersy.protocol.control_messages import (
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permits import Permits
 from dispersy.protocol.policy_history import PolicyHistory, Resolution
-from dispersy.protocol.powers import DEPTH_MAX, NOTHING, Cut, Power, order_of
+from dispersy.protocol.powers import DEPTH_MAX, EVER, NOTHING, Cut, Power, Reach, order_of
 from dispersy.protocol.proofs import Proofs
 from dispersy.protocol.standings import Standings
 from dispersy.protocol.undoing import Target, Undoing, UndoneState
@@ -78,7 +78,7 @@ class Timeline:
         self._policies: dict[int, PolicyHistory] = {}
         self._standings = Standings(master, self._chain)
         self._claims: dict[MessageId, list[Claim]] = {}
-        self._claims_of: dict[tuple[MemberId, int], set[Claim]] = {}
+        self._by_time = ClaimsByTime()
         self._settings: dict[int, set[Claim]] = {}
         self._counting: dict[MessageId, int] = {}
         self._unjudged: set[Claim] = set()
@@ -294,7 +294,7 @@ class Timeline:
         if isinstance(message.body, Undo):
             self._undoing.add(message)
         for claim in claims:
-            self._claims_of.setdefault((message.author, claim.kind), set()).add(claim)
+            self._by_time.add(claim)
             if isinstance(message.body, Settings):
                 self._settings.setdefault(claim.kind, set()).add(claim)
         self._unjudged.update(claims)
@@ -305,7 +305,7 @@ class Timeline:
         for claim in claims:
             if claim.depths:
                 self._settle_claim(claim, {})
-            take_out(self._claims_of, (message.author, claim.kind), claim)
+            self._by_time.remove(claim)
             if isinstance(message.body, Settings):
                 take_out(self._settings, claim.kind, claim)
         if isinstance(message.body, Undo):
@@ -383,18 +383,16 @@ class Timeline:
     def _settle_grants(self, claim: Claim, before: dict[Permission, int]) -> None:
         since = order_of(claim.message)
         for grant in claim.grants:
-            changed = Permission(0)
             for permission in grant.permissions:
                 depth = claim.depths.get(permission)
                 if depth == before.get(permission):
                     continue
-                changed |= permission
                 standing = self._standings.of(grant.member, claim.kind)
                 if depth is None:
-                    standing.ungrant(permission, since)
+                    reach = standing.ungrant(permission, since)
                 else:
-                    standing.grant(Power(permission, since, depth + 1))
-            self._touch(grant.member, claim.kind, changed)
+                    reach = standing.grant(Power(permission, since, depth + 1))
+                self._touch(grant.member, claim.kind, permission, reach)
 
     def _settle_withdrawals(self, claim: Claim, before: dict[Permission, int]) -> None:
         at = order_of(claim.message)
@@ -407,18 +405,16 @@ class Timeline:
             else:
                 standing.uncut(at)
                 self._chain.unpin(withdrawal.heads)
-            self._touch(withdrawal.member, claim.kind, withdrawal.permissions)
+            self._touch(withdrawal.member, claim.kind, withdrawal.permissions, EVER)
 
-    def _touch(self, member: MemberId, kind: int, permissions: Permission) -> None:
-        """A member's powers in a kind are others: what rests on them is to be judged again."""
-        if not permissions:
-            return
+    def _touch(self, member: MemberId, kind: int, permissions: Permission, reach: Reach | None) -> None:
+        """A member's powers in a kind are others: what rests on them, at these times, is judged again."""
         self._standings.drop_empty(member, kind)
-        if member == self.master:
+        if member == self.master or reach is None:
             return
         if permissions & Permission.PERMIT:
             self._changes.lanes.add((member, kind))
-        for claim in self._claims_of.get((member, kind), ()):
+        for claim in self._by_time.within(member, kind, reach):
             if claim.needs & permissions:
                 self._unjudged.add(claim)
 

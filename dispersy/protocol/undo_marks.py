@@ -90,7 +90,7 @@ class UndoMarks:
 
     def _find(self, target: bytes) -> tuple[int, StoredEntry] | None:
         """The global time and the entry of a stored live message that an undo names."""
-        for global_time in set(self._control.targets.get(target, ())):
+        for global_time in self._control.targets.get(target, ()):
             cursor = self._store.find(self._community, global_time, target)
             if cursor is not None:
                 (entry,) = self._store.entries([cursor])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,8 +40,8 @@ class Undoing:
     def __init__(self) -> None:
         self._targets: dict[MessageId, Target] = {}
         self._undos: dict[MessageId, dict[MessageId, ControlMessage]] = {}
-        # By target, then by what makes undos equal: author and index.
-        self._valid: dict[MessageId, dict[tuple[MemberId, int | None], dict[MessageId, Order]]] = {}
+        # By target, then by what makes undos equal, author and index: the least first.
+        self._valid: dict[MessageId, dict[tuple[MemberId, int | None], list[Order]]] = {}
 
     def add(self, message: ControlMessage) -> None:
         self._undos.setdefault(_undo(message).target, {})[message.id] = message
@@ -73,13 +74,16 @@ class Undoing:
     def set_valid(self, message: ControlMessage, is_valid: bool) -> list[tuple[MessageId, bool]]:
         """An undo is permitted, or not any more; returns those that count, or do not, because of it."""
         undo = _undo(message)
-        equal = self._valid.setdefault(undo.target, {}).setdefault((message.author, undo.index), {})
-        before = min(equal.values(), default=None)
-        if is_valid:
-            equal[message.id] = order_of(message)
-        else:
-            equal.pop(message.id, None)
-        after = min(equal.values(), default=None)
+        equal = self._valid.setdefault(undo.target, {}).setdefault((message.author, undo.index), [])
+        before = equal[0] if equal else None
+        order = order_of(message)
+        place = bisect_left(equal, order)
+        is_there = place < len(equal) and equal[place] == order
+        if is_valid and not is_there:
+            equal.insert(place, order)
+        elif is_there and not is_valid:
+            del equal[place]
+        after = equal[0] if equal else None
         if not equal:
             del self._valid[undo.target][message.author, undo.index]
             if not self._valid[undo.target]:
