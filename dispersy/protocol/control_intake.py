@@ -112,6 +112,7 @@ class ControlIntake:
         """Another round."""
         self.touched = Touched()
         self._arrived: dict[MessageId, Received] = {}
+        self._late: list[Waiter] = []
         self._moved: set[MessageId] = set()
         self.is_definition_new = False
 
@@ -184,7 +185,7 @@ class ControlIntake:
     def _add(self, control: ControlMessage) -> None:
         self._times[control.id] = control.global_time
         self.timeline.add(control)
-        if isinstance(control.body, Undo):
+        if isinstance(control.body, Undo) and control.id not in self._undos:
             self._undos[control.id] = control.body
             self.targets.setdefault(control.body.target, Counter())[control.body.global_time] += 1
             self.touched.targets.add(control.body.target)
@@ -227,24 +228,31 @@ class ControlIntake:
     def finish(self, changes: list[Change]) -> list[bytes]:
         """Whole messages that are to be stored, and (appended) what changes about those that are; the others
         wait."""
-        stored = []
-        for each in self._arrived.values():
-            if self.is_live(each.id, each.kind):
-                stored.append(each.message)
-            elif each.kind == ControlKind.DEFINITION:
-                self._refuse(each.id, "destroyed")
-            else:
-                self._wait(each)
+        arrived = self._arrived.values()
+        stored = [each.message for each in arrived if self.is_live(each.id, each.kind)]
+        # What had to leave the waiting room in this round may have come to count in it, before or since.
+        left = {each.message_id: each for each in [*self._late, *self._waiting.drain_evicted()]}
         for message_id in sorted(self._moved - self._arrived.keys()):
             is_live = self.timeline.is_live(message_id)
             if message_id in self._waiting:
                 if is_live:
                     stored += [each.message for each in self._waiting.take((message_id,))]
+            elif message_id in left:
+                if is_live:
+                    stored.append(left[message_id].message)
             elif message_id in self._unlive:
                 if is_live:
                     changes.append(Change(message_id, self._unlive.pop(message_id), None, 0))
             elif not is_live:
                 self._end(message_id, changes)
+        for each in arrived:
+            if self.is_live(each.id, each.kind):
+                continue
+            if each.kind == ControlKind.DEFINITION:
+                self._refuse(each.id, "destroyed")
+            else:
+                self._wait(each)
+        self._forget([*left.values(), *self._waiting.drain_evicted()])
         if self.touched.is_destroyed:
             self._end_definitions(changes)
         for message in stored:
@@ -253,6 +261,9 @@ class ControlIntake:
 
     def _end(self, message_id: MessageId, changes: list[Change]) -> None:
         """What is stored is not live any more."""
+        if message_id not in self._times:
+            # It counted within this round alone, and has left the waiting room since.
+            return
         cursor = self._store.find(self._community, self._times[message_id], message_id)
         if cursor is not None:
             changes.append(Change(message_id, cursor, 0, None))
@@ -276,15 +287,28 @@ class ControlIntake:
         if self._waiting.add(received.waiter(Awaited.POWER, is_spared=is_spared)):
             self._counters["waiting"] += 1
 
-    def forget(self, waiters: Iterable[Waiter]) -> None:
-        """These wait no more, and are not stored."""
+    def expire(self, waiters: Iterable[Waiter]) -> None:
+        """These have waited for too long; what counts since this round began is stored with it all the
+        same."""
+        late = list(waiters)
+        self._late += [each for each in late if self.timeline.is_live(MessageId(each.message_id))]
+        self._forget(late)
+
+    def _forget(self, waiters: Iterable[Waiter]) -> None:
+        """These have left the waiting room: the timeline shall hold what is stored or waits, and no more."""
         for each in waiters:
-            if each.kind < COMMUNITY_KIND_MIN:
-                self.timeline.discard(MessageId(each.message_id))
-                self._times.pop(MessageId(each.message_id), None)
-                undo = self._undos.pop(each.message_id, None)
-                if undo is not None:
-                    self._forget_target(undo)
+            message_id = MessageId(each.message_id)
+            if (
+                each.kind >= COMMUNITY_KIND_MIN
+                or message_id in self._waiting
+                or self.timeline.is_live(message_id)
+            ):
+                continue
+            self.timeline.discard(message_id)
+            self._times.pop(message_id, None)
+            undo = self._undos.pop(message_id, None)
+            if undo is not None:
+                self._forget_target(undo)
 
     def _forget_target(self, undo: Undo) -> None:
         times = self.targets[undo.target]

@@ -135,7 +135,7 @@ class Intake:
     def handle_timer(self, now: float) -> None:
         """Let what has waited long enough leave the waiting room, or go on without what it waited for."""
         late = self.waiting.expire(now)
-        self._control.forget(late)
+        self._control.expire(late)
         self._data.release_late(late)
         self.counters.update(self.waiting.left)
         self.waiting.left.clear()
@@ -198,7 +198,6 @@ class Intake:
             finished.blocks.insert(0, (records, arena, bytes(len(stored))))
         if self._control.is_definition_new:
             finished.definition = (self.definitions.current, self.definitions.message)
-        self._control.forget(self.waiting.drain_evicted())
         self._begin()
         return finished
 
