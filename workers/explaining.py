@@ -9,6 +9,7 @@ from dispersy.protocol.control_messages import Undo, read_control
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.message import MessageView, read_message
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
+from dispersy.protocol.stripped import Stripped, with_empty_payloads
 from dispersy.storage.store import EntryType, LogEntry, StoreWriter
 from dispersy.workers.communities import Community
 from dispersy.workers.finding import find_ids
@@ -39,6 +40,9 @@ def explain(store: StoreWriter, community: Community, message_id: bytes) -> dict
         cursor = told["cursor"] = _denied(store, number, message_id)
     if waiter is not None:
         raw = waiter.message
+        if isinstance(raw, Stripped):
+            # It waits for the undo that would say that its payloads may be missing.
+            raw = with_empty_payloads(raw, 1)
     elif cursor is not None:
         raw = store.entries([cursor])[0].message
     else:

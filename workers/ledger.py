@@ -120,7 +120,8 @@ class Ledger:
         self.signatures.handle_timer(now)
         for number, community in self._communities.by_number.items():
             waiting = len(community.intake.waiting)
-            if waiting:
+            # In what was left nothing is taken late: a purge has passed its place in the log.
+            if waiting and community.record.served:
                 community.intake.handle_timer(now)
             if len(community.intake.waiting) != waiting:
                 self._communities.touched.add(number)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dispersy.constants import PURGE_ENTRIES_MAX
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.definition import Definition, Kind, encode_definition
@@ -188,3 +189,18 @@ def test_what_has_a_place_already_does_not_wait(node: Node) -> None:
     node.receive(text(5), text(5, payload="55"))
     assert sorted(node.delivered()) == [5, 55]
     assert node.wanted == []
+
+
+def test_nothing_is_taken_late_in_a_community_that_was_left(node: Node) -> None:
+    """Goal: a purge goes from the log's end to its beginning; what came behind it would stay for ever."""
+    node.receive(*(text(number, kind=PLAIN) for number in range(1, PURGE_ENTRIES_MAX + 2)))
+    node.receive(text(5))
+    node.ledger.handle_timer(0.0)
+    node.ledger.answer("leave", node.ledger.membership.leave(NUMBER, purge=True))
+    node.commit()
+    assert node.ledger.is_purging
+    node.ledger.handle_timer(1e9)
+    while node.ledger.has_more:
+        node.commit()
+    assert node.store.communities() == []
+    assert {entry.type for entry in node.store.log(1, 10_000)} == {EntryType.REMOVED}

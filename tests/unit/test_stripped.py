@@ -139,3 +139,12 @@ def test_a_stripped_frame_is_part_of_its_datagram() -> None:
     assert (transfer.received, transfer.datagrams) == (6, 2)
     assert transfer.end_answer() == (0, True, 6)
     assert transfer.is_complete()
+
+
+def test_what_waits_for_its_undo_is_explained(tmp_path: Path) -> None:
+    """Goal: that its payloads are missing is no reason to say nothing of it."""
+    node, alice = GovernedNode(tmp_path), Author(2)
+    text = alice.data(OPEN, 5)
+    node.receive(strip(text))
+    told = node.ledger.explain(node.number, id_of(text))
+    assert (told["waits"], told["awaited"], told["reason"]) == (True, "undo", "")
