@@ -180,8 +180,12 @@ class LaneRound:
         # an author who once erred goes on without the whole lane being read for each message.
         if entry.sequence > sequence and entry.global_time > global_time:
             self._beyond.add(entry.message_id)
-        elif self._irregular[entry.lane] or not self._rules.is_plain or not self._fits(entry, slot):
-            self._irregular[entry.lane] = self._irregular[entry.lane] or not self._fits(entry, slot)
+        elif not self._rules.is_plain:
+            # Decided with the whole lane, as far as the allowance goes, which tells whether it is regular
+            # still. Its neighbours may be far, behind all that the newest have put out.
+            self._between.add(entry.message_id)
+        elif self._irregular[entry.lane] or not self._fits(entry, slot):
+            self._irregular[entry.lane] = True
             self._between.add(entry.message_id)
         self.enter(entry)
         self._store.heads.put(
@@ -239,7 +243,7 @@ class LaneRound:
     def _mark_irregular(
         self, stored: Sequence[tuple[LaneEntry, LaneSlot]], fates: Mapping[bytes, Fate]
     ) -> None:
-        """What lives again may stand between others that came while it did not."""
+        """What lives may stand between others that came while it did not, or share a slot with one."""
         hidden = {entry.lane for entry, slot in stored if slot.live and slot.marks & LANE_MARKS}
         hidden |= {fate.entry.lane for fate in fates.values() if fate.marks}
         for name in hidden & self.lanes.keys():
@@ -263,6 +267,7 @@ class LaneRound:
                     fates[entry.message_id] = Fate(entry, None, None, "lane-refused")
             return
         self._decide_among(stored, fates)
+        self._mark_irregular(stored, fates)
 
     def _decide_among(self, stored: Sequence[tuple[LaneEntry, LaneSlot]], fates: dict[bytes, Fate]) -> None:
         reasons = {entry.message_id: self._reason(entry) for entry, slot in stored if not slot.live}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from hypothesis import given
@@ -15,8 +16,10 @@ from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.lane import PLAIN, LaneEntry, LaneRules, decide_lane
 from dispersy.protocol.lane_round import Allowance, Fate, LaneRound, LaneSlot
 from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import SlotEntry
 from tests.oracle.lanes import Written, equivocated, live_of, overtaken
+from tests.unit.governed import STATUS, Author, GovernedNode
 
 AUTHOR = bytes(32)
 
@@ -305,3 +308,30 @@ def test_a_touched_lane_does_not_wait_for_an_allowance() -> None:
     fates: dict[bytes, Fate] = {}
     round_.decide(fates, allowance)
     assert fates[b"a"].marks is None
+
+
+class CountingStore(MemoryStore):
+    """Counts the looks to both sides of a place, each of which passes over all that is not live there."""
+
+    looks = 0
+
+    def neighbours(
+        self, community: int, name: bytes, kind: int, sequence: int
+    ) -> tuple[SlotEntry | None, SlotEntry | None]:
+        self.looks += 1
+        return super().neighbours(community, name, kind, sequence)
+
+
+def test_what_is_older_than_the_newest_costs_no_look_beside_the_allowance(tmp_path: Path) -> None:
+    """Goal: a writer may sign any number of these; and one that stands between the newest is still told."""
+    store = CountingStore()
+    node, writer = GovernedNode(tmp_path, store), Author(2)
+    for at in range(20, 30, 2):
+        node.receive(writer.data(STATUS, at, sequence=at), writer.data(STATUS, at + 1, sequence=at + 1))
+    store.looks = 0
+    node.receive(*(writer.data(STATUS, at, "late", sequence=at) for at in range(1, 10)))
+    assert store.looks == 0
+    overtaking = writer.data(STATUS, 40, sequence=5)
+    node.receive(overtaking)
+    assert store.heads.get(node.number, writer.id, STATUS) == (29, 40, True)
+    assert node.shows(overtaking) == [False]
