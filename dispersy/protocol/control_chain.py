@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dispersy.protocol.control_messages import ControlMessage
-from dispersy.protocol.identifiers import MessageId
+from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.message import NO_PREVIOUS
 
 
@@ -119,6 +119,10 @@ class ControlChain:
     def missing(self) -> frozenset[MessageId]:
         """Ids that live messages name as previous, or pins as heads, and that are not held."""
         return frozenset(self._missing)
+
+    def namers(self, message_id: MessageId) -> set[MemberId]:
+        """Authors of held messages that name it as previous; a pin's head may have none."""
+        return {self._held[each].author for each in self._naming.get(message_id, ())}
 
     def take_changes(self) -> tuple[list[MessageId], list[MessageId]]:
         """What became live, and what ceased to be, since the last call."""

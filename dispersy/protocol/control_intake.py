@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Protocol
 
 from dispersy.errors import WireError
@@ -201,8 +202,21 @@ class ControlIntake:
         self.rules = rules
 
     def missing(self) -> list[MessageId]:
-        """Messages that a chain or a pin names and nobody has sent; definitions are held elsewhere."""
-        return sorted(self.timeline.missing() - self._times.keys())
+        """Messages that a chain or a pin names and nobody has sent; definitions are held elsewhere.
+
+        Heads of pins come first, then those that chains name, in turns of their authors: who names many that
+        nobody has keeps out none of others'.
+        """
+        pinned: list[MessageId] = []
+        named: dict[MemberId, list[MessageId]] = {}
+        for each in sorted(self.timeline.missing() - self._times.keys()):
+            namers = self.timeline.namers(each)
+            if namers:
+                named.setdefault(min(namers), []).append(each)
+            else:
+                pinned.append(each)
+        turns = zip_longest(*named.values())
+        return pinned + [each for turn in turns for each in turn if each is not None]
 
     def settle(self) -> None:
         """Let the timeline decide, and note what that touches."""

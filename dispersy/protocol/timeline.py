@@ -217,6 +217,10 @@ class Timeline:
         """
         return self._chain.missing().difference(self._held)
 
+    def namers(self, message_id: MessageId) -> set[MemberId]:
+        """Whose held messages name it as previous; of a pin's head it may be nobody's."""
+        return self._chain.namers(message_id)
+
     def powers(self) -> Iterator[tuple[MemberId, int, Power, list[Cut]]]:
         """Every power there is but the master's, with what cuts it, by member and kind."""
         return self._standings.powers()

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dispersy.constants import WAITING_AUTHOR_MAX
-from dispersy.protocol.control_messages import Permission
+from dispersy.constants import WAITING_AUTHOR_MAX, WANTED_MAX
+from dispersy.protocol.control_messages import Permission, Undo
+from dispersy.protocol.identifiers import MessageId
 from dispersy.protocol.received import pack
 from tests.unit.governed import COMMUNITY, EDIT, OPEN, Author, GovernedNode, id_of, master
 
@@ -65,3 +66,24 @@ def test_a_grant_waits_that_is_driven_out_and_comes_again_in_one_round(tmp_path:
         node.ledger.handle_timer(0.0)
         node.ledger.handle_timer(1e9)
         assert not node.ledger._communities.by_number[node.number].intake._control.targets
+
+
+def test_who_names_many_that_nobody_has_keeps_out_none_of_others(tmp_path: Path) -> None:
+    """Goal: what a member's chain lacks is asked for by name, however many ids another has made up."""
+    author, other, node = Author(2), Author(3), GovernedNode(tmp_path)
+    texts = [author.data(OPEN, 10 + at) for at in range(2 * WANTED_MAX)]
+    made_up = [
+        author.control(
+            Undo(id_of(text), OPEN, 10 + at, None),
+            1_000 + at,
+            previous=MessageId(bytes(31) + bytes((1 + at,))),
+        )
+        for at, text in enumerate(texts)
+    ]
+    node.receive(*texts, *made_up)
+    text = other.data(OPEN, 500)
+    lost = other.grant(600, author)
+    node.receive(text, other.undo(700, text))
+    wanted = node.ledger._communities.by_number[node.number].intake.wanted().messages
+    assert id_of(lost) in wanted
+    assert len(wanted) == WANTED_MAX
