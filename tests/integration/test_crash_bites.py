@@ -21,8 +21,8 @@ if "writer" in sys.orig_argv:
 
     take, commit = WriterRole._take, WriterRole._commit
 
-    def take_and_answer(self, ticket, order):
-        take(self, ticket, order)
+    def take_and_answer(self, ticket, order, is_gathered):
+        take(self, ticket, order, is_gathered)
         request = self._ledger._publishing._publishing.get(order.request_id)
         if order.op == "publish" and request is not None:
             answer = {"first_cursor": 1, "last_cursor": 1, "ids": request.ids, "repeated": False}

@@ -250,7 +250,11 @@ def beginnings(data: bytes) -> set[bytes]:
     return {data[:size] for size in range(1, len(data) + 1)}
 
 
-@given(st.sampled_from(sorted(FRAMES_SPOKEN)), st.binary(max_size=300))
+READ_HERE = FRAMES_SPOKEN - {FrameType.STRIPPED}
+"""A stripped frame is a number and a list, which the wire kernel alone reads (test_stripped.py)."""
+
+
+@given(st.sampled_from(sorted(READ_HERE)), st.binary(max_size=300))
 def test_any_bytes_are_one_frame_or_a_named_fault(frame_type: FrameType, body: bytes) -> None:
     assert attempt(lambda: recode(frame_type, body)) in {understood(frame_type, body), *REASONS}
 
