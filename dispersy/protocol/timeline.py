@@ -196,10 +196,6 @@ class Timeline:
         """What of a live data message has been taken back; None: nothing."""
         return self._undoing.state(target_id)
 
-    def awaited_targets(self) -> Iterator[MessageId]:
-        """Ids that held undos name: whoever calls set_target() needs them."""
-        return self._undoing.awaited()
-
     def is_taken_back(
         self, target_id: MessageId, authors: tuple[MemberId, ...], kind: int, global_time: int
     ) -> bool:

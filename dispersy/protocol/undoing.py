@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dispersy.protocol.control_messages import ControlMessage, Undo
@@ -111,10 +110,6 @@ class Undoing:
             and undo.global_time > target.global_time
             for undo in self._undos.get(target_id, {}).values()
         )
-
-    def awaited(self) -> Iterator[MessageId]:
-        """What held undos name, live or not."""
-        return iter(self._undos)
 
     def of_target(self, target_id: MessageId) -> list[ControlMessage]:
         """The held undos of a message, in their order."""

@@ -12,7 +12,7 @@ A message's time begins with the next expire(), which is told what time it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
@@ -133,10 +133,6 @@ class WaitingRoom:
     def take(self, message_ids: Iterable[bytes]) -> list[Waiter]:
         """Take these out, as far as they wait here: what they waited for has come."""
         return [self._remove(each) for each in message_ids if each in self._waiters]
-
-    def release(self, kinds: Collection[int]) -> list[Waiter]:
-        """Take out what waits for a definition of one of these kinds, in order of arrival."""
-        return self.take([each.message_id for each in self.waiters(Awaited.KIND) if each.kind in kinds])
 
     def expire(self, now: float) -> list[Waiter]:
         """Take out those that have waited long enough, in order of arrival. now: monotonic seconds."""

@@ -106,18 +106,6 @@ def test_a_message_waits_once() -> None:
     assert inside(room) == [1, 2]
 
 
-def test_only_the_kinds_asked_for_leave() -> None:
-    """Goal: a definition that names one kind lets others wait on, and what waits for something else."""
-    room = WaitingRoom()
-    room.add(waiter(1, kind=70))
-    room.add(waiter(2, kind=71))
-    room.add(waiter(3, Awaited.PERMISSION, kind=71))
-    assert numbers(room.release({71, 99})) == [2]
-    assert room.release({71}) == []
-    assert numbers(room.release({70})) == [1]
-    assert inside(room) == [3]
-
-
 @pytest.mark.parametrize("awaited", Awaited)
 def test_waiting_ends(awaited: Awaited) -> None:
     """Goal: nothing waits for ever, and nothing less long for having come into a room that was empty long."""
