@@ -11,7 +11,7 @@ from tests.oracle.faulty import FAULTS
 from tests.oracle.judging import judge
 from tests.oracle.timeline import Oracle
 
-HISTORIES = 200
+HISTORIES = 80
 SEARCH_MAX = 3_000
 """A wrong rule has to be found within so many histories; most are within a hundred."""
 BEATEN = (1321, 2252, 3687)

@@ -26,7 +26,7 @@ from tests.oracle.histories import History, Node
 from tests.oracle.state import DataMessage, Marks, Message
 from tests.oracle.writing import Pen
 
-HISTORIES = 100
+HISTORIES = 50
 FAULT_WITHIN = 100
 NUMBER = 7
 LOG_MAX = 100_000

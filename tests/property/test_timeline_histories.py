@@ -20,7 +20,7 @@ from tests.oracle.state import DataMessage, Message
 from tests.oracle.timeline import Oracle
 from tests.oracle.writing import Pen
 
-HISTORIES = 200
+HISTORIES = 100
 FAULT_WITHIN = 400
 
 
