@@ -12,19 +12,26 @@ import pytest
 
 TESTS = Path(__file__).parent
 
+
+def give_package(name: str, folder: Path) -> None:
+    """Make a folder importable as a package, and nothing of what lies beside it."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        package = importlib.util.module_from_spec(spec)
+        sys.modules[name] = package
+        spec.loader.exec_module(package)
+
+
 # `python -m pytest` makes the repository root importable, here and in what tests start; the source folder
-# would shadow the installed package there. Only `tests` may come from it.
+# would shadow the installed package there. Only `tests` may come from it, and simulated worlds from bench/.
 os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
-if "tests" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        "tests", TESTS / "__init__.py", submodule_search_locations=[str(TESTS)]
-    )
-    assert _spec is not None
-    assert _spec.loader is not None
-    _package = importlib.util.module_from_spec(_spec)
-    sys.modules["tests"] = _package
-    _spec.loader.exec_module(_package)
+give_package("tests", TESTS)
+give_package("simulation", TESTS.parent / "bench" / "simulation")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,9 @@ from itertools import combinations
 
 from dispersy.ext import digest
 from dispersy.protocol.identifiers import sum_key
-from tests.simulation.world import COMMUNITY_ID, Node, World, equal, history, records_of
+from simulation.holdings import COMMUNITY_ID, history, records_of
+from simulation.node import Node
+from simulation.world import World, equal
 
 SUM_BITS = 24
 """So few that equal sums are found by trying; for 96 it takes minutes with Wagner's algorithm."""

@@ -7,7 +7,10 @@ import pytest
 from dispersy.constants import STEP_INTERVAL_S, TOKEN_DATAGRAM_SIZE
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.frames import token_datagram
-from tests.simulation.world import TAG, Link, Node, World
+from dispersy.testing.links import Link
+from simulation.holdings import TAG
+from simulation.node import Node
+from simulation.world import World
 
 
 class Relay:

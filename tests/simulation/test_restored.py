@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.world import Link, World, history, make_message
+from dispersy.testing.links import Link
+from simulation.holdings import history, make_message
+from simulation.world import World
 
 OTHERS = 5_000
 OWN = 30

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dispersy.constants import STEP_INTERVAL_S, TICK_S
 from dispersy.protocol.shared_pace import SharedPace
-from tests.simulation.world import Link, Node, World, equal, history
+from dispersy.testing.links import Link
+from simulation.holdings import history
+from simulation.node import Node
+from simulation.world import World, equal
 
 HOUR_S = 3600.0
 

@@ -14,7 +14,10 @@ from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.summary import Summary
-from tests.simulation.world import Link, Node, World, equal, history
+from dispersy.testing.links import Link
+from simulation.holdings import history
+from simulation.node import Node
+from simulation.world import World, equal
 
 
 def wasted(messages: list[bytes], *nodes: Node) -> float:

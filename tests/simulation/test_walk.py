@@ -6,7 +6,9 @@ from dispersy.constants import TOKEN_DATAGRAM_SIZE
 from dispersy.protocol.address import make_address
 from dispersy.protocol.frames import frame, token_datagram
 from dispersy.protocol.numbers import FrameType
-from tests.simulation.world import TAG, Link, World
+from dispersy.testing.links import Link
+from simulation.holdings import TAG
+from simulation.world import World
 
 
 def test_two_nodes_meet_within_a_fraction_of_a_second() -> None:

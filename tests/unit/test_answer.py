@@ -27,7 +27,7 @@ from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import decode_uvarint
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.store import Batch
-from tests.simulation.world import COMMUNITY_ID, StoreHoldings, history, make_holdings
+from simulation.holdings import COMMUNITY_ID, StoreHoldings, history, make_holdings
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ from dispersy.workers.ledger import Ledger
 from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.report import Reporter
 from dispersy.workers.verifier import Verifier
-from tests.simulation.world import history, make_holdings
+from simulation.holdings import history, make_holdings
 
 SEED = bytes(range(32))
 PUBLIC = MemberId(public_key(SEED))

@@ -20,7 +20,7 @@ from dispersy.protocol.transfer import Transfer
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import StoreWriter
-from tests.simulation.world import make_holdings
+from simulation.holdings import make_holdings
 from tests.unit.governed import COMMUNITY, EDIT, OPEN, PACT, Author, GovernedNode, id_of, master, read_message
 
 

@@ -34,7 +34,7 @@ from dispersy.protocol.transfer import (
     gaps_between,
     make_request,
 )
-from tests.simulation.world import StoreHoldings, history, make_holdings, make_message
+from simulation.holdings import StoreHoldings, history, make_holdings, make_message
 
 SOURCE = make_address("203.0.113.1", 6421)
 OTHER = make_address("203.0.113.2", 6421)

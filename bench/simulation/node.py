@@ -1,13 +1,13 @@
-"""A small world of nodes on fake links: real machines, kernels and datagrams; no sockets, no clock."""
+"""A simulated node: the real machines of one community over a store in memory."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
-from dispersy.ext import digest, verify, wire
-from dispersy.protocol.address import Address, make_address
+from dispersy.ext import verify, wire
+from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
 from dispersy.protocol.frames import (
     Audit,
@@ -28,10 +28,9 @@ from dispersy.protocol.frames import (
     introduction_signed_bytes,
     token_datagram,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
-from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY, MESSAGE
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
@@ -46,72 +45,12 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
-from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
-from dispersy.testing.links import Link, Links
+from simulation.holdings import TAG, make_holdings
 
-COMMUNITY_ID = CommunityId(bytes(range(32)))
-TAG = community_tag(COMMUNITY_ID)
-COMMUNITY = 1
+if TYPE_CHECKING:
+    from simulation.world import World
+
 COMMIT_DELAY_S = 0.02
-
-
-def make_message(*, author: bytes, global_time: int, sequence: int, payload: bytes) -> bytes:
-    """A message of kind 64; its signature is zeros, for nobody in this world checks it."""
-    head = wire.encode_message(64, 0, author, b"", global_time, sequence, b"", b"", [payload])
-    return head + bytes(64)
-
-
-def records_of(messages: list[bytes]) -> tuple[bytes, bytes]:
-    """(packed message_records with ids, arena) of whole messages."""
-    arena = b"".join(encode_uvarint(len(message)) + message for message in messages)
-    records = wire.parse_messages(arena, bytearray(4 * len(wire.DROP_REASONS)))
-    digest.identify_many(records, arena, COMMUNITY_ID)
-    return bytes(records), arena
-
-
-class StoreHoldings:
-    """One community's part of a memory store."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.store = store
-
-    def summary(self) -> Summary:
-        return self.store.state(COMMUNITY).summary
-
-    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
-        return self.store.scan(COMMUNITY, low, high, limit)
-
-    def messages(self, cursors: list[int]) -> list[bytes]:
-        return self.store.messages(cursors)
-
-    def add(self, messages: list[bytes]) -> int:
-        """Commit those that are not held; how many that were."""
-        records, arena = records_of(messages)
-        fresh: dict[bytes, bytes] = {}
-        held = self.store.held(COMMUNITY, records)
-        for index, fields in enumerate(MESSAGE.iter_unpack(records)):
-            if not held[index]:
-                fresh[fields[11]] = records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
-        if fresh:
-            block = MessageBlock(COMMUNITY, b"".join(fresh.values()), arena, bytes(len(fresh)), 0)
-            self.store.commit(Batch(blocks=[block]))
-        return len(fresh)
-
-    def newest(self, author: bytes) -> list[bytes]:
-        """The author's message of the highest sequence, if any."""
-        return [self.store.messages([slot.cursor])[0] for slot in self.store.lane(COMMUNITY, author, 64)][-1:]
-
-    def ids(self) -> set[bytes]:
-        keys, _, _ = self.scan(bytes(24), b"\xff" * 24, 1 << 30)
-        return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
-
-
-def make_holdings(*, sum_bits: int = 96) -> StoreHoldings:
-    """An empty store with the one community of this world."""
-    store = MemoryStore(sum_bits=sum_bits)
-    store.commit(Batch(communities=[CommunityRecord(COMMUNITY, COMMUNITY_ID, "world", bytes(32))]))
-    return StoreHoldings(store)
 
 
 class Node:
@@ -336,75 +275,3 @@ class Node:
         self.sent[label] += 1
         self.sent["bytes"] += len(data)
         self.world.send(self.address, address, data)
-
-
-class World:
-    """Nodes, and what is on its way between them."""
-
-    def __init__(self, *, seed: int, link: Link | None = None) -> None:
-        self.now = 0.0
-        self.links = Links(Random(seed), link or Link())
-        self.nodes: dict[Address, Node] = {}
-        self.log: list[tuple[float, Address, Address, bytes]] = []
-        """(when, source, target, datagram) of everything sent."""
-        self.bad_signatures = 0
-
-    def add(self, host: int, *, bootstrap: list[Node] | None = None, **options: object) -> Node:
-        """A node at 192.0.2.host."""
-        address = make_address(f"192.0.2.{host}", 6421)
-        known = [node.address for node in bootstrap or []]
-        node = Node(self, address, bootstrap=known, seed=host, **options)  # type: ignore[arg-type]
-        self.nodes[address] = node
-        return node
-
-    def send(self, source: Address, target: Address, data: bytes) -> None:
-        self.log.append((self.now, source, target, data))
-        self.links.send(self.now, source, target, data)
-
-    def run(self, limit_s: float, *, until: Callable[[], bool] = lambda: False) -> bool:
-        """Let limit_s pass, or less if `until` comes true before; whether it did."""
-        end = self.now + limit_s
-        # Asked again only where something happened: most of many nodes sleep.
-        deadlines = {address: node.next_deadline() for address, node in self.nodes.items()}
-        while not until():
-            arrival = self.links.next_arrival()
-            at = max(self.now, min(min(deadlines.values()), end if arrival is None else arrival))
-            if at >= end:
-                self.now = end
-                return until()
-            # A machine whose deadline does not move would stop the world: let time pass in any case.
-            self.now = at + 1e-6
-            for source, target, data in self.links.arrived(self.now):
-                node = self.nodes.get(target)
-                if node is not None:
-                    node.receive(source, data)
-                    deadlines[target] = node.next_deadline()
-            for address, deadline in deadlines.items():
-                if deadline <= self.now:
-                    self.nodes[address].handle_timer()
-                    deadlines[address] = self.nodes[address].next_deadline()
-        return True
-
-
-def history(count: int, *, seed: int = 1, size: int = 100) -> list[bytes]:
-    """Messages of several authors by rising global time, now and then two at one time."""
-    rng = Random(seed)
-    authors = [rng.randbytes(32) for _ in range(5)]
-    sequences: Counter[bytes] = Counter()
-    messages, time = [], 1
-    for _ in range(count):
-        author = rng.choice(authors)
-        sequences[author] += 1
-        payload = rng.randbytes(rng.randrange(size // 2, size))
-        messages.append(
-            make_message(author=author, global_time=time, sequence=sequences[author], payload=payload)
-        )
-        time += rng.random() < 0.8
-    return messages
-
-
-def equal(*nodes: Node) -> bool:
-    """Whether all hold the very same messages (not merely the same sums)."""
-    first = nodes[0].holdings
-    counts = {node.holdings.summary().count for node in nodes}
-    return len(counts) == 1 and all(node.holdings.ids() == first.ids() for node in nodes[1:])
