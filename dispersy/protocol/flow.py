@@ -123,6 +123,10 @@ class Backlog:
             self._moved_at = now
             self.count = max(0, self.count - progress)
 
+    def forget(self) -> None:
+        """All of it was lost, and counts start again."""
+        self.count = self.announced = self._processed = 0
+
     def has_passed(self, announced: int) -> bool:
         """Whether the first so many that were announced have been dealt with, whatever came since."""
         return self.announced - self.count >= announced

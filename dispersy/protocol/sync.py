@@ -1,15 +1,14 @@
-"""The asking side of synchronisation: whom to pull from, and how far back.
+"""The asking side of synchronisation: whom to pull from, and by which means.
 
-A neighbour whose summary differs from ours is pulled from in stages, each of which reaches further back: the
-tip, where nearly every difference is, then about as many of our newest messages as one filter describes, then
-everything. After each stage, when all that came is in the store, summaries are compared again, and where they
-are equal that is the end. A transfer that brought nothing makes the neighbour wait, longer each time: it has
-nothing for us, or a filter's wrong positive, which a new salt finds.
+A neighbour whose summary differs from ours is pulled from by one course (course.py) after another; which
+means comes next stands in means.py. After each, when all that came is in the store, summaries are compared
+again, and where they are equal that is the end. A pull that brought nothing makes the neighbour wait, longer
+each time: it has nothing for us, or a filter's wrong positive, which a new salt finds.
 
-One transfer runs at a time in a community, and neighbours take turns. What a neighbour claims costs it
-nothing, so nothing that only it says gives it more time: an answer has a time of its own and a number of
-datagrams, a turn ends while others wait unless the store is taking in what comes, and whose turn is next is
-drawn by lot, mostly among those who brought something. A transfer goes on in its next turn where it stopped.
+One pull runs at a time in a community, and neighbours take turns. What a neighbour claims costs it nothing,
+so nothing that only it says gives it more time: an answer has a time of its own and a number of datagrams, a
+turn ends while others wait unless the store is taking in what comes, and whose turn is next is drawn by lot,
+mostly among those who brought something. A pull goes on in its next turn where it stopped.
 """
 
 from __future__ import annotations
@@ -20,12 +19,10 @@ from random import Random
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
-    ANSWER_TIME_MAX_S,
     AUDIT_CHANCE,
     AUDIT_IDS_MAX,
     AUDIT_INTERVAL_S,
     BACK_OFF_MAX_S,
-    IDLE_ANSWERS_MAX,
     LONE_TIMEOUTS_MAX,
     REPAIRS_MAX,
     REQUEST_TIMEOUTS_MAX,
@@ -38,19 +35,19 @@ from dispersy.constants import (
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
+from dispersy.protocol.course import Arrival, Asking, Course, Heard, Question, Reply
 from dispersy.protocol.definition_request import DefinitionRequest
 from dispersy.protocol.flow import Backlog
-from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest
+from dispersy.protocol.frames import Audit, Busy
 from dispersy.protocol.holdings import Holdings, newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.means import Means, choose_means
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.pull import Pull
-from dispersy.protocol.pull_sources import PullSources, Source
+from dispersy.protocol.pull_sources import PullSources
+from dispersy.protocol.range_course import RangeCourse, filter_error_rate
 from dispersy.protocol.summary import Summary
-from dispersy.protocol.transfer import Range, error_rate_for, filter_capacity
-
-TIP, NEWEST, EVERYTHING = 1, 2, 3
-"""The stages of a transfer."""
+from dispersy.protocol.transfer import Range, filter_capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +80,11 @@ class Puller:
         budget_max: int = ANSWER_BUDGET_MAX,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """requests, filters, unfiltered, skipped, timeouts, repairs: since the start."""
+        """Since the start: skipped, repairs, what courses count, and by-MEANS, the courses of each means."""
         self._rng = rng
-        self._budget_max = budget_max
         self._holdings = holdings
+        self._backlog = Backlog()
+        self._asking = Asking(rng, holdings, self._backlog, self.counts, budget_max)
         self._auditor = Auditor(
             rng=rng,
             holdings=holdings,
@@ -97,7 +95,6 @@ class Puller:
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
         self._sources = PullSources()
         self._repairs: list[tuple[Address, Range]] = []
-        self._backlog = Backlog()
         self._pull: Pull | None = None
         self._parked: dict[Address, Pull] = {}
         self._made_room: Address | None = None
@@ -138,25 +135,25 @@ class Puller:
         if count:
             self._backlog.announce(count, now)
         pull = self._pull
-        if pull is None or source != pull.address:
+        if pull is None or pull.course is None or source != pull.address:
             return
-        transfer = pull.transfer
-        received = transfer.received
-        over = transfer.receive(
-            number=number, flags=flags, low=OrderKey(low), high=OrderKey(high), count=count
-        )
-        if transfer.received > received:
+        received = pull.received()
+        arrival = Arrival(number, flags, OrderKey(low), OrderKey(high), count, summary)
+        heard = pull.course.receive_messages(arrival, now)
+        if pull.received() > received:
             pull.announced = self._backlog.announced
-        if not number or number != transfer.number:
+        if heard is Heard.END and summary is not None:
+            pull.source.summary = summary
+            pull.source.heard_at = now
+        if heard is not Heard.FOREIGN:
+            self._proceed(now)
+
+    def receive_reply(self, source: Address, reply: Reply, now: float) -> None:
+        """Another frame has come that answers what a course has asked."""
+        pull = self._pull
+        if pull is None or pull.course is None or source != pull.address:
             return
-        if transfer.datagrams == 1:
-            pull.source.pace.measure(now - pull.asked_at)
-        pull.due_at = min(pull.over_at, now + pull.source.pace.timeout_s())
-        if over:
-            if summary is not None:
-                pull.source.summary = summary
-                pull.source.heard_at = now
-            self._end_answer(pull, now)
+        if pull.course.receive_reply(reply, now) is not Heard.FOREIGN:
             self._proceed(now)
 
     def receive_audit(self, source: Address, audit: Audit, now: float) -> None:
@@ -169,7 +166,9 @@ class Puller:
     def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
         """A neighbour has too much to do: leave it alone for as long as it says."""
         pull = self._pull
-        if pull is None or source != pull.address or busy.number != pull.transfer.number:
+        if pull is None or pull.course is None or source != pull.address:
+            return
+        if not pull.course.asked(busy.number):
             return
         pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
         self._pull = None
@@ -191,7 +190,7 @@ class Puller:
     def receive_loss(self, now: float) -> None:
         """What was on its way to our store is gone: ask again, and blame nobody who brought it."""
         self._pull = None
-        self._backlog = Backlog()
+        self._backlog.forget()
         self._sources.forgive(now)
         self._proceed(now)
 
@@ -206,8 +205,8 @@ class Puller:
         self._backlog.forget_stalled(now)
         self._sources.expire(now)
         pull = self._pull
-        if pull is not None and pull.transfer.is_under_way() and now >= pull.due_at:
-            self._time_out(pull, now)
+        if pull is not None and pull.course is not None and pull.course.handle_timer(now):
+            self._bear_silence(pull, now)
         self._proceed(now)
 
     def next_deadline(self) -> float | None:
@@ -217,8 +216,8 @@ class Puller:
         pull = self._pull
         if pull is None:
             deadlines.append(self._begins_at)
-        elif pull.transfer.is_under_way():
-            deadlines.append(pull.due_at)
+        elif pull.course is not None and pull.course.is_under_way():
+            deadlines.append(pull.course.next_deadline())
         else:
             deadlines += [pull.settled_at, pull.settle_by]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -236,8 +235,7 @@ class Puller:
             source = self._sources.get(address)
             if source is not None:
                 pull = Pull(address, source, ours, now)
-                pull.repairs = True
-                pull.transfer.add(part)
+                self._take(pull, RangeCourse(self._asking, source, means=Means.REPAIR, wanted=part), ours)
                 self.counts["repairs"] += 1
                 return pull
         chosen = self._sources.choose(ours, now, last=self._made_room, rng=self._rng)
@@ -251,9 +249,7 @@ class Puller:
         if parked is not None and parked.source is source:
             parked.take_turn(ours, now)
             return parked
-        pull = Pull(chosen, source, ours, now)
-        self._reach_back(pull, ours)
-        return pull
+        return Pull(chosen, source, ours, now)
 
     def _others_wait(self, pull: Pull, ours: Summary, now: float) -> bool:
         return any(address != pull.address for address in self._sources.ready(ours, now))
@@ -277,19 +273,19 @@ class Puller:
         if pull.gains(ours):
             pull.gained = True
             pull.source.bear_fruit()
-        elif pull.transfer.received > pull.received or pull.source.pace.timeouts:
+        elif pull.brought() or pull.source.pace.timeouts:
             pull.source.bear_none(ours, now)
         self._parked = {
             address: parked
             for address, parked in self._parked.items()
             if self._sources.get(address) is parked.source
         }
-        if not pull.repairs:
+        if Means.REPAIR not in pull.tried:
             self._parked[pull.address] = pull
         self._made_room = pull.address
         self._pull = None
 
-    # One transfer.
+    # One pull.
 
     def _proceed(self, now: float) -> None:
         if self._definition is not None:
@@ -300,79 +296,77 @@ class Puller:
             if self._pull is None:
                 self._pull = self._begin(now)
             pull = self._pull
-            if pull is None or pull.transfer.is_under_way():
+            if pull is None:
                 return
-            if self._backlog.is_full() and not self._waited_enough(pull, now):
+            if pull.course is None:
+                self._take_next(pull, now)
+            elif pull.course.has_failed:
+                self._give_up(pull, now)
+            elif not self._go_on(pull, pull.course, now):
                 return
-            if not pull.repairs and pull.source.summary.same_set(self._holdings.summary()):
-                self._end_stage(pull, now)
-                continue
-            if pull.transfer.is_complete():
-                if not self._is_settled(pull, now):
-                    return
-                self._end_stage(pull, now)
-                continue
-            if self._turn_is_over(pull, now):
-                self._end_turn(pull, now)
-                continue
-            idles = pull.idle_answers >= IDLE_ANSWERS_MAX
-            if (idles or pull.transfer.must_repair()) and not self._is_settled(pull, now):
-                return
-            if idles:
-                pull.idle_answers = 0
-                if self._brought_nothing(pull):
-                    self._give_up(pull, now)
-                    continue
-            self._request(pull, now)
-            return
 
-    def _request(self, pull: Pull, now: float) -> None:
-        request = pull.transfer.next_request(
-            holdings=self._holdings,
-            number=self._rng.randrange(1, 1 << 32),
-            budget=min(self._budget_max, pull.source.pace.budget),
-            error_rate=self._error_rate(pull.source),
-            rng=self._rng,
-        )
-        pull.asked_at = now
-        pull.due_at = now + pull.source.pace.timeout_s()
-        pull.over_at = max(pull.due_at, now + ANSWER_TIME_MAX_S)
+    def _go_on(self, pull: Pull, course: Course, now: float) -> bool:
+        """Let a course do what it may now; False: it waits."""
+        if course.is_under_way():
+            return False
+        if self._backlog.is_full() and not self._waited_enough(pull, now):
+            return False
+        is_repair = course.means is Means.REPAIR
+        if not is_repair and pull.source.summary.same_set(self._holdings.summary()):
+            self._end_course(pull, now)
+            return True
+        if course.is_over():
+            if not self._is_settled(pull, now):
+                return False
+            self._end_course(pull, now)
+            return True
+        if self._turn_is_over(pull, now):
+            self._end_turn(pull, now)
+            return True
+        if course.waits_for_store() and not self._is_settled(pull, now):
+            return False
+        for question in course.step(now):
+            self._send((pull.address, question))
+        if course.has_failed:
+            return True
         pull.settled_at = pull.settle_by = None
-        self.counts["requests"] += 1
-        self.counts["filters" if request.hash_count else "unfiltered"] += 1
-        self._send((pull.address, request))
+        return False
 
-    def _end_answer(self, pull: Pull, now: float) -> None:
-        lost, progress, count = pull.transfer.end_answer()
-        # Most sweeps of what both hold bring no message at all, and end at the end of their range.
-        if count and not self._brought_nothing(pull):
-            pull.idle_answers = 0
-        elif count:
-            pull.idle_answers += 1
-        pull.source.pace.answered(datagrams=pull.transfer.datagrams, lost=lost)
-        if not progress:
-            self._give_up(pull, now)
+    def _take(self, pull: Pull, course: Course, ours: Summary) -> None:
+        pull.take(course, ours)
+        self.counts[f"by-{course.means}"] += 1
 
-    def _time_out(self, pull: Pull, now: float) -> None:
-        self.counts["timeouts"] += 1
-        if pull.transfer.datagrams:
-            self._end_answer(pull, now)
+    def _take_next(self, pull: Pull, now: float) -> None:
+        """Begin the course of the means that comes next, or end the pull."""
+        ours = self._holdings.summary()
+        means = choose_means(ours=ours, theirs=pull.source.summary, history=pull.history(now))
+        if means is None:
+            self._end_pull(pull, ours, now)
             return
-        pull.transfer.end_answer()
-        pace = pull.source.pace
-        pace.timed_out()
-        others_wait = self._others_wait(pull, self._holdings.summary(), now)
-        if pace.timeouts >= LONE_TIMEOUTS_MAX:
+        low, high = self._reach(pull, means), pull.floor
+        if low < high:
+            pull.floor = low
+            self._take(pull, RangeCourse(self._asking, pull.source, means=means, wanted=(low, high)), ours)
+        else:
+            pull.tried.append(means)
+
+    def _reach(self, pull: Pull, means: Means) -> OrderKey:
+        """How far back this means reaches."""
+        if means is Means.TIP:
+            return newest_low(self._holdings, TIP_SIZE)
+        if means is Means.RECENT:
+            return newest_low(self._holdings, filter_capacity(filter_error_rate(self._asking, pull.source)))
+        return ORDER_LOW
+
+    def _bear_silence(self, pull: Pull, now: float) -> None:
+        """A question has had no answer at all."""
+        timeouts = pull.source.pace.timeouts
+        if timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
             self._pull = None
-        elif others_wait and pace.timeouts % REQUEST_TIMEOUTS_MAX == 0:
+        elif timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
             self._give_up(pull, now)
-
-    def _brought_nothing(self, pull: Pull) -> bool:
-        """Whether our store is as it was when this was last asked."""
-        before, pull.idle_with = pull.idle_with, self._holdings.summary()
-        return before.same_set(pull.idle_with)
 
     def _waited_enough(self, pull: Pull, now: float) -> bool:
         """Whether we asked nothing for SETTLE_MAX_S: what others send must not hold us for ever."""
@@ -388,27 +382,30 @@ class Puller:
             pull.settled_at = None
             return False
         if pull.settled_at is None:
-            changed = pull.transfer.received == 0 or not self._holdings.summary().same_set(pull.began_with)
+            changed = not pull.received() or not self._holdings.summary().same_set(pull.began_with)
             pull.settled_at = now if changed else now + SETTLE_S
         return now >= pull.settled_at
 
-    def _end_stage(self, pull: Pull, now: float) -> None:
+    def _end_course(self, pull: Pull, now: float) -> None:
+        """Sets are equal, or a course has got what it could: another one comes next."""
         ours = self._holdings.summary()
         pull.settled_at = pull.settle_by = None
         pull.gained = pull.gained or pull.gains(ours)
-        if pull.repairs or pull.source.summary.same_set(ours):
+        course = pull.course
+        assert course is not None
+        if course.means is Means.REPAIR or pull.source.summary.same_set(ours):
             if pull.gained:
                 pull.source.bear_fruit()
             self._pull = None
-        elif pull.floor != ORDER_LOW and (pull.stage < NEWEST or now >= pull.source.everything_at):
-            self._reach_back(pull, ours)
-        else:
-            self._end_differing(pull, ours, now)
+            return
+        if course.estimate is not None:
+            pull.estimate = course.estimate
+        if course.means is Means.EVERYTHING:
+            pull.source.end_everything(now, fruit=not ours.same_set(pull.course_with))
+        pull.end_course()
 
-    def _end_differing(self, pull: Pull, ours: Summary, now: float) -> None:
-        """The summaries still differ, and this transfer has done what it may."""
-        if pull.stage == EVERYTHING:
-            pull.source.end_everything(now, fruit=not ours.same_set(pull.stage_with))
+    def _end_pull(self, pull: Pull, ours: Summary, now: float) -> None:
+        """The summaries still differ, and this pull has done what it may."""
         if pull.gained:
             pull.source.fruitless = pull.source.broken = 0
             pull.source.fruitful = True
@@ -418,19 +415,6 @@ class Puller:
             pull.source.bear_none(ours, now)
         self._pull = None
 
-    def _reach_back(self, pull: Pull, ours: Summary) -> None:
-        """Add the next stage's range: what lies below everything that has been asked for so far."""
-        low = ORDER_LOW
-        if pull.stage < TIP:
-            low = newest_low(self._holdings, TIP_SIZE)
-        elif pull.stage < NEWEST:
-            low = newest_low(self._holdings, filter_capacity(self._error_rate(pull.source)))
-        pull.stage += 1
-        pull.stage_with = ours
-        if low < pull.floor:
-            pull.transfer.add((low, pull.floor))
-            pull.floor = low
-
     def _give_up(self, pull: Pull, now: float) -> None:
         ours = self._holdings.summary()
         if pull.gained or pull.gains(ours):
@@ -438,13 +422,7 @@ class Puller:
         pull.source.bear_none(ours, now)
         self._pull = None
 
-    def _error_rate(self, source: Source) -> float:
-        held = self._holdings.summary().count
-        missing = source.summary.count - held
-        # Where it holds no more than we do, nothing says how much of it we lack.
-        return error_rate_for(held=held, missing=missing if missing > 0 else 1 + held // 4)
-
-    def _send(self, asked: tuple[Address, SyncRequest | AuditRequest | RequestMissing] | None) -> None:
+    def _send(self, asked: tuple[Address, Question] | None) -> None:
         if asked is not None:
             address, frame = asked
             self._events.append(Send(address, frame.type, frame.encode()))

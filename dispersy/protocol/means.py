@@ -1,0 +1,53 @@
+"""The means of synchronisation, and which of them a pull uses next.
+
+The choice is one pure function of what both sides hold and of what this pull has tried, so that it can be
+read in one place, tested row by row, and named to whoever asks how a message came here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dispersy.protocol.summary import Summary
+
+
+class Means(StrEnum):
+    """One way of getting what a neighbour has and we lack."""
+
+    TIP = "tip"
+    """What lies above our newest messages, and what is missing among these: nearly every difference."""
+    RECENT = "recent"
+    """As far back as one filter describes."""
+    EVERYTHING = "everything"
+    """All the rest, by filters over ranges."""
+    REPAIR = "repair"
+    """The range in which an audit found a difference; not chosen here, for equal summaries hide it."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a pull has done so far.
+
+    tried         means it has used, in order
+    is_at_bottom  all that there is has been asked for
+    may_sweep     going through everything is not too soon after the last time
+    estimate      how many messages differ, where a means has found that out
+    """
+
+    tried: tuple[Means, ...] = ()
+    is_at_bottom: bool = False
+    may_sweep: bool = True
+    estimate: int | None = None
+
+
+def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means | None:
+    """The next means of a pull; None: the sets are equal, or it has done what it may."""
+    if ours.same_set(theirs) or history.is_at_bottom:
+        return None
+    for means in (Means.TIP, Means.RECENT):
+        if means not in history.tried:
+            return means
+    if history.may_sweep and Means.EVERYTHING not in history.tried:
+        return Means.EVERYTHING
+    return None
