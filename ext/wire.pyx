@@ -81,11 +81,12 @@ cdef enum:
     FRAME_TOKEN = 1
     FRAME_MESSAGES = 6
     FRAME_STRIPPED = 26
-    FRAME_NUMBERED_MAX = 26
+    FRAME_NUMBERED_MAX = 27
     # Bit n: type n is spoken (docs/wire.md, Frames).
     SPOKEN = (
         1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
-        | 1 << 9 | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 26
+        | 1 << 8 | 1 << 9 | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 26
+        | 1 << 27
     )
 
 cdef enum:

@@ -19,6 +19,7 @@ from dispersy.constants import (
 )
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address, decode_address, encode_address
+from dispersy.protocol.announcements import Have, Want
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.introductions import (
     IntroductionRequest,
@@ -36,6 +37,7 @@ from dispersy.protocol.missing import (
 )
 from dispersy.protocol.numbers import BINDING_FLAGS, FrameType, MessagesFlag
 from dispersy.protocol.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
+from dispersy.protocol.pings import Ping, Pong
 from dispersy.protocol.push import Push
 from dispersy.protocol.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
@@ -47,6 +49,7 @@ __all__ = [
     "AuditRequest",
     "Busy",
     "Frame",
+    "Have",
     "IntroductionRequest",
     "IntroductionResponse",
     "MessagesHeader",
@@ -64,6 +67,7 @@ __all__ = [
     "SignatureResponse",
     "SyncRequest",
     "TokenFrame",
+    "Want",
     "Wanted",
     "datagram",
     "decode_frame",
@@ -350,46 +354,6 @@ class Audit:
         return audit
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Asks a verified neighbour for a sign of life, and says the sender's summary."""
-
-    type: ClassVar[FrameType] = FrameType.PING
-
-    number: int
-    summary: Summary
-
-    def encode(self) -> bytes:
-        return self.number.to_bytes(4, "big") + self.summary.encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> Ping:
-        reader = FieldReader(body)
-        ping = cls(reader.integer(4), _summary(reader))
-        reader.finish()
-        return ping
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """The answer to a Ping, as long as it: its number, and the summary of who answers."""
-
-    type: ClassVar[FrameType] = FrameType.PONG
-
-    number: int
-    summary: Summary
-
-    def encode(self) -> bytes:
-        return self.number.to_bytes(4, "big") + self.summary.encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> Pong:
-        reader = FieldReader(body)
-        pong = cls(reader.integer(4), _summary(reader))
-        reader.finish()
-        return pong
-
-
 Frame = (
     TokenFrame
     | IntroductionRequest
@@ -397,6 +361,8 @@ Frame = (
     | PunctureRequest
     | SyncRequest
     | Busy
+    | Have
+    | Want
     | Push
     | AuditRequest
     | Audit
@@ -414,6 +380,8 @@ FRAME_CLASSES: dict[FrameType, type[Frame]] = {
     PunctureRequest.type: PunctureRequest,
     SyncRequest.type: SyncRequest,
     Busy.type: Busy,
+    Have.type: Have,
+    Want.type: Want,
     Push.type: Push,
     AuditRequest.type: AuditRequest,
     Audit.type: Audit,

@@ -34,6 +34,7 @@ class FrameType(IntEnum):
     RELAY = 24
     SIMILARITY = 25
     STRIPPED = 26
+    WANT = 27
 
     @property
     def label(self) -> str:
@@ -50,6 +51,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.SYNC_REQUEST,
         FrameType.MESSAGES,
         FrameType.BUSY,
+        FrameType.HAVE,
         FrameType.PUSH,
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
@@ -59,6 +61,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.PING,
         FrameType.PONG,
         FrameType.STRIPPED,
+        FrameType.WANT,
     }
 )
 """What this version sends and accepts; the others are skipped by their length and counted."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispersy.errors import WireError
 from dispersy.protocol import frames
 from dispersy.protocol.address import Address
+from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, MessageId, OrderKey
 from dispersy.protocol.numbers import (
     BINDING_FLAGS,
@@ -169,6 +170,9 @@ signature_responses = st.one_of(
 missing = st.builds(frames.RequestMissing, u32, positive_byte, wanted)
 pings = st.builds(frames.Ping, u32, summaries)
 pongs = st.builds(frames.Pong, u32, summaries)
+prefixes = st.lists(st.binary(min_size=8, max_size=8).map(IdPrefix), min_size=1, max_size=20).map(tuple)
+haves = st.builds(frames.Have, prefixes)
+wants = st.builds(frames.Want, u32, prefixes)
 every_frame = st.one_of(
     tokens,
     requests,
@@ -184,6 +188,8 @@ every_frame = st.one_of(
     missing,
     pings,
     pongs,
+    haves,
+    wants,
 )
 ENDS_IN_A_LIST = {
     FrameType.SYNC_REQUEST,
@@ -191,6 +197,8 @@ ENDS_IN_A_LIST = {
     FrameType.PUSH,
     FrameType.SIGNATURE_REQUEST,
     FrameType.SIGNATURE_RESPONSE,
+    FrameType.HAVE,
+    FrameType.WANT,
 }
 every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
 

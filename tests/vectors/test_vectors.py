@@ -51,7 +51,9 @@ def unhex(value: Any) -> Any:
 
 FRAMES = read("frames")
 SIGNATURES = read("signatures")["frame"]
-FRAMES["frame"] += read("missing")["frame"] + read("push")["frame"] + SIGNATURES + read("stripped")["frame"]
+FRAMES["frame"] += SIGNATURES
+for others in ("missing", "push", "stripped", "announcements"):
+    FRAMES["frame"] += read(others)["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
 COMMUNITY = CommunityId(bytes.fromhex(MESSAGES["community_id"]))
@@ -68,7 +70,7 @@ def field(name: str, value: Any) -> Any:
         return Summary(**{**value, "sum": int(value["sum"], 16)})
     if name == "connection":
         return ConnectionType(value)
-    if name in ("ids", "of"):
+    if name in ("ids", "of", "prefixes"):
         return tuple(map(bytes.fromhex, value))
     if name == "wanted":
         wanted = next(WANTED[key] for key in WANTED if key in value)
