@@ -10,7 +10,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("DISPERSY_CYTHON_DEBUG") == "1"
-KERNELS = ("bloom", "digest", "table", "udp", "verify", "wire")
+KERNELS = ("bloom", "digest", "sketch", "table", "udp", "verify", "wire")
 
 directives = {
     "language_level": 3,

@@ -37,6 +37,11 @@ def sum_key(community_id: CommunityId) -> bytes:
     return sha256(b"dispersy/3 sum" + community_id).digest()[:16]
 
 
+def symbols_key(community_id: CommunityId) -> bytes:
+    """The 16-byte public key of the symbols of a community's live set."""
+    return sha256(b"dispersy/3 symbols" + community_id).digest()[:16]
+
+
 def lane_name(message: bytes) -> bytes:
     """The 32 bytes that name a message's lane within its kind: whose sequences they are.
 
