@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from dispersy.protocol.means import Means
 from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType
 from dispersy.protocol.packing import decode_uvarint
 
@@ -54,6 +55,7 @@ FRAME_COUNTERS = {
 COMMUNITY_COUNTERS = {
     "answers": "sync-requests of neighbours whose answer was begun",
     "busy": "sync-requests of neighbours answered with busy",
+    **{f"by-{means}": f"times that a pull used the means `{means}`" for means in Means},
     "filters": "sync-requests of ours with a new filter; none is used twice, for each has a salt of its own",
     "introductions-dropped-blocked": "introductions of members that are blocked here",
     "introductions-dropped-rate": "introductions of an address or host that sent too many in a second",

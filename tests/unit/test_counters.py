@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 
 from dispersy.protocol.candidate import Category
+from dispersy.protocol.means import Means
 from dispersy.protocol.numbers import FrameType
 from dispersy.service.status import Reports
 from dispersy.workers.counters import (
@@ -28,7 +29,14 @@ ROLES = {
     "verifier.py",
     "worker.py",
 }
-MACHINES = {"keep_alive.py", "named_requests.py", "pusher.py", "sync.py", "walker.py"}
+MACHINES = {
+    "keep_alive.py",
+    "named_requests.py",
+    "pusher.py",
+    "range_course.py",
+    "sync.py",
+    "walker.py",
+}
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
 
 
@@ -62,6 +70,7 @@ def test_every_counter_is_in_the_table_and_no_other() -> None:
     """Families of names are written out in the table."""
     families = {
         "walk-*": {f"walk-{name}" for name in ("bootstrap", *(category.value for category in Category))},
+        "by-*": {f"by-{means}" for means in Means},
         "frames-in-*": {name for name in FRAME_COUNTERS if name.startswith("frames-in-")},
         "frame-bytes-in-*": {name for name in FRAME_COUNTERS if name.startswith("frame-bytes-in-")},
     }
