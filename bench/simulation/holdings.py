@@ -47,6 +47,15 @@ class StoreHoldings:
     def messages(self, cursors: list[int]) -> list[bytes]:
         return self.store.messages(cursors)
 
+    def read(self, area: bytes) -> list[bytes]:
+        """The messages in a list of a messages frame, for take()."""
+        records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
+        return [area[fields[0] : fields[0] + fields[1]] for fields in MESSAGE.iter_unpack(records)]
+
+    def take(self, messages: list[bytes]) -> int:
+        """As add()."""
+        return self.add(messages)
+
     def add(self, messages: list[bytes]) -> int:
         """Commit those that are not held; how many that were."""
         records, arena = records_of(messages)

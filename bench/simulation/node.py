@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dispersy.ext import verify, wire
+from dispersy.ext import wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
 from dispersy.protocol.frames import (
@@ -31,7 +32,7 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY, MESSAGE
+from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
@@ -45,7 +46,9 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
-from simulation.holdings import TAG, make_holdings
+from simulation.holdings import TAG, StoreHoldings, make_holdings
+from simulation.shared import SharedHoldings
+from simulation.signing import holds, public_key, sign
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -72,16 +75,22 @@ class Node:
         key_of: Node | None = None,
         pace: SharedPace | None = None,
         pings: bool = True,
+        holdings: StoreHoldings | SharedHoldings | None = None,
+        commit_delay_s: float = COMMIT_DELAY_S,
     ) -> None:
         self.world = world
         self.address = address
-        self.holdings = make_holdings(sum_bits=sum_bits)
+        if holdings is None:
+            shares = world.corpus is not None
+            holdings = SharedHoldings(world.corpus) if shares else make_holdings(sum_bits=sum_bits)
+        self.holdings = holdings
+        self.commit_delay_s = commit_delay_s
         self.definition = b"definition" * 5 if defined else b""
         rng = Random(seed)
         key_seed = rng.randbytes(32)
         if key_of is not None:
             key_seed = key_of._secret[:32]
-        self.member = MemberId(verify.public_key(key_seed))
+        self.member = MemberId(public_key(key_seed, models=world.models))
         self._secret = key_seed + self.member
         self.tokens = Tokens(secret=rng.randbytes(16), tag=TAG)
         self.walker = Walker(
@@ -98,21 +107,33 @@ class Node:
             audit_ids_max=audit_ids_max,
             audit_interval_s=audit_interval_s,
         )
+        self.heard: Counter[str] = Counter()
+        """Bytes that came; messages, and datagrams that carried some with their bytes."""
+        self.taken = 0
+        """Messages that came and were new."""
         self.sent: Counter[str] = Counter()
         """Datagrams by the label of their last frame; `bytes`: of all of them."""
         self.same_key_at: list[Address] = []
         self.newest = NewestRequest(rng=rng)
         self.told_at: list[float] = []
         """When neighbours had said what they hold of this node's own."""
-        self._commits: deque[tuple[float, list[bytes]]] = deque()
+        self._commits: deque[tuple[float, Sequence[bytes] | Sequence[int]]] = deque()
+        self._checks_until = 0.0
+        """When all signatures that came so far are checked, where that is modelled."""
         self._processed = 0
         if defined:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
 
+    @property
+    def now(self) -> float:
+        """What its own clock says."""
+        return self.world.now_at(self.address)
+
     def publish(self, messages: list[bytes]) -> None:
         self.holdings.add(messages)
         self._tell_summary()
+        self.world.watch(self.address)
 
     def next_deadline(self) -> float:
         deadline = self.walker.next_deadline()
@@ -127,19 +148,20 @@ class Node:
         )
 
     def handle_timer(self) -> None:
-        now = self.world.now
+        now = self.now
         self.walker.handle_timer(now)
         self._drain()
         self.puller.handle_timer(now)
         self._drain()
         for address, request in self.newest.step(now):
             self._send_frame(address, request.type, request.encode())
-        arrived: list[bytes] = []
+        arrived: list[Any] = []
         while self._commits and self._commits[0][0] <= now:
             arrived += self._commits.popleft()[1]
         if arrived:
             self._processed += len(arrived)
-            fresh = self.holdings.add(arrived)
+            fresh = self.holdings.take(arrived)
+            self.taken += fresh
             self.puller.set_processed(self._processed, now)
             self._drain()
             if fresh:
@@ -147,7 +169,8 @@ class Node:
                 self._tell_summary()
 
     def receive(self, source: Address, data: bytes) -> None:
-        now = self.world.now
+        now = self.now
+        self.heard["bytes"] += len(data)
         record = DATAGRAM.pack(0, len(data), source)
         frames, envelopes = wire.split(
             data,
@@ -166,24 +189,27 @@ class Node:
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
             arrived = self._messages_of(data[offset : offset + length])
             if arrived:
-                self._commits.append((now + COMMIT_DELAY_S, arrived))
+                self.heard["messages"] += len(arrived)
+                self.heard["carrying"] += 1
+                self.heard["carrying bytes"] += len(data)
+                self._checks_until = max(now, self._checks_until) + len(arrived) * self.world.checking_s
+                self._commits.append((self._checks_until + self.commit_delay_s, arrived))
             if flags & MessagesFlag.LAST_OF_ANSWER and self.newest.receive_answer(source, number):
                 self.told_at.append(now)
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
             self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
             self._drain()
 
-    def _messages_of(self, area: bytes) -> list[bytes]:
+    def _messages_of(self, area: bytes) -> Sequence[bytes] | Sequence[int]:
         if area[1:] == self.definition or area.endswith(b"definition"):
             self.definition = area[1:]
-            self.puller.set_definition_known(self.world.now)
+            self.puller.set_definition_known(self.now)
             self._tell_summary()
             return []
-        records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
-        return [area[fields[0] : fields[0] + fields[1]] for fields in MESSAGE.iter_unpack(records)]
+        return self.holdings.read(area)
 
     def _receive_frame(self, source: Address, received: Frame, header_token: bytes, token_state: int) -> None:
-        now = self.world.now
+        now = self.now
         match received:
             case TokenFrame(token):
                 self.walker.receive_token(source, token_state, header_token, token, now)
@@ -203,7 +229,7 @@ class Node:
                     received.unsigned(),
                     receiver_member=self.member if received.covers_receiver else None,
                 )
-                if verify.verify_many(received.member, received.signature, [signed]) != b"\1":
+                if not holds(received.member, received.signature, signed, models=self.world.models):
                     self.world.bad_signatures += 1
                 elif isinstance(received, IntroductionRequest):
                     self.walker.receive_introduction_request(source, received, now)
@@ -228,12 +254,12 @@ class Node:
 
     def _tell_summary(self) -> None:
         if self.definition:
-            self.walker.set_summary(self.holdings.summary(), self.world.now)
-            self.walker.nudge(self.world.now)
+            self.walker.set_summary(self.holdings.summary(), self.now)
+            self.walker.nudge(self.now)
         self._drain()
 
     def _drain(self) -> None:
-        now = self.world.now
+        now = self.now
         for event in self.walker.drain():
             match event:
                 case SendToken(address, header_token):
@@ -243,7 +269,7 @@ class Node:
                     signed = introduction_signed_bytes(
                         TAG, header_token, frame_type, unsigned, receiver_member=receiver_member
                     )
-                    signature = verify.sign_many(self._secret, [signed])
+                    signature = sign(self._secret, signed, models=self.world.models)
                     frames = (
                         frame(FrameType.TOKEN, self.tokens.token_for(address, now)),
                         frame(frame_type, unsigned + signature),
