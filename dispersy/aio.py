@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from dispersy import cosigning, operations
 from dispersy.aio_connection import AsyncConnection, AsyncSocketConnection, AsyncStream, run
+from dispersy.bundling import AsyncCarries
 from dispersy.certificate import read_certificate
 from dispersy.cosigning import AsyncCosigns
 from dispersy.governance import AsyncGoverns
@@ -70,7 +71,7 @@ class Events:
         self._stream.close()
 
 
-class AsyncClient(AsyncGoverns, AsyncCosigns):
+class AsyncClient(AsyncGoverns, AsyncCosigns, AsyncCarries):
     """A connection to one node, for many tasks of one event loop at once.
 
     home        the node's home; default as for `dispersy run`

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dispersy import cosigning, operations
+from dispersy.bundling import Carries
 from dispersy.certificate import read_certificate
 from dispersy.connection import Connection, SocketConnection, Stream, run
 from dispersy.cosigning import Cosigns, SignatureWanted
@@ -51,7 +52,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Client(Governs, Cosigns):
+class Client(Governs, Cosigns, Carries):
     """A connection to one node. Not for use by several threads at once.
 
     home        the node's home; default as for `dispersy run`

@@ -43,6 +43,9 @@ REFUSALS_MAX = 1_000
 """Refused messages per community of which it is remembered why: some 150 KB."""
 BLOCKED_MAX = 1_024
 """Members and addresses that this node does not listen to: the whole list is written with each change."""
+IMPORT_PORTION_MAX = 128
+"""Messages of a file that a node is given at once: one batch for a verifier. A few of them, decided in any
+order, still fit a waiting room."""
 PURGE_ENTRIES_MAX = 1_024
 """Entries of the log that one commit looks at to remove a community's: some 20 ms, and others wait for it."""
 WAKE_INTERVAL_S = 10.0

@@ -15,15 +15,15 @@ _STATUSES = {
     MISUSED: (
         "usage", "config", "malformed", "op-unknown", "count", "request-id", "address-malformed",
         "invite-malformed", "host-unknown", "path-too-long", "home-missing", "key-name", "message-too-long",
-        "control-too-long", "member-ambiguous",
+        "control-too-long", "member-ambiguous", "file-exists",
     ),
     NOT_RUNNING: ("not-running",),
     STORAGE: ("storage", "permissions", "passphrase", "key-unknown", "key-foreign", "certificate"),
     TIMED_OUT: ("timeout", "no-answer"),
 }  # fmt: skip
 _STATUS_OF_CODE = {code: status for status, codes in _STATUSES.items() for code in codes}
-_MISUSED_BEGINNINGS = ("definition-", "payload-", "message-size")
-"""Codes of what was written wrongly by whoever made a definition or a payload."""
+_MISUSED_BEGINNINGS = ("definition-", "payload-", "message-size", "bundle-")
+"""Codes of what was written wrongly by whoever made a definition, a payload or a file."""
 _NOT_MISUSED = "definition-unknown"
 
 

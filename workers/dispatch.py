@@ -54,6 +54,7 @@ class _Batch:
 
     announced  of them in messages and stripped frames, whose envelopes a responder has seen
     parts      the bucket of the host that sent them, and an area
+    imported   IMPORT_HEADER of a portion of a file, which is a batch by itself; empty: of neighbours
     """
 
     community: int
@@ -61,6 +62,7 @@ class _Batch:
     announced: int = 0
     count: int = 0
     parts: list[tuple[int, bytes]] = field(default_factory=list)
+    imported: bytes = b""
 
 
 class Dispatch:
@@ -99,12 +101,20 @@ class Dispatch:
         area = encode_uvarint(len(message)) + message
         self._add(community, source, area, is_stripped=False, announced=0, count=1)
 
+    def imported(self, header: bytes, area: bytes) -> None:
+        """A portion of a file takes its turn among what neighbours send."""
+        community, _, count, is_stripped = bus.IMPORT_HEADER.unpack(header)
+        self._pending_bytes += len(area)
+        batch = _Batch(community, is_stripped, count=count, parts=[(0, area)], imported=header)
+        self._batches.append(batch)
+
     def _add(
         self, community: int, source: bytes, area: bytes, *, is_stripped: bool, announced: int, count: int
     ) -> None:
         self._pending_bytes += len(area)
         last = self._batches[-1] if self._batches else None
-        is_of_last = last is not None and (last.community, last.is_stripped) == (community, is_stripped)
+        kind = (community, is_stripped, b"")
+        is_of_last = last is not None and (last.community, last.is_stripped, last.imported) == kind
         if last is None or not is_of_last or last.count + count > BATCH_MESSAGES_MAX:
             last = _Batch(community, is_stripped)
             self._batches.append(last)
@@ -177,7 +187,10 @@ class Dispatch:
         header = bus.VERIFY_HEADER.pack(batch.community, batch.announced)
         area = b"".join(area for _, area in batch.parts)
         kind = bus.VERIFY_STRIPPED if batch.is_stripped else bus.VERIFY
-        if not send_or_drop(self._work, [name, kind, header, area, b"".join(sources)]):
+        parts = [kind, header, area, b"".join(sources)]
+        if batch.imported:
+            parts = [bus.VERIFY_IMPORTED, batch.imported, area]
+        if not send_or_drop(self._work, [name, *parts]):
             del self._verifiers[name]
             return True
         verifier.sent += 1

@@ -221,7 +221,9 @@ class Ledger:
         community = self._communities.by_number.get(number)
         if community is None:
             return False, ""
-        return message_id in community.intake.waiting, community.intake.refusals.reason(message_id)
+        intake = community.intake
+        unknown = "" if intake.definitions.current else "definition-unknown"
+        return message_id in intake.waiting, intake.refusals.reason(message_id) or unknown
 
     def proof(self, number: int, message_id: bytes) -> list[bytes]:
         """Ids of the control messages that permit a message, those of the master first; none where nothing

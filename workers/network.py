@@ -109,7 +109,7 @@ class NetworkRole:
             zmq.SUB,
             self._settings.socket("notes"),
             queued_max=NOTES_QUEUED_MAX,
-            topics=(bus.COMMIT, bus.PUSH, bus.RELAY, bus.SIGN),
+            topics=(bus.COMMIT, bus.PUSH, bus.RELAY, bus.SIGN, bus.IMPORT),
         )
         self._reporter.open(loop)
         self._load_communities(monotonic())
@@ -276,6 +276,9 @@ class NetworkRole:
     def _receive_notes(self) -> None:
         now = monotonic()
         for topic, *parts in receive_all(self._notes, count_max=64):
+            if topic == bus.IMPORT:
+                self._dispatch.imported(parts[0], parts[1])
+                continue
             if topic != bus.COMMIT:
                 self._receive_pushes(topic, bus.NUMBER.unpack(parts[0])[0], parts[1], now)
                 continue

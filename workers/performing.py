@@ -43,6 +43,7 @@ class Order(msgspec.Struct, frozen=True):
     second: bytes = b""
     accept: bool = False
     payloads: list[bytes] = []
+    stripped: list[bytes] = []
     asked: bytes = b""
     control: ControlOrder = ControlOrder("")
     at: int | None = None

@@ -26,6 +26,8 @@ RECENT_MAX = 65_536
 RECENT_LIFETIME_S = 5.0
 """Of a generation: longer than a message takes to the store, which knows it from then on. What was lost on
 that way (a role killed, a commit refused) must come back by synchronisation and not be taken for known."""
+FILE_DROP_REASONS = (*DROP_REASONS, "signature-wrong")
+"""Of messages of a file, which whoever reads it is told."""
 SOURCE_OFFSET = 31
 FLAGS_OFFSET = 27
 ID_OFFSET = 32
@@ -47,13 +49,36 @@ class Verifier:
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
         self._communities = {record.number: record for record in communities}
 
+    def serves(self, community: int) -> bool:
+        """Whether messages of this community can be verified."""
+        return community in self._communities
+
+    def imported(
+        self, community: int, area: bytes, now: float, *, stripped: bool
+    ) -> tuple[bytes, dict[str, int]]:
+        """As batch(), of messages of a file; and what was dropped, by reason, but for those that are held."""
+        counters = self._reporter.counters
+        before = {name: counters[name] for name in FILE_DROP_REASONS}
+        records = self.batch(community, area, now, stripped=stripped, of_file=True)
+        dropped = {name: counters[name] - count for name, count in before.items()}
+        return records, {name: count for name, count in dropped.items() if count}
+
     def batch(
-        self, community: int, area: bytes, now: float, sources: bytes = b"", *, stripped: bool = False
+        self,
+        community: int,
+        area: bytes,
+        now: float,
+        sources: bytes = b"",
+        *,
+        stripped: bool = False,
+        of_file: bool = False,
     ) -> bytes:
         """Packed message_records, ids filled, of what is new and verified in (uvarint length ‖ message)*.
 
         sources    packed VERIFY_SOURCEs, of which each record gets its bucket; empty: unknown
         stripped   they are stripped messages: their records say so, and the area has them as they are
+        of_file    whoever reads it is told what became of them: what was handled a moment ago, and may have
+                   been refused or lost, is handled again
         """
         self._forget(now)
         began = perf_counter()
@@ -68,7 +93,7 @@ class Verifier:
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size
         began = self._reporter.step("verifier.parse", began, count)
-        fresh = self._unknown(community, _without_copies(bytes(records), area))
+        fresh = self._unknown(community, _without_copies(bytes(records), area), looks_back=not of_file)
         began = self._reporter.step("verifier.known", began, count)
         valid = verify_messages(fresh, area, community_id)
         self._reporter.step("verifier.verify", began, len(valid))
@@ -78,7 +103,7 @@ class Verifier:
             passed = bytes(map(or_, valid, _unsigned(fresh)))
             counters["signature-wrong"] += passed.count(0)
             fresh = _select(fresh, passed, 1)
-        fresh = self._remember(fresh)
+        fresh = _remember(Table(capacity=1024) if of_file else self._recent, fresh)
         for name, dropped in zip(DROP_REASONS, memoryview(self._drops).cast("I"), strict=True):
             if dropped:
                 counters[name] += dropped
@@ -119,18 +144,13 @@ class Verifier:
         self._reporter.step("verifier.introductions", began, len(introductions))
         return [each for each, holds in zip(decoded, valid, strict=True) if holds]
 
-    def _unknown(self, community: int, records: bytes) -> bytes:
+    def _unknown(self, community: int, records: bytes, *, looks_back: bool) -> bytes:
         """Without those handled a short while ago or held in the store: a known message costs no
         signature."""
+        if records and looks_back:
+            records = self._not_recent(records)
         if not records:
             return records
-        keys = _keys(records)
-        # The value of every key is 0, and ABSENT has no zero byte: one byte of each tells.
-        recent, older = self._recent.find_many(keys)[::8], self._older.find_many(keys)[::8]
-        if 0 in recent or 0 in older:
-            known = bytes(0 in pair for pair in zip(recent, older, strict=True))
-            self._reporter.counters["known-recently"] += sum(known)
-            records = _select(records, known, 0)
         self._reader.refresh()
         try:
             held = self._reader.held(community, records)
@@ -141,10 +161,15 @@ class Verifier:
             records = _select(records, held, 0)
         return records
 
-    def _remember(self, records: bytes) -> bytes:
-        """Note verified messages; without those whose id came twice, under two signatures that both hold."""
-        inserted = self._recent.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
-        return _select(records, inserted, 1) if 0 in inserted else records
+    def _not_recent(self, records: bytes) -> bytes:
+        keys = _keys(records)
+        # The value of every key is 0, and ABSENT has no zero byte: one byte of each tells.
+        recent, older = self._recent.find_many(keys)[::8], self._older.find_many(keys)[::8]
+        if 0 not in recent and 0 not in older:
+            return records
+        known = bytes(0 in pair for pair in zip(recent, older, strict=True))
+        self._reporter.counters["known-recently"] += sum(known)
+        return _select(records, known, 0)
 
     def forget(self) -> None:
         """What was handled a moment ago may be lost behind us: check it again."""
@@ -158,6 +183,12 @@ class Verifier:
         self._older = Table(capacity=1024) if is_all_old else self._recent
         self._recent = Table(capacity=1024)
         self._rotated = now
+
+
+def _remember(table: Table, records: bytes) -> bytes:
+    """Note verified messages; without those whose id came twice, under two signatures that both hold."""
+    inserted = table.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
+    return _select(records, inserted, 1) if 0 in inserted else records
 
 
 def _note_sources(records: bytearray, sources: bytes) -> None:

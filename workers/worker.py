@@ -107,6 +107,8 @@ class WorkerRole:
         for kind, *parts in receive_all(self._work, count_max=64):
             if kind in (bus.VERIFY, bus.VERIFY_STRIPPED):
                 self._batches.append((kind, parts[0], parts[1], parts[2]))
+            elif kind == bus.VERIFY_IMPORTED:
+                self._batches.append((kind, parts[0], parts[1], b""))
             elif kind == bus.INTRODUCTIONS:
                 verified = self._verifier.introductions(bus.introductions_decoder.decode(parts[0]))
                 if verified:
@@ -166,11 +168,24 @@ class WorkerRole:
             self._verify(*self._batches.popleft())
 
     def _verify(self, kind: bytes, header: bytes, area: bytes, sources: bytes) -> None:
+        if kind == bus.VERIFY_IMPORTED:
+            self._verify_imported(header, area)
+            return
         community, announced = bus.VERIFY_HEADER.unpack(header)
         is_stripped = kind == bus.VERIFY_STRIPPED
         records = self._verifier.batch(community, area, monotonic(), sources, stripped=is_stripped)
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
         self._finished = _Finished([bus.MESSAGES, accounted, records, area], announced, perf_counter())
+        self._send_finished()
+
+    def _verify_imported(self, header: bytes, area: bytes) -> None:
+        community, _, count, is_stripped = bus.IMPORT_HEADER.unpack(header)
+        if not self._verifier.serves(community):
+            # The writer says that it is joined; its note of that may still be on its way to us.
+            self._load_communities()
+        records, dropped = self._verifier.imported(community, area, monotonic(), stripped=is_stripped)
+        parts = [bus.IMPORTED, header, bus.encode(dropped), records, area]
+        self._finished = _Finished(parts, count, perf_counter())
         self._send_finished()
 
     def _send_finished(self) -> None:

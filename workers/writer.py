@@ -26,6 +26,7 @@ from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.gathering import Gathering, Received
+from dispersy.workers.importing import Importing
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.passing import Leaving
@@ -90,6 +91,7 @@ class WriterRole:
             now=monotonic(),
             limit_s=self._settings.restored_wait_s,
         )
+        self._importing = Importing(self._ledger, self._store)
         self._gathering: Gathering[tuple[Ticket, Order]] = Gathering(self._ledger.batch_windows)
         self._ask(self._ledger.membership.all_to_ask())
         if self._restored.is_over:
@@ -132,6 +134,12 @@ class WriterRole:
                 self._ledger.membership.wake(bus.NUMBER.unpack(header)[0])
                 continue
             began = perf_counter()
+            if kind == bus.IMPORTED:
+                dropped, records, arena = parts
+                number = self._importing.receive(header, bus.dropped_decoder.decode(dropped), records)
+                self._ledger.receive(number, 0, records, arena)
+                self._reporter.step("writer.import", began, len(records) // MESSAGE.size)
+                continue
             number, announced = bus.MESSAGES_HEADER.unpack(header)
             records, arena = parts
             count, now_records = self._gathering.receive(number, announced, records, arena, monotonic())
@@ -159,10 +167,17 @@ class WriterRole:
                 self._reporter.counters["publish-held"] += 1
             case "publish" if not is_gathered and self._gather(ticket, order):
                 self._reporter.counters["publish-gathered"] += 1
+            case "import":
+                self._begin_import(ticket, order)
             case _:
                 reply = perform(self._ledger, self._store, ticket, order, now_ms=_now_ms())
                 if reply is not None:
                     self._reply(ticket, reply)
+
+    def _begin_import(self, ticket: Ticket, order: Order) -> None:
+        batches = self._importing.begin(ticket, order.community, order.payloads, order.stripped, monotonic())
+        for header, area in batches:
+            send_or_drop(self._notes, [bus.IMPORT, header, area])
 
     def _hold(self, ticket: Ticket, order: Order) -> bool:
         # It may be served since an order of this very batch.
@@ -199,7 +214,7 @@ class WriterRole:
             self._last_cursor = note.last_cursor
             self._stamp.reach(note.last_cursor)
         self._send_leaving(self._ledger.drain_leaving())
-        for ticket, outcome in outcomes:
+        for ticket, outcome in (*outcomes, *self._importing.committed(monotonic())):
             self._reply(ticket, outcome)
         if note is not None and self._ledger.has_more:
             # A portion of a purge a turn: whoever else has something for the writer comes in between.

@@ -18,6 +18,9 @@ VERIFY = b"V"
 """[VERIFY, VERIFY_HEADER, area of (uvarint length ‖ message)*, VERIFY_SOURCE*]"""
 VERIFY_STRIPPED = b"D"
 """[VERIFY_STRIPPED, ...]: as VERIFY, of stripped messages (docs/wire.md)"""
+VERIFY_IMPORTED = b"B"
+"""[VERIFY_IMPORTED, IMPORT_HEADER, area of (uvarint length ‖ message)*]: of a file; whoever reads it is told
+what becomes of them"""
 INTRODUCTIONS = b"I"
 """[INTRODUCTIONS, Introduction list]: to the verifier to be checked, back to the network those that hold"""
 SYNC = b"S"
@@ -36,6 +39,8 @@ CREDIT = b"C"
 # worker -> writer, socket intake
 MESSAGES = b"M"
 """[MESSAGES, MESSAGES_HEADER, packed message_records, arena]"""
+IMPORTED = b"J"
+"""[IMPORTED, IMPORT_HEADER, dropped (reason -> count), packed message_records, arena]"""
 CLOCK = b"K"
 """[CLOCK, u32 community number, u64 global time]: where a newcomer's clock should start"""
 
@@ -59,6 +64,9 @@ SIGN = b"sign"
 RELAY = b"relay"
 """[RELAY, u32 community number, list of messages]: n-hop messages of others that were accepted"""
 
+IMPORT = b"import"
+"""[IMPORT, IMPORT_HEADER, area]: messages of a file, to be verified; whole ones, or stripped ones"""
+
 # writer -> publisher and gateway, socket notes
 HEARD = b"heard"
 """[HEARD, u32 community number, HeardMessage list]: accepted messages that are not stored"""
@@ -73,6 +81,8 @@ VERIFY_SOURCE = Struct("=IB")
 """Where in the area what one neighbour sent ends, and the bucket of its host; in order."""
 MESSAGES_HEADER = Struct("=II")
 """community number, messages that this accounts for (those dropped on the way included)"""
+IMPORT_HEADER = Struct("=IQI?")
+"""community number, which portion of a file, messages in the area, whether these are stripped"""
 CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
 CLOCK_HEADER = Struct("=IQ")
@@ -197,6 +207,7 @@ heard_decoder = msgspec.msgpack.Decoder(list[HeardMessage])
 signature_decoder = msgspec.msgpack.Decoder(ReceivedSignature)
 sign_decoder = msgspec.msgpack.Decoder(list[SignatureFrame])
 asked_decoder = msgspec.msgpack.Decoder(list[AskedSignature])
+dropped_decoder = msgspec.msgpack.Decoder(dict[str, int])
 commit_decoder = msgspec.msgpack.Decoder(CommitNote)
 encode = msgspec.msgpack.Encoder().encode
 

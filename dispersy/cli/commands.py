@@ -41,6 +41,7 @@ _ENTRIES = (
     Entry("get", "stored", "Print a stored message: by its id, or by author, kind and sequence."),
     Entry("list", "stored", "Print stored messages, one a line.", function="list_messages"),
     Entry("explain", "stored", "Say what became of a message on this node."),
+    Entry("bundle", "bundles", "Carry messages by file, where no network is.", is_group=True),
     Entry("count", "messages", "Print how many messages of a community this node holds."),
     Entry("authorize", "governing", "Let members do something with a kind."),
     Entry("revoke", "governing", "Take a permission from members."),

@@ -132,6 +132,11 @@ CODES = {
     "storage": Code("the disk refused; nothing was stored", "make room or mend the disk, then send it again"),
 }
 CLIENT_CODES = {
+    "file-exists": Code("there is a file of this name already", "choose another name, or overwrite it"),
+    "bundle-foreign": Code("the file is no bundle", "`dispersy bundle export` makes one"),
+    "bundle-version": Code("a bundle of another version", "use a newer version of Dispersy"),
+    "bundle-truncated": Code("the bundle breaks off", "what came before is good; copy the file once more"),
+    "bundle-malformed": Code("the bundle was damaged", "what came before is good; copy the file once more"),
     "not-running": Code("no node is running on this home", "start it with `dispersy run`"),
     "closed": Code("this client was closed", "make a new one"),
     "timeout": Code("no answer came in time", "see how the node is: `dispersy status`"),

@@ -20,6 +20,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.errors import UsageError
 from dispersy.service import requests
 from dispersy.service.blocking import Blocking
+from dispersy.service.carrying import Carrying
 from dispersy.service.communities import Communities
 from dispersy.service.follows import Follows
 from dispersy.service.governing import Governing
@@ -77,6 +78,7 @@ class Control:
         communities = Communities(self.view, self._orders, overview)
         membership = Membership(self.view, self._orders)
         blocking = Blocking(self.view, self._orders)
+        carrying = Carrying(self.view, self._orders)
         governing = Governing(self.view, self._orders, overview)
         permissions = Permissions(self.view, self._orders)
         self._operations: dict[type, Operation] = {
@@ -92,8 +94,10 @@ class Control:
             requests.Define: governing.define,
             requests.Destroy: governing.destroy,
             requests.Explain: reading.explain,
+            requests.Export: carrying.export,
             requests.Follow: self._follows.begin,
             requests.Get: reading.get,
+            requests.Import: carrying.take,
             requests.Join: communities.join,
             requests.Last: reading.last,
             requests.ListMessages: reading.page,

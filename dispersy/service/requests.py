@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from dispersy.constants import GLOBAL_TIME_MAX, SEQUENCE_MAX
+from dispersy.constants import GLOBAL_TIME_MAX, IMPORT_PORTION_MAX, SEQUENCE_MAX
 
 INTERFACE_VERSION = 1
 REQUEST_PAYLOADS_MAX = 1_000
@@ -33,6 +33,7 @@ KeyText = Annotated[str, msgspec.Meta(max_length=200)]
 KindText = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
+Packet = Annotated[bytes, msgspec.Meta(min_length=1)]
 Member = Annotated[bytes, msgspec.Meta(max_length=32)]
 Targets = Annotated[list[KeyText], msgspec.Meta(max_length=TARGETS_MAX)]
 WriteId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -156,6 +157,23 @@ class Explain(Request, tag="explain"):
 
     community: CommunityText
     message_id: Id
+
+
+class Export(Request, tag="export"):
+    """A page of what a community's bundle holds; `until` and `next` are what the page before gave."""
+
+    community: CommunityText
+    since: Cursor = 0
+    until: Cursor | None = None
+    next: Annotated[bytes, msgspec.Meta(max_length=NEXT_SIZE_MAX)] | None = None
+
+
+class Import(Request, tag="import"):
+    """Messages of a bundle, to be verified like any other; stripped: what is left of erased ones."""
+
+    community: CommunityText
+    messages: Annotated[list[Packet], msgspec.Meta(max_length=IMPORT_PORTION_MAX)] = []
+    stripped: Annotated[list[Packet], msgspec.Meta(max_length=IMPORT_PORTION_MAX)] = []
 
 
 class Communities(Request, tag="communities"):
@@ -352,6 +370,8 @@ AnyRequest = (
     | ListMessages
     | Last
     | Explain
+    | Export
+    | Import
     | Communities
     | Create
     | Join

@@ -32,6 +32,7 @@ from dispersy.storage.store import CommunityRecord
 from dispersy.testing.connection import AsyncMemoryConnection, Clock, MemoryConnection
 from dispersy.testing.keyring import MemoryKeyring
 from dispersy.workers.gathering import Gathering, Received
+from dispersy.workers.importing import Importing
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.passing import Leaving
@@ -81,6 +82,7 @@ class Node:
         self._keyring = MemoryKeyring(rng)
         self._ledger = Ledger(self._store, self._keyring, now_ms=began_ms)
         self._gathering: Gathering[Order] = Gathering(self._ledger.batch_windows)
+        self._importing = Importing(self._ledger, self._store)
         reporter = _Untimed("worker-0", settings)
         self.counters: Counter[str] = reporter.counters
         self._verifier = Verifier(self._store, reporter)
@@ -160,6 +162,9 @@ class Node:
 
     def _perform(self, order: Order) -> None:
         try:
+            if order.op == "import":
+                self._import(order)
+                return
             reply = perform(self._ledger, self._store, order.id, order, now_ms=self._now_ms())
         except WireError as error:
             refused = UsageError(f"the definition is refused: {error.reason}", code=error.reason)
@@ -169,6 +174,14 @@ class Node:
         else:
             if reply is not None:
                 self._answer(order.id, reply)
+
+    def _import(self, order: Order) -> None:
+        now = self._clock.now
+        batches = self._importing.begin(order.id, order.community, order.payloads, order.stripped, now)
+        for header, area in batches:
+            *_, is_stripped = bus.IMPORT_HEADER.unpack(header)
+            records, dropped = self._verifier.imported(order.community, area, now, stripped=is_stripped)
+            self._ledger.receive(self._importing.receive(header, dropped, records), 0, records, area)
 
     def _answer(self, order_id: int, outcome: dict[str, object] | StorageError | UsageError) -> None:
         # Not from within the call that orders: it has not noted the order yet.
@@ -332,7 +345,7 @@ class Node:
 
     def _commit(self) -> bool:
         note, outcomes = self._ledger.commit(now_ms=self._now_ms())
-        for order_id, outcome in outcomes:
+        for order_id, outcome in (*outcomes, *self._importing.committed(self._clock.now)):
             self._answer(order_id, outcome)
         asks = self._let_leave(self._ledger.drain_leaving())
         if note is None:

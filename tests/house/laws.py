@@ -43,11 +43,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversation": _OPEN,
     "operations": _LEAVES | {"conversation"},
     "governance": {"errors", "operations"},
+    "bundle": _FLOOR_1,
+    "bundling": _OPEN | {"bundle", "conversation", "operations"},
     "cosigning": _OPEN | {"conversation", "operations"},
     "connection": _LEAVES | {"conversation", "operations"},
-    "client": _LEAVES | {"operations", "governance", "cosigning", "connection"},
+    "client": _LEAVES | {"operations", "governance", "cosigning", "bundling", "connection"},
     "aio_connection": _LEAVES | {"conversation", "operations"},
-    "aio": _LEAVES | {"operations", "governance", "cosigning", "aio_connection"},
+    "aio": _LEAVES | {"operations", "governance", "cosigning", "bundling", "aio_connection"},
     "declared_schema": set(),
     "declaration": _FLOOR_1 | {"declared_schema"},
     "community": _FLOOR_1 | _LEAVES | {"operations", "client", "aio", "declaration", "typed_messages"},
@@ -68,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "aio_connection",
         "aio",
     },
-    "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service"},
+    "cli": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client", "service", "bundling"},
 }
 """What a room may import of ours, beside itself: downwards only; storage and bus do not know each other."""
 
