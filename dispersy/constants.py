@@ -207,6 +207,11 @@ CLIENT_SOCKETS = frozenset({"control", "events"})
 LMDB_MAP_SIZE = 1 << 40
 STORE_READERS_MAX = 254
 """Read transactions of all processes at once; a reader's slot is 64 bytes."""
+SYMBOLS_KEPT = 2_048
+"""Coded symbols of each community's live set that the store keeps: they tell about 1,400 differences."""
+SYMBOL_CHANGES_MAX = 200
+"""Changes of a live set that the store lists before it writes all symbols anew: with more the list would fill
+a page of its own."""
 SORTED_INSERT_MAX = 64
 """Up to this many entries are put into a sorted list one by one; more are cheaper to sort in."""
 RUN_RECORDS = 32_768

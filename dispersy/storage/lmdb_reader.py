@@ -11,8 +11,10 @@ import lmdb
 import msgspec
 
 from dispersy.errors import StorageError
+from dispersy.ext.sketch import SYMBOL_SIZE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
+from dispersy.storage.items import Items
 from dispersy.storage.layout import (
     COMMUNITY,
     CURSOR,
@@ -28,10 +30,19 @@ from dispersy.storage.layout import (
     decode_entry,
     native_cursors,
     order_keys,
+    slices,
     strip_community,
     synchronised_message,
 )
-from dispersy.storage.store import BlockedRecord, CommunityRecord, CommunityState, EntryType, LogEntry
+from dispersy.storage.store import (
+    ITEM_SIZE,
+    BlockedRecord,
+    CommunityRecord,
+    CommunityState,
+    EntryType,
+    LogEntry,
+)
+from dispersy.storage.stored_symbols import read_symbols
 
 SCAN_FIRST, SCAN_GROWTH, SCAN_CHUNK_MAX = 64, 4, 16_384
 """Keys read before the upper bound is looked at again: a narrow range costs little, a wide one few looks."""
@@ -47,6 +58,7 @@ class LmdbReader:
         self._path = Path(path)
         self._environment = open_environment(self._path, create=False)
         self._databases = self._environment.databases
+        self._items = Items(self._databases)
         self._txn: lmdb.Transaction[bytes] | None = None
 
     def refresh(self) -> None:
@@ -157,6 +169,21 @@ class LmdbReader:
         with errors_named(self._path):
             found = self._snapshot().get(key, db=self._databases.order)
         return None if found is None else int(CURSOR.unpack(found)[0])
+
+    def symbols(self, community: int, first: int, count: int) -> bytes | None:
+        with errors_named(self._path):
+            txn = self._snapshot()
+            data = txn.get(META_COMMUNITY + COMMUNITY.pack(community), db=self._databases.meta)
+            if data is None:
+                return None
+            record = msgspec.msgpack.decode(data, type=CommunityRecord)
+            summary = self._state(txn, community).summary
+            symbols = read_symbols(txn, self._databases.meta, record, summary)
+        return None if symbols is None else symbols[first * SYMBOL_SIZE : (first + count) * SYMBOL_SIZE]
+
+    def find_items(self, community: int, items: bytes) -> list[int]:
+        with errors_named(self._path):
+            return self._items.find(self._snapshot(), community, slices(items, ITEM_SIZE))
 
     def control(self, community: int) -> list[LogEntry]:
         prefix = COMMUNITY.pack(community)

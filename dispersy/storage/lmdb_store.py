@@ -77,6 +77,7 @@ from dispersy.storage.store import (
     MessageBlock,
     RequestRecord,
 )
+from dispersy.storage.stored_symbols import SetChange, StoredSymbols
 
 __all__ = ["LmdbReader", "LmdbStore"]
 
@@ -87,6 +88,7 @@ class _Changes:
 
     next_cursor: int
     states: dict[int, CommunityState] = field(default_factory=dict)
+    sets: dict[int, SetChange] = field(default_factory=dict)
     added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
     """(packed lane hashes, message_records, cursors)"""
     runs: list[int] | None = None
@@ -122,6 +124,7 @@ class LmdbStore(IndexedReader):
             raise
         super().__init__(path)
         close_environment(environment)
+        self._symbols = StoredSymbols(self._databases)
         self._sum_modulus = 1 << sum_bits
         self._run_records = run_records
         self._stored_heads = StoredHeads()
@@ -146,6 +149,12 @@ class LmdbStore(IndexedReader):
             self._stored_heads.open(
                 txn, self._databases.heads, self._replay(txn), forgotten=self._purges(txn).keys()
             )
+            self._symbols.open(self.communities())
+            wrong = self._symbols.wrong(txn, self._states)
+            if wrong:
+                self.release()
+                with self._environment.begin(write=True) as mending:
+                    self._symbols.rebuild(mending, {number: self._states[number] for number in wrong})
         self._reload_needed = False
 
     def put_mark(self, mark: bytes) -> None:
@@ -185,6 +194,7 @@ class LmdbStore(IndexedReader):
         for record in batch.communities:
             data = msgspec.msgpack.encode(record)
             txn.put(META_COMMUNITY + COMMUNITY.pack(record.number), data, db=databases.meta)
+            self._symbols.add(record)
             self._sum_keys[record.number] = sum_key(CommunityId(record.community_id))
             changes.states[record.number] = self._state_of(record.number, changes)
         for block in batch.blocks:
@@ -207,6 +217,7 @@ class LmdbStore(IndexedReader):
         for community, entries_max in batch.purges:
             self._purge(txn, community, entries_max, changes)
         self._write_meta(txn, batch)
+        self._symbols.write(txn, changes.sets, before=self._states, after=changes.states)
         for community, state in changes.states.items():
             summary = state.summary
             total = summary.sum.to_bytes(12, "big")
@@ -240,6 +251,7 @@ class LmdbStore(IndexedReader):
         if portion.is_last:
             changes.gone.append(community)
             changes.states.pop(community, None)
+            self._symbols.forget(txn, community)
         elif portion.unlived:
             self._uncount(txn, community, portion.unlived, changes)
 
@@ -294,14 +306,15 @@ class LmdbStore(IndexedReader):
         assert added == len(pairs), "a message that is live already was committed again"
         state = self._state_of(community, changes)
         summary = state.summary
-        ids = b"".join([key[ORDER_ID_OFFSET:] for key in keys])
+        ids = [key[ORDER_ID_OFFSET:] for key in keys]
+        changes.sets.setdefault(community, SetChange()).added += ids
         changes.states[community] = replace(
             state,
             summary=Summary(
                 max(summary.highest, CURSOR.unpack_from(pairs[-1][0], COMMUNITY.size)[0]),
                 summary.count + len(keys),
                 summary.horizon,
-                (summary.sum + sum_many(ids, self._sum_keys[community])) % self._sum_modulus,
+                (summary.sum + sum_many(b"".join(ids), self._sum_keys[community])) % self._sum_modulus,
             ),
         )
 
@@ -342,6 +355,7 @@ class LmdbStore(IndexedReader):
         self, txn: lmdb.Transaction[bytes], community: int, ids: list[bytes], changes: _Changes
     ) -> None:
         """Take messages that have left the order out of the summary."""
+        changes.sets.setdefault(community, SetChange()).removed += ids
         state = self._state_of(community, changes)
         summary = state.summary
         total = summary.sum - sum_many(b"".join(ids), self._sum_keys[community])

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
-from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
+from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key, symbols_key
 from dispersy.protocol.marks import DENIED, ERASED
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.protocol.summary import Summary
+from dispersy.storage.live_sketch import LiveSketch
 from dispersy.storage.store import (
     Batch,
     BlockedRecord,
@@ -43,6 +44,14 @@ class _Community:
     """(sequence, id, global time, cursor) of all that is in the log, ascending, by (name, kind)"""
     control: list[tuple[bytes, int]] = field(default_factory=list)
     """(40-byte key, cursor) of all control messages that are in the log, ascending"""
+    sketch: LiveSketch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sketch = LiveSketch(symbols_key(CommunityId(self.record.community_id)))
+
+    def ids(self) -> Iterator[bytes]:
+        """Of what is live."""
+        return (key[8:] for key in self.order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,14 @@ class MemoryStore:
     def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
         known = self._communities.get(community)
         return known.cursors.get(global_time.to_bytes(8, "big") + message_id) if known else None
+
+    def symbols(self, community: int, first: int, count: int) -> bytes | None:
+        known = self._communities.get(community)
+        return known.sketch.symbols(known.ids(), first, count) if known else None
+
+    def find_items(self, community: int, items: bytes) -> list[int]:
+        known = self._communities.get(community)
+        return [self._ids[found] for found in known.sketch.find(known.ids(), items)] if known else []
 
     def control(self, community: int) -> list[LogEntry]:
         known = self._communities.get(community)
@@ -400,8 +417,9 @@ class MemoryStore:
     def _count(self, known: _Community, cursors: list[int], *, added: int, highest: int) -> None:
         """Messages have become live (added 1) or are so no longer (-1)."""
         summary = known.state.summary
-        ids = b"".join([self._places[cursor].message_id for cursor in cursors])
-        change = added * sum_many(ids, sum_key(CommunityId(known.record.community_id)))
+        changed = [self._places[cursor].message_id for cursor in cursors]
+        known.sketch.change(changed, added=added)
+        change = added * sum_many(b"".join(changed), sum_key(CommunityId(known.record.community_id)))
         known.state = replace(
             known.state,
             summary=Summary(

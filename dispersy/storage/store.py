@@ -22,6 +22,11 @@ from typing import Protocol
 from dispersy.ext.table import Heads
 from dispersy.protocol.summary import Summary
 
+ITEM_SIZE = 8
+"""An item is the first bytes of a message id, which coded symbols tell."""
+ITEM_MESSAGES_MAX = 4
+"""Messages that are found by one item: chance gives one, more are made on purpose."""
+
 
 class EntryType(IntEnum):
     """First byte of a log entry; numbered once."""
@@ -233,6 +238,15 @@ class StoreReader(Protocol):
 
     def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
         """The cursor of a live message; None for one that is not live here."""
+
+    def symbols(self, community: int, first: int, count: int) -> bytes | None:
+        """Coded symbols [first, first + count) of the live set (ext.sketch, under symbols_key), as far as
+        SYMBOLS_KEPT reaches, of the very set that state() sums up; None where the store has to make them
+        first."""
+
+    def find_items(self, community: int, items: bytes) -> list[int]:
+        """Cursors of live messages whose ids begin with these packed items, at most ITEM_MESSAGES_MAX of
+        each, in no order; costs a seek in every run an item."""
 
     def control(self, community: int) -> list[LogEntry]:
         """Entries of all stored control messages (kinds below 64) by (global time, id), also those that are

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b, sha256
 
-from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
 from dispersy.protocol.marks import DENIED, ERASED
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
@@ -22,6 +22,7 @@ from dispersy.storage.store import (
     RequestRecord,
     SlotEntry,
 )
+from tests.oracle import sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,16 @@ class Model:
             and (unlive or stored.is_live)
         ]
         return sorted(found, key=lambda entry: (entry.sequence, entry.message_id))
+
+    def symbols(self, community: int, count: int) -> bytes | None:
+        if community not in self.records:
+            return None
+        key = symbols_key(CommunityId(self.records[community].community_id))
+        ids = [stored.sample.message_id for stored in self.live(community)]
+        return sketch.encoded(sketch.make_symbols(ids, key, count))
+
+    def find_items(self, community: int, item: bytes) -> set[int]:
+        return {each.cursor for each in self.live(community) if each.sample.message_id.startswith(item)}
 
     def lanes(self, community: int, kind: int) -> list[bytes]:
         own = [stored.sample for stored in self.stored if stored.community == community]

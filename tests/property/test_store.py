@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from dispersy.constants import SYMBOLS_KEPT
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_ORDER, UNDONE
@@ -252,6 +253,24 @@ class StoreMachine(RuleBasedStateMachine):
             assert (above is None) == (not higher)
             assert above is None or above in [e for e in higher if e.sequence == higher[0].sequence]
 
+    @rule(community=st.sampled_from(COMMUNITIES))
+    def find_items(self, community: int) -> None:
+        """What is live, what was, what another community has, and what nobody has, by its first bytes."""
+        items = {stored.sample.message_id[:8] for stored in self.model.stored} | {b"\7" * 8}
+        expected = {cursor for item in items for cursor in self.model.find_items(community, item)}
+        for store in self.readers():
+            found = store.find_items(community, b"".join(items))
+            assert len(found) == len(set(found))
+            assert set(found) == expected
+
+    @rule(community=st.sampled_from(COMMUNITIES), first=st.integers(0, 2100), count=st.integers(0, 100))
+    def read_symbols(self, community: int, first: int, count: int) -> None:
+        """Any part of them, as far as they are kept."""
+        symbols = self.model.symbols(community, SYMBOLS_KEPT)
+        expected = None if symbols is None else symbols[13 * first : 13 * (first + count)]
+        for store in self.readers():
+            assert store.symbols(community, first, count) == expected
+
     def readers(self) -> list[StoreReader]:
         self.reader.refresh()
         return [self.lmdb, self.memory, self.reader]
@@ -278,6 +297,7 @@ class StoreMachine(RuleBasedStateMachine):
                     number, ORDER_LOW, ORDER_TOP, 1 << 20
                 )
                 assert store.control(number) == self.model.control(number)
+                assert store.symbols(number, 0, 40) == self.model.symbols(number, 40)
                 self._check_held(store, number)
         cursors_by_id = {stored.sample.message_id: set[int]() for stored in self.model.stored}
         for stored in [stored for stored in self.model.stored if stored.is_live]:
