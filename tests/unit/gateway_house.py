@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import zmq
 
-from dispersy.bus.frames import COMMIT, CommitNote, encode
+from dispersy.bus.frames import ASKED, COMMIT, HEARD, CommitNote, encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client, Event
 from dispersy.errors import DispersyError
@@ -41,14 +42,19 @@ class House:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.orders = self.context.socket(zmq.ROUTER)
         self.orders.bind(self.settings.socket("orders"))
-        self.notes = self.context.socket(zmq.PUB)
+        self.notes = self.context.socket(zmq.XPUB)
+        self.notes.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.notes.bind(self.settings.socket("notes"))
         self.sockets: list[zmq.Socket[bytes]] = []
+        self._clients: list[Client] = []
         self.sequence = 0
         self.silent = False
 
     def client(self) -> Client:
-        return Client(self.settings.home, endpoint=self.settings.socket("control"), timeout_s=LIMIT_S)
+        """Closed with the house at the latest: what a failed scene left open would fail other tests."""
+        made = Client(self.settings.home, endpoint=self.settings.socket("control"), timeout_s=LIMIT_S)
+        self._clients.append(made)
+        return made
 
     def dealer(self) -> zmq.Socket[bytes]:
         """A client of no library: frames as a test writes them."""
@@ -88,15 +94,23 @@ class House:
 
     def play(self, scene: Callable[[], None]) -> None:
         """Run the gateway here and the scene beside it, until the scene ends."""
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
         ended: list[bool] = []
         loop = Loop()
 
         def act() -> None:
             try:
+                self._await_subscriptions()
                 scene()
                 ended.append(True)
-            except (AssertionError, DispersyError, zmq.ZMQError, LookupError, TypeError) as failure:
+            except (
+                AssertionError,
+                DispersyError,
+                zmq.ZMQError,
+                LookupError,
+                TypeError,
+                pytest.fail.Exception,
+            ) as failure:
                 failures.append(failure)
             finally:
                 loop.stop()
@@ -109,6 +123,13 @@ class House:
             raise failures[0]
         assert ended, "the scene did not come to its end"
 
+    def _await_subscriptions(self) -> None:
+        """What is told before the gateway hears is lost: the writer tells it again, this house does not."""
+        awaited = {b"\1" + topic for topic in (COMMIT, HEARD, ASKED)}
+        while awaited:
+            assert self.notes.poll(int(LIMIT_S * 1000)), f"the gateway has not subscribed to {awaited}"
+            awaited.discard(self.notes.recv())
+
     def reports(self) -> zmq.Socket[bytes]:
         """Where roles push their reports."""
         socket = self.context.socket(zmq.PUSH)
@@ -117,6 +138,8 @@ class House:
         return socket
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self.context.destroy(linger=0)
         self.store.close()
 
