@@ -11,7 +11,6 @@ roles' reports and notes, once a second, and of ticks.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import Bench, Series
-from nodes import Node
+from nodes import Node, cpu_seconds
 
 from dispersy.service.home import create_home
 
@@ -93,18 +92,12 @@ class Pair:
         processes = [process for status in statuses for process in status["processes"]]
         counters = [process["counters"] for process in processes if "counters" in process]
         return Cost(
-            cpu_s=sum(cpu_seconds(process["pid"]) for process in processes),
+            cpu_s=cpu_seconds([process["pid"] for process in processes]),
             wake_ups=sum(wake_ups(process["pid"]) for process in processes),
             bytes_sent=sum(each.get("bytes-out", 0) for each in counters),
             datagrams_sent=sum(each.get("datagrams-out", 0) for each in counters),
             lost=self.lost(),
         )
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wake_ups(pid: int) -> int:
@@ -138,7 +131,7 @@ def main() -> int:
                 used[count].append(difference(pair.cost(), before[count]))
             return seconds
 
-        bench.interleave({"idle": watch}, warm_up=False)
+        bench.interleave({"idle": watch}, warm_up=False, short=1)
     series = {count: CostSeries(costs, seconds) for count, costs in used.items()}
     for count, each in series.items():
         bench.figure(f"{count}: CPU", each.cpu, unit="of one core")

@@ -21,8 +21,9 @@ that is the sample (seconds, or whatever the bench compares), which leaves prepa
 so that what else the machine does strikes all alike; therefore compare with `over`, which divides neighbours.
 
 Figures are measured here and now; quote() shows what somebody else measured, labelled, and no goal may rest
-on it. The exit status is 1 when a goal does not hold. --short (for continuous integration: small sizes, once)
-judges goals that are ratios at 0.7 of a lower and 1.3 of an upper bound, and lists the others as not judged.
+on it. The exit status is 1 when a goal does not hold. --short (for continuous integration: sizes so small
+that there is time for several rounds, whose median forgets what struck one of them) judges goals that are
+ratios at 0.7 of a lower and 1.3 of an upper bound, and lists the others as not judged.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from rich.table import Table
 
 SHORT_AT_LEAST = 0.7
 SHORT_AT_MOST = 1.3
+SHORT_ROUNDS = 5
 SILENT_S = 2.0
 """A run shorter than this shows no progress."""
 
@@ -142,7 +144,7 @@ class Bench:
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
         parser.add_argument("--json", action="store_true", help="print the results as JSON in the last line")
-        parser.add_argument("--short", action="store_true", help="small sizes, once; judge only ratios")
+        parser.add_argument("--short", action="store_true", help="small sizes; judge only ratios")
         if add_options is not None:
             add_options(parser)
         self.name = name
@@ -161,11 +163,16 @@ class Bench:
         return short if self.short else full
 
     def interleave(
-        self, runs: Mapping[str, Callable[[], Any]], repetitions: int = 5, *, warm_up: bool = True
+        self,
+        runs: Mapping[str, Callable[[], Any]],
+        repetitions: int = 5,
+        *,
+        short: int = SHORT_ROUNDS,
+        warm_up: bool = True,
     ) -> dict[str, Series]:
-        """Run all in turn, `repetitions` rounds (with --short one), after a round that warms them up."""
+        """Run all in turn, `repetitions` rounds (with --short so many), after a round that warms them up."""
         samples: dict[str, list[float]] = {name: [] for name in runs}
-        rounds = ["warming up"] * warm_up + ["measuring"] * (1 if self.short else repetitions)
+        rounds = ["warming up"] * warm_up + ["measuring"] * (short if self.short else repetitions)
         # Painted between the runs only, so that it takes no time from them.
         progress = Progress(console=Console(stderr=True), transient=True, auto_refresh=False)
         task = progress.add_task(self.name, total=len(rounds) * len(runs))

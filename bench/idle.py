@@ -5,13 +5,13 @@
 
 Each process wakes about once a second (a report, a look at the clock), some 100 us a time, so below 0.1 % of
 a core each; the interpreter with pyzmq and lmdb takes some 15 MB anonymous a process. Memory is that of all
-processes of a node together, at the end.
+processes of a node together, at the end. All nodes are watched at once: each is asked for what its own
+processes have used, and what else the machine does strikes all alike.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Bench, Series
-from nodes import Node, fill_home
+from nodes import Node, cpu_seconds, fill_home
 
 CPU_MAX = 0.02
 ANONYMOUS_MAX_MB = {"full": 120.0, "compact": 60.0, "single": 35.0}
@@ -38,39 +38,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 class Idle:
     """One node with nothing to do."""
 
-    def __init__(self, home: Path, placement: str, *, seconds: float) -> None:
+    def __init__(self, home: Path, placement: str) -> None:
         fill_home(home, messages=1_000, authors=10)
         self.placement = placement
-        self._seconds = seconds
         self.node = Node(home, workers=WORKERS.get(placement, 0), placement=placement)
-
-    def watch(self) -> float:
-        """The share of one core that its processes take."""
-        pids = [process["pid"] for process in self.processes()]
-        before = cpu_seconds(pids)
-        time.sleep(self._seconds)
-        return (cpu_seconds(pids) - before) / self._seconds
+        self.shares: list[float] = []
+        """Of one core, in each window."""
 
     def processes(self) -> list[dict[str, Any]]:
         told: list[dict[str, Any]] = self.node.client.status()["processes"]
         return told
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of these processes so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def watch(nodes: list[Idle], seconds: float) -> float:
+    """Add to each the share of one core that its processes take."""
+    pids = [[process["pid"] for process in node.processes()] for node in nodes]
+    before = [cpu_seconds(each) for each in pids]
+    time.sleep(seconds)
+    for node, of_node, used in zip(nodes, pids, before, strict=True):
+        node.shares.append((cpu_seconds(of_node) - used) / seconds)
+    return seconds
 
 
-def judge(bench: Bench, idle: Idle, shares: Series) -> None:
+def judge(bench: Bench, idle: Idle) -> None:
     """Its figures, and its goals."""
     processes = idle.processes()
     for process in processes:
         name = f"{idle.placement}, {process['role']}: anonymous"
         bench.figure(name, process["anonymous_bytes"] / 1e6, unit="MB")
+    shares = Series(tuple(idle.shares))
     anonymous = sum(process["anonymous_bytes"] for process in processes) / 1e6
     bench.figure(f"{idle.placement}: anonymous memory in all", anonymous, unit="MB")
     bench.figure(f"{idle.placement}: share of one core", shares, unit="of one core")
@@ -84,12 +80,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dispersy-bench-") as name, ExitStack() as running:
         nodes = []
         for placement in bench.options.placement or ANONYMOUS_MAX_MB:
-            nodes.append(Idle(Path(name) / placement, placement, seconds=seconds))
+            nodes.append(Idle(Path(name) / placement, placement))
             running.callback(nodes[-1].node.stop)
         time.sleep(SETTLE_S)
-        shares = bench.interleave({each.placement: each.watch for each in nodes}, warm_up=False)
+        bench.interleave({"idle": lambda: watch(nodes, seconds)}, warm_up=False, short=1)
         for each in nodes:
-            judge(bench, each, shares[each.placement])
+            judge(bench, each)
     return bench.finish()
 
 

@@ -24,7 +24,9 @@ def main() -> int:
     def start(command: list[str]) -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
-    times = bench.interleave({"help": lambda: start(help_command), "bare": lambda: start(bare_command)})
+    times = bench.interleave(
+        {"help": lambda: start(help_command), "bare": lambda: start(bare_command)}, short=3
+    )
     bench.figure("dispersy --help", times["help"], unit="s")
     bench.figure("python -c 'import typer'", times["bare"], unit="s")
     bench.at_most("dispersy --help / bare Python with typer", times["help"].over(times["bare"]), TIMES_MAX)

@@ -38,7 +38,7 @@ FIRST_TIME = 1 << 21
 BOUND_GOAL = 5.0
 GROWTH_GOAL = 1.5
 SHORT_REPETITIONS = 3
-"""One wait for a busy disk must not decide."""
+"""Of what is judged, the order of time: one wait for a busy disk must not decide."""
 ARRIVALS = ("in order", "shuffled blocks", "shuffled")
 
 
@@ -130,16 +130,16 @@ class Arrival:
         self.processor_us: dict[int, list[float]] = {size: [] for size in sizes}
         self.longest_ms: list[float] = []
         self.file_bytes: list[float] = []
-        self.over_bound: list[float] = []
+        self.slowest: list[float] = []
         self.growth: list[float] = []
 
-    def add(self, folder: Path, taken: list[float], busy: list[float], *, bound: float) -> None:
-        """One repetition; bound: signatures a second at that time."""
+    def add(self, folder: Path, taken: list[float], busy: list[float]) -> None:
+        """One repetition."""
         for size, rates in self.rates.items():
             rates.append(window_rate(taken, size))
             self.processor_us[size].append(1e6 / window_rate(busy, size))
         latest = [rates[-1] for rates in self.rates.values()]
-        self.over_bound.append(min(latest) / bound)
+        self.slowest.append(min(latest))
         self.growth.append(latest[0] / min(latest))
         self.longest_ms.append(max(taken) * 1e3)
         self.file_bytes.append((folder / "store" / "data.mdb").stat().st_size / max(self.rates))
@@ -161,24 +161,26 @@ def main() -> int:
     arrived = {order: Arrival(sizes) for order in ARRIVALS}
     bounds: list[float] = []
     for repetition in range(repetitions):
-        for order in ARRIVALS:
+        for order in ARRIVALS[:1] if bench.short and repetition else ARRIVALS:
             folder = Path(tempfile.mkdtemp(prefix="dispersy-bench-", dir=bench.options.folder))
             store = new_store(folder)
             try:
                 taken, busy = fill(store, order, sizes[-1])
-                # Beside it, so that what else the machine does meanwhile weighs on both.
-                bounds.append(verify_bound(corpus))
-                arrived[order].add(folder, taken, busy, bound=bounds[-1])
-                if order == ARRIVALS[0] and repetition == 0:
-                    measure_reads(bench, store, sizes[-1])
+                arrived[order].add(folder, taken, busy)
+                if order == ARRIVALS[0]:
+                    # Beside what is judged by it: what else the machine does meanwhile weighs on both.
+                    bounds.append(verify_bound(corpus))
+                    if repetition == 0:
+                        measure_reads(bench, store, sizes[-1])
             finally:
                 store.close()
                 shutil.rmtree(folder)
     for order, arrival in arrived.items():
         arrival.show(bench, order)
-    bench.figure("verify, 2 processes", Series(tuple(bounds)), unit="signatures/s")
+    bound = Series(tuple(bounds))
+    bench.figure("verify, 2 processes", bound, unit="signatures/s")
     in_order = arrived[ARRIVALS[0]]
-    bench.at_least("slowest in order / verify bound", Series(tuple(in_order.over_bound)), BOUND_GOAL)
+    bench.at_least("slowest in order / verify bound", Series(tuple(in_order.slowest)).over(bound), BOUND_GOAL)
     bench.at_most("growth of a message's cost", Series(tuple(in_order.growth)), GROWTH_GOAL)
     return bench.finish()
 

@@ -132,7 +132,7 @@ def withdraw(member: MemberId, pinned: int) -> Body:
 
 def main() -> int:
     bench = Bench("timeline", __doc__)
-    count = bench.size(100_000, short=20_000)
+    count = bench.size(100_000, short=5_000)
     community, smaller = Community(WRITERS), Community(WRITERS[:99])
     revoked = WRITERS[: len(WRITERS) // 2]
     with_revokes = Community(WRITERS)
@@ -155,7 +155,8 @@ def main() -> int:
             "revoke": lambda: community.settle_each(MASTER, one),
             "revoke, fewer": lambda: smaller.settle_each(MASTER, one),
             "senior": lambda: community.settle_each(MASTER, senior),
-        }
+        },
+        short=3,
     )
     signatures = times["signatures"].rate(len(corpus.messages))
     verdicts, closer_looks = times["verdicts"].rate(count), times["closer"].rate(count)
@@ -189,7 +190,7 @@ def measure_late_revokes(bench: Bench) -> None:
     few, many = 10_000, bench.size(1_000_000, short=50_000)
     with TemporaryDirectory(prefix="bench-timeline-") as folder:
         small, large = StoredCommunity(Path(folder, "few"), few), StoredCommunity(Path(folder, "many"), many)
-        times = bench.interleave({"few": small.revoke_next, "many": large.revoke_next})
+        times = bench.interleave({"few": small.revoke_next, "many": large.revoke_next}, short=3)
         small.close()
         large.close()
     for name, stored in (("few", few), ("many", many)):

@@ -111,7 +111,7 @@ def main() -> int:
         "pack": lambda: wire.pack(messages, FRAMES_SIZE_MAX),
         "plain Python, split and parse": plain,
     }
-    times = bench.interleave(runs, repetitions=9)
+    times = bench.interleave(runs, repetitions=9, short=9)
     assert not any(drops)
     counts = dict.fromkeys(runs, message_count) | {"plain Python, split and parse": message_count // 20}
     rates = {name: series.rate(counts[name]) for name, series in times.items()}

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 SHORT_LIMIT_S = 180
+NOT_BY_SPEED = {"communities", "crash", "histories", "idle"}
+"""Judged by what is counted, and by shares of their own time: these may run beside other tests."""
 
 
 def scripts() -> list[Path]:
@@ -27,7 +30,14 @@ def test_there_are_benchmarks() -> None:
     assert scripts()
 
 
-@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.stem)
+def cases() -> Iterator[object]:
+    """Every benchmark; what is not said to bear others beside it does not."""
+    for script in scripts():
+        marks = [] if script.stem in NOT_BY_SPEED else [pytest.mark.alone]
+        yield pytest.param(script, id=script.stem, marks=marks)
+
+
+@pytest.mark.parametrize("script", cases())
 def test_short_form_holds_its_goals(script: Path, tmp_path: Path) -> None:
     """Exit status 0, and a last line with the figures and goals."""
     ended = subprocess.run(
