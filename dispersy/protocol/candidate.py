@@ -75,6 +75,7 @@ class Candidate:
     met_at        since when its member has been verified at this address without a gap
     signed_at     its member's last signed introduction from this address: pings, which anybody at the address
                   may send, do not say that the member is still there
+    asks_announcements  new messages are announced to it
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
     """
@@ -83,6 +84,7 @@ class Candidate:
         "address",
         "answers_pings",
         "asked_at",
+        "asks_announcements",
         "connection",
         "failures",
         "heard",
@@ -106,6 +108,7 @@ class Candidate:
         self.met_at = NEVER
         self.signed_at = NEVER
         self.answers_pings = True
+        self.asks_announcements = False
         self.round_trip_s: float | None = None
         self.lan = NO_ADDRESS
         self.wan = NO_ADDRESS
@@ -144,6 +147,7 @@ class Candidate:
             self.heard[category] = max(at, self.heard_at(category))
         self.asked_at = max(self.asked_at, other.asked_at)
         self.answers_pings = other.answers_pings
+        self.asks_announcements = other.asks_announcements
         self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
         if other.summary_at > self.summary_at:
             self.summary, self.summary_at = other.summary, other.summary_at

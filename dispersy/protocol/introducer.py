@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.announcers import Announcers
 from dispersy.protocol.candidate import Candidate, Candidates
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.introductions import IntroductionRequest, IntroductionResponse
@@ -18,15 +19,22 @@ class Introducer:
     """
 
     def __init__(
-        self, member: MemberId, *, own: OwnAddresses, neighbours: Neighbours, candidates: Candidates
+        self,
+        member: MemberId,
+        *,
+        own: OwnAddresses,
+        neighbours: Neighbours,
+        candidates: Candidates,
+        announcers: Announcers,
     ) -> None:
         self.member = member
         self._own = own
         self._neighbours = neighbours
         self._candidates = candidates
+        self._announcers = announcers
 
     def request(
-        self, address: Address, token: bytes, number: int, *, asks_introduction: bool
+        self, address: Address, token: bytes, number: int, now: float, *, asks_introduction: bool
     ) -> SendIntroduction:
         """A step's or, asking for no introduction, a nudge."""
         candidate = self._candidates.get(address)
@@ -40,12 +48,18 @@ class Introducer:
             summary=self._neighbours.summary,
             connection=self._own.connection,
             asks_introduction=asks_introduction,
+            asks_announcements=self._announcers.ask(address, now),
             covers_receiver=receiver_member is not None,
         )
         return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
 
     def response(
-        self, source: Address, token: bytes, request: IntroductionRequest, introduced: Candidate | None
+        self,
+        source: Address,
+        token: bytes,
+        request: IntroductionRequest,
+        introduced: Candidate | None,
+        now: float,
     ) -> SendIntroduction:
         """The answer to a request, with whom it introduces."""
         lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
@@ -59,5 +73,6 @@ class Introducer:
             introduced_wan=wan,
             summary=self._neighbours.summary,
             connection=self._own.connection,
+            asks_announcements=self._announcers.ask(source, now),
         )
         return SendIntroduction(source, token, response.type, response.unsigned(), request.member)

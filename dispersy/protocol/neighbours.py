@@ -60,6 +60,7 @@ class Neighbours:
         candidate.lan = frame.lan
         candidate.wan = frame.wan
         candidate.connection = frame.connection
+        candidate.asks_announcements = frame.asks_announcements
         if known is None:
             self._settling.meet(now)
             self._events.append(CandidateFound(source, frame.member))

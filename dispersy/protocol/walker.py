@@ -18,19 +18,15 @@ from random import Random
 
 from dispersy.constants import (
     CANDIDATES_MAX,
-    CHALLENGE_S,
     INTRODUCTIONS_PER_SECOND_MAX,
-    NUDGED_MAX,
     STEP_INTERVAL_S,
-    WALK_FAILURES_MAX,
     WALK_REQUESTS_MAX,
-    WALK_RETRIES_MAX,
-    WALK_RETRY_S,
 )
 from dispersy.protocol.address import Address, usable_as_peer
 from dispersy.protocol.admission import Admission
+from dispersy.protocol.announcers import LISTENERS_MAX, Announcers
 from dispersy.protocol.bootstrap import Bootstrap
-from dispersy.protocol.candidate import Candidate, Candidates, Category, Unwanted
+from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category, Unwanted
 from dispersy.protocol.frames import (
     NO_TOKEN,
     IntroductionRequest,
@@ -60,10 +56,7 @@ from dispersy.protocol.walk_events import (
     SendToken,
     WalkEvent,
 )
-from dispersy.protocol.walk_request import WalkRequest
-
-SOON_S = 0.1
-"""After which a request is repeated where something has changed, unless its answer is here by then."""
+from dispersy.protocol.walk_requests import SOON_S, WalkRequests
 
 
 class Walker:
@@ -111,15 +104,35 @@ class Walker:
             rng=rng,
             counts=self.counts,
         )
-        self._requests: dict[Address, WalkRequest] = {}
+        self._announcers = Announcers(self._candidates, self._bootstrap)
         self._introducer = Introducer(
-            member, own=self._own, neighbours=self._neighbours, candidates=self._candidates
+            member,
+            own=self._own,
+            neighbours=self._neighbours,
+            candidates=self._candidates,
+            announcers=self._announcers,
         )
         self._admission = Admission(per_second=introductions_per_second)
         self._punctures = Punctures(self._own)
-        self._nudges = Nudges()
+        self._nudges = Nudges(
+            neighbours=self._neighbours,
+            candidates=self._candidates,
+            tokens=self._tokens,
+            numbers=self._numbers,
+            introducer=self._introducer,
+            counts=self.counts,
+        )
         self._steps = Steps(
             interval_s=step_interval_s, settling=self._settling, pace=self._pace, rng=rng, now=now
+        )
+        self._requests = WalkRequests(
+            candidates=self._candidates,
+            tokens=self._tokens,
+            numbers=self._numbers,
+            introducer=self._introducer,
+            bootstrap=self._bootstrap,
+            steps=self._steps,
+            counts=self.counts,
         )
         self._events: list[WalkEvent] = []
 
@@ -134,26 +147,16 @@ class Walker:
         now: float,
     ) -> None:
         """A token frame has come; token_state (records.TOKEN_*) is what its datagram's token has proven."""
-        request = self._requests.get(source)
         if token_state not in (TOKEN_CURRENT, TOKEN_PREVIOUS):
             self._events.append(SendToken(source, token))
-            if request is not None and request.sent_under is None:
-                # Perhaps the puncture that we were promised: the way is open now, so ask again for their
-                # token.
-                request.retry_at = min(request.retry_at, now + SOON_S)
+            self._requests.receive_stranger(source, now)
             return
         held = self.token_for(source)
         self._tokens.put(source, token, now)
         if held != token:
             # Without a pong it has started again and does not know us: only an introduction tells.
             self._keep_alive.receive_token(source, now + SOON_S)
-        if request is None:
-            return
-        if request.sent_under is None:
-            self._attempt(source, request, now)
-        elif request.sent_under != token:
-            # It may have started again since and not have known our request's token.
-            request.retry_at = min(request.retry_at, now + SOON_S)
+        self._requests.receive_token(source, token, now)
 
     def admit_introduction(self, source: Address, now: float) -> bool:
         """Whether an introduction from there is worth checking its signature."""
@@ -166,7 +169,7 @@ class Walker:
             if not self._is_ourselves(source, frame.number) and token is not None:
                 self._events.append(SameKeyElsewhere(source))
                 # It must hear it, too, and our signature says it all.
-                self._events.append(self._introducer.response(source, token, frame, None))
+                self._events.append(self._introducer.response(source, token, frame, None, now))
             return
         twin = self._twins.twin_of(frame.member, source, now) if frame.asks_introduction else None
         candidate = self._prove(source, frame, Category.STUMBLED, now)
@@ -188,23 +191,20 @@ class Walker:
             self.counts["punctures-asked"] += 1
         else:
             introduced = None
-        self._events.append(self._introducer.response(source, token, frame, introduced))
+        self._events.append(self._introducer.response(source, token, frame, introduced, now))
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
         """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
-        request = self._requests.get(source)
-        is_step = request is not None and request.number == frame.number and request.sent_under is not None
-        if not is_step and not self._nudges.take(source, frame.number):
+        request = self._requests.take(source, frame.number)
+        if request is None and not self._nudges.take(source, frame.number):
             return
-        if is_step:
-            del self._requests[source]
         if frame.member == self.member:
             self._candidates.remove(source)
             if not self._own.are(source):
                 self._events.append(SameKeyElsewhere(source))
             return
         candidate = self._prove(source, frame, Category.WALKED, now)
-        if request is None or not is_step:
+        if request is None:
             return
         self.counts["walk-answered"] += 1
         if request.retries == 0:
@@ -216,7 +216,7 @@ class Walker:
             self.counts["walk-named"] += 1
             if is_new and self._settling.is_settled and not self._settling.knows_enough:
                 # Before our next step it would be forgotten.
-                self._walk_to(introduced, now)
+                self._requests.walk_to(introduced, now)
         self._steps.hasten_early(now)
 
     def receive_ping(self, source: Address, ping: Ping, now: float) -> None:
@@ -248,10 +248,9 @@ class Walker:
         """Where we are reached, as socket and configuration tell; wan None: as neighbours vote."""
         self._own.set(lan=lan, wan=wan)
 
-    def nudge(self, now: float) -> None:
+    def nudge(self, now: float, *, not_before: float = NEVER) -> None:
         """Our live set has changed: tell a few neighbours, at most every NUDGE_INTERVAL_S."""
-        if self._nudges.ask(now):
-            self._send_nudges(now)
+        self._nudges.ask(now, not_before=not_before)
 
     # What the network role asks.
 
@@ -266,6 +265,15 @@ class Walker:
             for candidate in self._candidates.verified(now)
             if candidate.member is not None and self.token_for(candidate.address) is not None
         ]
+
+    def listeners(self, now: float) -> list[Address]:
+        """Neighbours to announce new messages to, the freshest first."""
+        asking = (each.address for each in self._candidates.verified(now) if each.asks_announcements)
+        return [address for address in asking if self.token_for(address) is not None][:LISTENERS_MAX]
+
+    def is_announcer(self, address: Address) -> bool:
+        """Whether new messages are announced to us from there because we asked for it."""
+        return address in self._announcers
 
     def forget(self, is_unwanted: Unwanted) -> None:
         """Walk no more to these, and introduce them to nobody."""
@@ -283,7 +291,7 @@ class Walker:
 
     def handle_timer(self, now: float) -> None:
         self._tokens.expire(now)
-        self._repeat_requests(now)
+        self._requests.handle_timer(now)
         self._keep_alive.handle_timer(now)
         if now >= self._tick_at:
             # What is not urgent: all communities of a node do it at the same moment.
@@ -292,29 +300,28 @@ class Walker:
             self._keep_alive.handle_tick(self._candidates.verified(now), now)
         for address in self._keep_alive.to_walk:
             if address not in self._requests:
-                self._walk_to(address, now)
+                self._requests.walk_to(address, now)
         self._keep_alive.to_walk.clear()
         if now >= self._steps.due_at():
             self._step(now)
-        if self._nudges.due_at is not None and now >= self._nudges.due_at:
-            self._send_nudges(now)
+        self._nudges.handle_timer(now)
         self._neighbours.count_votes(now)
 
     def next_deadline(self) -> float:
         deadlines = [
             self._steps.due_at(),
             self._tick_at,
-            self._nudges.due_at,
+            self._nudges.next_deadline(),
             self._neighbours.votes_at,
             self._keep_alive.next_deadline(),
+            self._requests.next_deadline(),
         ]
-        for request in self._requests.values():
-            deadlines += (request.retry_at, request.expires_at)
         return min(deadline for deadline in deadlines if deadline is not None)
 
     def drain(self) -> list[WalkEvent]:
         events, self._events = self._events, []
-        return [*self._neighbours.drain(), *self._keep_alive.drain(), *events]
+        machines = (self._neighbours, self._keep_alive, self._requests, self._nudges)
+        return [*(event for machine in machines for event in machine.drain()), *events]
 
     # Steps and requests.
 
@@ -325,7 +332,7 @@ class Walker:
         if len(self._requests) < WALK_REQUESTS_MAX:
             target = self._choose_lonely(now) if lonely else self._choose(now)
         if target is not None:
-            self._walk_to(target, now)
+            self._requests.walk_to(target, now)
         self._neighbours.review(now)
         if lonely:
             self._steps.take_lonely(now, addresses=len(self._bootstrap))
@@ -344,71 +351,6 @@ class Walker:
             return candidate.address
         return self._bootstrap.first()
 
-    def _walk_to(self, address: Address, now: float) -> None:
-        candidate = self._candidates.get(address)
-        category = None if candidate is None else candidate.category(now)
-        self.counts[f"walk-{'bootstrap' if category is None else category.value}"] += 1
-        self._bootstrap.ask(address, now)
-        if candidate is not None:
-            candidate.asked_at = now
-        request = self._requests.get(address)
-        if request is None:
-            request = self._requests[address] = WalkRequest(number=self._numbers.new(), now=now)
-        else:
-            request.retries += 1
-        self._attempt(address, request, now)
-
-    def _attempt(self, address: Address, request: WalkRequest, now: float) -> None:
-        token = self.token_for(address)
-        if token is None:
-            self._events.append(SendToken(address, NO_TOKEN))
-            return
-        request.sent_under = token
-        request.sent_at = now
-        self._events.append(self._introducer.request(address, token, request.number, asks_introduction=True))
-
-    def _repeat_requests(self, now: float) -> None:
-        for address, request in list(self._requests.items()):
-            if now >= request.expires_at:
-                del self._requests[address]
-                self.counts["walk-timed-out"] += 1
-                self._fail(address, request, now)
-            elif now >= request.retry_at:
-                request.retries += 1
-                wait = WALK_RETRY_S * 2**request.retries
-                request.retry_at = now + wait if request.retries < WALK_RETRIES_MAX else request.expires_at
-                self._attempt(address, request, now)
-
-    def _fail(self, address: Address, request: WalkRequest, now: float) -> None:
-        candidate = self._candidates.get(address)
-        if candidate is None:
-            return
-        candidate.failures += 1
-        gone = request.is_challenge and candidate.signed_at < request.began_at
-        if gone or candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
-            self._candidates.remove(address)
-        self._steps.hasten(now + SOON_S)
-
-    def _send_nudges(self, now: float) -> None:
-        if self._neighbours.summary is None:
-            return
-        self._nudges.begin(now)
-        for address, token in self._nudged(now):
-            number = self._numbers.new()
-            self._nudges.add(address, number)
-            self._events.append(self._introducer.request(address, token, number, asks_introduction=False))
-            self.counts["nudges-sent"] += 1
-
-    def _nudged(self, now: float) -> list[tuple[Address, bytes]]:
-        """The freshest neighbours that have not said our summary themselves, with their tokens."""
-        assert self._neighbours.summary is not None
-        return [
-            (candidate.address, token)
-            for candidate in self._candidates.verified(now)
-            if (token := self.token_for(candidate.address)) is not None
-            and not candidate.in_sync_with(self._neighbours.summary)
-        ][:NUDGED_MAX]
-
     # What is known of others.
 
     def _prove(
@@ -424,17 +366,10 @@ class Walker:
         """
         elsewhere = self._neighbours.stays_at(source, frame, now)
         if elsewhere is not None:
-            self._challenge(elsewhere, now)
+            self._requests.challenge(elsewhere, now)
             # We may walk there: the answer will be meant for us.
             return self._candidates.hear(source, Category.INTRODUCED, now)
         return self._neighbours.prove(source, frame, category, now)
-
-    def _challenge(self, candidate: Candidate, now: float) -> None:
-        """See whether a member is still where we know it; if not, it may move."""
-        if candidate.address in self._requests or now < candidate.signed_at + CHALLENGE_S:
-            return
-        self._walk_to(candidate.address, now)
-        self._requests[candidate.address].is_challenge = True
 
     def _is_ourselves(self, source: Address, number: int) -> bool:
         """Whether a request with our key is one that we made, come back to us: then nobody is there."""
