@@ -19,7 +19,7 @@ ANSWER_S = 10.0
 SILENT_S = 40.0
 """After which an announcer that was not heard gives way: neighbours are heard every 27.5 s where messages are
 few and every 40 s where they are pinged."""
-ASKED_MAX = 64
+ANNOUNCERS_HEARD_MAX = 64
 """Addresses whose announcements are listened to: those that were asked before are not told at once that they
 need not announce any more."""
 
@@ -49,7 +49,7 @@ class Announcers:
         self._chosen[address] = now
         self._asked[address] = None
         self._asked.move_to_end(address)
-        if len(self._asked) > ASKED_MAX:
+        if len(self._asked) > ANNOUNCERS_HEARD_MAX:
             self._asked.popitem(last=False)
         return True
 

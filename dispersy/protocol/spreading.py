@@ -62,7 +62,7 @@ GIVEN_BYTES_MAX = 1 << 22
 """Of messages a second, given to one address and to all that ask for announced ones."""
 SOURCES_MAX = 256
 PUSHES_PER_SECOND_MAX = 2_000
-ENVELOPE_SIZE_MAX = 3 + 4 + 1 + 2
+LIST_ENVELOPE_MAX = 3 + 4 + 1 + 2
 """Before the messages of an answer: type and length, number, flags, two empty bounds."""
 QUIET_S = 1.0
 """After the last new message, until synchronisation looks for what spreading has missed."""
@@ -198,7 +198,7 @@ class Spreader:
             self._counts["wanted-refused"] += len(messages)
             return
         self._counts["wanted-given"] += len(messages)
-        areas = [area for _, area in wire.pack(messages, FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX)]
+        areas = [area for _, area in wire.pack(messages, FRAMES_SIZE_MAX - LIST_ENVELOPE_MAX)]
         for index, area in enumerate(areas):
             header = MessagesHeader(number=want.number, last=index == len(areas) - 1)
             self._out.append(SendFrame(source, FrameType.MESSAGES, header.encode() + area))
