@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from dispersy.constants import DATAGRAM_HEADER_SIZE
@@ -48,17 +49,17 @@ class Meter:
     walk          introductions, tokens, punctures, pings
     messages      those that carry messages, and message_bytes: the messages' own in them
     description   all others
-    describing    of those the larger ones, which say what is held
+    describing_by  of those the larger ones, which say what is held, by who sent them
     """
 
     walk: Tally = field(default_factory=Tally)
     messages: Tally = field(default_factory=Tally)
     description: Tally = field(default_factory=Tally)
-    describing: Tally = field(default_factory=Tally)
+    describing_by: Counter[Address] = field(default_factory=Counter)
     message_bytes: int = 0
     by_frame: dict[str, Tally] = field(default_factory=dict)
 
-    def note(self, now: float, source: Address, data: bytes) -> None:  # noqa: ARG002 meters of one node look at it
+    def note(self, now: float, source: Address, data: bytes) -> None:
         size = len(data)
         types = []
         carried = 0
@@ -76,7 +77,7 @@ class Meter:
         else:
             self.description.add(now, size)
             if size >= DESCRIBES_MIN:
-                self.describing.add(now, size)
+                self.describing_by[source] += 1
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:

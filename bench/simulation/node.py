@@ -65,7 +65,7 @@ class Node:
         address: Address,
         *,
         bootstrap: list[Address],
-        seed: int,
+        seed: int | str,
         defined: bool = True,
         sum_bits: int = 96,
         audits: bool = False,
@@ -77,6 +77,7 @@ class Node:
         pings: bool = True,
         holdings: StoreHoldings | SharedHoldings | None = None,
         commit_delay_s: float = COMMIT_DELAY_S,
+        synchronises: bool = True,
     ) -> None:
         self.world = world
         self.address = address
@@ -96,6 +97,8 @@ class Node:
         self.walker = Walker(
             tag=TAG, member=self.member, rng=rng, bootstrap=bootstrap, now=world.now, pace=pace
         )
+        self.synchronises = synchronises
+        """False: it only walks."""
         self.pings = pings
         """False: as a version that skips them."""
         self.puller = Puller(
@@ -121,7 +124,7 @@ class Node:
         self._checks_until = 0.0
         """When all signatures that came so far are checked, where that is modelled."""
         self._processed = 0
-        if defined:
+        if defined and synchronises:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
 
@@ -281,7 +284,7 @@ class Node:
                     given = frame(FrameType.TOKEN, self.tokens.token_for(address, now))
                     sent = datagram(TAG, header_token, (given, frame(frame_type, body)))
                     self._send(address, frame_type.label, sent)
-                case SummaryHeard(source, _, summary):
+                case SummaryHeard(source, _, summary) if self.synchronises:
                     self.newest.hear(source, now)
                     self.puller.receive_summary(source, summary, now)
                 case SameKeyElsewhere(source):

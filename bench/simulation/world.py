@@ -47,6 +47,7 @@ class World:
         checking_s: float = 0.0,
     ) -> None:
         self.now = 0.0
+        self._seed = seed
         self.rng = Random(f"world {seed}")
         self.links = Links(Random(seed), link or Link())
         self.nats = Nats()
@@ -78,7 +79,7 @@ class World:
         if nat is not None:
             address = self.nats.place(host, nat, outside=address)
         known = [self.nats.outside(node.address) for node in bootstrap or []]
-        node = Node(self, address, bootstrap=known, seed=host, **options)
+        node = Node(self, address, bootstrap=known, seed=f"{self._seed} {host}", **options)
         if nat is not None:
             node.walker.set_own_addresses(lan=address, wan=None)
         self.nodes[address] = node
