@@ -41,6 +41,7 @@ from dispersy.protocol.pings import Ping, Pong
 from dispersy.protocol.push import Push
 from dispersy.protocol.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.summary import SUMMARY_SIZE, Summary
+from dispersy.protocol.sync_frames import Symbols, SymbolsRequest
 
 __all__ = [
     "FRAME_CLASSES",
@@ -65,6 +66,8 @@ __all__ = [
     "RequestMissing",
     "SignatureRequest",
     "SignatureResponse",
+    "Symbols",
+    "SymbolsRequest",
     "SyncRequest",
     "TokenFrame",
     "Want",
@@ -364,6 +367,8 @@ Frame = (
     | Have
     | Want
     | Push
+    | SymbolsRequest
+    | Symbols
     | AuditRequest
     | Audit
     | RequestMissing
@@ -383,6 +388,8 @@ FRAME_CLASSES: dict[FrameType, type[Frame]] = {
     Have.type: Have,
     Want.type: Want,
     Push.type: Push,
+    SymbolsRequest.type: SymbolsRequest,
+    Symbols.type: Symbols,
     AuditRequest.type: AuditRequest,
     Audit.type: Audit,
     RequestMissing.type: RequestMissing,

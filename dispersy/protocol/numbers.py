@@ -53,6 +53,8 @@ FRAMES_SPOKEN = frozenset(
         FrameType.BUSY,
         FrameType.HAVE,
         FrameType.PUSH,
+        FrameType.SYMBOLS_REQUEST,
+        FrameType.SYMBOLS,
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
         FrameType.REQUEST_MISSING,
@@ -134,6 +136,21 @@ class Missing(IntEnum):
     LAST = 2
     PROOF = 3
     NEWEST = 4
+
+
+class AskedOfSymbols(IntEnum):
+    """What a symbols-request asks for."""
+
+    DIFFERENCE = 0
+    FURTHER = 1
+    ITEMS = 2
+
+
+class ToldOfSymbols(IntEnum):
+    """What a symbols frame tells."""
+
+    SET = 0
+    LACKED = 1
 
 
 class SignatureOutcome(IntEnum):

@@ -28,6 +28,7 @@ from dispersy.protocol.packing import (
     encode_uvarint,
 )
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync_frames import Described, Further, Items, Lacked, SetSymbols
 
 u32 = st.integers(0, 0xFFFFFFFF)
 byte = st.integers(0, 255)
@@ -173,6 +174,25 @@ pongs = st.builds(frames.Pong, u32, summaries)
 prefixes = st.lists(st.binary(min_size=8, max_size=8).map(IdPrefix), min_size=1, max_size=20).map(tuple)
 haves = st.builds(frames.Have, prefixes)
 wants = st.builds(frames.Want, u32, prefixes)
+items = st.lists(st.binary(min_size=8, max_size=8), min_size=1, max_size=20).map(b"".join)
+symbols = st.lists(st.binary(min_size=13, max_size=13), max_size=20).map(b"".join)
+set_names = st.binary(min_size=8, max_size=8)
+symbols_requests = st.builds(
+    frames.SymbolsRequest,
+    u32,
+    positive_byte,
+    st.one_of(
+        st.builds(Described, u32, symbols.filter(bool)),
+        st.builds(Further, set_names, st.integers(0, 60_000), st.integers(1, 5_000)),
+        st.builds(Items, items),
+    ),
+)
+told_symbols = st.builds(
+    frames.Symbols,
+    u32,
+    st.booleans(),
+    st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols) | st.builds(Lacked, items),
+)
 every_frame = st.one_of(
     tokens,
     requests,
@@ -190,6 +210,8 @@ every_frame = st.one_of(
     pongs,
     haves,
     wants,
+    symbols_requests,
+    told_symbols,
 )
 ENDS_IN_A_LIST = {
     FrameType.SYNC_REQUEST,
@@ -199,6 +221,8 @@ ENDS_IN_A_LIST = {
     FrameType.SIGNATURE_RESPONSE,
     FrameType.HAVE,
     FrameType.WANT,
+    FrameType.SYMBOLS_REQUEST,
+    FrameType.SYMBOLS,
 }
 every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
 
@@ -216,6 +240,7 @@ REASONS = {
     "missing-unknown",
     "range-empty",
     "signature-outcome",
+    "symbols-malformed",
     "token-malformed",
     "uvarint-malformed",
 }

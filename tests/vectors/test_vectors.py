@@ -14,18 +14,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dispersy.ext.bloom import BloomFilter
 from dispersy.ext.digest import identify_many, sum_many, tokens_many
+from dispersy.ext.sketch import SYMBOLS_MAX, symbols_of
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
-from dispersy.protocol import definition_toml, frames
+from dispersy.protocol import definition_toml, frames, sync_frames
 from dispersy.protocol.address import parse_address
 from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
-from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key, symbols_key
 from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
 from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType, SignatureOutcome
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.stripped import strip
 from dispersy.protocol.summary import Summary
 from tests.oracle import wire as oracle
+from tests.oracle.sketch import symbols_with
 
 ADDRESSES = {"receiver", "lan", "wan", "introduced_lan", "introduced_wan", "walker_lan", "walker_wan"}
 WANTED = {
@@ -34,6 +36,13 @@ WANTED = {
     "count": frames.MissingLast,
     "of": frames.MissingProof,
     "author": frames.MissingNewest,
+}
+OF_SYMBOLS = {
+    ("asked", frozenset({"count", "symbols"})): sync_frames.Described,
+    ("asked", frozenset({"set_name", "first", "count"})): sync_frames.Further,
+    ("asked", frozenset({"items"})): sync_frames.Items,
+    ("told", frozenset({"set_name", "first", "symbols"})): sync_frames.SetSymbols,
+    ("told", frozenset({"items"})): sync_frames.Lacked,
 }
 
 
@@ -52,7 +61,7 @@ def unhex(value: Any) -> Any:
 FRAMES = read("frames")
 SIGNATURES = read("signatures")["frame"]
 FRAMES["frame"] += SIGNATURES
-for others in ("missing", "push", "stripped", "announcements"):
+for others in ("missing", "push", "stripped", "announcements", "symbols"):
     FRAMES["frame"] += read(others)["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
@@ -75,6 +84,9 @@ def field(name: str, value: Any) -> Any:
     if name == "wanted":
         wanted = next(WANTED[key] for key in WANTED if key in value)
         return wanted(**{key: field(key, part) for key, part in value.items()})
+    if name in ("asked", "told"):
+        fields = {key: field(key, part) for key, part in value.items()}
+        return OF_SYMBOLS[name, frozenset(fields)](**fields)
     if name == "outcome":
         return SignatureOutcome(value)
     if isinstance(value, str):
@@ -306,6 +318,17 @@ def test_sum() -> None:
     assert sha256(b"dispersy/3 sum" + community_id).digest()[:16] == key == sum_key(community_id)
     assert [term.hex() for term in terms] == vector["terms"]
     assert total == int(vector["sum"], 16) == sum_many(b"".join(ids), key)
+
+
+def test_symbols() -> None:
+    vector = read("symbols")["set"]
+    key, items, expected = bytes.fromhex(vector["key"]), unhex(vector["items"]), joined(vector["symbols"])
+    assert key == symbols_key(COMMUNITY)
+    assert symbols_of(b"".join(items), 8, key, first=0, count=len(vector["symbols"])) == expected
+    for item, indices in zip(items, vector["indices"], strict=True):
+        assert symbols_with(int.from_bytes(item, "little"), key, SYMBOLS_MAX) == indices
+        counts = symbols_of(item, 8, key, first=0, count=SYMBOLS_MAX)[12::13]
+        assert [index for index, count in enumerate(counts) if count] == indices
 
 
 def test_filter() -> None:
