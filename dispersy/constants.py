@@ -122,6 +122,12 @@ NUDGES_MAX = 64
 BOOTSTRAP_ADDRESSES_MAX = 64
 """Addresses that a community is first looked for at."""
 
+UPLOAD_RATE_MIN = 1_000
+"""Bytes a second that a node may be held to: the walk of one community alone takes some hundred."""
+UPLOAD_RATE_MAX = 1_250_000_000
+UPLOADED_ANSWER_S = 0.75
+"""Of the upload budget that one answer may take up: its asker waits a second or so for the whole of it."""
+
 PULL_SOURCES_MAX = 64
 """Neighbours whose summaries wait to be pulled from, per community; the one heard longest ago leaves."""
 PULL_SOURCES_PER_HOST_MAX = 8

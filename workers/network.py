@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import deque
+from collections.abc import Iterable
 from random import SystemRandom
 from time import monotonic, perf_counter
 from typing import Any
@@ -29,7 +29,7 @@ from dispersy.bus.sockets import (
 )
 from dispersy.constants import DATAGRAM_SIZE_MAX, TICK_S
 from dispersy.errors import UsageError
-from dispersy.ext.udp import Receiver, send_many
+from dispersy.ext.udp import Receiver
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import (
     Address,
@@ -49,17 +49,15 @@ from dispersy.storage.store import StoreReader
 from dispersy.workers.counters import count_sent, frame_size, frames_in
 from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
+from dispersy.workers.neighbourhood import Neighbourhood
 from dispersy.workers.neighbourhoods import Neighbourhoods
 from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
+from dispersy.workers.sending import Sending
 
 RECEIVES_PER_TURN_MAX = 8
-SEND_QUEUE_MAX = 4_096
-"""Datagrams that wait for the kernel to take them; more are dropped and counted."""
 RECEIVE_BUFFER_BYTES = 8 << 20
-SEND_RETRY_S = 0.002
-"""After this the kernel is asked again whether it takes more."""
 TOKEN_OFFSET = 10
 TOKEN_END = 18
 
@@ -85,8 +83,7 @@ class NetworkRole:
         self._touched: set[int] = set()
         self._untold = Untold()
         self._communities_version = -1
-        self._out: deque[tuple[bytes, bytes]] = deque()
-        self._send_again_at: float | None = None
+        self._sending = Sending(self._reporter, upload_max=settings.upload_max)
         self._reading = True
 
     def open(self, loop: Loop) -> None:
@@ -209,6 +206,8 @@ class NetworkRole:
                 continue
             if frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 self._dispatch.introduction(neighbourhood.number, source, header_token, frame_type, body)
+            elif (busy := self._sending.busy(source, frame_type, body)) is not None:
+                self._send_frames(neighbourhood, [(source, busy)])
             else:
                 self._dispatch.sync(neighbourhood.number, neighbourhood.responder, source, frame_type, body)
 
@@ -225,7 +224,7 @@ class NetworkRole:
         elif token_state < TOKEN_CURRENT:
             answer = self._communities.sleeping.answer(index, source, frame_type, body, self._epoch(now))
             if answer is not None:
-                self._out.append((source, answer))
+                self._sending.add(source, answer)
 
     def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes) -> None:
         size = 0
@@ -261,17 +260,21 @@ class NetworkRole:
             neighbourhood = self._communities.by_number.get(bus.NUMBER.unpack(header)[0])
             if neighbourhood is None:
                 continue
-            sent: dict[int, list[int]] = {}
-            for address, content in bus.unpack_outbound(items):
-                datagram = neighbourhood.datagram(Address(address), content)
-                if datagram is None:
-                    self._reporter.counters["out-dropped-token-missing"] += 1
-                else:
-                    for frame_type, size in frames_in(content):
-                        sent.setdefault(frame_type, []).append(size)
-                    self._out.append((address, datagram))
-            for frame_type, sizes in sent.items():
-                count_sent(self._reporter.counters, FrameType(frame_type), sum(sizes), count=len(sizes))
+            self._send_frames(neighbourhood, bus.unpack_outbound(items))
+
+    def _send_frames(self, neighbourhood: Neighbourhood, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """(address, frames) pairs as datagrams to neighbours that gave us their token."""
+        sent: dict[int, list[int]] = {}
+        for address, content in items:
+            datagram = neighbourhood.datagram(Address(address), content)
+            if datagram is None:
+                self._reporter.counters["out-dropped-token-missing"] += 1
+            else:
+                for frame_type, size in frames_in(content):
+                    sent.setdefault(frame_type, []).append(size)
+                self._sending.add(address, datagram)
+        for frame_type, sizes in sent.items():
+            count_sent(self._reporter.counters, FrameType(frame_type), sum(sizes), count=len(sizes))
 
     def _receive_notes(self) -> None:
         now = monotonic()
@@ -325,8 +328,8 @@ class NetworkRole:
         return None if neighbourhood is None else neighbourhood.next_deadline()
 
     def _next_deadline(self) -> float | None:
-        due, again = self._schedule.next_deadline(), self._send_again_at
-        return due if again is None or (due is not None and due < again) else again
+        dues = (self._schedule.next_deadline(), self._sending.next_deadline())
+        return min((due for due in dues if due is not None), default=None)
 
     def _handle_timers(self) -> None:
         now = monotonic()
@@ -341,38 +344,16 @@ class NetworkRole:
                 continue
             for heard in neighbourhood.drain_heard():
                 self._dispatch.peer(number, neighbourhood.responder, heard)
-            self._out.extend(neighbourhood.drain_datagrams())
+            self._sending.extend(neighbourhood.drain_datagrams())
         self._touched.clear()
         self._dispatch.flush()
-        self._send()
+        self._sending.flush(self._udp.fileno(), self._communities.blocklist, ipv6=self._ipv6)
         if self._dispatch.full and self._reading:
             self._loop.unwatch(self._udp.fileno())
             self._reading = False
             self._reporter.counters["reading-paused"] += 1
         elif not self._reading and not self._dispatch.full:
             self._watch_udp()
-
-    def _send(self) -> None:
-        if not self._out:
-            return
-        began = perf_counter()
-        pending = list(self._out)
-        self._out.clear()
-        if self._communities.blocklist.has_addresses:
-            allowed = [each for each in pending if not self._communities.blocklist.refuses(each[0])]
-            self._reporter.counters["out-dropped-blocked"] += len(pending) - len(allowed)
-            pending = allowed
-        dealt_with, refused = send_many(self._udp.fileno(), pending, ipv6=self._ipv6)
-        counters = self._reporter.counters
-        counters["datagrams-out"] += dealt_with - refused
-        counters["out-refused"] += refused
-        counters["bytes-out"] += sum(len(datagram) for _, datagram in pending[:dealt_with])
-        left = pending[dealt_with:]
-        if left:
-            counters["out-dropped-full"] += max(0, len(left) - SEND_QUEUE_MAX)
-            self._out.extend(left[:SEND_QUEUE_MAX])
-        self._send_again_at = monotonic() + SEND_RETRY_S if left else None
-        self._reporter.step("network.send", began, dealt_with)
 
     def _report(self) -> dict[str, Any]:
         now = monotonic()
@@ -381,6 +362,7 @@ class NetworkRole:
         return {
             "listen": format_address(self._address),
             "addresses": sorted({each.own_wan for each in self._communities.served if each.own_wan}),
+            "upload_waiting": self._sending.waiting,
             "without_key": self._communities.without_key,
             "drops": {name: count for name, count in zip(DROP_REASONS, drops, strict=True) if count},
             "warnings": [warning for each in self._communities.served for warning in each.warnings(now)],

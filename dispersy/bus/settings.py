@@ -12,8 +12,10 @@ from dispersy.constants import (
     ANSWERS_MAX,
     CANDIDATES_MAX,
     CLIENT_SOCKETS,
+    DATAGRAM_SIZE_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     STEP_INTERVAL_S,
+    UPLOADED_ANSWER_S,
 )
 
 NO_GROUP = -1
@@ -55,6 +57,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics          HOST:PORT on which Prometheus is served; empty: nowhere
     communities      settings of single communities, by name or by the 64 hex digits of the id
     group      id of the group that may use the sockets for applications; NO_GROUP: none
+    upload_max bytes a second that leave over UDP, headers included; 0: as many as there are
     tcp_control, tcp_events  HOST:PORT (numeric) of these sockets for allowed clients; empty: none
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     start_id   another one each time that the node starts, the same when a role is started again
@@ -72,6 +75,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str = ""
     communities: dict[str, CommunitySettings] = {}
     group: int = NO_GROUP
+    upload_max: int = 0
     tcp_control: str = ""
     tcp_events: str = ""
     restored_wait_s: float = 30.0
@@ -84,7 +88,14 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def community(self, community_id: bytes, name: str) -> CommunitySettings:
         """What holds for this community; the id says more surely which one is meant than a name."""
-        return self.communities.get(community_id.hex()) or self.communities.get(name) or CommunitySettings()
+        known = self.communities
+        settings = known.get(community_id.hex()) or known.get(name) or CommunitySettings()
+        if self.upload_max:
+            # Of a longer answer most would come when nobody waits for it any more.
+            datagrams = max(1, int(self.upload_max * UPLOADED_ANSWER_S / DATAGRAM_SIZE_MAX))
+            budget = min(settings.answers_budget_max, datagrams)
+            settings = msgspec.structs.replace(settings, answers_budget_max=budget)
+        return settings
 
     def to_json(self) -> str:
         """As one argument of a process; from_json() reads it."""

@@ -14,7 +14,7 @@ from rich.markup import escape
 from dispersy.bus.settings import NO_GROUP
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
 from dispersy.locations import home_path
-from dispersy.service.config import SETTINGS, field_of
+from dispersy.service.config import SETTINGS, Rate, field_of
 from dispersy.service.config_sources import Loaded, load_config
 from dispersy.service.home import Home
 
@@ -80,6 +80,8 @@ def _rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
 def _plain(value: object) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, Rate):
+        return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -22,6 +22,7 @@ from dispersy.cli.output import (
     without_frame,
 )
 from dispersy.client import Client
+from dispersy.service.config import Rate
 
 STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
 PEERS_EXAMPLES = examples("dispersy peers", "dispersy peers chat --json")
@@ -48,6 +49,9 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
         out.print(f"    {escape(warning['hint'])}")
     out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
     out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
+    if told["upload_max"]:
+        waiting = f", {size_text(told['upload_waiting'])} wait" if told["upload_waiting"] else ""
+        out.print(f"  sends at most {Rate(told['upload_max'])}{waiting}")
     out.print(f"  control socket {escape(told['sockets']['control'])}, last cursor {told['last_cursor']}\n")
     communities = table("community", "#messages", "state", "id")
     for entry in told["communities"]:

@@ -60,6 +60,7 @@ class Options:
     log_format: str | None = None
     log_level: str | None = None
     metrics: str | None = None
+    upload_max: str | None = None
 
 
 def run(
@@ -93,12 +94,16 @@ def run(
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT where Prometheus finds metrics, as 127.0.0.1:9421.")
     ] = None,
+    upload_max: Annotated[
+        str | None,
+        typer.Option(help="Send no more over UDP than this, as 64kbit/s or 20kB/s, headers included."),
+    ] = None,
     init_only: Annotated[
         bool, typer.Option("--init-only", help="Make the home with its config.toml and store, and end.")
     ] = False,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
-    options = Options(listen, peer or None, workers, placement, log_format, log_level, metrics)
+    options = Options(listen, peer or None, workers, placement, log_format, log_level, metrics, upload_max)
     path = home_path(home)
     if is_under_service_manager(os.environ) and not init_only:
         demand_home(path)
@@ -146,7 +151,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
     """What the node runs with, why in this placement, and the passphrase of its keys."""
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peers or ())]
-    for name in ("workers", "placement", "log_format", "log_level", "metrics"):
+    for name in ("workers", "placement", "log_format", "log_level", "metrics", "upload_max"):
         value = getattr(options, name)
         if value is not None:
             repeated.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
@@ -170,6 +175,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         metrics=str(config.metrics) if config.metrics else "",
         communities=dict(config.communities),
         group=config.group,
+        upload_max=int(config.upload_max),
         tcp_control=str(config.tcp_control or ""),
         tcp_events=str(config.tcp_events or ""),
     )

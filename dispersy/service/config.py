@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import grp
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dispersy.bus.settings import NO_GROUP, CommunitySettings
@@ -19,6 +21,8 @@ from dispersy.constants import (
     CANDIDATES_MAX,
     INTRODUCTION_SOURCES_MAX,
     PULL_BUDGET_MIN,
+    UPLOAD_RATE_MAX,
+    UPLOAD_RATE_MIN,
 )
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
@@ -54,7 +58,25 @@ workers = 0
 peers = []
 """
 
+_RATE = re.compile(r"\s*(?P<number>\d{1,9}(\.\d{1,9})?) ?(?P<prefix>[kMG]?)(?P<unit>bit|B)/s\s*")
+_PREFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+
 Check = Callable[[object], object]
+
+
+class Rate(int):
+    """Bytes a second, as people write it."""
+
+    def __str__(self) -> str:
+        bits = self * 8 / 1_000
+        for unit in ("kbit/s", "Mbit/s"):
+            if bits < 1_000:
+                return f"{bits:g}{unit}" if bits else ""
+            bits /= 1_000
+        return f"{bits:g}Gbit/s"
+
+
+UNLIMITED = Rate(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,7 @@ class Config:
     metrics       where Prometheus finds metrics, None: nowhere
     passphrase_file   of the keys; None: they have none, or it is asked for
     group         id of the one that may use the sockets for applications; NO_GROUP: none
+    upload_max    bytes a second that leave over UDP, headers included; 0: as many as there are
     tcp_control, tcp_events   where these sockets are bound for allowed clients, too
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
@@ -83,6 +106,7 @@ class Config:
     metrics: Endpoint | None = None
     passphrase_file: Path | None = None
     group: int = NO_GROUP
+    upload_max: Rate = UNLIMITED
     tcp_control: Endpoint | None = None
     tcp_events: Endpoint | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
@@ -124,7 +148,8 @@ def create_config(path: Path) -> None:
     """Write the commented default config, unless there is one."""
     listen = Endpoint("::" if has_ipv6() else "0.0.0.0", DEFAULT_PORT)
     try:
-        with open(path, "x", encoding="utf-8") as file:
+        # Whatever the umask lets others do: who may change it may let programs in.
+        with open(path, "x", encoding="utf-8", opener=partial(os.open, mode=0o644)) as file:
             file.write(TEMPLATE.format(listen=listen))
     except FileExistsError:
         return
@@ -207,6 +232,23 @@ def check_tcp(value: object) -> Endpoint:
     return address
 
 
+def check_rate(value: object) -> Rate:
+    """Bytes a second of a text such as "64kbit/s"; empty: no limit."""
+    text = _text(value, 'a rate in quotes such as "64kbit/s"')
+    if not text.strip():
+        return UNLIMITED
+    found = _RATE.fullmatch(text)
+    if found is None:
+        raise UsageError(f'must be a rate such as "64kbit/s", "1.5Mbit/s" or "20kB/s", not {value!r}')
+    rate = float(found["number"]) * _PREFIXES[found["prefix"]] / (8 if found["unit"] == "bit" else 1)
+    if not UPLOAD_RATE_MIN <= rate <= UPLOAD_RATE_MAX:
+        raise UsageError(
+            f"must be from {Rate(UPLOAD_RATE_MIN)}, which the walk needs, to {Rate(UPLOAD_RATE_MAX)}, not "
+            f"{value!r}; leave it empty for no limit"
+        )
+    return Rate(rate)
+
+
 def check_file(value: object) -> Path:
     """An absolute path, or one that begins with ~."""
     path = Path(_text(value, "a path in quotes"))
@@ -280,6 +322,7 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("metrics",): Setting(check_metrics, option="--metrics"),
     ("passphrase_file",): Setting(check_file),
     ("group",): Setting(check_group),
+    ("upload_max",): Setting(check_rate, option="--upload-max"),
     ("tcp", "control"): Setting(check_tcp),
     ("tcp", "events"): Setting(check_tcp),
 }

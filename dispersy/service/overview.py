@@ -70,6 +70,8 @@ class Overview:
             "sockets": self._sockets(),
             "listen": listen,
             "addresses": self._addresses(listen, heard_as),
+            "upload_max": self._settings.upload_max,
+            "upload_waiting": network.get("upload_waiting", 0),
             "last_cursor": reader.last_cursor() if reader is not None else 0,
             "communities": self.communities(reader) if reader is not None else [],
             "warnings": self._reports.warnings(),

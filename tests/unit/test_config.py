@@ -52,6 +52,46 @@ def test_values_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rate", "shown"),
+    [
+        ("64kbit/s", 8_000, "64kbit/s"),
+        (" 1.5 Mbit/s", 187_500, "1.5Mbit/s"),
+        ("20kB/s", 20_000, "160kbit/s"),
+        ("9000bit/s", 1_125, "9kbit/s"),
+        ("10Gbit/s", 1_250_000_000, "10Gbit/s"),
+        ("", 0, ""),
+    ],
+)
+def test_rates_are_read_as_people_write_them(text: str, rate: int, shown: str) -> None:
+    """From the file, an option and a variable."""
+    config = parse_config(f'upload_max = "{text}"\n', FILE).checked()
+    assert (config.upload_max, str(config.upload_max)) == (rate, shown)
+    options = {"upload_max": text}
+    assert load_config(Path(os.devnull), environment={}, options=options).checked().upload_max == rate
+    variable = {"DISPERSY_UPLOAD_MAX": text}
+    assert load_config(Path(os.devnull), environment=variable).checked().upload_max == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["64", "64k", "64kbps", "64 Kbit/s", "kbit/s", "-1kB/s", "900B/s", "11Gbit/s"]
+)
+def test_a_rate_that_is_none_or_too_low_is_told(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_config(f'upload_max = "{text}"\n', FILE).checked()
+    assert "config.toml:1: upload_max" in str(raised.value)
+    assert "kbit/s" in str(raised.value)
+
+
+def test_the_file_is_its_owners_to_change_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        create_config(tmp_path / "config.toml")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "config.toml").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
     ("text", "parts"),
     [
         ("# first\n\nworker = 2\n", ["config.toml:3: worker: unknown key; did you mean workers?", "peers"]),

@@ -8,6 +8,7 @@ from collections import Counter
 from dispersy.protocol.candidate import Category
 from dispersy.protocol.means import Means
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.upload import Row
 from dispersy.service.status import Reports
 from dispersy.workers.counters import (
     COMMUNITY_COUNTERS,
@@ -26,6 +27,7 @@ ROLES = {
     "neighbourhood.py",
     "neighbourhoods.py",
     "responder.py",
+    "sending.py",
     "verifier.py",
     "worker.py",
 }
@@ -35,6 +37,7 @@ MACHINES = {
     "pusher.py",
     "range_course.py",
     "sync.py",
+    "upload.py",
     "walker.py",
 }
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
@@ -70,6 +73,10 @@ def test_every_counter_is_in_the_table_and_no_other() -> None:
     """Families of names are written out in the table."""
     families = {
         "walk-*": {f"walk-{name}" for name in ("bootstrap", *(category.value for category in Category))},
+        **{
+            f"upload-{what}-*": {f"upload-{what}-{row.label}" for row in Row}
+            for what in ("bytes", "dropped", "waits")
+        },
         "by-*": {f"by-{means}" for means in Means},
         "frames-in-*": {name for name in FRAME_COUNTERS if name.startswith("frames-in-")},
         "frame-bytes-in-*": {name for name in FRAME_COUNTERS if name.startswith("frame-bytes-in-")},
