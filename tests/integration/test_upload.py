@@ -27,7 +27,7 @@ def sent_in(counters: dict[str, int]) -> int:
 
 
 def test_a_node_keeps_its_budget_and_its_neighbours_get_all(make_node: MakeNode) -> None:
-    """128 kbit/s, and 300 messages of some 1,000 bytes: twenty seconds of it, of which seven are looked at."""
+    """128 kbit/s, and 300 messages of some 1,000 bytes: twenty seconds of it; seven are looked at."""
     options = ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
     giver = make_node("giver", *options, "--upload-max", "128kbit/s")
     taker = make_node("taker", *options)
