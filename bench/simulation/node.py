@@ -165,6 +165,8 @@ class Node:
             self._processed += len(arrived)
             fresh = self.holdings.take(arrived)
             self.taken += fresh
+            if fresh and self.world.on_taken is not None:
+                self.world.on_taken(self, fresh)
             self.puller.set_processed(self._processed, now)
             self._drain()
             if fresh:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from random import Random
 
-from dispersy.constants import SORTED_INSERT_MAX
-from dispersy.ext import wire
+from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
+from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
-from dispersy.protocol.holdings import KEY_SIZE
-from dispersy.protocol.identifiers import sum_key
+from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
+from dispersy.protocol.identifiers import sum_key, symbols_key
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import SUM_MODULUS, Summary
+from dispersy.storage.store import ITEM_MESSAGES_MAX, ITEM_SIZE
 from simulation.holdings import COMMUNITY_ID, records_of
 
 AREAS_MAX = 8_192
 """Lists of messages whose parts are remembered: the same one goes to many nodes."""
 PARSED_AT_ONCE = 10_000
+SYMBOLS_KEY = symbols_key(COMMUNITY_ID)
 
 
 class Corpus:
@@ -42,6 +44,7 @@ class Corpus:
         self._numbers: dict[bytes, int] = {}
         self._areas: dict[bytes, tuple[int, ...]] = {}
         self._sum_key = sum_key(COMMUNITY_ID)
+        self._items: dict[bytes, list[int]] | None = None
 
     def numbers(self, messages: Sequence[bytes]) -> list[int]:
         """The numbers of messages; those that are new get one."""
@@ -61,13 +64,27 @@ class Corpus:
             known = self._areas[area] = tuple(self.numbers(pieces))
         return known
 
+    def items(self) -> dict[bytes, list[int]]:
+        """Numbers by the first bytes of their ids; made when first asked for."""
+        if self._items is None:
+            self._items = {}
+            self._index(range(len(self.keys)))
+        return self._items
+
+    def _index(self, numbers: Iterable[int]) -> None:
+        if self._items is not None:
+            for number in numbers:
+                self._items.setdefault(self.keys[number][8 : 8 + ITEM_SIZE], []).append(number)
+
     def _add(self, messages: list[bytes]) -> None:
+        before = len(self.messages)
         records, _ = records_of(messages)
         for message, fields in zip(messages, MESSAGE.iter_unpack(records), strict=True):
             self._numbers[message] = len(self.messages)
             self.messages.append(message)
             self.keys.append(fields[2].to_bytes(8, "big") + fields[11])
             self.parts.append(sum_many(fields[11], self._sum_key))
+        self._index(range(before, len(self.messages)))
 
 
 class Base:
@@ -82,6 +99,15 @@ class Base:
         highest = int.from_bytes(self.keys[-KEY_SIZE : 8 - KEY_SIZE], "big") if self.order else 0
         total = sum([corpus.parts[number] for number in self.order]) % SUM_MODULUS
         self.summary = Summary(highest, len(self.order), 0, total)
+        self._symbols: bytes | None = None
+
+    def symbols(self) -> bytes:
+        """The first SYMBOLS_KEPT of the set; made when first asked for."""
+        if self._symbols is None:
+            self._symbols = sketch.symbols_of(
+                ids_of(self.keys), ID_SIZE, SYMBOLS_KEY, first=0, count=SYMBOLS_KEPT
+            )
+        return self._symbols
 
     def position(self, key: bytes) -> int:
         """Of the first key at or above this one."""
@@ -115,6 +141,7 @@ class SharedHoldings:
         self._highest, self._count = whole.highest, whole.count - len(self._lacking)
         self._sum = (whole.sum - gone) % SUM_MODULUS
         self._summary: Summary | None = None
+        self._symbols: bytearray | None = None
 
     def summary(self) -> Summary:
         if self._summary is None:
@@ -145,6 +172,7 @@ class SharedHoldings:
         for number in fresh:
             self._has[number] = 1
             self._sum += corpus.parts[number]
+        self._change_symbols(fresh, sketch.add_many)
         if len(fresh) > SORTED_INSERT_MAX:
             added += fresh
             added.sort(key=keys.__getitem__)
@@ -159,6 +187,30 @@ class SharedHoldings:
         self._highest = max(self._highest, int.from_bytes(keys[added[-1]][:8], "big"))
         self._summary = None
         return len(fresh)
+
+    def symbols(self, first: int, count: int) -> bytes:
+        """As StoreReader.symbols()."""
+        if self._symbols is None:
+            self._symbols = bytearray(self.base.symbols())
+            self._change_symbols(self._added, sketch.add_many)
+            self._change_symbols(self._lacking, sketch.remove_many)
+        return bytes(self._symbols[first * sketch.SYMBOL_SIZE : (first + count) * sketch.SYMBOL_SIZE])
+
+    def find_items(self, items: bytes) -> list[int]:
+        """As StoreReader.find_items()."""
+        known = self.corpus.items()
+        found: list[int] = []
+        for at in range(0, len(items), ITEM_SIZE):
+            alike = known.get(items[at : at + ITEM_SIZE], ())
+            found += [number for number in alike if self.holds(number)][:ITEM_MESSAGES_MAX]
+        return found
+
+    def _change_symbols(
+        self, numbers: Iterable[int], change: Callable[[bytearray, bytes, int, bytes], None]
+    ) -> None:
+        ids = b"".join([self.corpus.keys[number][8:] for number in numbers])
+        if self._symbols is not None and ids:
+            change(self._symbols, ids, ID_SIZE, SYMBOLS_KEY)
 
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         base, keys = self.base, self.corpus.keys

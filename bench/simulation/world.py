@@ -60,6 +60,8 @@ class World:
         self.models = models
         self.checking_s = checking_s
         self.meter: Meter | None = None
+        self.on_taken: Callable[[Node, int], None] | None = None
+        """Told of every commit that brought a node something."""
         self.events = 0
         self._keeps_log = log
         self._proof = blake2b(digest_size=16) if proves else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulation.scenario import Scenario
-from simulation.scenarios import differences, filling, identical
+from simulation.scenarios import differences, filling, identical, spreading, unrest
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -17,5 +17,10 @@ SCENARIOS: dict[str, Scenario] = {
         filling.ON_WIFI,
         filling.ON_TRICKLE,
         filling.IN_WINDOWS,
+        spreading.PROPAGATION,
+        spreading.THROUGHPUT,
+        unrest.CHURN,
+        unrest.PARTITION,
+        unrest.SCALE,
     )
 }

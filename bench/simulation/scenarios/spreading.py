@@ -1,0 +1,165 @@
+"""`propagation`, `throughput`: new messages in a population that has met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simulation.original import PUBLISHED_STEPS, STEP_S, spread_original
+from simulation.populations import Population, populate, watch_taken
+from simulation.scenario import Curve, Outcome, Play, Results, Scenario, mean, named, share, worst
+
+if TYPE_CHECKING:
+    from harness import Bench
+
+EVERYBODY_MAX_S = {1_000: 1.5, 10_000: 2.5}
+BODIES_MAX = 1.15
+LIMIT_S = 120.0
+PER_SECOND = 1_000
+PUBLISHING_S = 10.0
+SETTLING_S = 60.0
+RECEIVED_MAX = 1.5
+
+
+def play_propagation(told: Play) -> Outcome:
+    """One message by one of all nodes."""
+    nodes = min(told.nodes, 30) if told.short else told.nodes
+    population = populate(nodes=nodes, seed=told.seed, warm_up_s=told.size(60, short=10))
+    world = population.world
+    population.forget_traffic()
+    curve: Curve = []
+    watch_taken(world, curve)
+    began = world.now
+    author = population.rng.choice(population.nodes)
+    author.publish([population.message(author)])
+    everybody = world.run(LIMIT_S, until=lambda: bool(curve) and curve[-1][1] >= nodes - 1)
+    reached_at = world.now - began
+    # What was sent by then still costs.
+    world.run(2.0)
+    half = next((at for at, count in curve if count >= nodes / 2), LIMIT_S)
+    return Outcome(
+        {
+            "everybody": float(everybody),
+            "until everybody": reached_at,
+            "until half": half,
+            "bodies a node": population.heard("messages") / nodes,
+            "bytes received a node": population.heard("bytes") / nodes,
+        },
+        {"nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in curve]},
+    )
+
+
+def judge_propagation(bench: Bench, results: Results) -> None:
+    nodes = bench.options.nodes or 1_000
+    limit_s = EVERYBODY_MAX_S[1_000 if nodes <= 1_000 else 10_000]
+    for variant, outcomes in results.items():
+        bench.at_least("seeds in which everybody has it", share(outcomes, lambda o: o["everybody"] == 1), 1.0)
+        slowest = worst(outcomes, "until everybody")
+        bench.at_most(named(variant, "until everybody, worst"), slowest, limit_s, ratio=False)
+        bodies = mean(outcomes, "bodies a node")
+        bench.at_most(named(variant, "bodies a node"), bodies, BODIES_MAX, ratio=False)
+    bench.quote(
+        "the original, 1,000 peers",
+        PUBLISHED_STEPS,
+        unit="steps",
+        source="SAC 2014",
+        machine="a cluster, 5 s a step",
+    )
+
+
+def original_propagation(told: Play) -> Outcome:
+    """Peers that ask a random one every step, with what its author pushes, and without."""
+    alone = spread_original(told.nodes, seed=told.seed)
+    pushed = spread_original(told.nodes, seed=told.seed, pushed_to=min(10, told.nodes - 1))
+    measures = {
+        "steps": alone[-1][0],
+        "steps after a push to ten": pushed[-1][0],
+        "until everybody": alone[-1][0] * STEP_S,
+    }
+    return Outcome(measures, {"nodes that have it": [(x * STEP_S, 100 * y / told.nodes) for x, y in alone]})
+
+
+def play_throughput(told: Play) -> Outcome:
+    """All nodes publish together, for ten seconds."""
+    nodes = min(told.nodes, 20) if told.short else told.nodes
+    seconds = told.size(int(PUBLISHING_S), short=1)
+    per_second = told.size(PER_SECOND, short=20)
+    population = populate(nodes=nodes, seed=told.seed, warm_up_s=told.size(60, short=10))
+    world = population.world
+    population.forget_traffic()
+    made: list[int] = []
+    began = world.now
+    for index in range(seconds * per_second):
+        world.at(began + index / per_second, lambda: publish_one(population, made))
+    world.run(float(seconds))
+    wanted = seconds * per_second * (nodes - 1)
+    everything = world.run(
+        SETTLING_S, until=lambda: sum(node.taken for node in population.nodes) >= wanted, looks_every_s=0.1
+    )
+    own = sum(made)
+    return Outcome(
+        {
+            "everybody has everything": float(everything),
+            "until everything, after the last": world.now - began - seconds,
+            "share of all pairs": sum(node.taken for node in population.nodes) / wanted,
+            "received / messages' own bytes": population.heard("bytes") / nodes / own,
+            "bodies / messages": population.heard("messages") / wanted,
+        }
+    )
+
+
+def publish_one(population: Population, sizes: list[int]) -> None:
+    """By whomever."""
+    author = population.rng.choice(population.nodes)
+    message = population.message(author)
+    sizes.append(len(message))
+    author.publish([message])
+
+
+def judge_throughput(bench: Bench, results: Results) -> None:
+    for variant, outcomes in results.items():
+        everything = share(outcomes, lambda o: o["everybody has everything"] == 1)
+        bench.at_least(named(variant, "everybody has everything"), everything, 1.0)
+        name = "received / messages' own bytes"
+        bench.at_most(named(variant, name), mean(outcomes, name), RECEIVED_MAX, ratio=False)
+
+
+UNITS = {
+    "until everybody": "s",
+    "until half": "s",
+    "bodies a node": "messages",
+    "bytes received a node": "bytes",
+    "steps": "steps of 5 s",
+    "steps after a push to ten": "steps of 5 s",
+    "until everything, after the last": "s",
+}
+
+
+def _one(options: Any) -> tuple[str, ...]:  # noqa: ARG001
+    return ("",)
+
+
+PROPAGATION = Scenario(
+    name="propagation",
+    about="one message to 1,000 nodes, 50 ms links, 1 % loss, and to 10,000: everybody within 1.5 s and "
+    "2.5 s (worst of 50 seeds), at most 1.15 bodies a node",
+    play=play_propagation,
+    judge=judge_propagation,
+    units=UNITS,
+    variants=_one,
+    original=original_propagation,
+    nodes=1_000,
+    seeds=50,
+    shown="until everybody",
+)
+THROUGHPUT = Scenario(
+    name="throughput",
+    about="1,000 nodes, 1,000 new messages/s in all, 10 s: everybody has every message, at most 1.5 times "
+    "the messages' bytes received a node",
+    play=play_throughput,
+    judge=judge_throughput,
+    units=UNITS,
+    variants=_one,
+    nodes=1_000,
+    seeds=1,
+    shown="received / messages' own bytes",
+)
