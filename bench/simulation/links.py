@@ -73,34 +73,31 @@ class Tail:
 class _Way:
     """One direction between two nodes, and the state it is in."""
 
-    __slots__ = ("bad_until", "good_until", "last_at", "path", "tail")
+    __slots__ = ("bursts", "last_at", "path", "tail", "turns_at")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.tail = Tail(path.rate, path.queue) if path.rate else None
-        self.bad_until = 0.0
-        self.good_until = -1.0
+        self.bursts = False
+        self.turns_at = 0.0
         self.last_at = 0.0
 
     def is_lost(self, now: float, rng: Random) -> bool:
         path = self.path
         if path.pause_s and (now - path.pause_at_s) % path.pause_every_s < path.pause_s:
             return True
-        if path.burst_loss and self._bursts(now, rng):
+        if path.burst_loss and self._is_bad(now, rng):
             return True
         return path.loss > 0.0 and rng.random() < path.loss
 
-    def _bursts(self, now: float, rng: Random) -> bool:
+    def _is_bad(self, now: float, rng: Random) -> bool:
+        """Whether this falls into a burst: good and bad stretches take turns, their lengths exponential."""
         path = self.path
         good_s = path.burst_s * (1 - path.burst_loss) / path.burst_loss
-        if self.good_until < 0.0:
-            self.good_until = now + rng.expovariate(1 / good_s) * rng.random()
-        while now >= self.good_until:
-            self.bad_until = self.good_until + rng.expovariate(1 / path.burst_s)
-            if now < self.bad_until:
-                return True
-            self.good_until = self.bad_until + rng.expovariate(1 / good_s)
-        return False
+        while now >= self.turns_at:
+            self.bursts = self.turns_at > 0.0 and not self.bursts
+            self.turns_at += rng.expovariate(1 / (path.burst_s if self.bursts else good_s))
+        return self.bursts
 
     def delay_s(self, rng: Random) -> float:
         path = self.path

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from dispersy.errors import WireError
 from dispersy.ext import wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
@@ -112,6 +113,8 @@ class Node:
         )
         self.heard: Counter[str] = Counter()
         """Bytes that came; messages, and datagrams that carried some with their bytes."""
+        self.drops: Counter[str] = Counter()
+        """Frames by the reason for which they were not taken."""
         self.taken = 0
         """Messages that came and were new."""
         self.sent: Counter[str] = Counter()
@@ -187,8 +190,11 @@ class Node:
         )
         for fields in FRAME.iter_unpack(frames):
             _, offset, length, _, frame_type, token_state, _ = fields
-            received = decode_frame(frame_type, data[offset : offset + length])
-            self._receive_frame(source, received, data[10:18], token_state)
+            try:
+                received = decode_frame(frame_type, data[offset : offset + length])
+                self._receive_frame(source, received, data[10:18], token_state)
+            except WireError as error:
+                self.drops[error.reason] += 1
             self._drain()
         for fields in ENVELOPE.iter_unpack(envelopes):
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulation.scenario import Scenario
-from simulation.scenarios import differences, filling, identical, spreading, unrest
+from simulation.scenarios import differences, endurance, filling, identical, lying, spreading, unrest
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -17,10 +17,13 @@ SCENARIOS: dict[str, Scenario] = {
         filling.ON_WIFI,
         filling.ON_TRICKLE,
         filling.IN_WINDOWS,
+        endurance.PHONE,
         spreading.PROPAGATION,
         spreading.THROUGHPUT,
         unrest.CHURN,
         unrest.PARTITION,
+        lying.LIARS,
+        endurance.CHANNEL,
         unrest.SCALE,
     )
 }

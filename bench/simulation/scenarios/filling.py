@@ -46,7 +46,7 @@ UNITS = {"virtual time": "s", "share of the rate": "of what the link takes", "se
 
 def fill(told: Play, link: Path, messages: int, *, limit_s: float) -> tuple[Pair, dict[str, float], Curve]:
     """An empty node and one with everything, until they hold the same."""
-    corpus, _ = corpus_of(messages)
+    corpus, base = corpus_of(messages)
     pair = make_pair(
         seed=told.seed,
         link=link,
@@ -65,7 +65,7 @@ def fill(told: Play, link: Path, messages: int, *, limit_s: float) -> tuple[Pair
     useful = unique_bytes(pair.other) + HEADERS_SIZE * heard["carrying"] * pair.other.taken / max(
         1, heard["messages"]
     )
-    own = sum(map(len, corpus.messages))
+    own = sum(len(corpus.messages[number]) for number in base.order)
     measures = {
         "equal": float(equal),
         "virtual time": taken_s,
@@ -111,7 +111,8 @@ def play_windows(told: Play) -> Outcome:
         inside = [y for x, y in growth if window * WINDOW_EVERY_S <= x < (window + 1) * WINDOW_EVERY_S]
         inside += [pair.other.holdings.summary().count] if window == windows - 1 else []
         grew += max(inside) > min(inside)
-    ideal = sum(map(len, corpus_of(messages)[0].messages)) / (WINDOWS.rate * WINDOW_S)
+    corpus, base = corpus_of(messages)
+    ideal = sum(len(corpus.messages[number]) for number in base.order) / (WINDOWS.rate * WINDOW_S)
     more = {"windows": float(windows), "windows without progress": float(windows - grew)}
     del measures["share of the rate"]
     return Outcome(measures | more | {"windows at the link's rate": ideal}, {"messages held": growth})
