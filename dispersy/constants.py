@@ -9,8 +9,14 @@ FRAMES_PER_DATAGRAM_MAX = 8
 DATAGRAM_HEADER_SIZE = 18
 TOKEN_SIZE = 8
 TOKEN_DATAGRAM_SIZE = 28
-MESSAGE_SIZE_MAX = 1090
-"""A message fits one datagram with its messages frame (envelope of at most 82 bytes)."""
+MESSAGE_SIZE_MAX = 65_536
+"""No message is longer, in any version."""
+DATAGRAM_MESSAGE_SIZE_MAX = 1_090
+"""A message of this size fits one datagram with its messages frame (envelope of at most 82 bytes). Longer
+ones are *large*: answers name them, and they travel by fragments when asked for."""
+FRAGMENT_SIZE = 1_152
+"""Of every fragment of a message but its last: with its frame a datagram has room for a token frame beside
+it."""
 PAYLOADS_MAX = 255
 SEQUENCE_MAX = GLOBAL_TIME_MAX = (1 << 63) - 1
 """A reader in a language without unsigned numbers of 64 bits can hold them."""
@@ -192,6 +198,30 @@ for its few bytes."""
 MISSING_DATAGRAMS_MAX = 128
 MISSING_DATAGRAMS_IN_ALL_MAX = 1_024
 """Datagrams a second that answer requests by name, to one address and to all."""
+LARGE_NAMED_MAX = 2_048
+LARGE_NAMED_PER_SOURCE_MAX = 256
+"""Large messages of a community that are to be fetched, in all and named by one source: what overflows is
+named again when sets are compared the next time."""
+LARGE_FAILED_MAX = 1_024
+LARGE_FAILED_S = 60.0
+"""What a source did not deliver is not asked of it again for so long, and of how many it is remembered."""
+LARGE_SILENCE_S = 10.0
+"""A source that was asked and sent no fragment for so long is left alone for LARGE_FAILED_S."""
+LARGE_STORED_S = 10.0
+"""A whole message is given so long to reach the store; then it was no good, or waits for what permits it."""
+ASSEMBLIES_SIZE_MAX = 4 << 20
+ASSEMBLY_SIZE_PER_SOURCE_MAX = 128 << 10
+"""Bytes of large messages that are not whole yet, of a process and of one source."""
+ASSEMBLY_EVICTED_S = 5.0
+"""After which one makes room for others, where there is none."""
+ASSEMBLY_TIME_MAX_S = 300.0
+"""64 KiB at 5 kbit/s take 105 s with nothing beside them."""
+FRAGMENTS_PER_REQUEST_MAX = 16
+FRAGMENT_WINDOW_START = 8
+FRAGMENT_WINDOW_MIN = 2
+FRAGMENT_WINDOW_MAX = ASSEMBLY_SIZE_PER_SOURCE_MAX // FRAGMENT_SIZE
+FRAGMENT_QUEUE_S = 0.05
+"""How much longer than the least a fragment may take before fewer are asked for."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.011
@@ -226,9 +256,15 @@ RUNS_MERGED = 8
 """Runs that are merged into one, once; a look-up seeks in each run there is."""
 
 assert DATAGRAM_HEADER_SIZE + FRAMES_SIZE_MAX <= DATAGRAM_SIZE_MAX
-assert MESSAGE_SIZE_MAX + 2 + 82 <= FRAMES_SIZE_MAX
+assert DATAGRAM_MESSAGE_SIZE_MAX + 2 + 82 <= FRAMES_SIZE_MAX
+assert FRAGMENT_SIZE + 3 + 8 + 10 <= FRAMES_SIZE_MAX  # Frame header, number, size and index, a token frame.
+# A request names fragments in 64 bits, and may ask for all of a message.
+assert -(-MESSAGE_SIZE_MAX // FRAGMENT_SIZE) <= ANSWER_BUDGET_MAX
 assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
+assert MESSAGE_SIZE_MAX <= ASSEMBLY_SIZE_PER_SOURCE_MAX <= ASSEMBLIES_SIZE_MAX
+assert FRAGMENTS_PER_REQUEST_MAX <= ANSWER_BUDGET_MAX
+assert LARGE_NAMED_PER_SOURCE_MAX < LARGE_NAMED_MAX
 assert WANTED_MAX <= WAITING_AUTHOR_MAX <= WAITING_SOURCE_MAX < WAITING_MAX
 assert PULL_BUDGET_MIN <= PULL_BUDGET_START <= ANSWER_BUDGET_MAX
 assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX

@@ -73,7 +73,7 @@ cdef enum:
     BOUND_SIZE = 24
     BOUND_TOP = 255
     MESSAGE_SIZE_MIN = 5        # no author: kind, flags, time, one payload of nothing
-    MESSAGE_SIZE_MAX = 1090
+    MESSAGE_SIZE_MAX = 65536
     PAYLOADS_MAX = 255
     KIND_CONTROL_END = 64
 
@@ -81,12 +81,12 @@ cdef enum:
     FRAME_TOKEN = 1
     FRAME_MESSAGES = 6
     FRAME_STRIPPED = 26
-    FRAME_NUMBERED_MAX = 27
+    FRAME_NUMBERED_MAX = 28
     # Bit n: type n is spoken (docs/wire.md, Frames).
     SPOKEN = (
         1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
-        | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22
-        | 1 << 23 | 1 << 26 | 1 << 27
+        | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20
+        | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 26 | 1 << 27 | 1 << 28
     )
 
 cdef enum:

@@ -20,6 +20,7 @@ from dispersy.storage.store import StoreWriter
 
 FIND_IDS_MAX = 1_000
 """Ids of one order: each costs a seek in every run of the index."""
+READ_AT_ONCE = 64
 KINDS = range(256)
 LOOKS_MAX = 256
 """Messages that one request by name finds: each is a seek in every run of the index, some 10 ms in all."""
@@ -43,7 +44,11 @@ def find_ids(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[i
         raise UsageError("a message id has 32 bytes", code="malformed", hint="give it whole")
     cursors = store.find_ids(b"".join(ids))
     held = [cursor for cursor in cursors if cursor is not None]
-    own = {entry.cursor for entry in store.entries(held) if entry.community == community}
+    own: set[int] = set()
+    # In portions: they may be large.
+    for first in range(0, len(held), READ_AT_ONCE):
+        entries = store.entries(held[first : first + READ_AT_ONCE])
+        own.update(entry.cursor for entry in entries if entry.community == community)
     return [cursor if cursor in own else None for cursor in cursors]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from dispersy.constants import MESSAGE_SIZE_MAX
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError
 from dispersy.protocol.definition import accept_definition
 from dispersy.protocol.identifiers import CommunityId
@@ -60,7 +60,8 @@ class Membership:
         # Looked at first: a definition that is too long must leave nothing behind.
         room = payload_size_max(ControlKind.DEFINITION, global_time=1, sequence=1)
         if len(definition) > room:
-            raise MessageTooLong(MESSAGE_SIZE_MAX + len(definition) - room)
+            size = DATAGRAM_MESSAGE_SIZE_MAX + len(definition) - room
+            raise MessageTooLong(size, DATAGRAM_MESSAGE_SIZE_MAX)
         number = self._next_number()
         master = new_key(self._keyring, f"{name}-{number}-master")
         message = create_message(

@@ -19,7 +19,7 @@ from dispersy.constants import (
     MISSING_SOURCES_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import answer_missing, named_frames
+from dispersy.protocol.answer import Answered, answer_missing, named_frames
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import MissingLast, RequestMissing
 from dispersy.protocol.hosts import host_of
@@ -116,7 +116,7 @@ class NamedAnswers:
         self._due_at = now + REST * (now - self._began)
         return asked
 
-    def answer(self, asked: Asked, messages: Sequence[bytes], now: float) -> list[bytes]:
+    def answer(self, asked: Asked, messages: Sequence[Answered], now: float) -> list[bytes]:
         """The frames that answer with these messages, as far as the limits reach."""
         return self._within_limits(asked.source, named_frames(asked.request, messages), now)
 

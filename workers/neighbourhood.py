@@ -369,9 +369,9 @@ class Neighbourhood:
                     self._hear_twin(format_address(source), now)
 
         for pushed in self._pusher.drain():
-            content = frame(FrameType.PUSH, pushed.body)
+            content = frame(pushed.frame_type, pushed.body)
             if (whole := self.datagram(pushed.address, content)) is not None:
-                count_sent(self._counters, FrameType.PUSH, len(content))
+                count_sent(self._counters, pushed.frame_type, len(content))
                 self._datagrams.append((pushed.address, whole))
 
     def _hear_twin(self, address: str, now: float) -> None:

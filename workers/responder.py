@@ -16,20 +16,24 @@ from typing import Any
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import CommunitySettings
 from dispersy.bus.sharding import responder_of
-from dispersy.constants import ANSWERS_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit
+from dispersy.protocol.assembly import AssemblyRoom
+from dispersy.protocol.fragment_answer import FragmentAnswer
+from dispersy.protocol.fragments import Fragments, Whole
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
     Busy,
+    Fragment,
+    FragmentRequest,
+    Large,
     RequestMissing,
     SyncRequest,
     frame,
 )
-from dispersy.protocol.hosts import host_of
-from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
@@ -38,16 +42,13 @@ from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.protocol.wants import Wants
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.answers_in_work import AnswersInWork
 from dispersy.workers.named_answers import Asked, Find, NamedAnswers
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.served import CommittedHoldings, Served
 
-ANSWERS_PER_HOST_MAX = 16
-ANSWERS_PER_SOURCE_MAX = 4
-"""Requests worked off at once, of one host and of one address; to more the answer is busy."""
 BUSY_MS = 200
-STEP_DATAGRAMS = 16
 AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0
@@ -90,7 +91,10 @@ class Responder:
         self._untold = Untold()
         # As the last note said; None: to be told again to all.
         self._restored: dict[int, list[bytes]] | None = None
-        self._answers: deque[tuple[int, Address, Answer]] = deque()
+        self._answers = AnswersInWork.of_sync_requests()
+        self._fragment_answers = AnswersInWork.of_fragment_requests()
+        self._room = AssemblyRoom()
+        self._whole: list[tuple[int, Whole]] = []
         self._audits: deque[tuple[Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
@@ -100,8 +104,10 @@ class Responder:
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
         """Serve those of our shard and no others; tell a puller when its definition has come."""
         numbers = {record.number for record in communities}
-        self._served = {number: each for number, each in self._served.items() if number in numbers}
-        self._answers = deque(each for each in self._answers if each[0] in numbers)
+        for number in self._served.keys() - numbers:
+            self._served.pop(number).fragments.close()
+        self._fragment_answers.keep(numbers)
+        self._answers.keep(numbers)
         self._audits = deque(each for each in self._audits if each[0].record.number in numbers)
         for record in communities:
             if responder_of(record.community_id, workers=self._workers) != self._index:
@@ -120,16 +126,23 @@ class Responder:
     def _serve(self, record: CommunityRecord, now: float) -> Served:
         holdings = CommittedHoldings(self._reader, record.number)
         settings = self._settings(record.community_id, record.name)
+        fragments = Fragments(
+            community_id=CommunityId(record.community_id),
+            rng=self._rng,
+            holdings=holdings,
+            room=self._room,
+        )
         puller = Puller(
             rng=self._rng,
             holdings=holdings,
+            fragments=fragments,
             now=now,
             audits=settings.sync_audits,
             budget_max=settings.sync_budget_max,
         )
         newest = NewestRequest(rng=self._rng)
         named = NamedRequests(rng=self._rng, source_key=self._source_key)
-        return Served(record, holdings, puller, newest, named, settings)
+        return Served(record, holdings, fragments, puller, newest, named, settings)
 
     def receive(self, kind: bytes, community: int, data: bytes, now: float) -> None:
         """Take what the network role hands over for one community."""
@@ -159,6 +172,7 @@ class Responder:
                 served, noted = self._served.get(number), (total, note.summaries.get(number))
                 if served is not None and served.noted != noted:
                     served.noted = noted
+                    served.fragments.receive_committed(now)
                     served.puller.set_processed(total, now)
                     if number in note.summaries:
                         served.puller.receive_committed(now)
@@ -181,6 +195,7 @@ class Responder:
         self._reader.refresh()
         try:
             for served in self._served.values():
+                served.fragments.receive_loss(now)
                 served.puller.receive_loss(now)
                 served.named.set_wants(Wants(), now)
                 self._drain(served)
@@ -201,6 +216,7 @@ class Responder:
         self._reader.refresh()
         try:
             for served in due:
+                served.fragments.handle_timer(now)
                 served.puller.handle_timer(now)
                 self._drain(served)
         finally:
@@ -225,22 +241,21 @@ class Responder:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
         if self._audits and now >= self._audits_from:
             self._answer_audit(now)
-        if not self._answers:
-            return False
+        self._work_off(self._answers, "responder.answer")
+        self._work_off(self._fragment_answers, "responder.fragments")
+        return bool(self._answers or self._fragment_answers)
+
+    def _work_off(self, answers: AnswersInWork, step: str) -> None:
+        if not answers:
+            return
         began = perf_counter()
-        community, source, answer = self._answers.popleft()
         self._reader.refresh()
         try:
-            sent = answer.frames(STEP_DATAGRAMS)
-        except KeyError:
-            return bool(self._answers)  # Purged meanwhile, and the note of it is still on its way.
+            community, source, sent = answers.step()
         finally:
             self._reader.release()
         self._send_answer(community, source, sent)
-        if not answer.finished:
-            self._answers.append((community, source, answer))
-        self._reporter.step("responder.answer", began, len(sent))
-        return bool(self._answers)
+        self._reporter.step(step, began, len(sent))
 
     def report(self) -> dict[str, Any]:
         """What its communities counted, of those where something happened."""
@@ -260,19 +275,27 @@ class Responder:
         told, self._told = self._told, []
         return told
 
+    def drain_whole(self) -> list[tuple[int, Whole]]:
+        """(community, large message that is here whole): for the verifier."""
+        whole, self._whole = self._whole, []
+        return whole
+
     def found(self, order: int, cursors: Sequence[int], now: float) -> None:
         """The writer has looked up what a neighbour asked for."""
         asked = self._named.found(order, now)
         if asked is None:
             return
+        served = self._served.get(asked.community)
+        if served is None:
+            return
         self._reader.refresh()
         try:
-            messages = self._reader.messages(cursors)
+            answered = served.holdings.answered(cursors, CommunityId(served.record.community_id))
         except KeyError:
-            return  # As in step().
+            return  # Purged meanwhile, and the note of it is still on its way.
         finally:
             self._reader.release()
-        self._send_answer(asked.community, asked.source, self._named.answer(asked, messages, now))
+        self._send_answer(asked.community, asked.source, self._named.answer(asked, answered, now))
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
@@ -332,7 +355,15 @@ class Responder:
             elif each.type == FrameType.AUDIT:
                 served.puller.receive_audit(source, Audit.decode(each.body), now)
             elif each.type == FrameType.BUSY:
-                served.puller.receive_busy(source, Busy.decode(each.body), now)
+                busy = Busy.decode(each.body)
+                served.fragments.receive_busy(source, busy.number, busy.wait_ms / 1000, now)
+                served.puller.receive_busy(source, busy, now)
+            elif each.type == FrameType.LARGE:
+                served.fragments.receive_names(source, Large.decode(each.body).names, now)
+            elif each.type == FrameType.FRAGMENT:
+                served.fragments.receive_fragment(source, Fragment.decode(each.body), now)
+            elif each.type == FrameType.FRAGMENT_REQUEST:
+                self._receive_fragment_request(served, source, FragmentRequest.decode(each.body))
             elif each.type == FrameType.REQUEST_MISSING:
                 self._receive_missing(served, source, each.body, now)
         except WireError as error:
@@ -358,11 +389,9 @@ class Responder:
     def _receive_request(self, served: Served, source: Address, request: SyncRequest) -> None:
         if not served.record.definition:
             return
-        if not self._may_answer(served, source):
-            busy = Busy(request.number, BUSY_MS)
-            self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
-            self._reporter.counters["busy"] += 1
-            served.counts["busy"] += 1
+        number, at_once_max = served.record.number, served.settings.answers_at_once_max
+        if not self._answers.admits(number, source, of_community_max=at_once_max):
+            self._refuse(served, source, request.number)
             return
         answer = Answer(
             request,
@@ -370,20 +399,22 @@ class Responder:
             served.holdings.sent_summary(),
             budget_max=served.settings.answers_budget_max,
         )
-        self._answers.append((served.record.number, source, answer))
+        self._answers.add(number, source, answer)
         served.counts["answers"] += 1
 
-    def _may_answer(self, served: Served, source: Address) -> bool:
-        """Whether one more request of this address may be worked off."""
-        own = sum(number == served.record.number for number, _, _ in self._answers)
-        askers = [asker for _, asker, _ in self._answers]
-        host = host_of(source)
-        return (
-            len(askers) < ANSWERS_MAX
-            and own < served.settings.answers_at_once_max
-            and askers.count(source) < ANSWERS_PER_SOURCE_MAX
-            and (host is None or sum(host_of(asker) == host for asker in askers) < ANSWERS_PER_HOST_MAX)
-        )
+    def _receive_fragment_request(self, served: Served, source: Address, request: FragmentRequest) -> None:
+        if not self._fragment_answers.admits(served.record.number, source):
+            self._refuse(served, source, request.number)
+            return
+        answer = FragmentAnswer(request, served.holdings)
+        self._fragment_answers.add(served.record.number, source, answer)
+
+    def _refuse(self, served: Served, source: Address, number: int) -> None:
+        """There is too much to do: it shall ask again later."""
+        busy = Busy(number, BUSY_MS)
+        self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
+        self._reporter.counters["busy"] += 1
+        served.counts["busy"] += 1
 
     def _receive_audit_request(self, served: Served, source: Address, request: AuditRequest) -> None:
         if len(self._audits) >= AUDITS_MAX or any(source == asker for _, asker, _ in self._audits):
@@ -406,5 +437,10 @@ class Responder:
         self._schedule.touch(served.record.number)
         self._untold.touch(served.record.number)
         sent = [(event.address, frame(event.frame_type, event.body)) for event in served.puller.drain()]
+        for fetched in served.fragments.drain():
+            if isinstance(fetched, Whole):
+                self._whole.append((served.record.number, fetched))
+            else:
+                sent.append((fetched.address, frame(fetched.request.type, fetched.request.encode())))
         if sent:
             self._send(served.record.number, [*sent])

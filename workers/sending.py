@@ -24,6 +24,8 @@ REQUEST_NUMBER_SIZE = 4
 Sent = tuple[bytes, bytes]
 """18-byte address, datagram."""
 
+_REFUSED = (FrameType.SYNC_REQUEST, FrameType.FRAGMENT_REQUEST)
+"""Requests whose answers are large; both begin with their number."""
 
 class Sending:
     """One a node.
@@ -49,7 +51,7 @@ class Sending:
 
     def busy(self, source: bytes, frame_type: int, body: bytes) -> bytes | None:
         """The frame that answers a request whose answer would only wait for the budget; None: let it in."""
-        if self._upload is None or frame_type != FrameType.SYNC_REQUEST:
+        if self._upload is None or frame_type not in _REFUSED:
             return None
         if len(body) < REQUEST_NUMBER_SIZE or not self._upload.keeps_waiting(source):
             return None

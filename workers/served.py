@@ -7,12 +7,17 @@ from collections.abc import Sequence
 
 from dispersy.bus.settings import CommunitySettings
 from dispersy.protocol.address import Address
+from dispersy.protocol.answer import Answered, answered_by_name
+from dispersy.protocol.fragments import Fragments
 from dispersy.protocol.frames import RequestMissing
+from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
+
+READ_AT_ONCE = 32
 
 
 class CommittedHoldings:
@@ -36,6 +41,13 @@ class CommittedHoldings:
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._reader.messages(cursors)
 
+    def answered(self, cursors: Sequence[int], community_id: CommunityId) -> list[Answered]:
+        """What an answer gives of these messages; read in portions, for of large ones only the names stay."""
+        found: list[Answered] = []
+        for first in range(0, len(cursors), READ_AT_ONCE):
+            found += answered_by_name(self.messages(cursors[first : first + READ_AT_ONCE]), community_id)
+        return found
+
 
 class Served:
     """A community of this shard."""
@@ -44,6 +56,7 @@ class Served:
         self,
         record: CommunityRecord,
         holdings: CommittedHoldings,
+        fragments: Fragments,
         puller: Puller,
         newest: NewestRequest,
         named: NamedRequests,
@@ -52,6 +65,7 @@ class Served:
         self.record = record
         self.settings = settings
         self.holdings = holdings
+        self.fragments = fragments
         self.puller = puller
         self.newest = newest
         self.named = named
@@ -67,10 +81,10 @@ class Served:
 
     def counted(self) -> Counter[str]:
         """What it and its machines have counted since the start."""
-        return self.puller.counts + self.named.counts + self.counts
+        return self.puller.counts + self.fragments.counts + self.named.counts + self.counts
 
     def next_deadline(self) -> float | None:
         """When one of its machines has something to do."""
-        machines = (self.puller, self.newest, self.named)
+        machines = (self.puller, self.fragments, self.newest, self.named)
         deadlines = [self.clock_due, *(machine.next_deadline() for machine in machines)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)

@@ -26,11 +26,24 @@ from dispersy.bus.sockets import (
     send_or_drop,
 )
 from dispersy.ext.verify import self_test
+from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.workers.loop import Loop
 from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
 from dispersy.workers.responder import Responder
 from dispersy.workers.verifier import Verifier
+
+
+class _Batch(NamedTuple):
+    """Messages to be verified, as the network role sent them; or a large one that the responder put together,
+    of which the network role knows nothing."""
+
+    kind: bytes
+    header: bytes
+    area: bytes
+    sources: bytes
+    is_own: bool = False
 
 
 class _Finished(NamedTuple):
@@ -39,6 +52,7 @@ class _Finished(NamedTuple):
     parts: list[bytes]
     announced: int
     since: float
+    is_own: bool
 
 
 class WorkerRole:
@@ -51,7 +65,7 @@ class WorkerRole:
         self._incarnation = int.from_bytes(os.urandom(8), "little")
         self._incarnation_of_writer = 0
         self._done = 0
-        self._batches: deque[tuple[bytes, bytes, bytes, bytes]] = deque()
+        self._batches: deque[_Batch] = deque()
         self._finished: _Finished | None = None
         self._told: set[int] = set()
         self._communities_version = -1
@@ -106,9 +120,9 @@ class WorkerRole:
         now = monotonic()
         for kind, *parts in receive_all(self._work, count_max=64):
             if kind in (bus.VERIFY, bus.VERIFY_STRIPPED):
-                self._batches.append((kind, parts[0], parts[1], parts[2]))
+                self._batches.append(_Batch(kind, parts[0], parts[1], parts[2]))
             elif kind == bus.VERIFY_IMPORTED:
-                self._batches.append((kind, parts[0], parts[1], b""))
+                self._batches.append(_Batch(kind, parts[0], parts[1], b""))
             elif kind == bus.INTRODUCTIONS:
                 verified = self._verifier.introductions(bus.introductions_decoder.decode(parts[0]))
                 if verified:
@@ -164,18 +178,27 @@ class WorkerRole:
             # What the writer does not take now it is told in a later turn: it waits for this.
             if send_or_drop(self._intake, [bus.TOLD, bus.NUMBER.pack(community)]):
                 self._told.discard(community)
+        for community, whole in self._responder.drain_whole():
+            area = encode_uvarint(len(whole.message)) + whole.message
+            bucket = bucket_of(whole.source, key=self._settings.start_id.encode())
+            # Announced to no puller, so it accounts for none.
+            header, sources = bus.VERIFY_HEADER.pack(community, 0), bus.VERIFY_SOURCE.pack(len(area), bucket)
+            self._batches.append(_Batch(bus.VERIFY, header, area, sources, is_own=True))
         if self._batches and self._finished is None:
-            self._verify(*self._batches.popleft())
+            self._verify(self._batches.popleft())
 
-    def _verify(self, kind: bytes, header: bytes, area: bytes, sources: bytes) -> None:
-        if kind == bus.VERIFY_IMPORTED:
-            self._verify_imported(header, area)
+    def _verify(self, batch: _Batch) -> None:
+        if batch.kind == bus.VERIFY_IMPORTED:
+            self._verify_imported(batch.header, batch.area)
             return
-        community, announced = bus.VERIFY_HEADER.unpack(header)
-        is_stripped = kind == bus.VERIFY_STRIPPED
-        records = self._verifier.batch(community, area, monotonic(), sources, stripped=is_stripped)
+        community, announced = bus.VERIFY_HEADER.unpack(batch.header)
+        is_stripped = batch.kind == bus.VERIFY_STRIPPED
+        records = self._verifier.batch(
+            community, batch.area, monotonic(), batch.sources, stripped=is_stripped
+        )
         accounted = bus.MESSAGES_HEADER.pack(community, announced)
-        self._finished = _Finished([bus.MESSAGES, accounted, records, area], announced, perf_counter())
+        parts = [bus.MESSAGES, accounted, records, batch.area]
+        self._finished = _Finished(parts, announced, perf_counter(), batch.is_own)
         self._send_finished()
 
     def _verify_imported(self, header: bytes, area: bytes) -> None:
@@ -185,7 +208,7 @@ class WorkerRole:
             self._load_communities()
         records, dropped = self._verifier.imported(community, area, monotonic(), stripped=is_stripped)
         parts = [bus.IMPORTED, header, bus.encode(dropped), records, area]
-        self._finished = _Finished(parts, count, perf_counter())
+        self._finished = _Finished(parts, count, perf_counter(), is_own=False)
         self._send_finished()
 
     def _send_finished(self) -> None:
@@ -196,8 +219,8 @@ class WorkerRole:
             return
         self._loop.unwatch(self._intake)
         self._reporter.step("verifier.send", self._finished.since, self._finished.announced)
+        self._done += not self._finished.is_own
         self._finished = None
-        self._done += 1
         self._send_credit()
         if self._batches:
             self._loop.again()

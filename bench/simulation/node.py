@@ -11,12 +11,18 @@ from dispersy.errors import WireError
 from dispersy.ext import wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
+from dispersy.protocol.assembly import AssemblyRoom
+from dispersy.protocol.fragment_answer import FragmentAnswer
+from dispersy.protocol.fragments import AskFragments, Fragments, Whole
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
+    Fragment,
+    FragmentRequest,
     Frame,
     IntroductionRequest,
     IntroductionResponse,
+    Large,
     MissingNewest,
     Ping,
     Pong,
@@ -33,6 +39,7 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.numbers import FrameType, MessagesFlag
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
@@ -47,7 +54,7 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
-from simulation.holdings import TAG, StoreHoldings, make_holdings
+from simulation.holdings import COMMUNITY_ID, TAG, StoreHoldings, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key, sign
 
@@ -102,9 +109,13 @@ class Node:
         """False: it only walks."""
         self.pings = pings
         """False: as a version that skips them."""
+        self.fragments = Fragments(
+            community_id=COMMUNITY_ID, rng=rng, holdings=self.holdings, room=AssemblyRoom()
+        )
         self.puller = Puller(
             rng=rng,
             holdings=self.holdings,
+            fragments=self.fragments,
             now=world.now,
             audits=audits,
             audit_chance=audit_chance,
@@ -123,7 +134,8 @@ class Node:
         self.newest = NewestRequest(rng=rng)
         self.told_at: list[float] = []
         """When neighbours had said what they hold of this node's own."""
-        self._commits: deque[tuple[float, Sequence[bytes] | Sequence[int]]] = deque()
+        self._commits: deque[tuple[float, Sequence[bytes] | Sequence[int], int]] = deque()
+        """When messages are stored, they, and how many of them an envelope told the puller of."""
         self._checks_until = 0.0
         """When all signatures that came so far are checked, where that is modelled."""
         self._processed = 0
@@ -145,31 +157,29 @@ class Node:
         deadline = self.walker.next_deadline()
         pulls = self.puller.next_deadline()
         commits = self._commits[0][0] if self._commits else deadline
-        asks = self.newest.next_deadline()
-        return min(
-            deadline,
-            commits,
-            deadline if pulls is None else pulls,
-            deadline if asks is None else asks,
-        )
+        others = (pulls, self.newest.next_deadline(), self.fragments.next_deadline())
+        return min(deadline, commits, *(each for each in others if each is not None))
 
     def handle_timer(self) -> None:
         now = self.now
         self.walker.handle_timer(now)
         self._drain()
         self.puller.handle_timer(now)
+        self.fragments.handle_timer(now)
         self._drain()
         for address, request in self.newest.step(now):
             self._send_frame(address, request.type, request.encode())
         arrived: list[Any] = []
         while self._commits and self._commits[0][0] <= now:
-            arrived += self._commits.popleft()[1]
+            _, messages, announced = self._commits.popleft()
+            arrived += messages
+            self._processed += announced
         if arrived:
-            self._processed += len(arrived)
             fresh = self.holdings.take(arrived)
             self.taken += fresh
             if fresh and self.world.on_taken is not None:
                 self.world.on_taken(self, fresh)
+            self.fragments.receive_committed(now)
             self.puller.set_processed(self._processed, now)
             self._drain()
             if fresh:
@@ -200,16 +210,20 @@ class Node:
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
             arrived = self._messages_of(data[offset : offset + length])
             if arrived:
-                self.heard["messages"] += len(arrived)
                 self.heard["carrying"] += 1
                 self.heard["carrying bytes"] += len(data)
-                self._checks_until = max(now, self._checks_until) + len(arrived) * self.world.checking_s
-                self._commits.append((self._checks_until + self.commit_delay_s, arrived))
+                self._check(arrived, announced=len(arrived))
             if flags & MessagesFlag.LAST_OF_ANSWER and self.newest.receive_answer(source, number):
                 self.told_at.append(now)
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
             self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
             self._drain()
+
+    def _check(self, arrived: Sequence[bytes] | Sequence[int], *, announced: int) -> None:
+        """What has come goes through the verifier to the store."""
+        self.heard["messages"] += len(arrived)
+        self._checks_until = max(self.now, self._checks_until) + len(arrived) * self.world.checking_s
+        self._commits.append((self._checks_until + self.commit_delay_s, arrived, announced))
 
     def _messages_of(self, area: bytes) -> Sequence[bytes] | Sequence[int]:
         if area[1:] == self.definition or area.endswith(b"definition"):
@@ -252,6 +266,15 @@ class Node:
                     while not answer.finished:
                         for frames in answer.frames(16):
                             self._send_frames(source, FrameType.MESSAGES, frames)
+            case Large(_, names):
+                self.fragments.receive_names(source, names, now)
+            case Fragment():
+                self.fragments.receive_fragment(source, received, now)
+            case FragmentRequest():
+                fragments = FragmentAnswer(received, self.holdings)
+                while not fragments.finished:
+                    for frames in fragments.frames(16):
+                        self._send_frames(source, FrameType.FRAGMENT, frames)
             case AuditRequest():
                 self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
             case Audit():
@@ -299,6 +322,13 @@ class Node:
                     self.same_key_at.append(source)
         for send in self.puller.drain():
             self._send_frame(send.address, send.frame_type, send.body)
+        for fetched in self.fragments.drain():
+            match fetched:
+                case AskFragments(address, request):
+                    self._send_frame(address, request.type, request.encode())
+                case Whole(_, message):
+                    area = encode_uvarint(len(message)) + message
+                    self._check(self.holdings.read(area), announced=0)
 
     def _send_frame(self, address: Address, frame_type: FrameType, body: bytes) -> None:
         self._send_frames(address, frame_type, frame(frame_type, body))

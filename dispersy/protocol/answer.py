@@ -2,10 +2,11 @@
 requests.
 
 An answer is a run of datagrams with a messages frame, which states the interval of order keys that its
-datagram covers: what we hold in it and the filter lacks is there, and what of it is erased is in a stripped
-frame before it. The intervals follow one another without a gap
-from the request's low to where the answer stopped, so the asker sees from them alone what was lost on the
-way.
+datagram covers: what we hold in it and the filter lacks is there, what of it is erased is in a stripped
+frame before it, and what is too large for a datagram is named in a large frame before it. The intervals
+follow one another without a gap from the request's low to where the answer stopped, so the asker sees from
+them alone what was lost on the way. So a large message costs an answer its name, and keeps no small one
+waiting.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, FRAMES_SIZE_MAX, SCAN_MAX
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    DATAGRAM_MESSAGE_SIZE_MAX,
+    FILTER_FILL_MAX,
+    FRAMES_SIZE_MAX,
+    SCAN_MAX,
+)
 from dispersy.errors import WireError
 from dispersy.ext import digest, wire
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
+    Large,
+    LargeName,
     MessagesHeader,
     MissingLast,
     RequestMissing,
@@ -37,10 +46,12 @@ from dispersy.protocol.holdings import (
     MessageHoldings,
     ids_of,
     key_after,
+    named_by,
     order_key_at,
-    order_keys_of,
+    packed_keys_of,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.identifiers import ORDER_LOW, CommunityId, OrderKey
+from dispersy.protocol.message import read_message
 from dispersy.protocol.numbers import ControlKind, FrameType
 from dispersy.protocol.stripped import Stripped
 from dispersy.protocol.summary import Summary
@@ -48,13 +59,16 @@ from dispersy.protocol.summary import Summary
 ENVELOPE_SIZE_MAX = 82
 """Frame header, number, flags, two bounds, summary."""
 AREA_SIZE_MAX = FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX
-STRIPPED_ENVELOPE_SIZE = 7
-"""Frame header and number."""
+BESIDE_ENVELOPE_SIZE = 7
+"""Of a stripped or large frame: frame header and number."""
 LOOK_MIN = 32
 MESSAGES_PER_DATAGRAM = 6
 """Keys that are looked at first: what a budget holds of messages of some 200 bytes."""
 READ_CHUNK = 128
 """Messages read at once: a budget that ends sooner has not paid for many more."""
+
+Answered = bytes | LargeName
+"""What an answer gives of a message: it whole, what is left of it (Stripped), or its name."""
 
 
 class Answer:
@@ -96,9 +110,9 @@ class Answer:
         self._scan_count = 0
         self._scan_over = False
         self._look = max(LOOK_MIN, self._budget * MESSAGES_PER_DATAGRAM // 2)
-        self._wanted: deque[tuple[OrderKey, int]] = deque()
-        self._read_keys: list[OrderKey] = []
-        self._read: list[bytes] = []
+        self._wanted: deque[tuple[bytes, int]] = deque()
+        self._read_keys: list[bytes] = []
+        self._read: list[Answered] = []
         self._packed: deque[tuple[_Areas, OrderKey]] = deque()
 
     def frames(self, datagrams: int) -> list[bytes]:
@@ -131,8 +145,10 @@ class Answer:
         while not self._wanted and not self._scan_over:
             self._scan_more()
         batch = [self._wanted.popleft() for _ in range(min(READ_CHUNK, len(self._wanted)))]
-        self._read += self._holdings.messages([cursor for _, cursor in batch])
-        self._read_keys += [key for key, _ in batch]
+        messages = self._holdings.messages([cursor for _, cursor in batch])
+        keys = [key for key, _ in batch]
+        self._read += [_answered(message, key) for message, key in zip(messages, keys, strict=True)]
+        self._read_keys += keys
         over = self._scan_over and not self._wanted
         groups = _pack(self._read)
         if over and not groups:
@@ -140,7 +156,8 @@ class Answer:
         done = 0
         for count, areas in groups if over else groups[:-1]:
             done += count
-            high = self._read_keys[done] if done < len(self._read_keys) else self._scanned_to
+            is_rest = done < len(self._read_keys)
+            high = order_key_at(self._read_keys[done], 0) if is_rest else self._scanned_to
             self._packed.append((areas, high))
         del self._read[:done], self._read_keys[:done]
 
@@ -156,7 +173,7 @@ class Answer:
                 b"\1" * count if self._filter is None else self._filter.missing_many(ids_of(keys), ID_SIZE)
             )
             self._wanted.extend(
-                compress(zip(order_keys_of(keys), memoryview(cursors).cast("Q"), strict=True), lacks)
+                compress(zip(packed_keys_of(keys), memoryview(cursors).cast("Q"), strict=True), lacks)
             )
         if complete:
             self._scanned_to = self._request.high
@@ -167,32 +184,72 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Areas:
-    """The messages of one datagram: packed whole ones, and packed stripped ones."""
+    """The messages of one datagram: packed whole ones, packed stripped ones, and the names of large ones."""
 
     whole: bytes = b""
     stripped: bytes = b""
+    large: tuple[LargeName, ...] = ()
 
     def frames(self, header: MessagesHeader) -> bytes:
         before = b""
         if self.stripped:
             body = StrippedHeader(header.number).encode() + self.stripped
             before = frame(FrameType.STRIPPED, body)
+        if self.large:
+            before += frame(FrameType.LARGE, Large(header.number, self.large).encode())
         return before + frame(FrameType.MESSAGES, header.encode() + self.whole)
 
 
-def _pack(messages: Sequence[bytes]) -> list[tuple[int, _Areas]]:
+def _answered(message: bytes, packed_key: bytes) -> Answered:
+    """What an answer gives of a message that is held under this packed key."""
+    if len(message) <= DATAGRAM_MESSAGE_SIZE_MAX:
+        return message
+    return named_by(packed_key, len(message))
+
+
+def answered_by_name(messages: Sequence[bytes], community_id: CommunityId) -> list[Answered]:
+    """What an answer gives of messages whose ids are not at hand."""
+    found: list[Answered] = []
+    for message in messages:
+        if len(message) <= DATAGRAM_MESSAGE_SIZE_MAX:
+            found.append(message)
+        else:
+            view = read_message(community_id, message)
+            found.append(LargeName(view.global_time, view.id, len(message)))
+    return found
+
+
+def _pack(messages: Sequence[Answered]) -> list[tuple[int, _Areas]]:
     """Greedy, in order: how many messages a datagram holds, and they."""
-    if not any(isinstance(message, Stripped) for message in messages):
-        return [(count, _Areas(area)) for count, area in wire.pack(list(messages), AREA_SIZE_MAX)]
-    groups = []
-    done = 0
-    for count, _ in wire.pack([bytes(each) for each in messages], AREA_SIZE_MAX - STRIPPED_ENVELOPE_SIZE):
-        chosen = messages[done : done + count]
-        whole = [each for each in chosen if not isinstance(each, Stripped)]
-        stripped = [bytes(each) for each in chosen if isinstance(each, Stripped)]
-        groups.append((count, _Areas(_packed(whole), _packed(stripped))))
-        done += count
-    return groups
+    plain = [each for each in messages if type(each) is bytes]
+    if len(plain) == len(messages):
+        return [(count, _Areas(area)) for count, area in wire.pack(plain, AREA_SIZE_MAX)]
+    groups: list[tuple[int, _Areas]] = []
+    chosen: list[Answered] = []
+    size = 0
+    for each in messages:
+        own = len(each.encode()) if isinstance(each, LargeName) else len(each) + _length_size(len(each))
+        # The first that is stripped or large brings a frame of its own.
+        room = AREA_SIZE_MAX - BESIDE_ENVELOPE_SIZE * len({type(one) for one in (*chosen, each)} - {bytes})
+        if size + own > room and chosen:
+            groups.append((len(chosen), _areas_of(chosen)))
+            chosen, size = [], 0
+        chosen.append(each)
+        size += own
+    return [*groups, (len(chosen), _areas_of(chosen))]
+
+
+def _areas_of(messages: Sequence[Answered]) -> _Areas:
+    """These together in one datagram."""
+    whole = [each for each in messages if type(each) is bytes]
+    stripped = [bytes(each) for each in messages if isinstance(each, Stripped)]
+    large = tuple(each for each in messages if isinstance(each, LargeName))
+    return _Areas(_packed(whole), _packed(stripped), large)
+
+
+def _length_size(length: int) -> int:
+    """Bytes of the length before a message that fits a datagram."""
+    return 1 if length < 0x80 else 2
 
 
 def _packed(messages: list[bytes]) -> bytes:
@@ -218,7 +275,7 @@ def answer_missing(request: RequestMissing, definition: bytes) -> list[bytes]:
     return named_frames(request, [definition])
 
 
-def named_frames(request: RequestMissing, messages: Sequence[bytes]) -> list[bytes]:
+def named_frames(request: RequestMissing, messages: Sequence[Answered]) -> list[bytes]:
     """Frames that answer a request by name with these messages, one datagram's each, as far as its budget
     reaches; some without messages say that we know of none."""
     areas = [areas for _, areas in _pack(messages)] or [_Areas()]

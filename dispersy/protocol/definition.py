@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import msgspec
 
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import are_messagepack
 from dispersy.protocol.contradictions import contradiction
@@ -180,10 +181,10 @@ def _not_enforced(kind: Kind) -> Iterator[str]:
             yield fault
     size, room = kind.payload.number("size_max"), payload_room(kind)
     if size > room:
-        # Longer ones are for versions that cut messages into fragments.
+        carried = "" if room > DATAGRAM_MESSAGE_SIZE_MAX else ", which one datagram carries,"
         yield (
             f"payload size_max {size} is not enforced by this version: "
-            f"a message of this kind holds {room} bytes; use 1 to {room}"
+            f"a message of this kind{carried} holds {room} bytes; use 1 to {room}"
         )
     if kind.batch_window_ms > BATCH_WINDOW_MS_ENFORCED:
         yield (

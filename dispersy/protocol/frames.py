@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from dispersy.constants import (
     DATAGRAM_SIZE_MAX,
@@ -26,6 +26,7 @@ from dispersy.protocol.introductions import (
     IntroductionResponse,
     introduction_signed_bytes,
 )
+from dispersy.protocol.large_frames import Fragment, FragmentRequest, Large, LargeName
 from dispersy.protocol.missing import (
     MissingLast,
     MissingMessages,
@@ -49,10 +50,14 @@ __all__ = [
     "Audit",
     "AuditRequest",
     "Busy",
+    "Fragment",
+    "FragmentRequest",
     "Frame",
     "Have",
     "IntroductionRequest",
     "IntroductionResponse",
+    "Large",
+    "LargeName",
     "MessagesHeader",
     "MissingLast",
     "MissingMessages",
@@ -376,28 +381,13 @@ Frame = (
     | SignatureResponse
     | Ping
     | Pong
+    | FragmentRequest
+    | Fragment
+    | Large
 )
 
-FRAME_CLASSES: dict[FrameType, type[Frame]] = {
-    TokenFrame.type: TokenFrame,
-    IntroductionRequest.type: IntroductionRequest,
-    IntroductionResponse.type: IntroductionResponse,
-    PunctureRequest.type: PunctureRequest,
-    SyncRequest.type: SyncRequest,
-    Busy.type: Busy,
-    Have.type: Have,
-    Want.type: Want,
-    Push.type: Push,
-    SymbolsRequest.type: SymbolsRequest,
-    Symbols.type: Symbols,
-    AuditRequest.type: AuditRequest,
-    Audit.type: Audit,
-    RequestMissing.type: RequestMissing,
-    SignatureRequest.type: SignatureRequest,
-    SignatureResponse.type: SignatureResponse,
-    Ping.type: Ping,
-    Pong.type: Pong,
-}
+_CLASSES: tuple[type[Frame], ...] = get_args(Frame)
+FRAME_CLASSES: dict[FrameType, type[Frame]] = {each.type: each for each in _CLASSES}
 """All spoken frames but messages, whose bodies MessagesHeader.decode() and the wire kernel share."""
 _CLASSES_BY_NUMBER: dict[int, type[Frame]] = dict(FRAME_CLASSES.items())
 

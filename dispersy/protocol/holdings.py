@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Protocol
 
-from dispersy.protocol.identifiers import ORDER_TOP, GlobalTime, OrderKey
+from dispersy.protocol.identifiers import ORDER_TOP, GlobalTime, MessageId, OrderKey
+from dispersy.protocol.large_frames import LargeName
 from dispersy.protocol.packing import ORDER_KEY_SIZE
 from dispersy.protocol.summary import Summary
 
@@ -15,7 +16,7 @@ KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
 ID_SIZE = 32
 _KEY = Struct("8x32s")
-_ORDER_KEY = Struct("24s16x")
+_WHOLE_KEY = Struct("40s")
 SCAN_CHUNK = 1_024
 
 
@@ -46,9 +47,14 @@ def order_key_at(keys: bytes, index: int) -> OrderKey:
     return OrderKey(keys[start : start + ORDER_KEY_SIZE])
 
 
-def order_keys_of(keys: bytes) -> Iterator[OrderKey]:
-    """The order keys of packed keys, one by one."""
-    return (OrderKey(order_key) for (order_key,) in _ORDER_KEY.iter_unpack(keys))
+def packed_keys_of(keys: bytes) -> Iterator[bytes]:
+    """Packed keys, one by one."""
+    return (key for (key,) in _WHOLE_KEY.iter_unpack(keys))
+
+
+def named_by(packed_key: bytes, size: int) -> LargeName:
+    """The name of a large message of so many bytes that is held under this packed key."""
+    return LargeName(int.from_bytes(packed_key[:8], "big"), MessageId(packed_key[8:]), size)
 
 
 def first_key_of(global_time: int) -> OrderKey:

@@ -62,7 +62,8 @@ def shape_of(kind: Kind) -> MessageFlag:
 
 
 def payload_room(kind: Kind) -> int:
-    """The longest single payload, in bytes, that a message of its shape always holds."""
+    """The longest single payload, in bytes, that a message of it always holds: what is not kept and
+    synchronised is sent once, in one datagram."""
     shape = shape_of(kind)
     authors = 0 if shape & MessageFlag.NO_AUTHOR else 2 if shape & MessageFlag.TWO_AUTHORS else 1
     return payload_size_max(
@@ -70,6 +71,7 @@ def payload_room(kind: Kind) -> int:
         author_count=authors,
         has_recipient=bool(shape & MessageFlag.RECIPIENT),
         has_n_hop=bool(shape & MessageFlag.N_HOP),
+        in_datagram=not is_stored(kind),
     )
 
 

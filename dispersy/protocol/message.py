@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from dispersy.constants import MESSAGE_SIZE_MAX, PAYLOADS_MAX
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX, PAYLOADS_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import sign_many
@@ -29,19 +29,19 @@ NO_PREVIOUS = MessageId(bytes(KEY_SIZE))
 
 
 class MessageTooLong(UsageError):  # noqa: N818 - an Error at the end would say nothing
-    """A message that no datagram holds; the text names the limit and the size.
+    """A message longer than those of its shape may be; the text names the limit and the size.
 
     size, size_max  in bytes, signatures included
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, size_max: int) -> None:
         super().__init__(
-            f"the message would have {size} bytes; the limit is {MESSAGE_SIZE_MAX}",
+            f"the message would have {size} bytes; the limit is {size_max}",
             code="message-too-long",
             hint="send less at once: shorter payloads, or fewer in one message",
         )
         self.size = size
-        self.size_max = MESSAGE_SIZE_MAX
+        self.size_max = size_max
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,25 @@ def message_id(community_id: CommunityId, header: bytes, digest: bytes) -> Messa
     return MessageId(sha256(b"dispersy/3 id" + community_id + header + digest).digest())
 
 
+def message_size_max(
+    kind: int, *, author_count: int = 1, has_recipient: bool = False, has_n_hop: bool = False
+) -> int:
+    """The longest message of this shape, in bytes.
+
+    Only what neighbours ask for travels by fragments. What is pushed, and what a second author is sent to
+    sign, fits one datagram; and so does what governs, for it is judged one by one and kept in memory.
+    """
+    is_plain = author_count == 1 and not has_recipient and not has_n_hop and kind >= COMMUNITY_KIND_MIN
+    return MESSAGE_SIZE_MAX if is_plain else DATAGRAM_MESSAGE_SIZE_MAX
+
+
 def payload_size_max(
     kind: int = COMMUNITY_KIND_MIN,
     *,
     author_count: int = 1,
     has_recipient: bool = False,
     has_n_hop: bool = False,
+    in_datagram: bool = False,
     global_time: int = UVARINT_MAX,
     sequence: int = UVARINT_MAX,
 ) -> int:
@@ -111,8 +124,13 @@ def payload_size_max(
 
     Without global time and sequence it is what fits whatever they will be: what a program checks before it
     sends. The kind's own size_max may be lower.
+
+    in_datagram   the message shall fit one datagram, though its shape may be longer
     """
-    room = MESSAGE_SIZE_MAX - _header_size(
+    size_max = message_size_max(
+        kind, author_count=author_count, has_recipient=has_recipient, has_n_hop=has_n_hop
+    )
+    room = (DATAGRAM_MESSAGE_SIZE_MAX if in_datagram else size_max) - _header_size(
         kind,
         author_count=author_count,
         has_recipient=has_recipient,
@@ -121,9 +139,9 @@ def payload_size_max(
         sequence=sequence,
     )
     room -= author_count * SIGNATURE_SIZE + 1
-    # The room is some hundred bytes in every shape, and lengths from 128 to 16,383 take two.
-    assert 130 <= room <= 16_385
-    return room - 2
+    # Lengths from 128 to 16,383 take two bytes, longer ones three: the room is never near where that changes.
+    assert 130 <= room <= 16_385 or room >= 16_387
+    return room - (2 if room <= 16_385 else 3)
 
 
 def draft_message(
@@ -163,8 +181,14 @@ def draft_message(
         sequence=sequence,
     )
     size = header_size + payload_part_size + len(authors) * SIGNATURE_SIZE
-    if size > MESSAGE_SIZE_MAX:
-        raise MessageTooLong(size)
+    size_max = message_size_max(
+        kind,
+        author_count=len(authors),
+        has_recipient=recipient is not None,
+        has_n_hop=n_hop is not None,
+    )
+    if size > size_max:
+        raise MessageTooLong(size, size_max)
     try:
         unsigned = encode_message(
             kind,

@@ -35,6 +35,7 @@ class FrameType(IntEnum):
     SIMILARITY = 25
     STRIPPED = 26
     WANT = 27
+    LARGE = 28
 
     @property
     def label(self) -> str:
@@ -57,6 +58,8 @@ FRAMES_SPOKEN = frozenset(
         FrameType.SYMBOLS,
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
+        FrameType.FRAGMENT_REQUEST,
+        FrameType.FRAGMENT,
         FrameType.REQUEST_MISSING,
         FrameType.SIGNATURE_REQUEST,
         FrameType.SIGNATURE_RESPONSE,
@@ -64,6 +67,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.PONG,
         FrameType.STRIPPED,
         FrameType.WANT,
+        FrameType.LARGE,
     }
 )
 """What this version sends and accepts; the others are skipped by their length and counted."""

@@ -16,7 +16,7 @@ PAYLOAD_SIZE_MAX = 65_536
 """The largest payload a definition may allow: no message will ever be longer."""
 PAYLOAD_SIZE_DEFAULT = 971
 """What a message of any author and time holds in one datagram. Definitions leave it out, so it stays."""
-assert payload_size_max() >= PAYLOAD_SIZE_DEFAULT
+assert payload_size_max(in_datagram=True) >= PAYLOAD_SIZE_DEFAULT
 _TIME_MAX = (1 << 63) - 1
 
 
@@ -114,7 +114,7 @@ _SPREAD = (
     Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=(0, 0)),
 )
 _PAYLOAD = (
-    # How much of it this version carries depends on the shape of the kind's messages (kind.payload_room).
+    # How much of it a message carries depends on what becomes of the kind's messages (kind.payload_room).
     Parameter(2, "size_max", 1, PAYLOAD_SIZE_MAX, default=PAYLOAD_SIZE_DEFAULT),
     Parameter(3, "rate", 0, (1 << 32) - 1, default=0),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from dispersy.constants import (
@@ -104,7 +105,11 @@ class PullSources:
     claim to have something.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, towards: Callable[[Address, Summary], Summary] = lambda _source, ours: ours
+    ) -> None:
+        """towards: our summary as it is compared with that of one of them."""
+        self._towards = towards
         self._sources: dict[Address, Source] = {}
 
     def get(self, address: Address) -> Source | None:
@@ -152,13 +157,16 @@ class PullSources:
         return [
             address
             for address, source in self._sources.items()
-            if (begins_at := source.begins_at(ours)) is not None and now >= begins_at
+            if (begins_at := self._begins_at(address, source, ours)) is not None and now >= begins_at
         ]
 
     def begin_at(self, ours: Summary) -> float | None:
         """When the next transfer may begin, from whomever."""
-        moments = (source.begins_at(ours) for source in self._sources.values())
+        moments = (self._begins_at(address, source, ours) for address, source in self._sources.items())
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _begins_at(self, address: Address, source: Source, ours: Summary) -> float | None:
+        return source.begins_at(self._towards(address, ours))
 
     def expire(self, now: float) -> None:
         lapsed = [

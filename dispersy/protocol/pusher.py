@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
 
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import CommunityId, MemberId
+from dispersy.protocol.large_frames import Large, LargeName
 from dispersy.protocol.message import read_message
-from dispersy.protocol.numbers import MessageFlag
+from dispersy.protocol.numbers import FrameType, MessageFlag
 from dispersy.protocol.push import Push, chain_link, check_hops
 
 PUSHES_PER_ADDRESS_MAX = 200
@@ -55,10 +57,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class SendPush:
-    """A push frame's body for a neighbour."""
+    """A push frame's body for a neighbour; or a large frame's, which names what is too large to be pushed."""
 
     address: Address
     body: bytes
+    frame_type: FrameType = FrameType.PUSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,14 @@ class Pusher:
             self._counts["push-target-unknown"] += missed
         others = [each for each in neighbours if each not in named]
         drawn = self._rng.sample(others, min(fan_out, len(others)))
-        self._send(push, [address for address, _ in (*named, *drawn)], now)
+        addresses = [address for address, _ in (*named, *drawn)]
+        if len(push.message) > DATAGRAM_MESSAGE_SIZE_MAX:
+            # Who lacks it asks for its fragments: only the name is sent unasked.
+            view = read_message(self._community_id, push.message)
+            large = Large(0, (LargeName(view.global_time, view.id, len(push.message)),))
+            self._send(large, addresses, now)
+        else:
+            self._send(push, addresses, now)
 
     def receive_push(self, source: Address, body: bytes, now: float) -> bytes | None:
         """The message of a push, to be judged as any; None: too many come from there.
@@ -148,13 +158,13 @@ class Pusher:
         self._send(passed_on, self._rng.sample(others, min(RELAYED_TO_MAX, len(others))), now)
         self._counts["relays"] += 1
 
-    def _send(self, push: Push, addresses: Sequence[Address], now: float) -> None:
-        body = push.encode()
+    def _send(self, told: Push | Large, addresses: Sequence[Address], now: float) -> None:
+        body = told.encode()
         for address in addresses:
             if not self._sent.admit(None, now):
                 self._counts["pushes-dropped-full"] += 1
                 continue
-            self._out.append(SendPush(address, body))
+            self._out.append(SendPush(address, body, told.type))
 
     def drain(self) -> list[SendPush]:
         """What is to be sent now."""

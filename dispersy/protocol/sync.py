@@ -14,7 +14,7 @@ mostly among those who brought something. A pull goes on in its next turn where 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from dispersy.constants import (
@@ -37,7 +37,9 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
 from dispersy.protocol.course import Arrival, Asking, Course, Heard, Question, Reply
 from dispersy.protocol.definition_request import DefinitionRequest
+from dispersy.protocol.expected_holdings import ExpectedHoldings
 from dispersy.protocol.flow import Backlog
+from dispersy.protocol.fragments import Fragments
 from dispersy.protocol.frames import Audit, Busy
 from dispersy.protocol.holdings import Holdings, newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
@@ -63,6 +65,7 @@ class Puller:
     """The asking side of one community.
 
     holdings     as last committed; read during calls only
+    fragments    what of large messages is being fetched: towards whoever named it, it counts as held
     audits       whether equal summaries are ever doubted
     budget_max   datagrams that one request asks for
     """
@@ -72,6 +75,7 @@ class Puller:
         *,
         rng: Random,
         holdings: Holdings,
+        fragments: Fragments | None = None,
         now: float,  # noqa: ARG002 every machine is told when it begins
         audits: bool = True,
         audit_chance: float = AUDIT_CHANCE,
@@ -83,6 +87,7 @@ class Puller:
         """Since the start: skipped, repairs, what courses count, and by-MEANS, the courses of each means."""
         self._rng = rng
         self._holdings = holdings
+        self._fragments = fragments
         self._backlog = Backlog()
         self._asking = Asking(rng, holdings, self._backlog, self.counts, budget_max)
         self._auditor = Auditor(
@@ -93,7 +98,7 @@ class Puller:
             interval_s=audit_interval_s,
         )
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
-        self._sources = PullSources()
+        self._sources = PullSources(towards=self._towards)
         self._repairs: list[tuple[Address, Range]] = []
         self._pull: Pull | None = None
         self._parked: dict[Address, Pull] = {}
@@ -109,8 +114,9 @@ class Puller:
         if self._definition is not None:
             self._definition.hear(source, knows=summary is not None, now=now)
         if summary is not None:
-            self._sources.hear(source, summary, ours=self._holdings.summary(), now=now)
-            if self._definition is None and summary.same_set(self._holdings.summary()):
+            ours = self._towards(source, self._holdings.summary())
+            self._sources.hear(source, summary, ours=ours, now=now)
+            if self._definition is None and summary.same_set(ours):
                 self.counts["skipped"] += 1
                 self._auditor.consider(source, now)
         self._proceed(now)
@@ -235,7 +241,8 @@ class Puller:
             source = self._sources.get(address)
             if source is not None:
                 pull = Pull(address, source, ours, now)
-                self._take(pull, RangeCourse(self._asking, source, means=Means.REPAIR, wanted=part), ours)
+                course = RangeCourse(self._asking_of(address), source, means=Means.REPAIR, wanted=part)
+                self._take(pull, course, ours)
                 self.counts["repairs"] += 1
                 return pull
         chosen = self._sources.choose(ours, now, last=self._made_room, rng=self._rng)
@@ -312,7 +319,8 @@ class Puller:
         if self._backlog.is_full() and not self._waited_enough(pull, now):
             return False
         is_repair = course.means is Means.REPAIR
-        if not is_repair and pull.source.summary.same_set(self._holdings.summary()):
+        towards = self._towards(pull.address, self._holdings.summary())
+        if not is_repair and pull.source.summary.same_set(towards):
             self._end_course(pull, now)
             return True
         if course.is_over():
@@ -332,6 +340,16 @@ class Puller:
         pull.settled_at = pull.settle_by = None
         return False
 
+    def _asking_of(self, source: Address) -> Asking:
+        """What courses with this source work with."""
+        if self._fragments is None:
+            return self._asking
+        return replace(self._asking, holdings=ExpectedHoldings(self._holdings, self._fragments, source))
+
+    def _towards(self, source: Address, ours: Summary) -> Summary:
+        """Our summary as it is compared with this neighbour's."""
+        return ours if self._fragments is None else self._fragments.towards(source, ours)
+
     def _take(self, pull: Pull, course: Course, ours: Summary) -> None:
         pull.take(course, ours)
         self.counts[f"by-{course.means}"] += 1
@@ -339,14 +357,16 @@ class Puller:
     def _take_next(self, pull: Pull, now: float) -> None:
         """Begin the course of the means that comes next, or end the pull."""
         ours = self._holdings.summary()
-        means = choose_means(ours=ours, theirs=pull.source.summary, history=pull.history(now))
+        towards = self._towards(pull.address, ours)
+        means = choose_means(ours=towards, theirs=pull.source.summary, history=pull.history(now))
         if means is None:
-            self._end_pull(pull, ours, now)
+            self._end_pull(pull, towards, now)
             return
         low, high = self._reach(pull, means), pull.floor
         if low < high:
             pull.floor = low
-            self._take(pull, RangeCourse(self._asking, pull.source, means=means, wanted=(low, high)), ours)
+            asking = self._asking_of(pull.address)
+            self._take(pull, RangeCourse(asking, pull.source, means=means, wanted=(low, high)), ours)
         else:
             pull.tried.append(means)
 
@@ -393,7 +413,8 @@ class Puller:
         pull.gained = pull.gained or pull.gains(ours)
         course = pull.course
         assert course is not None
-        if course.means is Means.REPAIR or pull.source.summary.same_set(ours):
+        towards = self._towards(pull.address, ours)
+        if course.means is Means.REPAIR or pull.source.summary.same_set(towards):
             if pull.gained:
                 pull.source.bear_fruit()
             self._pull = None

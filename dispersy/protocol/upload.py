@@ -61,6 +61,7 @@ _ANSWERS = frozenset(
     {
         FrameType.MESSAGES,
         FrameType.STRIPPED,
+        FrameType.LARGE,
         FrameType.SYMBOLS,
         FrameType.TREE,
         FrameType.AUDIT,

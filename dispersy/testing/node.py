@@ -327,6 +327,10 @@ class Node:
         while busy:
             busy = self._commit()
             busy |= self._responder.step(self._clock.now)
+            for number, whole in self._responder.drain_whole():
+                # Announced to no puller, as what was pushed.
+                self._verify(number, whole.source, encode_uvarint(len(whole.message)) + whole.message, 0)
+                busy = True
             busy |= self._find()
             for number, clock in self._responder.drain_clocks():
                 self._ledger.start_clock(number, clock)

@@ -282,7 +282,7 @@ def _split_one(result: Split, index: int, start: int, data: bytes, community: in
 
 def parse_message(data: bytes, *, stripped: bool = False) -> ParsedMessage:
     """The fields of one message, its offset 0; MalformedError."""
-    if len(data) > 1090:
+    if len(data) > 65_536:
         raise MalformedError("message-long")
     if len(data) < 5:
         raise MalformedError("message-short")

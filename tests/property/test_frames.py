@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dispersy.constants import FRAGMENT_SIZE
 from dispersy.errors import WireError
 from dispersy.protocol import frames
 from dispersy.protocol.address import Address
@@ -193,7 +194,23 @@ told_symbols = st.builds(
     st.booleans(),
     st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols) | st.builds(Lacked, items),
 )
+large_names = st.builds(frames.LargeName, positive, message_ids, st.integers(1_091, 65_536))
+larges = st.builds(frames.Large, u32, st.lists(large_names, min_size=1, max_size=30).map(tuple))
+fragment_requests = st.builds(frames.FragmentRequest, u32, order_keys, st.integers(1, (1 << 64) - 1))
+
+
+@st.composite
+def fragments(draw: st.DrawFn) -> frames.Fragment:
+    size = draw(st.integers(1, 65_536))
+    index = draw(st.integers(0, -(-size // FRAGMENT_SIZE) - 1))
+    length = min(FRAGMENT_SIZE, size - index * FRAGMENT_SIZE)
+    return frames.Fragment(draw(u32), size, index, draw(byte).to_bytes(1, "big") * length)
+
+
 every_frame = st.one_of(
+    larges,
+    fragment_requests,
+    fragments() | st.builds(frames.Fragment, u32, st.just(0), st.just(0), st.just(b"")),
     tokens,
     requests,
     responses,
@@ -223,6 +240,8 @@ ENDS_IN_A_LIST = {
     FrameType.WANT,
     FrameType.SYMBOLS_REQUEST,
     FrameType.SYMBOLS,
+    FrameType.LARGE,
+    FrameType.FRAGMENT,
 }
 every_type = st.sampled_from(sorted(FRAMES_SPOKEN - {FrameType.MESSAGES}))
 
@@ -232,10 +251,12 @@ REASONS = {
     "count-zero",
     "filter-full",
     "filter-malformed",
+    "fragment-malformed",
     "flags-unknown",
     "frame-trailing",
     "frame-truncated",
     "introduction-extension",
+    "large-malformed",
     "messages-malformed",
     "missing-unknown",
     "range-empty",

@@ -405,7 +405,7 @@ def test_every_drop_reason_can_happen() -> None:
         ({"sequence": 0}, "sequence"),
         ({"payloads": []}, "payloads"),
         ({"payloads": [b""] * 256}, "payloads"),
-        ({"payloads": [bytes(1090)]}, "longer"),
+        ({"payloads": [bytes(65_536)]}, "longer"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(change: dict[str, object], what: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispersy.constants import GLOBAL_TIME_MAX, MESSAGE_SIZE_MAX, SEQUENCE_MAX
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, GLOBAL_TIME_MAX, SEQUENCE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.verify import public_key
 from dispersy.protocol.control_messages import (
@@ -299,7 +299,7 @@ def test_a_body_may_fill_its_message_and_no_more() -> None:
         payloads=[encode_body(Authorize(tuple(grants[:fitting])))],
         previous=NO_PREVIOUS,
     )
-    assert len(draft.unsigned) + 64 in range(MESSAGE_SIZE_MAX - 37, MESSAGE_SIZE_MAX + 1)
+    assert len(draft.unsigned) + 64 in range(DATAGRAM_MESSAGE_SIZE_MAX - 37, DATAGRAM_MESSAGE_SIZE_MAX + 1)
     with pytest.raises(UsageError, match="the limit is 939") as raised:
         encode_body(Authorize(tuple(grants[: fitting + 1])))
     assert raised.value.code == "control-too-long"

@@ -32,12 +32,14 @@ ROLES = {
     "worker.py",
 }
 MACHINES = {
+    "fragments.py",
     "keep_alive.py",
     "named_requests.py",
     "pusher.py",
     "range_course.py",
     "sync.py",
     "upload.py",
+    "walk_requests.py",
     "walker.py",
 }
 COUNTERS = {"counters", "_counters", "counts", "_counts"}

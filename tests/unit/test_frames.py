@@ -6,9 +6,9 @@ import pytest
 
 from dispersy.constants import (
     DATAGRAM_HEADER_SIZE,
+    DATAGRAM_MESSAGE_SIZE_MAX,
     FRAMES_PER_DATAGRAM_MAX,
     FRAMES_SIZE_MAX,
-    MESSAGE_SIZE_MAX,
     TOKEN_DATAGRAM_SIZE,
 )
 from dispersy.errors import WireError
@@ -90,6 +90,17 @@ def sync_request(
         (FrameType.HAVE, bytes(9), "frame-truncated"),
         (FrameType.WANT, bytes(4), "count-zero"),
         (FrameType.SIMILARITY, b"", "frame-unsupported"),
+        (FrameType.LARGE, NUMBER, "frame-truncated"),
+        (FrameType.LARGE, NUMBER + b"\1" + KEY + b"\xc2\x08", "large-malformed"),
+        (FrameType.LARGE, NUMBER + b"\1" + KEY + b"\x81\x80\x04", "large-malformed"),
+        (FrameType.LARGE, NUMBER + b"\0" + KEY + b"\x80\x80\x04", "large-malformed"),
+        (FrameType.FRAGMENT_REQUEST, NUMBER + KEY[:24] + bytes(8), "count-zero"),
+        (FrameType.FRAGMENT_REQUEST, NUMBER + KEY[:24] + b"\xff" * 9, "frame-trailing"),
+        (FrameType.FRAGMENT, NUMBER + b"\0\1", "fragment-malformed"),
+        (FrameType.FRAGMENT, NUMBER + b"\0\0\0", "fragment-malformed"),
+        (FrameType.FRAGMENT, NUMBER + b"\5\1" + bytes(5), "fragment-malformed"),
+        (FrameType.FRAGMENT, NUMBER + b"\5\0" + bytes(6), "fragment-malformed"),
+        (FrameType.FRAGMENT, NUMBER + b"\x81\x80\x04\0" + bytes(1152), "fragment-malformed"),
         (FrameType.STRIPPED, b"", "frame-unsupported"),
         (99, b"", "frame-unsupported"),
     ],
@@ -151,8 +162,8 @@ def test_the_longest_message_fits_behind_the_longest_header() -> None:
         last=True,
         summary=Summary(),
     )
-    area = b"\xc2\x08" + bytes(MESSAGE_SIZE_MAX)
-    assert MESSAGE_SIZE_MAX == 0x42 + (8 << 7)
+    area = b"\xc2\x08" + bytes(DATAGRAM_MESSAGE_SIZE_MAX)
+    assert DATAGRAM_MESSAGE_SIZE_MAX == 0x42 + (8 << 7)
     assert len(frames.frame(FrameType.MESSAGES, header.encode() + area)) <= FRAMES_SIZE_MAX
 
 

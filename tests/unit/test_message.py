@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispersy.constants import MESSAGE_SIZE_MAX
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.verify import public_key, sign_many
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
@@ -156,15 +156,17 @@ def test_the_longest_payload_fits_and_one_byte_more_does_not(
             previous=previous,
         )
 
-    assert len(create(longest)) == MESSAGE_SIZE_MAX
-    with pytest.raises(MessageTooLong, match="1091 bytes; the limit is 1090") as caught:
+    size_max = MESSAGE_SIZE_MAX if kind else DATAGRAM_MESSAGE_SIZE_MAX
+    assert len(create(longest)) == size_max
+    with pytest.raises(MessageTooLong, match=f"{size_max + 1} bytes; the limit is {size_max}") as caught:
         create(longest + 1)
-    assert (caught.value.size, caught.value.size_max) == (MESSAGE_SIZE_MAX + 1, MESSAGE_SIZE_MAX)
+    assert (caught.value.size, caught.value.size_max) == (size_max + 1, size_max)
     assert caught.value.hint
 
 
 def test_what_always_fits_is_known_before_the_clock() -> None:
-    assert payload_size_max() == 971
+    assert payload_size_max() == 65_416
+    assert payload_size_max(in_datagram=True) == 971
     assert payload_size_max() == payload_size_max(global_time=UVARINT_MAX, sequence=UVARINT_MAX)
     assert payload_size_max(author_count=2) == 971 - 96
     assert payload_size_max(has_recipient=True) == 971 - 32

@@ -10,8 +10,10 @@ import pytest
 from dispersy.errors import WireError
 from dispersy.ext.verify import public_key, sign_many
 from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.frames import Large, LargeName
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.message import draft_message
+from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.push import Push, chain_link, check_hops, n_hop_field
 from dispersy.protocol.pusher import (
     PUSHES_PER_ADDRESS_MAX,
@@ -164,3 +166,15 @@ def test_who_is_named_gets_it_once_and_who_is_gone_is_counted(pusher: Pusher, co
     pusher.publish(Push(0, message()), NEIGHBOURS, fan_out=0, targets=targets, now=0.0)
     assert [each.address for each in pusher.drain()] == [address]
     assert counts["push-target-unknown"] == 1
+
+
+def test_what_no_datagram_holds_is_named_instead(pusher: Pusher) -> None:
+    """Goal: a fan-out costs a large message's name, and whoever lacks it asks for it."""
+    draft = draft_message(
+        COMMUNITY, kind=70, authors=(AUTHOR,), global_time=7, sequence=1, payloads=[bytes(60_000)]
+    )
+    large = draft.complete((sign_many(SEED + AUTHOR, [draft.signed]),))
+    pusher.publish(Push(0, large), NEIGHBOURS, fan_out=3, now=0.0)
+    sent = pusher.drain()
+    assert [each.frame_type for each in sent] == [FrameType.LARGE] * 3
+    assert Large.decode(sent[0].body) == Large(0, (LargeName(7, draft.id, len(large)),))

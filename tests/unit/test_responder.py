@@ -13,6 +13,7 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.address import Address
+from dispersy.protocol.answer import Answer
 from dispersy.protocol.definition import default_definition, encode_definition
 from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
@@ -24,14 +25,9 @@ from dispersy.protocol.records import ENVELOPE, LAST_OF_ANSWER
 from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
+from dispersy.workers.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX
 from dispersy.workers.report import Reporter
-from dispersy.workers.responder import (
-    ANSWERS_MAX,
-    ANSWERS_PER_HOST_MAX,
-    ANSWERS_PER_SOURCE_MAX,
-    CLOCK_VOICES_S,
-    Responder,
-)
+from dispersy.workers.responder import CLOCK_VOICES_S, Responder
 
 SEED = bytes(range(32))
 MASTER = public_key(SEED)
@@ -324,7 +320,8 @@ def test_an_answer_whose_messages_were_purged_meanwhile_is_dropped(house: House)
     request = RequestMissing(number=9, budget=4, wanted=MissingNewest(MemberId(MASTER)))
     house.receive(FrameType.REQUEST_MISSING, request.encode())
     house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
-    [(_, _, answer)] = house.responder._answers
+    [(_, _, answer)] = house.responder._answers._answers
+    assert isinstance(answer, Answer)
     # It has looked where messages are, and not read them yet.
     answer._scan_more()
     assert answer._wanted

@@ -12,7 +12,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, receive_all
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.loop import Loop
-from dispersy.workers.worker import WorkerRole
+from dispersy.workers.worker import WorkerRole, _Batch
 
 LIMIT_S = 10.0
 BATCHES = 300
@@ -36,7 +36,7 @@ class Writer:
         self._intake = bound(loop.context, zmq.PULL, self._settings.socket("intake"), queued_max=1)
         for number in range(BATCHES):
             header = bus.VERIFY_HEADER.pack(UNKNOWN_COMMUNITY, number)
-            self._worker._batches.append((bus.VERIFY, header, b"", b""))
+            self._worker._batches.append(_Batch(bus.VERIFY, header, b"", b""))
         loop.every(0.01, self._look)
 
     def _look(self) -> None:

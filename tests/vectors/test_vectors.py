@@ -61,7 +61,7 @@ def unhex(value: Any) -> Any:
 FRAMES = read("frames")
 SIGNATURES = read("signatures")["frame"]
 FRAMES["frame"] += SIGNATURES
-for others in ("missing", "push", "stripped", "announcements", "symbols"):
+for others in ("missing", "push", "stripped", "announcements", "symbols", "large"):
     FRAMES["frame"] += read(others)["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
@@ -87,6 +87,10 @@ def field(name: str, value: Any) -> Any:
     if name in ("asked", "told"):
         fields = {key: field(key, part) for key, part in value.items()}
         return OF_SYMBOLS[name, frozenset(fields)](**fields)
+    if name == "names":
+        return tuple(
+            frames.LargeName(**{key: field(key, part) for key, part in each.items()}) for each in value
+        )
     if name == "outcome":
         return SignatureOutcome(value)
     if isinstance(value, str):

@@ -1,0 +1,96 @@
+"""What is known of the large messages that neighbours have named, and of what was asked of each."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from dispersy.protocol.address import Address
+from dispersy.protocol.assembly import Assembly
+from dispersy.protocol.fragment_pace import FragmentPace
+from dispersy.protocol.frames import LargeName
+
+LATE_FRAGMENT_REQUESTS_MAX = 16
+"""Of one source: requests of which something was given up and may still come."""
+
+
+class Wanted:
+    """A large message that is not here.
+
+    offers       its name as each source gave it: they may differ, and one of them be wrong
+    assembly     what has come of it, while it is asked for
+    stored_by    it is whole, as its source `whole` named it, and on its way to the store until then
+    """
+
+    __slots__ = ("assembly", "offers", "stored_by", "whole")
+
+    def __init__(self) -> None:
+        self.offers: dict[Address, LargeName] = {}
+        self.assembly: Assembly | None = None
+        self.stored_by: float | None = None
+        self.whole: tuple[Address, LargeName] | None = None
+
+
+@dataclass(slots=True)
+class Requested:
+    """Fragments that were asked for and have not come.
+
+    overtaken      those of them that others have come before, since overtaken_at
+    """
+
+    assembly: Assembly
+    bits: int
+    asked_at: float
+    due_at: float
+    is_answered: bool = False
+    overtaken: int = 0
+    overtaken_at: float | None = None
+
+
+class NamingSource:
+    """A neighbour that named something.
+
+    names           what of it is still wanted, in the order in which it was named
+    sum             of their ids, as in a summary
+    out             requests by number, as they were sent; late: those that were given up, their fragments
+                    still welcome
+    heard_at        when its last fragment came, or when it was first asked since
+    shunned_until   it is asked for nothing and not listened to; not_before: it is busy until then
+    """
+
+    def __init__(self, now: float) -> None:
+        self.names: dict[bytes, LargeName] = {}
+        self.sum = 0
+        self.pace = FragmentPace()
+        self.out: dict[int, Requested] = {}
+        self.late: OrderedDict[int, Assembly] = OrderedDict()
+        self.assemblies: list[Assembly] = []
+        self.heard_at = self.shunned_until = self.not_before = now
+
+    def note_late(self, number: int, assembly: Assembly) -> None:
+        """Something of this request was given up."""
+        self.late[number] = assembly
+        if len(self.late) > LATE_FRAGMENT_REQUESTS_MAX:
+            self.late.popitem(last=False)
+
+    def on_the_way(self) -> int:
+        """Fragments that were asked of it and have not come."""
+        return sum(request.bits.bit_count() for request in self.out.values())
+
+
+def due_at(request: Requested, known: NamingSource) -> float:
+    """When what is missing of a request counts as lost."""
+    if request.overtaken_at is None:
+        return request.due_at
+    return min(request.due_at, request.overtaken_at + known.pace.reorder_s)
+
+
+def lowest(bits: int, count: int) -> int:
+    """The lowest `count` of these bits."""
+    chosen = 0
+    while bits and count:
+        lowest = bits & -bits
+        chosen |= lowest
+        bits &= ~lowest
+        count -= 1
+    return chosen

@@ -1,0 +1,55 @@
+"""Large messages on bad links: they converge as small ones do, and cost what they are."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
+from dispersy.testing.links import Link
+from simulation.holdings import history, make_message
+from simulation.node import Node
+from simulation.world import World, equal
+
+AUTHOR = bytes(range(100, 132))
+
+
+def mixed(large: int, *, small: int = 300, seed: int = 1) -> list[bytes]:
+    """Small messages of several authors, and large ones of one author between them."""
+    rng = Random(seed)
+    messages = history(small, seed=seed)
+    for sequence in range(1, large + 1):
+        time, size = rng.randrange(1, small), rng.randrange(DATAGRAM_MESSAGE_SIZE_MAX, 65_000)
+        messages.append(
+            make_message(author=AUTHOR, global_time=time, sequence=sequence, payload=rng.randbytes(size))
+        )
+    return messages
+
+
+def wasted(messages: list[bytes], *nodes: Node) -> float:
+    """Bytes sent by all, per byte of the messages that had to move once."""
+    return sum(node.sent["bytes"] for node in nodes) / sum(map(len, messages))
+
+
+@pytest.mark.parametrize(
+    ("link", "limit_s", "waste_max"),
+    [
+        (Link(), 5, 1.08),
+        (Link(loss=0.1, duplicates=0.05, jitter_s=0.01), 60, 1.3),
+        (Link(loss=0.3), 180, 1.8),
+        (Link(jitter_s=0.03), 10, 1.2),
+        (Link(delay_s=0.3), 30, 1.1),
+    ],
+    ids=["clean", "lossy", "very-lossy", "reordering", "slow"],
+)
+def test_a_newcomer_gets_large_and_small(link: Link, limit_s: float, waste_max: float) -> None:
+    """A lost fragment costs that fragment: of 2 MB with a tenth lost little more than that is sent twice."""
+    world = World(seed=7, link=link)
+    old = world.add(1)
+    messages = mixed(60)
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    assert world.run(limit_s, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
+    assert wasted(messages, old, newcomer) < waste_max
+    assert newcomer.fragments.counts["large-whole"] == 60
