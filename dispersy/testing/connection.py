@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dispersy.aio_connection import CALLS_MAX
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Outcomes, Send
 from dispersy.errors import UsageError
 from dispersy.operations import TIMEOUT_S
@@ -220,16 +221,40 @@ class MemoryStream(_Stream):
 class AsyncMemoryConnection(_Machines):
     """For AsyncClient: other tasks go first, then whoever still waits lets the network run a step."""
 
+    def __init__(self, node: GatewayOf, clock: Clock) -> None:
+        super().__init__(node, clock)
+        self._room = asyncio.Semaphore(CALLS_MAX)
+        self._begun: set[int] = set()
+
     async def submit(self, op: str, fields: Mapping[str, Any]) -> int:
-        return self.begin(op, fields)
+        # As over a socket: what a node takes no more of would be refused and sent again at every step.
+        await self._room.acquire()
+        try:
+            number = self.begin(op, fields)
+        except UsageError:
+            self._room.release()
+            raise
+        self._begun.add(number)
+        return number
 
     async def wait(self, numbers: Collection[int]) -> tuple[int, Frame]:
         waits = self.waits()
         while (done := self.outcome(numbers)) is None:
             await asyncio.sleep(0)
             next(waits)
+        self._release(done[0])
         await asyncio.sleep(0)
         return done
+
+    def forget(self, numbers: Collection[int]) -> None:
+        super().forget(numbers)
+        for number in numbers:
+            self._release(number)
+
+    def _release(self, number: int) -> None:
+        if number in self._begun:
+            self._begun.remove(number)
+            self._room.release()
 
     async def pause(self, seconds: float) -> float:
         until = self._clock.now + seconds
