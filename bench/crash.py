@@ -53,7 +53,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=None, help="of the choice of victims and moments (random, printed)")
     add("--placement", choices=("full", "compact", "single"), default="full", help="of both nodes (full)")
     add("--settle-s", type=float, default=30.0, help="how long what was acknowledged may be missing (30)")
-    add("--restore", action=argparse.BooleanOptionalAction, default=True, help="restore a home at the end")
+    add(
+        "--restore",
+        action=argparse.BooleanOptionalAction,
+        help="restore a home at the end (yes; with --short no)",
+    )
     add("--resume", type=Path, default=None, metavar="FILE", help="go on with what FILE says, and keep it")
 
 
@@ -213,7 +217,7 @@ def main() -> int:
         os.environ["XDG_RUNTIME_DIR"] = name
         folder = Path(name) if options.resume is None else options.resume.with_suffix(".homes").absolute()
         measure(state, folder, options, short=bench.short)
-        if options.restore:
+        if not bench.short if options.restore is None else options.restore:
             restore_and_publish(folder, state.findings, placement=options.placement)
             state.keep()
     report(bench, state)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 BITS = 8
 COMMIT_S = 0.02
 BROADBAND = Path(delay_s=0.05, loss=0.01, rate=20e6 / BITS, queue=256_000)
-MOBILE = Path(
-    delay_s=0.15, spread_s=0.05, burst_loss=0.05, burst_s=0.1, rate=384e3 / BITS, queue=64_000
-)
+MOBILE = Path(delay_s=0.15, spread_s=0.05, burst_loss=0.05, burst_s=0.1, rate=384e3 / BITS, queue=64_000)
 WIFI = Path(
     delay_s=0.003,
     spread_s=0.02,
