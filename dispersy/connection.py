@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from dispersy.certificate import Certificate
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Outcomes, Send
@@ -242,7 +241,7 @@ class SocketStream:
             if frame.get("id") == self._following.number:
                 self._following.receive(frame, now)
         elif self._monitor in ready:
-            recv_monitor_message(self._monitor)
+            self._monitor.recv_multipart(zmq.NOBLOCK)
             self._following.receive_disconnect(now)
         self._following.handle_timer(now)
         self._flush()
