@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dispersy.client import Client
 
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
 
 

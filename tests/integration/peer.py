@@ -33,7 +33,7 @@ from dispersy.protocol.message import create_message
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import decode_uvarint
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 AREA_SIZE_MAX = 1_100
 """Bytes of messages in a datagram; leaves room for the envelope."""
 TEXT_KIND = 64

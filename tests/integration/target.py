@@ -16,7 +16,7 @@ from dispersy.client import Client
 from tests.integration.node import Node
 from tests.integration.peer import Author, Peer
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 MESSAGES = 300
 
 

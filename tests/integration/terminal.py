@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 COLUMNS, ROWS = 80, 24
-COMMAND_LIMIT_S = 20.0
+COMMAND_LIMIT_S = 60.0
 
 
 class Terminal:

@@ -16,7 +16,7 @@ from dispersy.client import Client
 from dispersy.errors import UsageError
 from tests.integration.node import Node, is_running
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 STOP_S = 2.0
 MESSAGES = 1_500
 KILL_AT = 400

@@ -12,7 +12,7 @@ from dispersy.errors import UsageError
 from tests.integration.node import Node
 
 DISK = 4
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 PAGE = 4096
 MakeNode = Callable[..., Node]
 

@@ -26,7 +26,7 @@ PORTION_INTERVAL_S = 0.05
 FLOOD_DATAGRAMS = 6_000
 """At least, and as many more as come until the newcomer has everything."""
 GROWTH_MAX_BYTES = 5_000_000
-SERVED_S = 5.0
+SERVED_S = 20.0
 """An answer, while 200 others are given 1,000 events each for the asking."""
 
 

@@ -16,7 +16,7 @@ from tests.integration.node import Node
 
 MakeNode = Callable[..., Node]
 OPERATION = Path(__file__).parents[2] / "docs" / "operation.md"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 Labels = frozenset[tuple[str, str]]
 
 

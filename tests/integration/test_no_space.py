@@ -14,7 +14,7 @@ from dispersy.client import Client
 from dispersy.errors import UsageError
 from tests.integration.node import Node
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 DISK = "12m"
 PUBLISHED_MAX = 20_000
 """Until the disk is full: pages that LMDB uses again take some."""

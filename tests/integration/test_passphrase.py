@@ -16,7 +16,7 @@ from tests.integration.node import Node
 
 MakeNode = Callable[..., Node]
 PASSPHRASE = "open-sesame-4711"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def secret(path: Path, text: str = PASSPHRASE) -> Path:

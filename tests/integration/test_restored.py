@@ -16,7 +16,7 @@ from dispersy.locations import runtime_path
 from dispersy.service.launch import node_command
 from tests.integration.node import Node
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 WAIT_S = 5.0
 BEFORE, LOST, AFTER = 20, 100, 10
 MakeNode = Callable[..., Node]

@@ -38,7 +38,7 @@ DIFFERENT_MIN = 5
 """Eight random bytes have fewer different values once in some hundred million times."""
 TAG = slice(2, 10)
 MESSAGES = 40
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 SPOKEN = {
     FrameType.TOKEN,
     FrameType.INTRODUCTION_REQUEST,

@@ -24,7 +24,7 @@ from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.loop import Loop
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 CHAT = bytes([1]) * 32
 NEWS = bytes([1, 2]) * 16
 AUTHOR = bytes([7]) * 32

@@ -16,7 +16,7 @@ import zmq
 from tests.integration.conformance.conftest import Shared
 from tests.integration.conformance.driver import Driver
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 _numbers = count()
 StartDriver = Callable[[dict[str, str]], Driver]
 
