@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NewType
 
@@ -18,6 +19,8 @@ PORT_MAX = 0xFFFF
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 _FAMILY_NONE, _FAMILY_4, _FAMILY_6 = 0, 4, 6
 _HOST_SIZE_MAX = 253
+_JUDGED_MAX = 4_096
+"""Addresses of which it is remembered what they mean: the walk asks of each several times a second."""
 _PORT = re.compile(r"[0-9]{1,5}")
 
 # Where hosts meet without a router of the Internet between them: RFC 1918, link local, and RFC 4193.
@@ -138,11 +141,13 @@ def decode_address(data: bytes, offset: int) -> tuple[Address, int]:
     return Address(part), start + size
 
 
+@lru_cache(_JUDGED_MAX)
 def is_loopback(address: Address) -> bool:
     """Whether it means this machine itself."""
     return _host(address).is_loopback
 
 
+@lru_cache(_JUDGED_MAX)
 def is_private(address: Address) -> bool:
     """Whether it means something within one local network only (RFC 1918, link local, RFC 4193)."""
     host = _host(address)
@@ -162,6 +167,7 @@ def is_multicast(address: Address) -> bool:
     return host.is_multicast or host == IPv4Address("255.255.255.255")
 
 
+@lru_cache(_JUDGED_MAX)
 def usable_as_peer(address: Address) -> bool:
     """Whether a datagram may be sent there at all."""
     return address_port(address) != 0 and not is_unspecified(address) and not is_multicast(address)

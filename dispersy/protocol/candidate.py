@@ -48,6 +48,9 @@ class Category(Enum):
     INTRODUCED = "introduced"
     DISCOVERED = "discovered"
 
+    # As any object's: an Enum's own is computed in Python, and tables by category are read all the time.
+    __hash__ = object.__hash__
+
 
 LIFETIME_S = {
     Category.WALKED: WALKED_LIFETIME_S,
@@ -55,6 +58,7 @@ LIFETIME_S = {
     Category.INTRODUCED: INTRODUCED_LIFETIME_S,
     Category.DISCOVERED: DISCOVERED_LIFETIME_S,
 }
+_LIFETIMES = tuple(LIFETIME_S.items())
 
 WALKED_SHARE, STUMBLED_SHARE, INTRODUCED_SHARE, BOOTSTRAP_SHARE = 0.4975, 0.24825, 0.24825, 0.005
 """How often a step goes where. Half to those who answered before: strangers alone would let an attacker who
@@ -122,8 +126,9 @@ class Candidate:
 
     def category(self, now: float) -> Category | None:
         """The best one that has not lapsed; None: forget this candidate."""
-        for category in Category:
-            if now < self.heard.get(category, NEVER) + LIFETIME_S[category]:
+        heard = self.heard
+        for category, lifetime_s in _LIFETIMES:
+            if category in heard and now < heard[category] + lifetime_s:
                 return category
         return None
 
