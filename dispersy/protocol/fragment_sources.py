@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from dispersy.constants import LARGE_SILENCE_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.assembly import Assembly
 from dispersy.protocol.fragment_pace import FragmentPace
@@ -72,6 +73,10 @@ class NamingSource:
         self.late[number] = assembly
         if len(self.late) > LATE_FRAGMENT_REQUESTS_MAX:
             self.late.popitem(last=False)
+
+    def silent_at(self) -> float:
+        """When it has been silent for too long, if it is asked for something."""
+        return max(self.heard_at, self.not_before) + LARGE_SILENCE_S
 
     def on_the_way(self) -> int:
         """Fragments that were asked of it and have not come."""

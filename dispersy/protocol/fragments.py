@@ -30,7 +30,6 @@ from dispersy.constants import (
     LARGE_FAILED_S,
     LARGE_NAMED_MAX,
     LARGE_NAMED_PER_SOURCE_MAX,
-    LARGE_SILENCE_S,
     LARGE_STORED_S,
 )
 from dispersy.ext.digest import sum_many
@@ -204,6 +203,8 @@ class Fragments:
         moments = [wanted.stored_by for wanted in self._wanted.values() if wanted.stored_by is not None]
         for known in self._sources.values():
             moments += [due_at(request, known) for request in known.out.values()]
+            if known.assemblies:
+                moments.append(known.silent_at())
         if self._again_at is not None:
             moments.append(self._again_at)
         return min(moments, default=None)
@@ -248,8 +249,6 @@ class Fragments:
             number = self._rng.randrange(1, 1 << 32)
             while number in known.out:
                 number = self._rng.randrange(1, 1 << 32)
-            if not known.out:
-                known.heard_at = now
             known.out[number] = Requested(assembly, bits, now, now + known.pace.timeout_s())
             self._events.append(AskFragments(source, FragmentRequest(number, assembly.name.key, bits)))
             self.counts["fragment-requests"] += 1
@@ -275,6 +274,8 @@ class Fragments:
                     # Others have all the room, or the store is slow.
                     self._ask_again(now + ROOM_RETRY_S)
                 return None
+            if not known.assemblies:
+                known.heard_at = now
             wanted.assembly = assembly
             known.assemblies.append(assembly)
             return assembly
@@ -348,7 +349,7 @@ class Fragments:
         for assembly in list(known.assemblies):
             if now >= assembly.began_at + ASSEMBLY_TIME_MAX_S:
                 self._refuse(source, assembly.name, now)
-        if known.assemblies and now >= max(known.heard_at + LARGE_SILENCE_S, known.not_before):
+        if known.assemblies and now >= known.silent_at():
             self._shun(source, known, now)
 
     # How it ends.
