@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from time import monotonic
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from typing import Protocol
 
 import zmq
@@ -20,6 +20,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Each ends a process in order; the last comes when its terminal is closed."""
 IDLE_WAIT_S = 1.0
 """The longest wait without a timer: bounds how late a signal that fell between two waits is seen."""
+SLEPT_MIN_S = 30.0
+"""Of a sleep that is told: after 57.5 s without a word neighbours forget each other."""
 
 
 class Role(Protocol):
@@ -48,6 +50,8 @@ class Loop:
         self._timers: list[_Timer] = []
         self._deadlines: list[tuple[Callable[[], float | None], Callback]] = []
         self._flushes: list[Callback] = []
+        self._sleepers: list[Callable[[float], None]] = []
+        self._clocks = Clocks()
         self._busy = False
         self._ended = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -81,6 +85,11 @@ class Loop:
         """Call back at the end of every turn, after all that was ready."""
         self._flushes.append(callback)
 
+    def slept(self, callback: Callable[[float], None]) -> None:
+        """Tell it for how many seconds the machine has slept, or this process was stopped, as soon as it is
+        over."""
+        self._sleepers.append(callback)
+
     def again(self) -> None:
         """Do not wait in the next turn: work is left."""
         self._busy = True
@@ -111,6 +120,10 @@ class Loop:
             callback = self._callbacks.get(source)
             if callback is not None:
                 callback()
+        slept_s = self._clocks.slept_s(monotonic(), clock_gettime(CLOCK_BOOTTIME))
+        if slept_s:
+            for wake in self._sleepers:
+                wake(slept_s)
         now = monotonic()
         for timer in self._timers:
             if timer.due <= now:
@@ -139,6 +152,27 @@ class Loop:
 
     def _drain_wake(self) -> None:
         os.read(self._wake_read, 4096)
+
+
+class Clocks:
+    """What two clocks tell of a sleep, looked at every turn: one goes on while the machine sleeps, one does
+    not, and both go on while a process is stopped."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+
+    def slept_s(self, now: float, boottime: float) -> float:
+        """Seconds since the last look that nobody was awake to see; 0: so few that nobody has forgotten us.
+
+        now       monotonic: of the time awake
+        boottime  the time since the machine was started
+        """
+        last, self._last = self._last, (now, boottime)
+        if last is None:
+            return 0.0
+        # A turn comes at least every IDLE_WAIT_S, whatever little there is to do.
+        passed_s = max(now - last[0], boottime - last[1])
+        return passed_s if passed_s >= SLEPT_MIN_S else 0.0
 
 
 class _Timer:

@@ -276,6 +276,11 @@ class Neighbourhood:
     def next_deadline(self) -> float | None:
         return self._walker.next_deadline()
 
+    def resume(self, now: float) -> None:
+        """The machine has slept: look at once who is still there."""
+        self._walker.resume(now)
+        self._touch(self.number)
+
     def handle_timer(self, now: float) -> None:
         self._walker.handle_timer(now)
         self._drain(now)

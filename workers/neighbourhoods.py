@@ -8,6 +8,7 @@ from random import Random
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.address import Address, parse_address
+from dispersy.protocol.metered import METERED_STEP_S
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
 from dispersy.storage.blocklist import Blocklist
@@ -58,6 +59,7 @@ class Neighbourhoods:
         self._rng = rng
         self._own_address = own_address
         self._pace = pace
+        self._metered_pace = SharedPace(phase_s=rng.random() * METERED_STEP_S, is_metered=True)
         self._touch = touch
         self._peers = [parse_address(peer) for peer in settings.peers]
         self._unreadable: set[str] = set()
@@ -110,6 +112,7 @@ class Neighbourhoods:
             self.without_key[record.number] = str(error)
             return
         self.without_key.pop(record.number, None)
+        chosen = self._settings.community(record.community_id, record.name)
         neighbourhood = Neighbourhood(
             record,
             secret=key.secret,
@@ -119,9 +122,9 @@ class Neighbourhoods:
             peers=[*self._peers, *self._bootstrap(record)],
             own_address=self._own_address,
             workers=self._settings.workers,
-            settings=self._settings.community(record.community_id, record.name),
+            settings=chosen,
             counters=self._reporter.counters,
-            pace=self._pace,
+            pace=self._metered_pace if chosen.metered else self._pace,
             touch=self._touch,
             now=now,
         )

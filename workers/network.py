@@ -8,6 +8,7 @@ is cheapest.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterable
@@ -56,6 +57,7 @@ from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.sending import Sending
 
+log = logging.getLogger("dispersy.network")
 RECEIVES_PER_TURN_MAX = 8
 RECEIVE_BUFFER_BYTES = 8 << 20
 TOKEN_OFFSET = 10
@@ -115,6 +117,7 @@ class NetworkRole:
         loop.watch(self._outbound, self._receive_outbound)
         loop.watch(self._notes, self._receive_notes)
         loop.deadline(self._next_deadline, self._handle_timers)
+        loop.slept(self._resume)
         loop.flush(self._flush)
 
     def serve(self, reader: StoreReader, keyring: Keyring, own_address: Address) -> None:
@@ -336,6 +339,12 @@ class NetworkRole:
         for number in self._schedule.due(now):
             if (neighbourhood := self._communities.by_number.get(number)) is not None:
                 neighbourhood.handle_timer(now)
+
+    def _resume(self, slept_s: float) -> None:
+        log.info("slept for %.0f s", slept_s, extra={"event": "slept", "fields": {"seconds": round(slept_s)}})
+        now = monotonic()
+        for neighbourhood in self._communities.served:
+            neighbourhood.resume(now)
 
     def _flush(self) -> None:
         for number in self._touched:

@@ -17,6 +17,7 @@ from dispersy.constants import (
     STEP_INTERVAL_S,
     UPLOADED_ANSWER_S,
 )
+from dispersy.protocol.metered import METERED_PULL_BUDGET_MAX
 
 NO_GROUP = -1
 
@@ -31,6 +32,7 @@ class CommunitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     answers_at_once_max               requests of others that are worked off at once
     answers_budget_max                datagrams of one answer, whatever was asked for
     limits_introductions_per_second   of one address, whose signatures are looked at
+    metered                           bytes and wake-ups cost: as few as it can be done with
     """
 
     walker_step_interval_s: float = STEP_INTERVAL_S
@@ -40,6 +42,7 @@ class CommunitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     answers_at_once_max: int = ANSWERS_MAX
     answers_budget_max: int = ANSWER_BUDGET_MAX
     limits_introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX
+    metered: bool = False
 
 
 class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +61,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     communities      settings of single communities, by name or by the 64 hex digits of the id
     group      id of the group that may use the sockets for applications; NO_GROUP: none
     upload_max bytes a second that leave over UDP, headers included; 0: as many as there are
+    metered    of every community
     tcp_control, tcp_events  HOST:PORT (numeric) of these sockets for allowed clients; empty: none
     restored_wait_s  seconds for which a restored home waits for neighbours before it publishes, at most
     start_id   another one each time that the node starts, the same when a role is started again
@@ -76,6 +80,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     communities: dict[str, CommunitySettings] = {}
     group: int = NO_GROUP
     upload_max: int = 0
+    metered: bool = False
     tcp_control: str = ""
     tcp_events: str = ""
     restored_wait_s: float = 30.0
@@ -95,6 +100,13 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             datagrams = max(1, int(self.upload_max * UPLOADED_ANSWER_S / DATAGRAM_SIZE_MAX))
             budget = min(settings.answers_budget_max, datagrams)
             settings = msgspec.structs.replace(settings, answers_budget_max=budget)
+        if self.metered or settings.metered:
+            settings = msgspec.structs.replace(
+                settings,
+                metered=True,
+                sync_audits=False,
+                sync_budget_max=min(settings.sync_budget_max, METERED_PULL_BUDGET_MAX),
+            )
         return settings
 
     def to_json(self) -> str:

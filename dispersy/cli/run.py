@@ -61,6 +61,7 @@ class Options:
     log_level: str | None = None
     metrics: str | None = None
     upload_max: str | None = None
+    metered: bool | None = None
 
 
 def run(
@@ -98,12 +99,18 @@ def run(
         str | None,
         typer.Option(help="Send no more over UDP than this, as 64kbit/s or 20kB/s, headers included."),
     ] = None,
+    metered: Annotated[
+        bool | None,
+        typer.Option("--metered", help="Spare bytes and wake-ups, as on a phone.", show_default=False),
+    ] = None,
     init_only: Annotated[
         bool, typer.Option("--init-only", help="Make the home with its config.toml and store, and end.")
     ] = False,
 ) -> None:
     """Run a node until Ctrl-C. Options hold for this run, config.toml in the home for all."""
-    options = Options(listen, peer or None, workers, placement, log_format, log_level, metrics, upload_max)
+    options = Options(
+        listen, peer or None, workers, placement, log_format, log_level, metrics, upload_max, metered or None
+    )
     path = home_path(home)
     if is_under_service_manager(os.environ) and not init_only:
         demand_home(path)
@@ -155,6 +162,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         value = getattr(options, name)
         if value is not None:
             repeated.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
+    repeated += ["--metered"] if options.metered else []
     check_port_free(config.listen, repeated)
     if config.metrics is not None:
         others = [*repeated, *([f"--listen {shlex.quote(options.listen)}"] if options.listen else [])]
@@ -176,6 +184,7 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         communities=dict(config.communities),
         group=config.group,
         upload_max=int(config.upload_max),
+        metered=config.metered,
         tcp_control=str(config.tcp_control or ""),
         tcp_events=str(config.tcp_events or ""),
     )

@@ -80,6 +80,7 @@ class Candidate:
     signed_at     its member's last signed introduction from this address: pings, which anybody at the address
                   may send, do not say that the member is still there
     asks_announcements  new messages are announced to it
+    is_metered    it comes by itself: it is not walked to, introduced, nudged or pinged (metered.py)
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
     """
@@ -92,7 +93,9 @@ class Candidate:
         "connection",
         "failures",
         "heard",
+        "is_metered",
         "lan",
+        "lifetime_scale",
         "member",
         "met_at",
         "round_trip_s",
@@ -103,8 +106,10 @@ class Candidate:
         "wan",
     )
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, lifetime_scale: float = 1.0) -> None:
         self.address = address
+        self.lifetime_scale = lifetime_scale
+        self.is_metered = False
         self.member: MemberId | None = None
         self.heard: dict[Category, float] = {}
         self.asked_at = NEVER
@@ -126,9 +131,9 @@ class Candidate:
 
     def category(self, now: float) -> Category | None:
         """The best one that has not lapsed; None: forget this candidate."""
-        heard = self.heard
+        heard, scale = self.heard, self.lifetime_scale
         for category, lifetime_s in _LIFETIMES:
-            if category in heard and now < heard[category] + lifetime_s:
+            if category in heard and now < heard[category] + lifetime_s * scale:
                 return category
         return None
 
@@ -140,7 +145,8 @@ class Candidate:
         return self.category(now) in (Category.WALKED, Category.STUMBLED)
 
     def may_be_walked_to(self, now: float) -> bool:
-        return now >= self.asked_at + REVISIT_S and self.category(now) is not None
+        is_due = not self.is_metered and now >= self.asked_at + REVISIT_S
+        return is_due and self.category(now) is not None
 
     def in_sync_with(self, ours: Summary | None) -> bool | None:
         """Whether it last said the same set as ours; None: one of the two is not known."""
@@ -153,6 +159,7 @@ class Candidate:
         self.asked_at = max(self.asked_at, other.asked_at)
         self.answers_pings = other.answers_pings
         self.asks_announcements = other.asks_announcements
+        self.is_metered = other.is_metered
         self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
         if other.summary_at > self.summary_at:
             self.summary, self.summary_at = other.summary, other.summary_at
@@ -161,9 +168,12 @@ class Candidate:
 class Candidates:
     """One community's candidates, at most count_max, and CANDIDATES_PER_HOST_MAX of one host; one entry an
     address and a proven member.
+
+    lifetime_scale  by which all lifetimes are longer
     """
 
-    def __init__(self, *, count_max: int = CANDIDATES_MAX) -> None:
+    def __init__(self, *, count_max: int = CANDIDATES_MAX, lifetime_scale: float = 1.0) -> None:
+        self._lifetime_scale = lifetime_scale
         self._count_max = count_max
         self._by_address: dict[Address, Candidate] = {}
         self._by_member: dict[MemberId, Candidate] = {}
@@ -188,7 +198,7 @@ class Candidates:
         candidate = self._by_address.get(address)
         if candidate is None:
             self._make_room(address, now)
-            candidate = self._by_address[address] = Candidate(address)
+            candidate = self._by_address[address] = Candidate(address, lifetime_scale=self._lifetime_scale)
             if (host := host_of(address)) is not None:
                 self._by_host.setdefault(host, {})[address] = candidate
         candidate.heard[category] = now
@@ -244,6 +254,13 @@ class Candidates:
         for candidate in [candidate for candidate in self if candidate.category(now) is None]:
             self.remove(candidate.address)
 
+    def doubt(self, now: float) -> None:
+        """All are as if somebody had just named them: whether they are still there has to be seen."""
+        for candidate in self:
+            candidate.heard = {Category.INTRODUCED: now}
+            candidate.asked_at = candidate.summary_at = NEVER
+            candidate.summary = None
+
     def verified(self, now: float) -> list[Candidate]:
         """Those that have proven themselves lately, the freshest first."""
         proven = [candidate for candidate in self if candidate.is_verified(now)]
@@ -280,7 +297,7 @@ class Candidates:
             if not candidate.is_verified(now):
                 del self._rotation[address]
                 continue
-            if candidate is requester or candidate.member == requester.member:
+            if candidate is requester or candidate.member == requester.member or candidate.is_metered:
                 continue
             # Neither could open its NAT for the other's next port.
             if candidate.connection is requester.connection is ConnectionType.SYMMETRIC:

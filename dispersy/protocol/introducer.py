@@ -7,6 +7,7 @@ from dispersy.protocol.announcers import Announcers
 from dispersy.protocol.candidate import Candidate, Candidates
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.introductions import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.metered import Capability
 from dispersy.protocol.neighbours import Neighbours
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.walk_events import SendIntroduction
@@ -26,12 +27,15 @@ class Introducer:
         neighbours: Neighbours,
         candidates: Candidates,
         announcers: Announcers,
+        is_metered: bool = False,
     ) -> None:
         self.member = member
         self._own = own
         self._neighbours = neighbours
         self._candidates = candidates
         self._announcers = announcers
+        self._is_metered = is_metered
+        self._capabilities = Capability.METERED if is_metered else 0
 
     def request(
         self, address: Address, token: bytes, number: int, now: float, *, asks_introduction: bool
@@ -48,7 +52,8 @@ class Introducer:
             summary=self._neighbours.summary,
             connection=self._own.connection,
             asks_introduction=asks_introduction,
-            asks_announcements=self._announcers.ask(address, now),
+            asks_announcements=not self._is_metered and self._announcers.ask(address, now),
+            capabilities=self._capabilities,
             covers_receiver=receiver_member is not None,
         )
         return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
@@ -73,6 +78,7 @@ class Introducer:
             introduced_wan=wan,
             summary=self._neighbours.summary,
             connection=self._own.connection,
-            asks_announcements=self._announcers.ask(source, now),
+            asks_announcements=not self._is_metered and self._announcers.ask(source, now),
+            capabilities=self._capabilities,
         )
         return SendIntroduction(source, token, response.type, response.unsigned(), request.member)

@@ -58,7 +58,7 @@ class IntroductionRequest:
     asks_introduction    the response shall introduce somebody
     asks_announcements   new messages shall be announced to the sender
     covers_receiver      the signature covers the receiver's member key, too
-    capabilities         u32, what later versions can do; 0 for now, unknown bits mean nothing
+    capabilities         u32 of Capability bits (metered.py); unknown ones mean nothing
     extension            at most EXTENSION_SIZE_MAX bytes for later versions, empty for now
     signature            64 bytes over introduction_signed_bytes(..., unsigned())
     """

@@ -104,7 +104,7 @@ class KeepAlive:
 
     def is_needed(self, now: float) -> bool:
         """Whether neighbours are kept by pings."""
-        return now < self._until or self._pace.spaces_steps
+        return now < self._until or self._pace.keeps_by_pings
 
     def handle_tick(self, verified: Sequence[Candidate], now: float) -> None:
         """Ask whoever was silent for long for a sign of life.
@@ -112,13 +112,13 @@ class KeepAlive:
         verified  neighbours; KEPT_MAX of them are kept, those first that answered us, the longest known
                   before others, so that strangers do not take their places
         """
-        if self._pace.spaces_steps:
+        if self._pace.keeps_by_pings:
             # A while longer than that: those who were silent for long are not all walked to at once.
             self._until = now + WALKED_LIFETIME_S
         if now >= self._until or self._neighbours.summary is None:
             return
         kept = sorted(verified, key=lambda each: (each.category(now) is not Category.WALKED, each.met_at))
-        for candidate in kept[:KEPT_MAX]:
+        for candidate in [each for each in kept if not each.is_metered][:KEPT_MAX]:
             address = candidate.address
             if address in self._sent or not self._is_due(candidate, now):
                 continue

@@ -7,6 +7,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.candidate import NEVER, Candidate, Candidates, Category
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.introductions import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.metered import Capability
 from dispersy.protocol.reachability import OwnAddresses
 from dispersy.protocol.settling import Settling
 from dispersy.protocol.summary import Summary
@@ -61,6 +62,7 @@ class Neighbours:
         candidate.wan = frame.wan
         candidate.connection = frame.connection
         candidate.asks_announcements = frame.asks_announcements
+        candidate.is_metered = bool(frame.capabilities & Capability.METERED)
         if known is None:
             self._settling.meet(now)
             self._events.append(CandidateFound(source, frame.member))

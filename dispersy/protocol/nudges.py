@@ -29,7 +29,9 @@ class Nudges:
         numbers: OwnNumbers,
         introducer: Introducer,
         counts: Counter[str],
+        nudged_max: int = NUDGED_MAX,
     ) -> None:
+        self._nudged_max = nudged_max
         self._neighbours = neighbours
         self._candidates = candidates
         self._tokens = tokens
@@ -88,7 +90,8 @@ class Nudges:
             for candidate in self._candidates.verified(now)
             if (token := self._tokens.get(candidate.address)) is not None
             and not candidate.in_sync_with(self._neighbours.summary)
-        ][:NUDGED_MAX]
+            and not candidate.is_metered
+        ][: self._nudged_max]
 
     def _add(self, address: Address, number: int) -> None:
         self._numbers[address] = number

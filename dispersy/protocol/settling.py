@@ -42,6 +42,9 @@ class Settling:
         # Few are enough only where steps find no more of them: perhaps there are no others.
         self.knows_enough = len(neighbours) >= SETTLED_NEIGHBOURS
         is_known = self.knows_enough or now >= self._met_at + SETTLING_S
+        if self._pace.is_metered:
+            # Of those that it visits so seldom most have last spoken before the last change.
+            neighbours = [each for each in neighbours if each.summary_at >= self.differed_at]
         self._set(is_settled=is_quiet and is_known and _agree(neighbours, ours))
 
     def _set(self, *, is_settled: bool) -> None:

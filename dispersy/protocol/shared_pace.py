@@ -17,16 +17,20 @@ from dispersy.constants import (
     STEP_INTERVAL_S,
     TICK_S,
 )
+from dispersy.protocol.metered import METERED_STEP_S
 
 
 class SharedPace:
     """What the walkers of one node share.
 
-    phase_s  of the ticks; another one at each node, or neighbours would ping each other at the same moment
+    phase_s     of the ticks; another one at each node, or neighbours would ping each other at the same moment
+    is_metered  each tick costs: they are far apart, and nobody is pinged
     """
 
-    def __init__(self, *, phase_s: float = 0.0) -> None:
-        self._phase_s = phase_s % TICK_S
+    def __init__(self, *, phase_s: float = 0.0, is_metered: bool = False) -> None:
+        self.is_metered = is_metered
+        self._tick_s = METERED_STEP_S if is_metered else TICK_S
+        self._phase_s = phase_s % self._tick_s
         # Weak: a community that is left counts no longer, whoever forgets to say so.
         self._settled: WeakSet[object] = WeakSet()
 
@@ -38,17 +42,24 @@ class SharedPace:
 
     @property
     def spaces_steps(self) -> bool:
-        """Whether settled communities step so seldom that their neighbours must be kept otherwise."""
+        """Whether settled communities step more seldom than others."""
         return self.step_interval_s() > STEP_INTERVAL_S
+
+    @property
+    def keeps_by_pings(self) -> bool:
+        """Whether they step so seldom that their neighbours must be kept otherwise."""
+        return self.spaces_steps and not self.is_metered
 
     def step_interval_s(self) -> float:
         """Between two steps of a settled community."""
+        if self.is_metered:
+            return METERED_STEP_S
         others = max(0, len(self._settled) - 1)
         return min(SETTLED_STEP_INTERVAL_MAX_S, STEP_INTERVAL_S + others * SETTLED_STEP_SHARE_S)
 
     def tick_after(self, moment: float) -> float:
         """The first tick later than this moment."""
-        ticks = (moment - self._phase_s) // TICK_S + 1
-        tick = self._phase_s + ticks * TICK_S
+        ticks = (moment - self._phase_s) // self._tick_s + 1
+        tick = self._phase_s + ticks * self._tick_s
         # Rounding must not give the moment itself, or whoever waits for the tick would spin.
-        return tick if tick > moment else tick + TICK_S
+        return tick if tick > moment else tick + self._tick_s

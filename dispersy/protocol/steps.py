@@ -9,7 +9,6 @@ from dispersy.constants import (
     EARLY_STEPS_MAX,
     LONELY_INTERVALS_S,
     STEP_INTERVAL_S,
-    TICK_S,
 )
 from dispersy.protocol.settling import Settling
 from dispersy.protocol.shared_pace import SharedPace
@@ -39,12 +38,17 @@ class Steps:
     def due_at(self) -> float:
         """A step that was put off for long is due earlier when there is no reason any more."""
         if self._settling.is_settled:
-            return min(self._at, self._last_at + self._settled_interval_s() + TICK_S)
+            return min(self._at, self._pace.tick_after(self._last_at + self._settled_interval_s()))
         return min(self._at, max(self._last_at, self._settling.differed_at) + self._interval_s)
 
     def hasten(self, moment: float) -> None:
         """The next one comes at this moment at the latest."""
         self._at = min(self._at, moment)
+
+    def begin_again(self, now: float) -> None:
+        """As a newcomer: at once, and then quickly."""
+        self.lonely = self._early = 0
+        self._at = now
 
     def hasten_early(self, now: float) -> None:
         """Somebody answered: a newcomer goes on at once."""

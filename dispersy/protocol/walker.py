@@ -19,6 +19,7 @@ from random import Random
 from dispersy.constants import (
     CANDIDATES_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
+    NUDGED_MAX,
     STEP_INTERVAL_S,
     WALK_REQUESTS_MAX,
 )
@@ -38,6 +39,12 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.introducer import Introducer
 from dispersy.protocol.keep_alive import KeepAlive
+from dispersy.protocol.metered import (
+    METERED_LIFETIME_SCALE,
+    METERED_NUDGED_MAX,
+    METERED_PEERS_MAX,
+    METERED_UNSETTLED_STEP_S,
+)
 from dispersy.protocol.neighbours import Neighbours
 from dispersy.protocol.nudges import Nudges
 from dispersy.protocol.punctures import Punctures
@@ -86,12 +93,16 @@ class Walker:
         self.tag = tag
         self.member = member
         self._rng = rng
-        self._candidates = Candidates(count_max=candidates_max)
+        self._pace = SharedPace() if pace is None else pace
+        metered = self._pace.is_metered
+        self._candidates = Candidates(
+            count_max=min(candidates_max, METERED_PEERS_MAX) if metered else candidates_max,
+            lifetime_scale=METERED_LIFETIME_SCALE if metered else 1.0,
+        )
         self._own = OwnAddresses()
         self._bootstrap = Bootstrap(bootstrap)
         self._numbers = OwnNumbers(rng)
         self._twins = Twins(self._candidates)
-        self._pace = SharedPace() if pace is None else pace
         self._settling = Settling(self._pace, now)
         self._neighbours = Neighbours(candidates=self._candidates, own=self._own, settling=self._settling)
         self._tick_at = self._pace.tick_after(now)
@@ -111,6 +122,7 @@ class Walker:
             neighbours=self._neighbours,
             candidates=self._candidates,
             announcers=self._announcers,
+            is_metered=metered,
         )
         self._admission = Admission(per_second=introductions_per_second)
         self._punctures = Punctures(self._own)
@@ -121,10 +133,10 @@ class Walker:
             numbers=self._numbers,
             introducer=self._introducer,
             counts=self.counts,
+            nudged_max=METERED_NUDGED_MAX if metered else NUDGED_MAX,
         )
-        self._steps = Steps(
-            interval_s=step_interval_s, settling=self._settling, pace=self._pace, rng=rng, now=now
-        )
+        interval_s = max(step_interval_s, METERED_UNSETTLED_STEP_S) if metered else step_interval_s
+        self._steps = Steps(interval_s=interval_s, settling=self._settling, pace=self._pace, rng=rng, now=now)
         self._requests = WalkRequests(
             candidates=self._candidates,
             tokens=self._tokens,
@@ -288,6 +300,13 @@ class Walker:
         ]
 
     # Time.
+
+    def resume(self, now: float) -> None:
+        """The machine has slept, for so long that others may have forgotten us, or gone: begin at once."""
+        self._candidates.doubt(now)
+        self._settling.differ(now)
+        self._settling.meet(now)
+        self._steps.begin_again(now)
 
     def handle_timer(self, now: float) -> None:
         self._tokens.expire(now)

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class Config:
     passphrase_file   of the keys; None: they have none, or it is asked for
     group         id of the one that may use the sockets for applications; NO_GROUP: none
     upload_max    bytes a second that leave over UDP, headers included; 0: as many as there are
+    metered       whether bytes and wake-ups cost
     tcp_control, tcp_events   where these sockets are bound for allowed clients, too
     communities   by the name or the 64 hex digits of the id under which the file has them
     """
@@ -107,6 +108,7 @@ class Config:
     passphrase_file: Path | None = None
     group: int = NO_GROUP
     upload_max: Rate = UNLIMITED
+    metered: bool = False
     tcp_control: Endpoint | None = None
     tcp_events: Endpoint | None = None
     communities: Mapping[str, CommunitySettings] = field(default_factory=dict)
@@ -323,6 +325,7 @@ SETTINGS: dict[tuple[str, ...], Setting] = {
     ("passphrase_file",): Setting(check_file),
     ("group",): Setting(check_group),
     ("upload_max",): Setting(check_rate, option="--upload-max"),
+    ("metered",): replace(yes_or_no(), option="--metered"),
     ("tcp", "control"): Setting(check_tcp),
     ("tcp", "events"): Setting(check_tcp),
 }
@@ -335,6 +338,7 @@ COMMUNITY_SETTINGS: dict[tuple[str, ...], Setting] = {
     ("answers", "at_once_max"): whole(1, ANSWERS_MAX),
     ("answers", "budget_max"): whole(1, ANSWER_BUDGET_MAX),
     ("limits", "introductions_per_second"): whole(1, INTRODUCTION_SOURCES_MAX),
+    ("metered",): yes_or_no(),
 }
 """Of [community.NAME], the tables in it."""
 

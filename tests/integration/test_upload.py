@@ -1,4 +1,4 @@
-"""Goal: a real node sends no more than it is told, still answers, and says what it did."""
+"""Goal: a real node sends no more than it is told, still answers, also one that is metered, and says so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_node_keeps_its_budget_and_its_neighbours_get_all(make_node: MakeNode)
     """128 kbit/s, and 300 messages of some 1,000 bytes: twenty seconds of it; seven are looked at."""
     options = ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
     giver = make_node("giver", *options, "--upload-max", "128kbit/s")
-    taker = make_node("taker", *options)
+    taker = make_node("taker", *options, "--metered")
     with giver.start() as here, taker.start() as there:
         made = here.create("chat")
         here.publish_many("chat", (b"%03d" % number * 300 for number in range(300)))

@@ -10,9 +10,11 @@ from dispersy.constants import AUDIT_CHANCE, EARLY_STEPS_MAX, STEP_INTERVAL_S
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.frames import IntroductionRequest, SyncRequest, decode_frame
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.metered import Capability
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import TOKEN_CURRENT
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.walk_events import SendIntroduction
 from dispersy.protocol.walker import Walker
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
@@ -64,6 +66,31 @@ def test_the_walk_steps_at_its_own_pace(tmp_path: Path) -> None:
         walker._steps._early = EARLY_STEPS_MAX
         walker.handle_timer(1.0)
         assert walker._steps._at - 1.0 == (20.0 if number == SPECIAL else STEP_INTERVAL_S)
+
+
+def test_a_metered_community_says_so_and_the_others_do_not(tmp_path: Path) -> None:
+    """Its introductions ask others to leave it alone."""
+    for number, walker in walkers(tmp_path, metered=True).items():
+        source, token = stranger(1), bytes(range(8))
+        walker.receive_token(source, TOKEN_CURRENT, bytes(8), token, 0.0)
+        walker.drain()
+        walker._requests.walk_to(source, 0.0)
+        (sent,) = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+        request = IntroductionRequest.decode(sent.unsigned_body + bytes(64))
+        assert bool(request.capabilities & Capability.METERED) == (number == SPECIAL)
+        assert request.asks_announcements == (number != SPECIAL)
+
+
+def test_a_metered_node_spares_what_it_can_in_every_community() -> None:
+    """Also where the community has settings of its own."""
+    sections = {"special": CommunitySettings(answers_budget_max=7)}
+    settings = RoleSettings("", "", "", 1, communities=sections, metered=True, upload_max=8_000)
+    special, plain = settings.community(bytes(32), "special"), settings.community(bytes(32), "plain")
+    for each in (special, plain):
+        assert (each.metered, each.sync_audits, each.sync_budget_max) == (True, False, 16)
+    assert (special.answers_budget_max, plain.answers_budget_max) == (4, 4)
+    unmetered = RoleSettings("", "", "", 1, communities=sections).community(bytes(32), "special")
+    assert unmetered == sections["special"]
 
 
 def test_fewer_neighbours_are_remembered(tmp_path: Path) -> None:

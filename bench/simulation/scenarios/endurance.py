@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from dispersy.protocol.metered import METERED_STEP_S
+from dispersy.protocol.shared_pace import SharedPace
 from simulation.links import Path
 from simulation.measures import Meter
 from simulation.node import Node
@@ -26,6 +28,8 @@ CAUGHT_UP_MAX_S = 30.0
 ASLEEP_S = 23 * HOUR_S
 MISSED = 1_000
 MOBILE = Path(delay_s=0.08, jitter_s=0.04, loss=0.01, rate=5e6 / 8, queue=128_000)
+SETTLED_S = 600.0
+"""Until it has met everybody that it will meet, and its hour begins."""
 APART_S = 1.0
 """Activity closer together than this is one wake-up of a radio."""
 FILE_BYTES = 20_000_000
@@ -76,13 +80,14 @@ def play_phone(told: Play) -> Outcome:
         world.add(host, bootstrap=[first], holdings=SharedHoldings(corpus, base))
         for host in range(2, NEIGHBOURS + 1)
     ]
-    phone = world.add(100, bootstrap=[first], holdings=SharedHoldings(corpus, base), **METERED)
-    world.run(120)
+    rng = Random(f"phone {told.seed}")
+    pace = SharedPace(phase_s=rng.random() * METERED_STEP_S, is_metered=True)
+    phone = world.add(100, bootstrap=[first], holdings=SharedHoldings(corpus, base), pace=pace)
+    world.run(SETTLED_S)
     wakes = WakeUps(world, phone)
     world.run(hour_s)
     hourly = {"wake-ups an hour": float(wakes.count), "bytes an hour": float(wakes.size)}
     world.sleep(phone)
-    rng = Random(f"phone {told.seed}")
     numbers = make_messages(corpus, missed, seed=50 + told.seed, first_time=count + 1)
     asleep_s = told.size(int(ASLEEP_S), short=600)
     for number in numbers:
@@ -91,16 +96,14 @@ def play_phone(told: Play) -> Outcome:
         world.at(at, lambda number=number, author=author: author.publish([corpus.messages[number]]))
     world.run(asleep_s)
     world.wake(phone)
+    phone.walker.resume(phone.now)
+    world.watch(phone.address)
     woke_at = world.now
     caught_up = world.run(
         600, until=lambda: phone.holdings.summary().same_set(first.holdings.summary()), looks_every_s=0.1
     )
     waking = {"caught up": float(caught_up), "until caught up": world.now - woke_at}
     return Outcome(hourly | waking | {"missed": float(missed)})
-
-
-METERED: dict[str, object] = {}
-"""Options of a node that saves."""
 
 
 def judge_phone(bench: Bench, results: Results) -> None:
