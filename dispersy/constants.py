@@ -222,6 +222,27 @@ FRAGMENT_WINDOW_MIN = 2
 FRAGMENT_WINDOW_MAX = ASSEMBLY_SIZE_PER_SOURCE_MAX // FRAGMENT_SIZE
 FRAGMENT_QUEUE_S = 0.05
 """How much longer than the least a fragment may take before fewer are asked for."""
+SYMBOL_SETS_MAX = 4
+"""Sets of a community that were described lately and of which further symbols may be asked: 104 KB."""
+SYMBOL_BURST_MAX = 256
+"""Datagrams with messages that follow symbols at once: what 20 Mbit/s carry in some 100 ms."""
+SYMBOL_ROUNDS_MAX = 3
+"""Times that what symbols told is asked for without any of it coming."""
+SYMBOL_SETS_CHANGED_MAX = 2
+"""Times that a neighbour's set may change under our hands."""
+SYMBOL_SILENCES_MAX = 2
+"""In a row, after which other means are tried: some version may not speak of symbols."""
+SYMBOL_SET_MIN = 1_000
+"""Messages below which a filter of all of them is no larger than symbols are."""
+SYMBOL_DIFFERENCES_MAX = 1_400
+"""What the symbols that are kept can tell; of more, ranges are cheaper too."""
+SYMBOLS_ANSWERED_MAX = 32
+SYMBOLS_ANSWERED_IN_ALL_MAX = 128
+SYMBOLS_SOURCES_MAX = 256
+"""Symbols-requests a second that are answered, of one address, of all, and from how many: what follows a
+large description are some ten of them at once."""
+SHARED_EXCHANGE_S = 2.0
+"""For so long a neighbour that has described its set to us is not asked: it sends us what we lack."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.011

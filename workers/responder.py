@@ -47,6 +47,7 @@ from dispersy.workers.named_answers import Asked, Find, NamedAnswers
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.served import CommittedHoldings, Served
+from dispersy.workers.symbols_answers import SymbolsAnswers
 
 BUSY_MS = 200
 AUDITS_MAX = 16
@@ -99,6 +100,7 @@ class Responder:
         self._audits_from = 0.0
         self._clocks: list[tuple[int, int]] = []
         self._named = NamedAnswers(find)
+        self._symbols = SymbolsAnswers(reporter)
         self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
@@ -124,7 +126,7 @@ class Responder:
             self._drain(served)
 
     def _serve(self, record: CommunityRecord, now: float) -> Served:
-        holdings = CommittedHoldings(self._reader, record.number)
+        holdings = CommittedHoldings(self._reader, record)
         settings = self._settings(record.community_id, record.name)
         fragments = Fragments(
             community_id=CommunityId(record.community_id),
@@ -290,7 +292,7 @@ class Responder:
             return
         self._reader.refresh()
         try:
-            answered = served.holdings.answered(cursors, CommunityId(served.record.community_id))
+            answered = served.holdings.answered(cursors)
         except KeyError:
             return  # Purged meanwhile, and the note of it is still on its way.
         finally:
@@ -354,6 +356,8 @@ class Responder:
                 self._receive_audit_request(served, source, AuditRequest.decode(each.body))
             elif each.type == FrameType.AUDIT:
                 served.puller.receive_audit(source, Audit.decode(each.body), now)
+            elif each.type in (FrameType.SYMBOLS_REQUEST, FrameType.SYMBOLS):
+                self._send_answer(served.record.number, source, self._symbols.receive(served, each, now))
             elif each.type == FrameType.BUSY:
                 busy = Busy.decode(each.body)
                 served.fragments.receive_busy(source, busy.number, busy.wait_ms / 1000, now)

@@ -27,6 +27,7 @@ Sent = tuple[bytes, bytes]
 _REFUSED = (FrameType.SYNC_REQUEST, FrameType.FRAGMENT_REQUEST)
 """Requests whose answers are large; both begin with their number."""
 
+
 class Sending:
     """One a node.
 

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 
 from dispersy.bus.settings import CommunitySettings
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answered, answered_by_name
+from dispersy.protocol.answer import Answered, read_answered
 from dispersy.protocol.fragments import Fragments
 from dispersy.protocol.frames import RequestMissing
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.symbols_answer import SymbolSets
 from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
-
-READ_AT_ONCE = 32
 
 
 class CommittedHoldings:
     """One community's part of the store, as the protocol's machines ask for it."""
 
-    def __init__(self, reader: StoreReader, number: int) -> None:
+    def __init__(self, reader: StoreReader, record: CommunityRecord) -> None:
         self._reader = reader
-        self._number = number
+        self._number = record.number
+        self._community_id = CommunityId(record.community_id)
 
     def summary(self) -> Summary:
         return self._reader.state(self._number).summary
@@ -41,12 +41,18 @@ class CommittedHoldings:
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._reader.messages(cursors)
 
-    def answered(self, cursors: Sequence[int], community_id: CommunityId) -> list[Answered]:
+    def answered(self, cursors: Sequence[int]) -> list[Answered]:
         """What an answer gives of these messages; read in portions, for of large ones only the names stay."""
-        found: list[Answered] = []
-        for first in range(0, len(cursors), READ_AT_ONCE):
-            found += answered_by_name(self.messages(cursors[first : first + READ_AT_ONCE]), community_id)
-        return found
+        return read_answered(self, cursors)
+
+    def community_id(self) -> CommunityId:
+        return self._community_id
+
+    def symbols(self, first: int, count: int) -> bytes | None:
+        return self._reader.symbols(self._number, first, count)
+
+    def find_items(self, items: bytes) -> list[int]:
+        return self._reader.find_items(self._number, items)
 
 
 class Served:
@@ -73,6 +79,7 @@ class Served:
         self.clock_voices: dict[bytes, int] = {}
         self.clock_due: float | None = None
         # As the last note said: notes repeat what has not changed.
+        self.symbol_sets = SymbolSets()
         self.noted: tuple[int, bytes | None] | None = None
 
     def asks(self, now: float) -> list[tuple[Address, RequestMissing]]:

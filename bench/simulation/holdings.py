@@ -44,6 +44,15 @@ class StoreHoldings:
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self.store.scan(COMMUNITY, low, high, limit)
 
+    def community_id(self) -> CommunityId:
+        return COMMUNITY_ID
+
+    def symbols(self, first: int, count: int) -> bytes | None:
+        return self.store.symbols(COMMUNITY, first, count)
+
+    def find_items(self, items: bytes) -> list[int]:
+        return self.store.find_items(COMMUNITY, items)
+
     def messages(self, cursors: list[int]) -> list[bytes]:
         return self.store.messages(cursors)
 

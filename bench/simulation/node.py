@@ -17,6 +17,7 @@ from dispersy.protocol.fragments import AskFragments, Fragments, Whole
 from dispersy.protocol.frames import (
     Audit,
     AuditRequest,
+    Busy,
     Fragment,
     FragmentRequest,
     Frame,
@@ -28,6 +29,8 @@ from dispersy.protocol.frames import (
     Pong,
     PunctureRequest,
     RequestMissing,
+    Symbols,
+    SymbolsRequest,
     SyncRequest,
     TokenFrame,
     datagram,
@@ -43,6 +46,7 @@ from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
 from dispersy.protocol.sync import Puller
 from dispersy.protocol.token import Tokens
 from dispersy.protocol.walk_events import (
@@ -122,6 +126,7 @@ class Node:
             audit_ids_max=audit_ids_max,
             audit_interval_s=audit_interval_s,
         )
+        self.symbol_sets = SymbolSets()
         self.heard: Counter[str] = Counter()
         """Bytes that came; messages, and datagrams that carried some with their bytes."""
         self.drops: Counter[str] = Counter()
@@ -275,6 +280,13 @@ class Node:
                 while not fragments.finished:
                     for frames in fragments.frames(16):
                         self._send_frames(source, FrameType.FRAGMENT, frames)
+            case SymbolsRequest():
+                if self.definition:
+                    self._answer_symbols(source, received)
+            case Symbols():
+                self.puller.receive_reply(source, received, now)
+            case Busy():
+                self.puller.receive_busy(source, received, now)
             case AuditRequest():
                 self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
             case Audit():
@@ -285,6 +297,19 @@ class Node:
             case RequestMissing():
                 for frames in answer_missing(received, self.definition):
                     self._send_frames(source, FrameType.MESSAGES, frames)
+
+    def _answer_symbols(self, source: Address, request: SymbolsRequest) -> None:
+        answered = answer_symbols(
+            request,
+            self.holdings,
+            self.symbol_sets,
+            self.holdings.summary(),
+            described=self.puller.described_to(source),
+        )
+        if answered.is_shared:
+            self.puller.share(source, self.now)
+        for frames in answered.frames:
+            self._send_frames(source, FrameType.SYMBOLS, frames)
 
     def _tell_summary(self) -> None:
         if self.definition:

@@ -17,7 +17,7 @@ from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
-from dispersy.protocol.identifiers import sum_key, symbols_key
+from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import SUM_MODULUS, Summary
 from dispersy.storage.store import ITEM_MESSAGES_MAX, ITEM_SIZE
@@ -187,6 +187,10 @@ class SharedHoldings:
         self._highest = max(self._highest, int.from_bytes(keys[added[-1]][:8], "big"))
         self._summary = None
         return len(fresh)
+
+    def community_id(self) -> CommunityId:
+        """As ItemHoldings.community_id()."""
+        return COMMUNITY_ID
 
     def symbols(self, first: int, count: int) -> bytes:
         """As StoreReader.symbols()."""

@@ -43,6 +43,7 @@ from dispersy.protocol.holdings import (
     KEY_SIZE,
     SCAN_CHUNK,
     Holdings,
+    ItemHoldings,
     MessageHoldings,
     ids_of,
     key_after,
@@ -61,9 +62,13 @@ ENVELOPE_SIZE_MAX = 82
 AREA_SIZE_MAX = FRAMES_SIZE_MAX - ENVELOPE_SIZE_MAX
 BESIDE_ENVELOPE_SIZE = 7
 """Of a stripped or large frame: frame header and number."""
+NAMED_ROOM = FRAMES_SIZE_MAX - 34
+"""For messages and what goes beside them where the envelope covers no interval, and so is short."""
 LOOK_MIN = 32
 MESSAGES_PER_DATAGRAM = 6
 """Keys that are looked at first: what a budget holds of messages of some 200 bytes."""
+READ_AT_ONCE = 32
+"""Messages of up to 64 KiB in memory at once where some are large."""
 READ_CHUNK = 128
 """Messages read at once: a budget that ends sooner has not paid for many more."""
 
@@ -190,6 +195,12 @@ class _Areas:
     stripped: bytes = b""
     large: tuple[LargeName, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes in its datagram, but for the envelope of whole ones."""
+        beside = len(self.stripped) + sum(len(name.encode()) for name in self.large)
+        return len(self.whole) + beside + BESIDE_ENVELOPE_SIZE * (bool(self.stripped) + bool(self.large))
+
     def frames(self, header: MessagesHeader) -> bytes:
         before = b""
         if self.stripped:
@@ -216,6 +227,15 @@ def answered_by_name(messages: Sequence[bytes], community_id: CommunityId) -> li
         else:
             view = read_message(community_id, message)
             found.append(LargeName(view.global_time, view.id, len(message)))
+    return found
+
+
+def read_answered(holdings: ItemHoldings, cursors: Sequence[int]) -> list[Answered]:
+    """What an answer gives of these messages; read in portions, for of large ones only the names stay."""
+    found: list[Answered] = []
+    for first in range(0, len(cursors), READ_AT_ONCE):
+        messages = holdings.messages(cursors[first : first + READ_AT_ONCE])
+        found += answered_by_name(messages, holdings.community_id())
     return found
 
 
@@ -273,6 +293,54 @@ def answer_missing(request: RequestMissing, definition: bytes) -> list[bytes]:
     if not definition or not isinstance(wanted, MissingLast) or wanted.kind != ControlKind.DEFINITION:
         return []
     return named_frames(request, [definition])
+
+
+def carried(
+    number: int,
+    messages: Sequence[Answered],
+    *,
+    budget: int,
+    beside: bytes = b"",
+    summary: Summary | None = None,
+) -> list[bytes]:
+    """Frames of messages that no range but an item named, one datagram's each, as far as the budget reaches.
+
+    beside   frames for the first datagram that has room for them, or for one of their own before all others
+    summary  for the last datagram, which says whether all messages are there; there is always a last one
+    """
+    datagrams = [areas for _, areas in _pack(messages)] or [_Areas()]
+    fitting = [index for index, each in enumerate(datagrams) if each.size + len(beside) <= NAMED_ROOM]
+    place = next(iter(fitting), -1)
+    sent = datagrams[: budget if place >= 0 else max(1, budget - 1)]
+    if place >= len(sent):
+        place, sent = -1, datagrams[: max(1, budget - 1)]
+    found = [beside] if place < 0 else []
+    for index, each in enumerate(sent):
+        last = index == len(sent) - 1
+        header = MessagesHeader(
+            number=number,
+            low=ORDER_LOW,
+            high=ORDER_LOW,
+            last=last,
+            end_of_range=last and len(sent) == len(datagrams),
+            summary=summary if last else None,
+        )
+        found.append((beside if index == place else b"") + each.frames(header))
+    return found
+
+
+def unasked_bodies(messages: Sequence[Answered], *, datagrams_max: int) -> list[tuple[FrameType, bytes]]:
+    """(type, body) of frames with these messages, one a datagram, that answer nothing; as far as so many
+    datagrams reach."""
+    found: list[tuple[FrameType, bytes]] = []
+    for _, areas in _pack(messages)[:datagrams_max]:
+        if areas.stripped:
+            found.append((FrameType.STRIPPED, StrippedHeader().encode() + areas.stripped))
+        if areas.large:
+            found.append((FrameType.LARGE, Large(0, areas.large).encode()))
+        if areas.whole:
+            found.append((FrameType.MESSAGES, MessagesHeader().encode() + areas.whole))
+    return found
 
 
 def named_frames(request: RequestMissing, messages: Sequence[Answered]) -> list[bytes]:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Protocol
 
 from dispersy.protocol.flow import Backlog
-from dispersy.protocol.holdings import Holdings
+from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.means import Means
 from dispersy.protocol.numbers import FrameType
@@ -74,7 +74,7 @@ class Asking:
     """
 
     rng: Random
-    holdings: Holdings
+    holdings: ItemHoldings
     backlog: Backlog
     counts: Counter[str]
     budget_max: int
@@ -87,11 +87,13 @@ class Course(Protocol):
     received     messages that have come for it
     estimate     how many messages differ, if it has found that out
     has_failed   it goes nowhere: the neighbour waits, longer each time
+    has_everything  as far as can be told, nothing that the neighbour has is missing here any more
     """
 
     means: Means
     estimate: int | None
     has_failed: bool
+    has_everything: bool
 
     @property
     def received(self) -> int: ...

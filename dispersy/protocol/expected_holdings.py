@@ -8,20 +8,24 @@ given to nobody.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
+from dispersy.ext import sketch
 from dispersy.protocol.address import Address
 from dispersy.protocol.fragments import Fragments
-from dispersy.protocol.holdings import KEY_SIZE, Holdings, packed_keys_of
+from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ItemHoldings, packed_keys_of
+from dispersy.protocol.identifiers import CommunityId, symbols_key
 from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync_frames import ITEM_SIZE
 
 
 class ExpectedHoldings:
     """What is held, and what is expected of `source`.
 
-    scan() gives cursor 0 for what is not here: nobody who compares sets reads messages.
+    scan() and find_items() give cursor 0 for what is not here: nobody who compares sets reads messages.
     """
 
-    def __init__(self, holdings: Holdings, fragments: Fragments, source: Address) -> None:
+    def __init__(self, holdings: ItemHoldings, fragments: Fragments, source: Address) -> None:
         self._holdings = holdings
         self._fragments = fragments
         self._source = source
@@ -47,3 +51,23 @@ class ExpectedHoldings:
             is_complete and len(rows) <= limit,
         )
 
+    def messages(self, cursors: Sequence[int]) -> list[bytes]:
+        return self._holdings.messages(cursors)
+
+    def community_id(self) -> CommunityId:
+        return self._holdings.community_id()
+
+    def symbols(self, first: int, count: int) -> bytes | None:
+        symbols = self._holdings.symbols(0, first + count)
+        expected = b"".join(name.message_id for name in self._fragments.expected(self._source))
+        if symbols is None or not expected:
+            return symbols and symbols[first * sketch.SYMBOL_SIZE :]
+        added = bytearray(symbols)
+        sketch.add_many(added, expected, ID_SIZE, symbols_key(self.community_id()))
+        return bytes(added[first * sketch.SYMBOL_SIZE :])
+
+    def find_items(self, items: bytes) -> list[int]:
+        wanted = {items[at : at + ITEM_SIZE] for at in range(0, len(items), ITEM_SIZE)}
+        names = self._fragments.expected(self._source)
+        expected = [0 for name in names if name.message_id[:ITEM_SIZE] in wanted]
+        return self._holdings.find_items(items) + expected

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Protocol
 
-from dispersy.protocol.identifiers import ORDER_TOP, GlobalTime, MessageId, OrderKey
+from dispersy.protocol.identifiers import ORDER_TOP, CommunityId, GlobalTime, MessageId, OrderKey
 from dispersy.protocol.large_frames import LargeName
 from dispersy.protocol.packing import ORDER_KEY_SIZE
 from dispersy.protocol.summary import Summary
@@ -34,6 +34,18 @@ class MessageHoldings(Holdings, Protocol):
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         """Whole messages by cursor."""
+
+
+class ItemHoldings(MessageHoldings, Protocol):
+    """Holdings that can be described by symbols, and whose messages are found by what symbols tell."""
+
+    def community_id(self) -> CommunityId: ...
+
+    def symbols(self, first: int, count: int) -> bytes | None:
+        """As StoreReader.symbols: of the very set that summary() tells of, None where there are none yet."""
+
+    def find_items(self, items: bytes) -> list[int]:
+        """As StoreReader.find_items: cursors of messages whose ids begin with these packed items."""
 
 
 def ids_of(keys: bytes) -> bytes:

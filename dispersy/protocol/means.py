@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dispersy.constants import SYMBOL_DIFFERENCES_MAX, SYMBOL_SET_MIN
 from dispersy.protocol.summary import Summary
 
 
 class Means(StrEnum):
     """One way of getting what a neighbour has and we lack."""
 
+    SYMBOLS = "symbols"
+    """Coded symbols of the whole set: few differences, wherever they lie."""
     TIP = "tip"
     """What lies above our newest messages, and what is missing among these: nearly every difference."""
     RECENT = "recent"
@@ -32,12 +35,14 @@ class History:
     tried         means it has used, in order
     is_at_bottom  all that there is has been asked for
     may_sweep     going through everything is not too soon after the last time
+    may_describe  symbols are not too soon after they were no use the last time
     estimate      how many messages differ, where a means has found that out
     """
 
     tried: tuple[Means, ...] = ()
     is_at_bottom: bool = False
     may_sweep: bool = True
+    may_describe: bool = True
     estimate: int | None = None
 
 
@@ -45,9 +50,23 @@ def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means |
     """The next means of a pull; None: the sets are equal, or it has done what it may."""
     if ours.same_set(theirs) or history.is_at_bottom:
         return None
+    if _suits_symbols(ours, theirs, history):
+        return Means.SYMBOLS
     for means in (Means.TIP, Means.RECENT):
         if means not in history.tried:
             return means
     if history.may_sweep and Means.EVERYTHING not in history.tried:
         return Means.EVERYTHING
     return None
+
+
+def _suits_symbols(ours: Summary, theirs: Summary, history: History) -> bool:
+    """Whether what differs may well be few messages among many, and not simply the newest."""
+    return (
+        history.may_describe
+        and Means.SYMBOLS not in history.tried
+        and ours.count >= SYMBOL_SET_MIN
+        and abs(ours.count - theirs.count) <= SYMBOL_DIFFERENCES_MAX
+        # A newer one than ours is missing for certain, and most likely so are those around it.
+        and (theirs.highest <= ours.highest or Means.TIP in history.tried)
+    )

@@ -67,6 +67,7 @@ class Pull:
             tried=tuple(self.tried),
             is_at_bottom=self.floor == ORDER_LOW,
             may_sweep=now >= self.source.everything_at,
+            may_describe=now >= self.source.symbols_at,
             estimate=self.estimate,
         )
 
@@ -81,3 +82,13 @@ class Pull:
     def gains(self, ours: Summary) -> bool:
         """Whether the store took anything since this turn began, and something came that it may have been."""
         return self.brought() and not ours.same_set(self.began_with)
+
+    def end(self, ours: Summary, now: float) -> None:
+        """The summaries still differ, and it has done what it may."""
+        if self.gained:
+            self.source.fruitless = self.source.broken = 0
+            self.source.fruitful = True
+        elif self.floor == ORDER_LOW:
+            self.source.end_fruitless(ours, now)
+        else:
+            self.source.bear_none(ours, now)

@@ -31,6 +31,8 @@ class Source:
     fruitless    transfers in a row that brought nothing; fruitless_all: those that reached back all the way
     broken       transfers in a row that brought nothing although it said it had more than we
     fruitful     the store took something from a transfer of it, and its word was not broken often since
+    held_until   before, it does itself what a transfer from it would do
+    symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
     seen         (its summary, ours) when the last fruitless one ended
     """
 
@@ -42,10 +44,13 @@ class Source:
         "fruitless",
         "fruitless_all",
         "heard_at",
+        "held_until",
         "not_before",
         "pace",
         "seen",
         "summary",
+        "symbols_at",
+        "undescribed",
     )
 
     def __init__(self, summary: Summary, now: float) -> None:
@@ -58,8 +63,8 @@ class Source:
     def forgive(self, now: float) -> None:
         """Let the next transfer begin at once, as if none had failed."""
         self.began_at = now - TRANSFER_INTERVAL_S
-        self.not_before = self.everything_at = now
-        self.fruitless = self.fruitless_all = self.broken = 0
+        self.not_before = self.everything_at = self.symbols_at = self.held_until = now
+        self.fruitless = self.fruitless_all = self.broken = self.undescribed = 0
         self.seen: tuple[Summary, Summary] | None = None
 
     def begins_at(self, ours: Summary) -> float | None:
@@ -68,7 +73,7 @@ class Source:
             return None
         if self.seen is not None and self.seen[0].same_set(self.summary) and self.seen[1].same_set(ours):
             return self.began_at + BACK_OFF_MAX_S
-        return max(self.not_before, self.began_at + TRANSFER_INTERVAL_S)
+        return max(self.not_before, self.held_until, self.began_at + TRANSFER_INTERVAL_S)
 
     def bear_fruit(self) -> None:
         """The store has taken something that came from here."""
@@ -90,6 +95,11 @@ class Source:
         """
         self.fruitless_all = 0 if fruit else self.fruitless_all + 1
         self.everything_at = now + back_off_s(self.fruitless_all)
+
+    def end_symbols(self, now: float, *, useful: bool) -> None:
+        """Symbols have told what differs, or not: then they are not tried again soon."""
+        self.undescribed = 0 if useful else self.undescribed + 1
+        self.symbols_at = now if useful else now + back_off_s(self.undescribed)
 
     def end_fruitless(self, ours: Summary, now: float) -> None:
         """Everything was asked for and nothing came; at first that may be a wrong positive."""
@@ -134,6 +144,12 @@ class PullSources:
         """All of them: what they brought was lost here."""
         for source in self._sources.values():
             source.forgive(now)
+
+    def hold(self, address: Address, until: float) -> None:
+        """Let no transfer from there begin before."""
+        source = self._sources.get(address)
+        if source is not None:
+            source.held_until = until
 
     def remove(self, address: Address) -> None:
         self._sources.pop(address, None)

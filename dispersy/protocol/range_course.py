@@ -21,7 +21,7 @@ class RangeCourse:
     def __init__(self, asking: Asking, source: Source, *, means: Means, wanted: Range) -> None:
         self.means = means
         self.estimate: int | None = None
-        self.has_failed = False
+        self.has_failed = self.has_everything = False
         self._asking = asking
         self._source = source
         self._transfer = Transfer()

@@ -28,7 +28,7 @@ from dispersy.constants import (
     REQUEST_TIMEOUTS_MAX,
     SETTLE_MAX_S,
     SETTLE_S,
-    TIP_SIZE,
+    SHARED_EXCHANGE_S,
     TURN_MAX_S,
     TURN_MESSAGES_MIN,
     TURN_S,
@@ -36,20 +36,22 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
 from dispersy.protocol.course import Arrival, Asking, Course, Heard, Question, Reply
+from dispersy.protocol.courses import make_course
 from dispersy.protocol.definition_request import DefinitionRequest
 from dispersy.protocol.expected_holdings import ExpectedHoldings
 from dispersy.protocol.flow import Backlog
 from dispersy.protocol.fragments import Fragments
 from dispersy.protocol.frames import Audit, Busy
-from dispersy.protocol.holdings import Holdings, newest_low
+from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.means import Means, choose_means
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.pull import Pull
 from dispersy.protocol.pull_sources import PullSources
-from dispersy.protocol.range_course import RangeCourse, filter_error_rate
+from dispersy.protocol.range_course import RangeCourse
 from dispersy.protocol.summary import Summary
-from dispersy.protocol.transfer import Range, filter_capacity
+from dispersy.protocol.symbols_course import SymbolsCourse
+from dispersy.protocol.transfer import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Puller:
         self,
         *,
         rng: Random,
-        holdings: Holdings,
+        holdings: ItemHoldings,
         fragments: Fragments | None = None,
         now: float,  # noqa: ARG002 every machine is told when it begins
         audits: bool = True,
@@ -161,6 +163,17 @@ class Puller:
             return
         if pull.course.receive_reply(reply, now) is not Heard.FOREIGN:
             self._proceed(now)
+
+    def share(self, source: Address, now: float) -> None:
+        """A neighbour is finding out what differs: it sends what we lack, so we need not ask it now."""
+        if self._pull is None or self._pull.address != source:
+            self._sources.hold(source, now + SHARED_EXCHANGE_S)
+
+    def described_to(self, source: Address) -> bytes | None:
+        """The symbols that we have asked this neighbour with, if they are not answered yet."""
+        pull = self._pull
+        course = None if pull is None or pull.address != source else pull.course
+        return course.described() if isinstance(course, SymbolsCourse) else None
 
     def receive_audit(self, source: Address, audit: Audit, now: float) -> None:
         """A neighbour's count and sum of the part that we asked for."""
@@ -333,12 +346,13 @@ class Puller:
             return True
         if course.waits_for_store() and not self._is_settled(pull, now):
             return False
-        for question in course.step(now):
+        questions = course.step(now)
+        for question in questions:
             self._send((pull.address, question))
-        if course.has_failed:
+        if course.has_failed or course.is_over():
             return True
         pull.settled_at = pull.settle_by = None
-        return False
+        return bool(questions) and not course.is_under_way()
 
     def _asking_of(self, source: Address) -> Asking:
         """What courses with this source work with."""
@@ -360,23 +374,14 @@ class Puller:
         towards = self._towards(pull.address, ours)
         means = choose_means(ours=towards, theirs=pull.source.summary, history=pull.history(now))
         if means is None:
-            self._end_pull(pull, towards, now)
+            pull.end(towards, now)
+            self._pull = None
             return
-        low, high = self._reach(pull, means), pull.floor
-        if low < high:
-            pull.floor = low
-            asking = self._asking_of(pull.address)
-            self._take(pull, RangeCourse(asking, pull.source, means=means, wanted=(low, high)), ours)
-        else:
+        course = make_course(means, self._asking_of(pull.address), pull)
+        if course is None:
             pull.tried.append(means)
-
-    def _reach(self, pull: Pull, means: Means) -> OrderKey:
-        """How far back this means reaches."""
-        if means is Means.TIP:
-            return newest_low(self._holdings, TIP_SIZE)
-        if means is Means.RECENT:
-            return newest_low(self._holdings, filter_capacity(filter_error_rate(self._asking, pull.source)))
-        return ORDER_LOW
+        else:
+            self._take(pull, course, ours)
 
     def _bear_silence(self, pull: Pull, now: float) -> None:
         """A question has had no answer at all."""
@@ -413,6 +418,8 @@ class Puller:
         pull.gained = pull.gained or pull.gains(ours)
         course = pull.course
         assert course is not None
+        if isinstance(course, SymbolsCourse):
+            pull.source.end_symbols(now, useful=course.has_everything)
         towards = self._towards(pull.address, ours)
         if course.means is Means.REPAIR or pull.source.summary.same_set(towards):
             if pull.gained:
@@ -421,20 +428,12 @@ class Puller:
             return
         if course.estimate is not None:
             pull.estimate = course.estimate
+        if course.has_everything:
+            pull.floor = ORDER_LOW
+            pull.source.seen = pull.source.summary, towards
         if course.means is Means.EVERYTHING:
             pull.source.end_everything(now, fruit=not ours.same_set(pull.course_with))
         pull.end_course()
-
-    def _end_pull(self, pull: Pull, ours: Summary, now: float) -> None:
-        """The summaries still differ, and this pull has done what it may."""
-        if pull.gained:
-            pull.source.fruitless = pull.source.broken = 0
-            pull.source.fruitful = True
-        elif pull.floor == ORDER_LOW:
-            pull.source.end_fruitless(ours, now)
-        else:
-            pull.source.bear_none(ours, now)
-        self._pull = None
 
     def _give_up(self, pull: Pull, now: float) -> None:
         ours = self._holdings.summary()

@@ -62,7 +62,8 @@ class SymbolsRequest:
         head = self.number.to_bytes(4, "big") + bytes((self.budget,))
         match self.asked:
             case Described(count, symbols):
-                return head + bytes((AskedOfSymbols.DIFFERENCE,)) + count.to_bytes(4, "big") + symbols
+                numbers = (count % (1 << 32)).to_bytes(4, "big")
+                return head + bytes((AskedOfSymbols.DIFFERENCE,)) + numbers + symbols
             case Further(set_name, first, count):
                 numbers = first.to_bytes(2, "big") + count.to_bytes(2, "big")
                 return head + bytes((AskedOfSymbols.FURTHER,)) + set_name + numbers
@@ -109,8 +110,13 @@ class SetSymbols:
 
 @dataclass(frozen=True, slots=True)
 class Lacked:
-    """What the sender lacks of the asker's set: packed items, at least one."""
+    """What the two sets differ in.
 
+    count    messages that the asker lacks, and that come with this answer as far as its budget reaches
+    items    of messages that the sender lacks, packed; none where there are none, or where it asks itself
+    """
+
+    count: int
     items: bytes
 
 
@@ -129,8 +135,8 @@ class Symbols:
         match self.told:
             case SetSymbols(set_name, first, symbols):
                 return head + bytes((ToldOfSymbols.SET,)) + set_name + first.to_bytes(2, "big") + symbols
-            case Lacked(items):
-                return head + bytes((ToldOfSymbols.LACKED,)) + items
+            case Lacked(count, items):
+                return head + bytes((ToldOfSymbols.LACKED,)) + count.to_bytes(2, "big") + items
 
     @classmethod
     def decode(cls, body: bytes) -> Symbols:
@@ -145,7 +151,7 @@ class Symbols:
             if first + len(symbols) // SYMBOL_SIZE > SYMBOLS_MAX:
                 raise WireError("symbols-malformed")
         elif what == ToldOfSymbols.LACKED:
-            told = Lacked(_whole(reader.rest(), ITEM_SIZE))
+            told = Lacked(reader.integer(2), _whole(reader.rest(), ITEM_SIZE, least=0))
         else:
             raise WireError("symbols-malformed")
         return cls(number, bool(flags), told)

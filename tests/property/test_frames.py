@@ -192,7 +192,8 @@ told_symbols = st.builds(
     frames.Symbols,
     u32,
     st.booleans(),
-    st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols) | st.builds(Lacked, items),
+    st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols)
+    | st.builds(Lacked, st.integers(0, 65_535), items | st.just(b"")),
 )
 large_names = st.builds(frames.LargeName, positive, message_ids, st.integers(1_091, 65_536))
 larges = st.builds(frames.Large, u32, st.lists(large_names, min_size=1, max_size=30).map(tuple))

@@ -28,6 +28,7 @@ ROLES = {
     "neighbourhoods.py",
     "responder.py",
     "sending.py",
+    "symbols_answers.py",
     "verifier.py",
     "worker.py",
 }
@@ -35,8 +36,10 @@ MACHINES = {
     "fragments.py",
     "keep_alive.py",
     "named_requests.py",
+    "nudges.py",
     "pusher.py",
     "range_course.py",
+    "symbols_course.py",
     "sync.py",
     "upload.py",
     "walk_requests.py",

@@ -26,3 +26,28 @@ THEIRS = Summary(highest=120, count=120, sum=9)
 def test_the_next_means(theirs: Summary, history: History, expected: Means | None) -> None:
     """Ever further back, until sets are equal or nothing is left to try."""
     assert choose_means(ours=OURS, theirs=theirs, history=history) is expected
+
+
+MANY = Summary(highest=5_000, count=5_000, sum=5)
+
+
+@pytest.mark.parametrize(
+    ("count", "highest", "history", "expected"),
+    [
+        (5_000, 5_000, History(), Means.SYMBOLS),
+        (4_000, 4_900, History(), Means.SYMBOLS),
+        (6_400, 5_000, History(), Means.SYMBOLS),
+        (6_401, 5_000, History(), Means.TIP),
+        (5_010, 5_001, History(), Means.TIP),
+        (5_010, 5_001, History(tried=(Means.TIP,)), Means.SYMBOLS),
+        (5_000, 5_000, History(may_describe=False), Means.TIP),
+        (5_000, 5_000, History(tried=(Means.SYMBOLS,)), Means.TIP),
+        (5_000, 5_000, History(tried=(Means.SYMBOLS, Means.TIP)), Means.RECENT),
+    ],
+)
+def test_symbols_come_first_where_little_may_differ(
+    count: int, highest: int, history: History, expected: Means
+) -> None:
+    """Among many messages, unless the newest are missing or much more is; once a pull."""
+    theirs = Summary(highest=highest, count=count, sum=9)
+    assert choose_means(ours=MANY, theirs=theirs, history=history) is expected

@@ -42,7 +42,7 @@ OF_SYMBOLS = {
     ("asked", frozenset({"set_name", "first", "count"})): sync_frames.Further,
     ("asked", frozenset({"items"})): sync_frames.Items,
     ("told", frozenset({"set_name", "first", "symbols"})): sync_frames.SetSymbols,
-    ("told", frozenset({"items"})): sync_frames.Lacked,
+    ("told", frozenset({"count", "items"})): sync_frames.Lacked,
 }
 
 
