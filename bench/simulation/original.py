@@ -5,8 +5,8 @@ introduction-request; it describes a range that is chosen by "largest" (the wide
 beside a random pivot, newer ones likelier) or by "modulo" (every n-th global time); the answer is at most
 5 KiB of messages, one a packet, by rising global time. A filter that brought something is used again, up to a
 hundred times, with what came added to it; after answers without messages, steps leave it out ever more often.
-Nothing else is modelled: no signatures, no walk, and a neighbour at every step. So it costs the original less
-than in truth.
+Nothing else is modelled: no signatures, and a neighbour at every step (original_walk.py has the walk). So it
+costs the original less than in truth.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ AHEAD_MAX = 10_000
 """A filter that reaches the newest message reaches so far beyond it."""
 CHUNK = 2_048
 STEPS_MAX = 200_000
-PUBLISHED_STEPS = 19
-"""For one message to reach 1,000 peers: Zeilemaker et al., SAC 2014."""
 
 
 class Strategy(Enum):
@@ -89,8 +87,7 @@ class Peer:
     def answer(self, claim: _Claim) -> list[int]:
         """At most 5 KiB of what a claim's range has here and its filter lacks."""
         if claim.modulo > 1:
-            first = -(claim.offset + 1) % claim.modulo
-            inside = [number for number in self.held if number % claim.modulo == first]
+            inside = self._share(claim.modulo, claim.offset)
         else:
             inside = self.held[bisect_left(self.held, claim.low - 1) : bisect_left(self.held, claim.high)]
         found: list[int] = []
@@ -131,8 +128,12 @@ class Peer:
         if modulo <= 1:
             return self._make(1, high, self.held)
         offset = self._rng.randrange(modulo)
-        first = -(offset + 1) % modulo
-        return self._make(1, high, [n for n in self.held if n % modulo == first], modulo, offset)
+        return self._make(1, high, self._share(modulo, offset), modulo, offset)
+
+    def _share(self, modulo: int, offset: int) -> list[int]:
+        """Of what is held, those whose global time and offset are together a multiple of the modulo."""
+        end = self.held[-1] + 1 if self.held else 0
+        return [number for number in range(-(offset + 1) % modulo, end, modulo) if number in self._has]
 
     def _largest(self) -> _Claim:
         newest = self._newest
@@ -206,27 +207,3 @@ def _is_lost(now: float, link: Path, rng: Random) -> bool:
     if link.pause_s and (now - link.pause_at_s) % link.pause_every_s < link.pause_s:
         return True
     return rng.random() < link.loss + link.burst_loss
-
-
-def spread_original(nodes: int, *, seed: int, pushed_to: int = 0) -> Curve:
-    """(step, peers that have it) of one message among peers that each ask a random one every step.
-
-    pushed_to   peers that its author sends it to at once, as its program does with ten
-    """
-    rng = Random(f"spread {seed}")
-    has = bytearray(nodes)
-    for number in [0, *rng.sample(range(1, nodes), pushed_to)]:
-        has[number] = 1
-    # Each steps at its own moment of the five seconds.
-    order = list(range(nodes))
-    rng.shuffle(order)
-    curve: Curve = [(0.0, float(sum(has)))]
-    held = sum(has)
-    while held < nodes:
-        for number in order:
-            asked = rng.randrange(nodes)
-            if not has[number] and has[asked]:
-                has[number] = 1
-                held += 1
-        curve.append((len(curve), float(held)))
-    return curve

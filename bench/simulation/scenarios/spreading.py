@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simulation.original import PUBLISHED_STEPS, STEP_S, spread_original
+from simulation.original_walk import PUBLISHED_STEPS, STEP_S, walk_until_everybody
 from simulation.populations import Population, populate, watch_taken
 from simulation.scenario import Curve, Outcome, Play, Results, Scenario, mean, named, share, worst
 
@@ -67,15 +67,17 @@ def judge_propagation(bench: Bench, results: Results) -> None:
 
 
 def original_propagation(told: Play) -> Outcome:
-    """Peers that ask a random one every step, with what its author pushes, and without."""
-    alone = spread_original(told.nodes, seed=told.seed)
-    pushed = spread_original(told.nodes, seed=told.seed, pushed_to=min(10, told.nodes - 1))
+    """As it was published, where all begin when the message is made; and after a minute of walking."""
+    together = walk_until_everybody(told.nodes, seed=told.seed, met_s=0.0)
+    met = walk_until_everybody(told.nodes, seed=told.seed)
+    pushed = walk_until_everybody(told.nodes, seed=told.seed, pushes=True)
     measures = {
-        "steps": alone[-1][0],
-        "steps after a push to ten": pushed[-1][0],
-        "until everybody": alone[-1][0] * STEP_S,
+        "steps, all beginning with the message": together[-1][0] / STEP_S,
+        "steps, when they have met": met[-1][0] / STEP_S,
+        "steps, when they have met and ten are sent it": pushed[-1][0] / STEP_S,
+        "until everybody": pushed[-1][0],
     }
-    return Outcome(measures, {"nodes that have it": [(x * STEP_S, 100 * y / told.nodes) for x, y in alone]})
+    return Outcome(measures, {"nodes that have it": [(at, 100 * has / told.nodes) for at, has in pushed]})
 
 
 def play_throughput(told: Play) -> Outcome:
@@ -128,8 +130,9 @@ UNITS = {
     "until half": "s",
     "bodies a node": "messages",
     "bytes received a node": "bytes",
-    "steps": "steps of 5 s",
-    "steps after a push to ten": "steps of 5 s",
+    "steps, all beginning with the message": "steps of 5 s",
+    "steps, when they have met": "steps of 5 s",
+    "steps, when they have met and ten are sent it": "steps of 5 s",
     "until everything, after the last": "s",
 }
 

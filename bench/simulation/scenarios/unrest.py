@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from simulation.node import Node
-from simulation.original import spread_original
+from simulation.original_walk import walk_until_everybody
 from simulation.populations import (
     HISTORY,
     LINK,
@@ -242,9 +242,9 @@ def play_scale(told: Play) -> Outcome:
 
 
 def original_scale(told: Play) -> Outcome:
-    """A filter in every step of 5 s, and steps until everybody has a message."""
+    """How long one message takes to everybody, its author's push included."""
     sizes = [size for size in SIZES if size <= told.nodes] if not told.short else [10, 20]
-    curve = [(float(size), 5.0 * spread_original(size, seed=told.seed)[-1][0]) for size in sizes]
+    curve = [(float(size), walk_until_everybody(size, seed=told.seed, pushes=True)[-1][0]) for size in sizes]
     return Outcome({"until everybody": curve[-1][1]}, {"until everybody": curve})
 
 
