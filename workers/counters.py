@@ -64,6 +64,11 @@ FRAME_COUNTERS = {
 """Of the network role, per frame kind; of messages received the bytes are those of the messages alone."""
 
 COMMUNITY_COUNTERS = {
+    "announced": "new messages announced, once for each neighbour that asked to be told",
+    "announced-dropped-full": "announced messages not asked for, for too many were awaited",
+    "announced-dropped-rate": "announced messages not looked at, of an address that announced too many",
+    "announced-given-up": "announced messages that nobody who announced them gave",
+    "announced-unasked": "messages announced by neighbours that were not asked to",
     "answers": "sync-requests of neighbours whose answer was begun",
     "busy": "sync- and fragment-requests of neighbours answered with busy",
     **{f"by-{means}": f"times that a pull used the means `{means}`" for means in Means},
@@ -90,6 +95,8 @@ COMMUNITY_COUNTERS = {
     "push-target-unknown": "neighbours that a publication named and that were gone by then",
     "pushes-dropped-full": "pushes of ours not sent, for too many were within a second",
     "pushes-dropped-rate": "pushes not looked at, of an address or host that sent too many in a second",
+    "pushes-known": "pushes not looked at, of messages that had come already",
+    "pushes-repeated": "pushes of messages of ours that no neighbour had spoken of yet",
     "relays": "n-hop messages of others that were passed on",
     "relays-dropped-rate": "n-hop messages of others not passed on, for too many came within a second",
     "repairs": "transfers of what an audit found different",
@@ -100,6 +107,10 @@ COMMUNITY_COUNTERS = {
     "symbols-given": "datagrams of messages that a neighbour lacked, as symbols told, and got unasked",
     "timeouts": "sync-requests of ours whose answer did not come, or not to its end",
     "unfiltered": "sync-requests of ours without a filter, for we hold nothing in their range",
+    "wanted": "announced messages asked for",
+    "wanted-given": "announced messages given to who asked for them",
+    "wanted-refused": "announced messages not given, for too many were within a second",
+    "wanted-unknown": "announced messages not given, for they are no longer at hand or never were",
     "walk-answered": "walks whose response came",
     "walk-bootstrap": "walks to a bootstrap address of which nothing else is known",
     "walk-discovered": "walks to an address found in our network",

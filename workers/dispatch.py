@@ -18,7 +18,6 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import STRIPPED_LIST
 from dispersy.workers.report import Reporter
 
@@ -96,10 +95,11 @@ class Dispatch:
         is_stripped = bool(envelope[_FLAGS_OFFSET] & STRIPPED_LIST)
         self._add(community, source, area, is_stripped=is_stripped, announced=count, count=count)
 
-    def pushed(self, community: int, source: bytes, message: bytes) -> None:
-        """A message that nobody asked for: to the verifiers, and to no responder, which waits for none."""
-        area = encode_uvarint(len(message)) + message
-        self._add(community, source, area, is_stripped=False, announced=0, count=1)
+    def pushed(self, community: int, source: bytes, area: bytes, count: int) -> None:
+        """New messages that were pushed or announced: to the verifiers, and to no responder, which waits for
+        none."""
+        if count:
+            self._add(community, source, area, is_stripped=False, announced=0, count=count)
 
     def imported(self, header: bytes, area: bytes) -> None:
         """A portion of a file takes its turn among what neighbours send."""

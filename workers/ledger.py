@@ -29,6 +29,7 @@ from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
 from dispersy.workers.cosigning import Cosigning
 from dispersy.workers.explaining import explain
+from dispersy.workers.freshness import fresh_messages
 from dispersy.workers.governing import Governing
 from dispersy.workers.membership import Membership
 from dispersy.workers.naming import free_name
@@ -385,6 +386,10 @@ class Ledger:
             MessageBlock(community=number, records=records, arena=arena, marks=marks, arrival_ms=now_ms)
             for records, arena, marks in decided.blocks
             if records
+        )
+        published = self._publishing.ids()
+        self._passing.spread(
+            number, fresh_messages(decided.blocks, published, community.intake.definitions)
         )
         for change in decided.changes:
             if change.after is None:

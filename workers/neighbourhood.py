@@ -3,9 +3,9 @@ sent."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -19,6 +19,7 @@ from dispersy.protocol.address import Address, format_address
 from dispersy.protocol.admission import Admission
 from dispersy.protocol.candidate import Category
 from dispersy.protocol.frames import (
+    Have,
     IntroductionRequest,
     IntroductionResponse,
     Ping,
@@ -26,6 +27,7 @@ from dispersy.protocol.frames import (
     PunctureRequest,
     Push,
     TokenFrame,
+    Want,
     datagram,
     frame,
     introduction_signed_bytes,
@@ -35,6 +37,7 @@ from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.pusher import Pusher, Target
 from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.spreading import Spreader, identify
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.walk_events import (
     CandidateFound,
@@ -50,12 +53,9 @@ from dispersy.protocol.walker import Walker
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.counters import count_sent, frame_size
+from dispersy.workers.twins import TwinsHeard
 
-log = logging.getLogger("dispersy.network")
 PEERS_REPORTED_MAX = 100
-TWIN_SHOWN_S = 600.0
-"""How long a node with our key is told of after it was heard: it may have been stopped."""
-TWINS_SHOWN_MAX = 8
 DEFAULTS = CommunitySettings()
 SIGNATURES_PER_SECOND_MAX = 8
 """Signature-requests and -responses looked at of one address: people decide on them."""
@@ -94,8 +94,6 @@ class Neighbourhood:
         now: float,
     ) -> None:
         self.number = record.number
-        self._community_id = record.community_id
-        self._name = record.name or record.community_id.hex()[:8]
         self.tag = community_tag(CommunityId(record.community_id))
         self.responder = responder_of(record.community_id, workers=workers)
         self.defined = False
@@ -107,7 +105,7 @@ class Neighbourhood:
         self._touch = touch
         self._peers = set(peers)
         self.own_wan = ""
-        self._twins: dict[str, float] = {}
+        self._twins = TwinsHeard(record.community_id, record.name or record.community_id.hex()[:8])
         self._datagrams: list[tuple[bytes, bytes]] = []
         self._heard: list[bus.PeerHeard] = []
         self._blocklist = Blocklist()
@@ -124,6 +122,12 @@ class Neighbourhood:
         )
         self._walker.set_own_addresses(lan=own_address, wan=None)
         self._pusher = Pusher(CommunityId(record.community_id), rng=rng, counts=self._walker.counts)
+        self._spreader = Spreader(
+            self._walker,
+            identify=partial(identify, CommunityId(record.community_id)),
+            rng=rng,
+            counts=self._walker.counts,
+        )
         self._pushed: list[bytes] = []
         self._signature_admission = Admission(per_second=SIGNATURES_PER_SECOND_MAX)
         self._signatures: list[bus.ReceivedSignature] = []
@@ -150,8 +154,21 @@ class Neighbourhood:
         if self.defined and summary != self._summary:
             self._summary = summary
             self._walker.set_summary(Summary.decode(summary), now)
-            self._walker.nudge(now)
+            self._walker.nudge(now, not_before=self._spreader.quiet_at())
             self._drain(now)
+
+    def fresh(self, fresh: bus.FreshMessages, now: float) -> None:
+        """These were committed just now: push, pass on and announce what spreads."""
+        self._spreader.receive_fresh(fresh.own, fresh.taken, fresh.prefixes, now)
+        self._drain(now)
+
+    def answers_want(self, source: bytes, number: int, area: bytes, now: float) -> bool:
+        """Whether a messages frame brings what we asked for because it was announced; then the spreader knows
+        now that it has come."""
+        if not self._spreader.answers(Address(source), number):
+            return False
+        self._spreader.receive_answer(Address(source), area, now)
+        return True
 
     def receive(
         self, source: bytes, frame_type: int, body: bytes, header_token: bytes, token_state: int, now: float
@@ -175,9 +192,11 @@ class Neighbourhood:
                 else:
                     self._count("signatures-dropped-rate")
             elif frame_type == FrameType.PUSH:
-                message = self._pusher.receive_push(address, body, now)
-                if message is not None:
-                    self._pushed.append(message)
+                self._receive_push(address, body, now)
+            elif frame_type == FrameType.HAVE:
+                self._spreader.receive_have(address, Have.decode(body), now)
+            elif frame_type == FrameType.WANT:
+                self._spreader.receive_want(address, Want.decode(body), now)
             elif frame_type in (FrameType.INTRODUCTION_REQUEST, FrameType.INTRODUCTION_RESPONSE):
                 if self._walker.admit_introduction(address, now):
                     return False
@@ -189,6 +208,14 @@ class Neighbourhood:
             return True
         self._drain(now)
         return True
+
+    def _receive_push(self, source: Address, body: bytes, now: float) -> None:
+        push = self._pusher.receive_push(source, body, now)
+        # A message with an n-hop field goes the way that its author gave it, and no other.
+        if push is not None and (
+            push.link or self._spreader.receive_push(source, push.hops_left, push.message, now)
+        ):
+            self._pushed.append(push.message)
 
     def push(self, pushed: bus.Pushed, now: float) -> None:
         """Send a message of ours at once to those it is meant for."""
@@ -202,6 +229,11 @@ class Neighbourhood:
             ],
             now=now,
         )
+        sent = self._pusher.drain()
+        if not pushed.link:
+            self._spreader.note_pushed(pushed.message, [each.address for each in sent], now)
+        for each in sent:
+            self._send(each.address, each.frame_type, each.body)
         self._drain(now)
 
     def relay(self, message: bytes, now: float) -> None:
@@ -274,7 +306,8 @@ class Neighbourhood:
         return None if token is None else datagram(self.tag, token, (content,))
 
     def next_deadline(self) -> float | None:
-        return self._walker.next_deadline()
+        walk, spread = self._walker.next_deadline(), self._spreader.next_deadline()
+        return walk if spread is None else min(walk, spread)
 
     def resume(self, now: float) -> None:
         """The machine has slept: look at once who is still there."""
@@ -283,6 +316,9 @@ class Neighbourhood:
 
     def handle_timer(self, now: float) -> None:
         self._walker.handle_timer(now)
+        self._spreader.handle_timer(now)
+        for source, summary in self._spreader.drain_summaries():
+            self._heard.append(bus.PeerHeard(source, summary.encode()))
         self._drain(now)
 
     def drain_datagrams(self) -> list[tuple[bytes, bytes]]:
@@ -297,16 +333,7 @@ class Neighbourhood:
 
     def warnings(self, now: float) -> list[dict[str, Any]]:
         """What the owner should see to: another node was heard lately that signs with our member key."""
-        return [
-            {
-                "code": "same-key",
-                "community": self._community_id,
-                "message": self._twin_message(address),
-                "hint": "stop one of the two: what both publish proves that their member misbehaves",
-            }
-            for address, heard_at in self._twins.items()
-            if now < heard_at + TWIN_SHOWN_S
-        ]
+        return self._twins.warnings(now)
 
     def report(self, now: float) -> dict[str, Any]:
         """What status and peers show; its first few numbers are of those who have proven themselves."""
@@ -359,42 +386,36 @@ class Neighbourhood:
                     count_sent(self._counters, frame_type, frame_size(len(body)))
                     self._datagrams.append((address, made))
                 case SendFrame(address, frame_type, body):
-                    # Whoever gave no token is sent nothing.
-                    if (token := self._walker.token_for(address)) is not None:
-                        made = datagram(self.tag, token, (frame(frame_type, body),))
-                        count_sent(self._counters, frame_type, frame_size(len(body)))
-                        self._datagrams.append((address, made))
+                    self._send(address, frame_type, body)
                 case SummaryHeard(source, _, summary):
-                    self._heard.append(bus.PeerHeard(source, b"" if summary is None else summary.encode()))
+                    self._hear_summary(source, summary, now)
                 case CandidateFound(source, _):
                     self._heard.append(bus.PeerHeard(source, b""))
                 case OwnAddress(address):
                     self.own_wan = format_address(address)
                 case SameKeyElsewhere(source):
-                    self._hear_twin(format_address(source), now)
+                    self._twins.hear(format_address(source), now)
 
         for pushed in self._pusher.drain():
-            content = frame(pushed.frame_type, pushed.body)
-            if (whole := self.datagram(pushed.address, content)) is not None:
-                count_sent(self._counters, pushed.frame_type, len(content))
-                self._datagrams.append((pushed.address, whole))
+            self._send(pushed.address, pushed.frame_type, pushed.body)
+        for event in self._spreader.drain():
+            self._send(event.address, event.frame_type, event.body)
 
-    def _hear_twin(self, address: str, now: float) -> None:
-        if address not in self._twins and len(self._twins) >= TWINS_SHOWN_MAX:
-            del self._twins[min(self._twins, key=lambda known: self._twins[known])]
-        if not self.warnings(now):
-            log.warning(
-                "%s",
-                self._twin_message(address),
-                extra={
-                    "event": "same-key",
-                    "fields": {"community": self._community_id.hex(), "address": address},
-                },
-            )
-        self._twins[address] = now
+    def _send(self, address: Address, frame_type: FrameType, body: bytes) -> None:
+        """A frame to a neighbour; whoever gave no token is sent nothing."""
+        content = frame(frame_type, body)
+        if (whole := self.datagram(address, content)) is not None:
+            count_sent(self._counters, frame_type, len(content))
+            self._datagrams.append((address, whole))
 
-    def _twin_message(self, address: str) -> str:
-        return f"another running node, at {address}, uses our key of community {self._name}"
+    def _hear_summary(self, source: Address, summary: Summary | None, now: float) -> None:
+        told = b"" if summary is None else summary.encode()
+        if summary is not None and self._summary:
+            ours = Summary.decode(self._summary)
+            if not self._spreader.hear_summary(source, summary, ours, now):
+                # That it is there is to be known now, what it holds later.
+                told = b""
+        self._heard.append(bus.PeerHeard(source, told))
 
     def _introduction(self, sent: SendIntroduction, now: float) -> bytes:
         signed = introduction_signed_bytes(

@@ -42,6 +42,7 @@ from dispersy.protocol.address import (
     split_endpoint,
 )
 from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
@@ -108,7 +109,7 @@ class NetworkRole:
             zmq.SUB,
             self._settings.socket("notes"),
             queued_max=NOTES_QUEUED_MAX,
-            topics=(bus.COMMIT, bus.PUSH, bus.RELAY, bus.SIGN, bus.IMPORT),
+            topics=(bus.COMMIT, bus.PUSH, bus.FRESH, bus.RELAY, bus.SIGN, bus.IMPORT),
         )
         self._reporter.open(loop)
         self._load_communities(monotonic())
@@ -169,7 +170,7 @@ class NetworkRole:
             if frames:
                 self._receive_frames(arena, datagrams, frames, now)
             if envelopes:
-                self._receive_envelopes(arena, datagrams, envelopes)
+                self._receive_envelopes(arena, datagrams, envelopes, now)
             self._reporter.step("network.split", began, count)
             if self._dispatch.full:
                 return
@@ -202,7 +203,8 @@ class NetworkRole:
             neighbourhood = self._communities.served[index]
             if neighbourhood.receive(source, frame_type, body, header_token, token_state, now):
                 for message in neighbourhood.drain_pushed():
-                    self._dispatch.pushed(neighbourhood.number, source, message)
+                    area = encode_uvarint(len(message)) + message
+                    self._dispatch.pushed(neighbourhood.number, source, area, 1)
                 for signature in neighbourhood.drain_signatures():
                     header = bus.NUMBER.pack(neighbourhood.number)
                     send_or_drop(self._intake, [bus.SIGNATURE, header, bus.encode(signature)])
@@ -229,24 +231,23 @@ class NetworkRole:
             if answer is not None:
                 self._sending.add(source, answer)
 
-    def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes) -> None:
+    def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes, now: float) -> None:
         size = 0
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
-            datagram, _, offset, length, index, count, *_ = ENVELOPE.unpack(record)
+            datagram, number, offset, length, index, count, *_ = ENVELOPE.unpack(record)
             if index >= len(self._communities.served):
                 continue
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
             neighbourhood = self._communities.served[index]
+            area = arena[offset : offset + length]
             size += length
-            self._dispatch.messages(
-                neighbourhood.number,
-                neighbourhood.responder,
-                source,
-                record,
-                arena[offset : offset + length],
-                count,
-            )
+            if neighbourhood.answers_want(source, number, area, now):
+                # No responder waits for it.
+                self._dispatch.pushed(neighbourhood.number, source, area, count)
+            else:
+                responder = neighbourhood.responder
+                self._dispatch.messages(neighbourhood.number, responder, source, record, area, count)
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
         self._reporter.counters["frame-bytes-in-messages"] += size
 
@@ -304,6 +305,8 @@ class NetworkRole:
         if topic == bus.PUSH:
             for pushed in bus.pushed_decoder.decode(data):
                 neighbourhood.push(pushed, now)
+        elif topic == bus.FRESH:
+            neighbourhood.fresh(bus.fresh_decoder.decode(data), now)
         elif topic == bus.SIGN:
             for sent in bus.sign_decoder.decode(data):
                 neighbourhood.sign(sent, now)

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from dispersy.bus.frames import AskedSignature, HeardMessage, Pushed, SignatureFrame
+from dispersy.bus.frames import AskedSignature, FreshMessages, HeardMessage, Pushed, SignatureFrame
 from dispersy.errors import UsageError
 from dispersy.ext.verify import sign_many
+from dispersy.protocol.announcements import PREFIX_SIZE
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.kind import Kind
 from dispersy.protocol.message import KEY_SIZE, MessageView, draft_message, read_message
@@ -59,6 +60,7 @@ class Leaving:
     pushed: dict[int, list[Pushed]] = field(default_factory=dict)
     relayed: dict[int, list[bytes]] = field(default_factory=dict)
     heard: dict[int, list[HeardMessage]] = field(default_factory=dict)
+    fresh: dict[int, FreshMessages] = field(default_factory=dict)
     signatures: Mapping[int, list[SignatureFrame]] = field(default_factory=dict)
     questions: Mapping[int, list[AskedSignature]] = field(default_factory=dict)
 
@@ -70,6 +72,22 @@ class Leaving:
             self.relayed.setdefault(number, []).extend(relayed)
         for number, heard in other.heard.items():
             self.heard.setdefault(number, []).extend(heard)
+        for number, fresh in other.fresh.items():
+            self.add_fresh(number, fresh)
+
+    def add_fresh(self, number: int, fresh: FreshMessages) -> None:
+        """More that may be told of one community."""
+        known = self.fresh.get(number, FreshMessages())
+        middle = len(known.own) * PREFIX_SIZE
+        behind = len(fresh.own) * PREFIX_SIZE
+        self.fresh[number] = FreshMessages(
+            own=known.own + fresh.own,
+            taken=known.taken + fresh.taken,
+            prefixes=known.prefixes[:middle]
+            + fresh.prefixes[:behind]
+            + known.prefixes[middle:]
+            + fresh.prefixes[behind:],
+        )
 
 
 class Passing:
@@ -186,6 +204,11 @@ class Passing:
     def push(self, number: int, pushed: Pushed) -> None:
         """A message of ours leaves at once, with the commit."""
         self._staged.pushed.setdefault(number, []).append(pushed)
+
+    def spread(self, number: int, fresh: FreshMessages | None) -> None:
+        """What the commit makes durable may be told to neighbours."""
+        if fresh is not None:
+            self._staged.add_fresh(number, fresh)
 
     def _sign(
         self,

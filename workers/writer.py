@@ -8,7 +8,7 @@ explain) from the gateway.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import Any
@@ -204,6 +204,10 @@ class WriterRole:
     def _commit(self) -> None:
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
+        leaving = self._ledger.drain_leaving()
+        # Before the note: whoever hears of another summary knows then what of it spreads by itself.
+        self._send_by_community(bus.PUSH, leaving.pushed)
+        self._send_by_community(bus.FRESH, leaving.fresh)
         if note is not None:
             if note.communities_version != self._version:
                 self._version = note.communities_version
@@ -213,7 +217,7 @@ class WriterRole:
             self._reporter.counters["commits"] += 1
             self._last_cursor = note.last_cursor
             self._stamp.reach(note.last_cursor)
-        self._send_leaving(self._ledger.drain_leaving())
+        self._send_leaving(leaving)
         for ticket, outcome in (*outcomes, *self._importing.committed(monotonic())):
             self._reply(ticket, outcome)
         if note is not None and self._ledger.has_more:
@@ -222,16 +226,14 @@ class WriterRole:
 
     def _send_leaving(self, leaving: Leaving) -> None:
         """What is to be sent at once, and what is not stored: whoever is too slow for it misses it."""
-        items: tuple[tuple[bytes, Mapping[int, Sequence[object]]], ...] = (
-            (bus.PUSH, leaving.pushed),
-            (bus.RELAY, leaving.relayed),
-            (bus.HEARD, leaving.heard),
-            (bus.SIGN, leaving.signatures),
-            (bus.ASKED, leaving.questions),
-        )
-        for topic, by_number in items:
-            for number, each in by_number.items():
-                send_or_drop(self._notes, [topic, bus.NUMBER.pack(number), bus.encode(each)])
+        self._send_by_community(bus.RELAY, leaving.relayed)
+        self._send_by_community(bus.HEARD, leaving.heard)
+        self._send_by_community(bus.SIGN, leaving.signatures)
+        self._send_by_community(bus.ASKED, leaving.questions)
+
+    def _send_by_community(self, topic: bytes, by_number: Mapping[int, object]) -> None:
+        for number, each in by_number.items():
+            send_or_drop(self._notes, [topic, bus.NUMBER.pack(number), bus.encode(each)])
 
     def _reply(self, ticket: Ticket, outcome: dict[str, Any] | StorageError | UsageError) -> None:
         asker, order_id = ticket

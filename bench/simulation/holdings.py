@@ -6,9 +6,11 @@ from collections import Counter
 from random import Random
 
 from dispersy.ext import digest, wire
+from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.identifiers import CommunityId, community_tag
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.spreading import identify
 from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
@@ -24,9 +26,14 @@ def make_message(*, author: bytes, global_time: int, sequence: int, payload: byt
     return head + bytes(64)
 
 
+def area_of(messages: list[bytes]) -> bytes:
+    """Messages as a list of a messages frame has them."""
+    return b"".join(encode_uvarint(len(message)) + message for message in messages)
+
+
 def records_of(messages: list[bytes]) -> tuple[bytes, bytes]:
     """(packed message_records with ids, arena) of whole messages."""
-    arena = b"".join(encode_uvarint(len(message)) + message for message in messages)
+    arena = area_of(messages)
     records = wire.parse_messages(arena, bytearray(4 * len(wire.DROP_REASONS)))
     digest.identify_many(records, arena, COMMUNITY_ID)
     return bytes(records), arena
@@ -64,6 +71,17 @@ class StoreHoldings:
     def take(self, messages: list[bytes]) -> int:
         """As add()."""
         return self.add(messages)
+
+    def identify(self, area: bytes) -> list[tuple[IdPrefix, bytes]]:
+        """The messages in a list by the beginnings of their ids."""
+        return identify(COMMUNITY_ID, area)
+
+    def missing(self, messages: list[bytes]) -> list[tuple[IdPrefix, bytes]]:
+        """Those of them that are not held, each once, by the beginnings of their ids."""
+        records, arena = records_of(messages)
+        held = self.store.held(COMMUNITY, records)
+        found = identify(COMMUNITY_ID, arena)
+        return list(dict(pair for pair, is_held in zip(found, held, strict=True) if not is_held).items())
 
     def add(self, messages: list[bytes]) -> int:
         """Commit those that are not held; how many that were."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dispersy.errors import WireError
 from dispersy.ext import wire
 from dispersy.protocol.address import Address
+from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
 from dispersy.protocol.assembly import AssemblyRoom
 from dispersy.protocol.fragment_answer import FragmentAnswer
@@ -21,6 +22,7 @@ from dispersy.protocol.frames import (
     Fragment,
     FragmentRequest,
     Frame,
+    Have,
     IntroductionRequest,
     IntroductionResponse,
     Large,
@@ -28,11 +30,13 @@ from dispersy.protocol.frames import (
     Ping,
     Pong,
     PunctureRequest,
+    Push,
     RequestMissing,
     Symbols,
     SymbolsRequest,
     SyncRequest,
     TokenFrame,
+    Want,
     datagram,
     decode_frame,
     frame,
@@ -45,6 +49,7 @@ from dispersy.protocol.numbers import FrameType, MessagesFlag
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.spreading import FRESH_MAX, Spreader
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
 from dispersy.protocol.sync import Puller
@@ -58,7 +63,7 @@ from dispersy.protocol.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.walker import Walker
-from simulation.holdings import COMMUNITY_ID, TAG, StoreHoldings, make_holdings
+from simulation.holdings import COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key, sign
 
@@ -89,6 +94,7 @@ class Node:
         pings: bool = True,
         holdings: StoreHoldings | SharedHoldings | None = None,
         commit_delay_s: float = COMMIT_DELAY_S,
+        spreads: bool = True,
         synchronises: bool = True,
     ) -> None:
         self.world = world
@@ -127,6 +133,13 @@ class Node:
             audit_interval_s=audit_interval_s,
         )
         self.symbol_sets = SymbolSets()
+        self.counts: Counter[str] = Counter()
+        self.spreader = (
+            Spreader(self.walker, identify=self.holdings.identify, rng=rng, counts=self.counts)
+            if spreads and synchronises
+            else None
+        )
+        """None: as a version that neither pushes nor announces."""
         self.heard: Counter[str] = Counter()
         """Bytes that came; messages, and datagrams that carried some with their bytes."""
         self.drops: Counter[str] = Counter()
@@ -154,7 +167,11 @@ class Node:
         return self.world.now_at(self.address)
 
     def publish(self, messages: list[bytes]) -> None:
+        fresh = self._fresh_of(self.holdings.read(area_of(messages))) if len(messages) <= FRESH_MAX else []
         self.holdings.add(messages)
+        if self.spreader is not None and fresh:
+            prefixes = b"".join(prefix for prefix, _ in fresh)
+            self.spreader.receive_fresh([message for _, message in fresh], [], prefixes, self.now)
         self._tell_summary()
         self.world.watch(self.address)
 
@@ -162,8 +179,13 @@ class Node:
         deadline = self.walker.next_deadline()
         pulls = self.puller.next_deadline()
         commits = self._commits[0][0] if self._commits else deadline
-        others = (pulls, self.newest.next_deadline(), self.fragments.next_deadline())
-        return min(deadline, commits, *(each for each in others if each is not None))
+        others = (
+            pulls,
+            self.newest.next_deadline(),
+            self.fragments.next_deadline(),
+            None if self.spreader is None else self.spreader.next_deadline(),
+        )
+        return min(deadline, commits, *(other for other in others if other is not None))
 
     def handle_timer(self) -> None:
         now = self.now
@@ -172,6 +194,11 @@ class Node:
         self.puller.handle_timer(now)
         self.fragments.handle_timer(now)
         self._drain()
+        if self.spreader is not None:
+            self.spreader.handle_timer(now)
+            for source, summary in self.spreader.drain_summaries():
+                self.puller.receive_summary(source, summary, now)
+            self._drain()
         for address, request in self.newest.step(now):
             self._send_frame(address, request.type, request.encode())
         arrived: list[Any] = []
@@ -180,7 +207,11 @@ class Node:
             arrived += messages
             self._processed += announced
         if arrived:
+            new = self._fresh_of(arrived)
             fresh = self.holdings.take(arrived)
+            if self.spreader is not None and new:
+                prefixes = b"".join(prefix for prefix, _ in new)
+                self.spreader.receive_fresh([], [message for _, message in new], prefixes, now)
             self.taken += fresh
             if fresh and self.world.on_taken is not None:
                 self.world.on_taken(self, fresh)
@@ -213,11 +244,16 @@ class Node:
             self._drain()
         for fields in ENVELOPE.iter_unpack(envelopes):
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
-            arrived = self._messages_of(data[offset : offset + length])
+            area = data[offset : offset + length]
+            wanted = self.spreader is not None and self.spreader.answers(source, number)
+            arrived = self._messages_of(area)
             if arrived:
                 self.heard["carrying"] += 1
                 self.heard["carrying bytes"] += len(data)
-                self._check(arrived, announced=len(arrived))
+                self._check(arrived, announced=0 if wanted else len(arrived))
+            if self.spreader is not None and wanted:
+                self.spreader.receive_answer(source, area, now)
+                continue
             if flags & MessagesFlag.LAST_OF_ANSWER and self.newest.receive_answer(source, number):
                 self.told_at.append(now)
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
@@ -229,6 +265,12 @@ class Node:
         self.heard["messages"] += len(arrived)
         self._checks_until = max(self.now, self._checks_until) + len(arrived) * self.world.checking_s
         self._commits.append((self._checks_until + self.commit_delay_s, arrived, announced))
+
+    def _fresh_of(self, arrived: Sequence[Any]) -> list[tuple[IdPrefix, bytes]]:
+        """What of a commit spreads, if it may: as the writer tells it."""
+        if self.spreader is None or len(arrived) > FRESH_MAX:
+            return []
+        return self.holdings.missing(arrived)  # type: ignore[arg-type]
 
     def _messages_of(self, area: bytes) -> Sequence[bytes] | Sequence[int]:
         if area[1:] == self.definition or area.endswith(b"definition"):
@@ -265,6 +307,15 @@ class Node:
                     self.walker.receive_introduction_request(source, received, now)
                 else:
                     self.walker.receive_introduction_response(source, received, now)
+            case Have() if self.spreader is not None:
+                self.spreader.receive_have(source, received, now)
+            case Want() if self.spreader is not None:
+                self.spreader.receive_want(source, received, now)
+            case Push() if self.spreader is not None:
+                if self.spreader.receive_push(source, received.hops_left, received.message, now):
+                    self._check(self.holdings.read(area_of([received.message])), announced=0)
+                else:
+                    self.heard["messages"] += 1
             case SyncRequest():
                 if self.definition:
                     answer = Answer(received, self.holdings, self.holdings.summary())
@@ -314,7 +365,8 @@ class Node:
     def _tell_summary(self) -> None:
         if self.definition:
             self.walker.set_summary(self.holdings.summary(), self.now)
-            self.walker.nudge(self.now)
+            quiet_at = self.now if self.spreader is None else self.spreader.quiet_at()
+            self.walker.nudge(self.now, not_before=quiet_at)
         self._drain()
 
     def _drain(self) -> None:
@@ -342,9 +394,12 @@ class Node:
                     self._send(address, frame_type.label, sent)
                 case SummaryHeard(source, _, summary) if self.synchronises:
                     self.newest.hear(source, now)
-                    self.puller.receive_summary(source, summary, now)
+                    self._hear_summary(source, summary)
                 case SameKeyElsewhere(source):
                     self.same_key_at.append(source)
+        if self.spreader is not None:
+            for sent in self.spreader.drain():
+                self._send_frame(sent.address, sent.frame_type, sent.body)
         for send in self.puller.drain():
             self._send_frame(send.address, send.frame_type, send.body)
         for fetched in self.fragments.drain():
@@ -354,6 +409,14 @@ class Node:
                 case Whole(_, message):
                     area = encode_uvarint(len(message)) + message
                     self._check(self.holdings.read(area), announced=0)
+
+    def _hear_summary(self, source: Address, summary: Summary | None) -> None:
+        now, spreader = self.now, self.spreader
+        if spreader is None or summary is None or self._is_due(spreader, source, summary):
+            self.puller.receive_summary(source, summary, now)
+
+    def _is_due(self, spreader: Spreader, source: Address, summary: Summary) -> bool:
+        return spreader.hear_summary(source, summary, self.holdings.summary(), self.now)
 
     def _send_frame(self, address: Address, frame_type: FrameType, body: bytes) -> None:
         self._send_frames(address, frame_type, frame(frame_type, body))

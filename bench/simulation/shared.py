@@ -16,6 +16,7 @@ from random import Random
 from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
+from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
 from dispersy.protocol.records import MESSAGE
@@ -156,6 +157,18 @@ class SharedHoldings:
     def read(self, area: bytes) -> tuple[int, ...]:
         """What a list of messages brings, for take()."""
         return self.corpus.read(area)
+
+    def identify(self, area: bytes) -> list[tuple[IdPrefix, bytes]]:
+        """The messages in a list by the beginnings of their ids."""
+        return self._named(self.corpus.read(area))
+
+    def missing(self, numbers: Sequence[int]) -> list[tuple[IdPrefix, bytes]]:
+        """Those of them that are not held, each once, by the beginnings of their ids."""
+        return self._named([number for number in dict.fromkeys(numbers) if not self.holds(number)])
+
+    def _named(self, numbers: Sequence[int]) -> list[tuple[IdPrefix, bytes]]:
+        keys, messages = self.corpus.keys, self.corpus.messages
+        return [(IdPrefix(keys[number][8:16]), messages[number]) for number in numbers]
 
     def add(self, messages: list[bytes]) -> int:
         """Commit those that are not held; how many that were."""

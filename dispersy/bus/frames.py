@@ -67,6 +67,9 @@ RELAY = b"relay"
 IMPORT = b"import"
 """[IMPORT, IMPORT_HEADER, area]: messages of a file, to be verified; whole ones, or stripped ones"""
 
+FRESH = b"fresh"
+"""[FRESH, u32 community number, FreshMessages]: what was committed just now and may be told to neighbours"""
+
 # writer -> publisher and gateway, socket notes
 HEARD = b"heard"
 """[HEARD, u32 community number, HeardMessage list]: accepted messages that are not stored"""
@@ -158,6 +161,19 @@ class Pushed(msgspec.Struct, array_like=True, frozen=True):
     link: bytes = b""
 
 
+class FreshMessages(msgspec.Struct, array_like=True):
+    """Messages of one community that a commit made durable, whole.
+
+    own       ours
+    taken     of others
+    prefixes  of the ids of own, then of taken (protocol.announcements)
+    """
+
+    own: list[bytes] = []
+    taken: list[bytes] = []
+    prefixes: bytes = b""
+
+
 class ReceivedSignature(msgspec.Struct, array_like=True, frozen=True):
     """A signature-request or -response, its datagram's token valid."""
 
@@ -203,6 +219,7 @@ sync_decoder = msgspec.msgpack.Decoder(list[SyncFrame])
 peers_decoder = msgspec.msgpack.Decoder(list[PeerHeard])
 pushed_decoder = msgspec.msgpack.Decoder(list[Pushed])
 relayed_decoder = msgspec.msgpack.Decoder(list[bytes])
+fresh_decoder = msgspec.msgpack.Decoder(FreshMessages)
 heard_decoder = msgspec.msgpack.Decoder(list[HeardMessage])
 signature_decoder = msgspec.msgpack.Decoder(ReceivedSignature)
 sign_decoder = msgspec.msgpack.Decoder(list[SignatureFrame])

@@ -15,6 +15,8 @@ from dispersy.protocol.walk_events import SendIntroduction
 
 NUDGE_HELD_MAX_S = 5.0
 """For which a nudge waits at most for new messages to have spread by themselves."""
+NUDGED_LATE_MAX = 1
+"""Neighbours that are told when they have: nearly all hold the same, and steps tell the others."""
 
 
 class Nudges:
@@ -42,6 +44,7 @@ class Nudges:
         self._sent_at = NEVER
         self._asked_at: float | None = None
         self._due_at: float | None = None
+        self._nudged_max = NUDGED_MAX
         self._events: list[SendIntroduction] = []
 
     def ask(self, now: float, *, not_before: float = NEVER) -> None:
@@ -50,6 +53,7 @@ class Nudges:
         if self._asked_at is None:
             self._asked_at = now
         held = min(not_before, self._asked_at + NUDGE_HELD_MAX_S)
+        self._nudged_max = NUDGED_MAX if held <= now else NUDGED_LATE_MAX
         self._due_at = max(now, self._sent_at + NUDGE_INTERVAL_S, held)
         self.handle_timer(now)
 

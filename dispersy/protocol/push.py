@@ -25,7 +25,7 @@ MESSAGE_SIZE_MIN = 5
 class Push:
     """A message that was not asked for.
 
-    hops_left  how often it may still be passed on; without an n-hop field it means nothing for now, and is 0
+    hops_left  how often it may still be passed on; with an n-hop field the link proves it
     message    whole; its signatures are checked as any message's
     link       16 bytes, H^(n-r)(s), exactly where the message has an n-hop field; else empty
     """

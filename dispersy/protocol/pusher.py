@@ -116,8 +116,8 @@ class Pusher:
         else:
             self._send(push, addresses, now)
 
-    def receive_push(self, source: Address, body: bytes, now: float) -> bytes | None:
-        """The message of a push, to be judged as any; None: too many come from there.
+    def receive_push(self, source: Address, body: bytes, now: float) -> Push | None:
+        """A push whose message is to be judged as any; None: too many come from there.
 
         raises  WireError for what is no push, and hop-chain-wrong
         """
@@ -133,7 +133,7 @@ class Pusher:
                 raise WireError("hop-chain-wrong")
             check_hops(view.n_hop, push)
             self._note(source, push)
-        return push.message
+        return push
 
     def _note(self, source: Address, push: Push) -> None:
         digest = sha256(push.message).digest()

@@ -15,7 +15,7 @@ message from others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -25,11 +25,13 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.announcements import PREFIX_SIZE, PREFIXES_MAX, Have, IdPrefix, Want
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.frames import MessagesHeader, Push
+from dispersy.protocol.held_summaries import HeldSummaries
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.packing import encode_uvarint
 from dispersy.protocol.recent import Kept, Known, Load
 from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.summary import Summary
 from dispersy.protocol.walk_events import SendFrame
 from dispersy.protocol.wanted_ids import VERIFYING_S, WantedIds
 
@@ -47,6 +49,8 @@ FRESHEST = 16
 GATHER_S = 0.03
 """For which announcements wait for company: little against 50 ms of a link."""
 WANT_DELAY_S = 0.0
+FRESH_MAX = 256
+"""Messages of one commit that may spread: of more synchronisation makes less."""
 REPEAT_S = 0.4
 REPEATS_MAX = 12
 REPEATED_PUSHES = 3
@@ -67,6 +71,10 @@ LIST_ENVELOPE_MAX = 3 + 4 + 1 + 2
 QUIET_S = 1.0
 """After the last new message, until synchronisation looks for what spreading has missed."""
 _ID_OFFSET = 32
+
+
+Identify = Callable[[bytes], Sequence[tuple[IdPrefix, bytes]]]
+"""The messages of (uvarint length ‖ message)*, each with the beginning of its id."""
 
 
 class Near(Protocol):
@@ -109,18 +117,12 @@ class _Repeated:
 class Spreader:
     """One community's.
 
-    counts  by name (workers/counters.py)
+    identify  finds the messages of a list and their ids
+    counts    by name (workers/counters.py)
     """
 
-    def __init__(
-        self,
-        community_id: CommunityId,
-        near: Near,
-        *,
-        rng: Random,
-        counts: Counter[str],
-    ) -> None:
-        self._community_id = community_id
+    def __init__(self, near: Near, *, identify: Identify, rng: Random, counts: Counter[str]) -> None:
+        self._identify = identify
         self._near = near
         self._rng = rng
         self._counts = counts
@@ -137,6 +139,8 @@ class Spreader:
         self._given_in_all: PerSecond[None] = PerSecond(limit=GIVEN_BYTES_MAX, keys_max=1)
         self._pushed: PerSecond[None] = PerSecond(limit=PUSHES_PER_SECOND_MAX, keys_max=1)
         self._quiet_at = float("-inf")
+        self._held = HeldSummaries()
+        self._summaries: list[tuple[Address, Summary]] = []
         self._out: list[SendFrame] = []
 
     # -- what neighbours send --------------------------------------------------------------------------------
@@ -234,6 +238,7 @@ class Spreader:
         self._load.add(count, now)
         if own or count:
             self._quiet_at = now + QUIET_S
+            self._held.spread(self._quiet_at)
 
     def note_pushed(self, message: bytes, addresses: Iterable[Address], now: float) -> None:
         """A message of ours has been pushed to these, before we hear that it is committed."""
@@ -241,9 +246,21 @@ class Spreader:
             for address in addresses:
                 self._arrive(address, prefix, message, 0, now)
 
-    def heard_everything(self) -> None:
-        """A neighbour says that it holds what we do: our messages are not ours alone."""
-        self._repeated.clear()
+    # -- what synchronisation is to hear ---------------------------------------------------------------------
+
+    def hear_summary(self, source: Address, theirs: Summary, ours: Summary, now: float) -> bool:
+        """A neighbour has said what it holds; whether synchronisation shall hear it at once, and not later,
+        by drain_summaries()."""
+        if theirs.same_set(ours):
+            # Our messages are not ours alone.
+            self._repeated.clear()
+        rate = self._load.rate(now)
+        return not self._held.hold(source, theirs, ours, now, quiet_at=self._quiet_at, rate=rate)
+
+    def drain_summaries(self) -> list[tuple[Address, Summary]]:
+        """What neighbours have said a while ago and is to be heard now."""
+        due, self._summaries = self._summaries, []
+        return due
 
     def quiet_at(self) -> float:
         """Until when what neighbours lack, and we, is most likely on its way."""
@@ -253,7 +270,7 @@ class Spreader:
 
     def next_deadline(self) -> float | None:
         repeats = min((each.at for each in self._repeated.values()), default=None)
-        deadlines = (self._announce_at, self._wants.next_deadline(), repeats)
+        deadlines = (self._announce_at, self._wants.next_deadline(), self._held.next_deadline(), repeats)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -262,6 +279,7 @@ class Spreader:
             self._out.append(SendFrame(source, FrameType.WANT, Want(number, prefixes).encode()))
         if self._announce_at is not None and now >= self._announce_at:
             self._announce(now)
+        self._summaries += self._held.due(now)
         for prefix, repeated in list(self._repeated.items()):
             if now >= repeated.at:
                 self._repeat(prefix, repeated, now)
@@ -272,17 +290,6 @@ class Spreader:
         return out
 
     # -- parts -----------------------------------------------------------------------------------------------
-
-    def _identify(self, area: bytes) -> list[tuple[IdPrefix, bytes]]:
-        """Every message of (uvarint length ‖ message)*, by the beginning of its id."""
-        records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
-        digest.identify_many(records, area, self._community_id)
-        found = []
-        for start in range(0, len(records), MESSAGE.size):
-            offset, length, *_ = MESSAGE.unpack_from(records, start)
-            prefix = IdPrefix(bytes(records[start + _ID_OFFSET : start + _ID_OFFSET + PREFIX_SIZE]))
-            found.append((prefix, area[offset : offset + length]))
-        return found
 
     def _arrive(self, source: Address, prefix: IdPrefix, message: bytes, hops_left: int, now: float) -> None:
         self._wants.arrive(source, prefix, now)
@@ -368,10 +375,17 @@ class Spreader:
             del self._repeated[prefix]
 
 
+def identify(community_id: CommunityId, area: bytes) -> list[tuple[IdPrefix, bytes]]:
+    """Every message of (uvarint length ‖ message)*, by the beginning of its id."""
+    records = wire.parse_messages(area, bytearray(4 * len(wire.DROP_REASONS)))
+    digest.identify_many(records, area, community_id)
+    found = []
+    for start in range(0, len(records), MESSAGE.size):
+        offset, length, *_ = MESSAGE.unpack_from(records, start)
+        prefix = IdPrefix(bytes(records[start + _ID_OFFSET : start + _ID_OFFSET + PREFIX_SIZE]))
+        found.append((prefix, area[offset : offset + length]))
+    return found
+
+
 def _split(prefixes: bytes) -> list[IdPrefix]:
     return [IdPrefix(prefixes[at : at + PREFIX_SIZE]) for at in range(0, len(prefixes), PREFIX_SIZE)]
-
-
-def prefixes_of(ids: Collection[bytes]) -> bytes:
-    """The beginnings of message ids, packed."""
-    return b"".join(each[:PREFIX_SIZE] for each in ids)

@@ -230,11 +230,14 @@ class Node:
                 )
         for position in range(0, len(envelopes), ENVELOPE.size):
             record = envelopes[position : position + ENVELOPE.size]
-            _, _, offset, length, index, count, flags, *_ = ENVELOPE.unpack(record)
+            _, request, offset, length, index, count, flags, *_ = ENVELOPE.unpack(record)
             number = served[index].number
+            area = data[offset : offset + length]
+            if served[index].answers_want(source, request, area, now):
+                self._verify(number, source, area, 0)
+                continue
             self._responder.receive(bus.ENVELOPES, number, source + record, now)
             if count:
-                area = data[offset : offset + length]
                 self._verify(number, source, area, count, stripped=bool(flags & STRIPPED_LIST))
         self._finish()
 
@@ -371,6 +374,8 @@ class Node:
         for number, served in self._neighbourhoods.items():
             for pushed in leaving.pushed.get(number, ()):
                 served.push(pushed, now)
+            if number in leaving.fresh:
+                served.fresh(leaving.fresh[number], now)
             for message in leaving.relayed.get(number, ()):
                 served.relay(message, now)
             for sent in leaving.signatures.get(number, ()):

@@ -39,11 +39,13 @@ MACHINES = {
     "nudges.py",
     "pusher.py",
     "range_course.py",
+    "spreading.py",
     "symbols_course.py",
     "sync.py",
     "upload.py",
     "walk_requests.py",
     "walker.py",
+    "wanted_ids.py",
 }
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
 

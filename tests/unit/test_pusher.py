@@ -72,7 +72,7 @@ def pusher(counts: Counter[str]) -> Pusher:
 @pytest.mark.parametrize("hops_left", [0, 1, 2])
 def test_hops_that_the_author_gave_are_taken(pusher: Pusher, hops_left: int) -> None:
     push = hop(hops_left)
-    assert pusher.receive_push(SOURCE, push.encode(), 0.0) == push.message
+    assert pusher.receive_push(SOURCE, push.encode(), 0.0) == push
 
 
 @pytest.mark.parametrize("raised", range(1, 256))

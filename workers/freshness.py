@@ -1,0 +1,60 @@
+"""What of a commit neighbours are told at once: new messages, as far as their kinds let them spread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from dispersy.bus.frames import FreshMessages
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
+from dispersy.protocol.announcements import PREFIX_SIZE
+from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.kind import is_stored
+from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.spreading import FRESH_MAX
+
+PRIORITY_MIN = 32
+"""Kinds below it are synchronised when all else is: nobody is told of them."""
+SPREADS = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER
+"""Marks that what spreads may have: everybody must hear of misbehaviour."""
+KIND_INDEX, ID_INDEX = 5, 11
+"""Of these fields in an unpacked message_record."""
+
+
+def fresh_messages(
+    blocks: Sequence[tuple[bytes, bytes, bytes]],
+    published: Collection[bytes],
+    definitions: HeldDefinitions,
+) -> FreshMessages | None:
+    """What may spread of one community's part of a commit; None: nothing, or so much that synchronisation
+    brings it better.
+
+    blocks     (packed message_records, arena, one byte of marks a record)
+    published  ids of messages that this node publishes with it
+    """
+    if not 0 < sum(len(records) for records, _, _ in blocks) <= FRESH_MAX * MESSAGE.size:
+        return None
+    own: list[tuple[bytes, bytes]] = []
+    taken: list[tuple[bytes, bytes]] = []
+    for records, arena, marks in blocks:
+        for fields, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
+            offset, length, message_id = fields[0], fields[1], fields[ID_INDEX]
+            if mark & ~SPREADS or length > DATAGRAM_MESSAGE_SIZE_MAX or not _spreads(fields[KIND_INDEX], definitions):
+                continue
+            (own if message_id in published else taken).append((message_id, arena[offset : offset + length]))
+    if not own and not taken:
+        return None
+    return FreshMessages(
+        own=[message for _, message in own],
+        taken=[message for _, message in taken],
+        prefixes=b"".join(message_id[:PREFIX_SIZE] for message_id, _ in (*own, *taken)),
+    )
+
+
+def _spreads(number: int, definitions: HeldDefinitions) -> bool:
+    if number < COMMUNITY_KIND_MIN:
+        return True
+    kind = definitions.kind(number)
+    # A kind that is stored because an older definition says so may have no priority any more.
+    return kind is None or not is_stored(kind) or kind.distribution.number("priority") >= PRIORITY_MIN
