@@ -1,4 +1,4 @@
-"""Goal: a new message is pushed, announced and asked for no more often than it takes, whatever others send."""
+"""Goal: a new message is pushed, announced and asked for no more often than needed, whatever others send."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_under_load_only_authors_push_and_to_fewer(house: House) -> None:
 
 
 def test_a_flood_of_announcements_costs_what_it_may(house: House) -> None:
-    """So many of one address are looked at a second, so many asked for at once; of the rest nothing is kept."""
+    """So many of one address are looked at a second, so many asked for at once; the rest is not kept."""
     prefixes = [IdPrefix(number.to_bytes(8, "big")) for number in range(2 * ANNOUNCED_PER_ADDRESS_MAX)]
     for start in range(0, len(prefixes), 128):
         house.spreader.receive_have(address(1), Have(tuple(prefixes[start : start + 128])), 0.0)
