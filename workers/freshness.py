@@ -40,7 +40,8 @@ def fresh_messages(
     for records, arena, marks in blocks:
         for fields, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
             offset, length, message_id = fields[0], fields[1], fields[ID_INDEX]
-            if mark & ~SPREADS or length > DATAGRAM_MESSAGE_SIZE_MAX or not _spreads(fields[KIND_INDEX], definitions):
+            is_told = not mark & ~SPREADS and length <= DATAGRAM_MESSAGE_SIZE_MAX
+            if not is_told or not _spreads(fields[KIND_INDEX], definitions):
                 continue
             (own if message_id in published else taken).append((message_id, arena[offset : offset + length]))
     if not own and not taken:
