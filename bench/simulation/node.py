@@ -134,11 +134,7 @@ class Node:
         )
         self.symbol_sets = SymbolSets()
         self.counts: Counter[str] = Counter()
-        self.spreader = (
-            Spreader(self.walker, identify=self.holdings.identify, rng=rng, counts=self.counts)
-            if spreads and synchronises
-            else None
-        )
+        self.spreader = self._make_spreader(rng) if spreads and synchronises else None
         """None: as a version that neither pushes nor announces."""
         self.heard: Counter[str] = Counter()
         """Bytes that came; messages, and datagrams that carried some with their bytes."""
@@ -160,6 +156,9 @@ class Node:
         if defined and synchronises:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
+
+    def _make_spreader(self, rng: Random) -> Spreader:
+        return Spreader(self.walker, identify=self.holdings.identify, rng=rng, counts=self.counts)
 
     @property
     def now(self) -> float:
