@@ -33,7 +33,7 @@ SETTLED_S = 600.0
 APART_S = 1.0
 """Activity closer together than this is one wake-up of a radio."""
 FILE_BYTES = 20_000_000
-PIECE_BYTES = 900
+PIECE_BYTES = 60_000
 SMALL_PER_SECOND = 100
 DELAYED_MAX_S = 0.2
 BREAK_S = 10.0
@@ -143,7 +143,7 @@ def original_phone(told: Play) -> Outcome:
 
 def play_channel(told: Play) -> Outcome:
     """A file in signed pieces that one node fetches from another while both hear 100 messages a second."""
-    pieces = told.size(FILE_BYTES // PIECE_BYTES, short=300)
+    pieces = told.size(FILE_BYTES // PIECE_BYTES, short=20)
     corpus = Corpus()
     base = Base(corpus, make_messages(corpus, HISTORY, seed=1))
     world = World(seed=told.seed, link=BROADBAND, log=False, corpus=corpus, models=True)
