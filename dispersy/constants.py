@@ -206,7 +206,8 @@ LARGE_FAILED_MAX = 1_024
 LARGE_FAILED_S = 60.0
 """What a source did not deliver is not asked of it again for so long, and of how many it is remembered."""
 LARGE_SILENCE_S = 10.0
-"""A source that was asked and sent no fragment for so long is left alone for LARGE_FAILED_S."""
+"""A source that was asked and sent no fragment for so long is left alone: for 2 s, and twice as long with
+each further one, up to LARGE_FAILED_S."""
 LARGE_STORED_S = 10.0
 """A whole message is given so long to reach the store; then it was no good, or waits for what permits it."""
 ASSEMBLIES_SIZE_MAX = 4 << 20

@@ -46,6 +46,8 @@ class FragmentPace:
 
     def measure(self, round_trip_s: float, now: float) -> None:
         """The first fragment of a request came so long after it; the estimate is TCP's (RFC 6298)."""
+        # After a silence the way may be another one: what it carries is found out anew.
+        self._is_starting = self._is_starting or self._silences > 1
         self._silences = 0
         self.reorder_s = max(_REORDER_MIN_S, self.reorder_s * 0.98)
         if self._mean_s is None:

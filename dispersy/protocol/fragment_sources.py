@@ -55,6 +55,7 @@ class NamingSource:
     sum             of their ids, as in a summary
     out             requests by number, as they were sent; late: those that were given up, their fragments
                     still welcome
+    silences        times in a row that it fell silent
     heard_at        when its last fragment came, or when it was first asked since
     shunned_until   it is asked for nothing and not listened to; not_before: it is busy until then
     """
@@ -66,6 +67,7 @@ class NamingSource:
         self.out: dict[int, Requested] = {}
         self.late: OrderedDict[int, Assembly] = OrderedDict()
         self.assemblies: list[Assembly] = []
+        self.silences = 0
         self.heard_at = self.shunned_until = self.not_before = now
 
     def note_late(self, number: int, assembly: Assembly) -> None:

@@ -86,6 +86,7 @@ class Fragments:
         self._failed: OrderedDict[tuple[Address, bytes], float] = OrderedDict()
         self._sum_key = sum_key(community_id)
         self._again_at: float | None = None
+        self._given: list[Address] = []
         self._events: list[AskFragments | Whole] = []
 
     # What others sent.
@@ -187,6 +188,11 @@ class Fragments:
 
     def _sum(self, ids: Sequence[bytes]) -> int:
         return sum_many(b"".join(ids), self._sum_key) if ids else 0
+
+    def drain_given(self) -> list[Address]:
+        """Who has given all that it had named, so that the store took the last of it: it may have more."""
+        given, self._given = self._given, []
+        return given
 
     # Time.
 
@@ -322,6 +328,7 @@ class Fragments:
         if message is None:
             self._catch(source, now)
             return
+        self._sources[source].silences = 0
         wanted = self._wanted[assembly.name.message_id]
         wanted.stored_by = now + LARGE_STORED_S
         wanted.whole = source, assembly.name
@@ -350,7 +357,9 @@ class Fragments:
             if now >= assembly.began_at + ASSEMBLY_TIME_MAX_S:
                 self._refuse(source, assembly.name, now)
         if known.assemblies and now >= known.silent_at():
-            self._shun(source, known, now)
+            # Its link may be down for a while: it is asked again soon, and then ever later.
+            known.silences += 1
+            self._shun(source, known, now + min(LARGE_FAILED_S, 2.0**known.silences))
 
     # How it ends.
 
@@ -361,8 +370,11 @@ class Fragments:
     def _forget_held(self, now: float) -> None:
         for message_id, wanted in list(self._wanted.items()):
             # Others are looked up when their turn comes: most of those that are whole are stored at once.
-            if wanted.stored_by is not None and self._is_held(next(iter(wanted.offers.values()))):
+            if wanted.whole is not None and self._is_held(wanted.whole[1]):
+                source = wanted.whole[0]
                 self._forget(message_id)
+                if source in self._sources and not self._sources[source].names:
+                    self._given.append(source)
         self._ask_all(now)
 
     def _forget(self, message_id: bytes) -> None:
@@ -420,11 +432,11 @@ class Fragments:
     def _catch(self, source: Address, now: float) -> None:
         """It sent what it had not named."""
         self.counts["large-forged"] += 1
-        self._shun(source, self._sources[source], now)
+        self._shun(source, self._sources[source], now + LARGE_FAILED_S)
 
-    def _shun(self, source: Address, known: NamingSource, now: float) -> None:
+    def _shun(self, source: Address, known: NamingSource, until: float) -> None:
         self._drop(source, known)
-        known.shunned_until = now + LARGE_FAILED_S
+        known.shunned_until = until
 
     def _drop(self, source: Address, known: NamingSource) -> None:
         """Forget all that it named, and what came of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from dispersy.constants import (
@@ -150,6 +150,14 @@ class PullSources:
         source = self._sources.get(address)
         if source is not None:
             source.held_until = until
+
+    def keep_word(self, addresses: Iterable[Address], now: float) -> None:
+        """What these had named has come: they need not wait as if they had had nothing."""
+        for address in addresses:
+            source = self._sources.get(address)
+            if source is not None:
+                source.forgive(now)
+                source.bear_fruit()
 
     def remove(self, address: Address) -> None:
         self._sources.pop(address, None)

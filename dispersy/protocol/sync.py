@@ -197,6 +197,8 @@ class Puller:
 
     def receive_committed(self, now: float) -> None:
         """Our store has changed, and `holdings` shows it."""
+        if self._fragments is not None:
+            self._sources.keep_word(self._fragments.drain_given(), now)
         if self._pull is not None and self._pull.settled_at is not None:
             self._pull.settled_at = now
         self._proceed(now)

@@ -53,3 +53,24 @@ def test_a_newcomer_gets_large_and_small(link: Link, limit_s: float, waste_max: 
     assert world.run(limit_s, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
     assert wasted(messages, old, newcomer) < waste_max
     assert newcomer.fragments.counts["large-whole"] == 60
+
+
+def test_what_a_break_interrupts_goes_on_after_it() -> None:
+    """Names that overflow, an assembly that was begun, a source that fell silent: 300 messages of 20 KB come,
+    each once, and soon after the link is there again."""
+    world = World(seed=5, link=Link(delay_s=0.025))
+    old = world.add(1)
+    messages = [
+        make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(20_000))
+        for time in range(1, 301)
+    ]
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    half = world.run(30, until=lambda: newcomer.holdings.summary().count >= 150)
+    world.links.part([old.address], [newcomer.address])
+    world.run(12)
+    assert half
+    assert not equal(old, newcomer)
+    world.links.cut.clear()
+    assert world.run(15, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
+    assert wasted(messages, old, newcomer) < 1.1
