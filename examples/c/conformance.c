@@ -1,12 +1,10 @@
 /* Drives client.c by lines, see tests/integration/conformance/README.md. */
 
-#include "client.h"
+#define CLIENT_WITHOUT_MAIN
+#include "client.c"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct {
     void *context;
@@ -56,17 +54,14 @@ static void pack(msgpack_packer *p, const cJSON *item) {
 
 /* All members of an object but those of these names. */
 static fields fields_of(const cJSON *object, const char *const *leave_out) {
-    fields f;
+    fields f = {0};
     const cJSON *child;
-    fields_init(&f);
-    msgpack_packer_init(&f.packer, &f.buffer, msgpack_sbuffer_write);
     cJSON_ArrayForEach(child, object) {
         bool is_left_out = false;
         for (const char *const *name = leave_out; *name; name++) is_left_out |= !strcmp(*name, child->string);
         if (is_left_out) continue;
-        f.count++;
-        msgpack_pack_str_with_body(&f.packer, child->string, strlen(child->string));
-        pack(&f.packer, child);
+        msgpack_packer p = put(&f, child->string);
+        pack(&p, child);
     }
     return f;
 }
@@ -162,16 +157,20 @@ static void do_follow(driver *d, const cJSON *line) {
     if (d->follow.connection.socket) follow_close(&d->follow);
     free(d->since);
     d->since = cJSON_IsString(since) ? strdup(since->valuestring) : NULL;
-    follow_open(&d->follow, d->context, d->control, filters, d->since,
-                cJSON_IsNumber(since) ? (uint64_t)since->valuedouble : 0,
-                (unsigned)cJSON_GetObjectItem(line, "credit")->valueint);
+    d->follow = (follow){
+        .filters = filters,
+        .since = d->since,
+        .cursor = cJSON_IsNumber(since) ? (uint64_t)since->valuedouble : 0,
+        .credit = (unsigned)cJSON_GetObjectItem(line, "credit")->valueint,
+    };
+    follow_open(&d->follow, d->context, d->control);
     printf("{}");
 }
 
 static void do_subscribe(driver *d, const cJSON *line) {
     const cJSON *topic;
     if (d->subscription.socket) subscription_close(&d->subscription);
-    subscription_open(&d->subscription, d->context, d->events);
+    d->subscription.socket = opened(d->context, ZMQ_SUB, d->events);
     cJSON_ArrayForEach(topic, cJSON_GetObjectItem(line, "topics"))
         zmq_setsockopt(d->subscription.socket, ZMQ_SUBSCRIBE, topic->valuestring, strlen(topic->valuestring));
     printf("{}");
@@ -180,10 +179,10 @@ static void do_subscribe(driver *d, const cJSON *line) {
 /* receive and next: up to `count` frames by the limit, under `name`. */
 static void do_take(driver *d, const cJSON *line, bool is_follow) {
     int count = cJSON_GetObjectItem(line, "count")->valueint;
-    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    int64_t limit = now_ms(CLOCK_MONOTONIC) + cJSON_GetObjectItem(line, "limit_ms")->valueint;
     for (int taken = 0; taken < count; taken++) {
-        enum outcome came = is_follow ? follow_next(&d->follow, &d->frame, limit - now_ms())
-                                      : (enum outcome)connection_receive(&d->connection, &d->frame, limit - now_ms());
+        enum outcome came = is_follow ? follow_next(&d->follow, &d->frame, limit - now_ms(CLOCK_MONOTONIC))
+                                      : (enum outcome)connection_receive(&d->connection, &d->frame, limit - now_ms(CLOCK_MONOTONIC));
         if (came == REFUSED && !taken) {
             print_reply(&d->frame);
             return;
@@ -198,14 +197,14 @@ static void do_take(driver *d, const cJSON *line, bool is_follow) {
 
 static void do_hear(driver *d, const cJSON *line) {
     int count = cJSON_GetObjectItem(line, "count")->valueint;
-    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    int64_t limit = now_ms(CLOCK_MONOTONIC) + cJSON_GetObjectItem(line, "limit_ms")->valueint;
     zmq_msg_t payload;
     bool is_lost;
     const topic *heard;
     zmq_msg_init(&payload);
     printf("{\"events\":[");
     for (int taken = 0; taken < count; taken++) {
-        if (!(heard = subscription_next(&d->subscription, &d->frame, &payload, &is_lost, limit - now_ms()))) break;
+        if (!(heard = subscription_next(&d->subscription, &d->frame, &payload, &is_lost, limit - now_ms(CLOCK_MONOTONIC)))) break;
         printf(taken ? ",[" : "[");
         print_text(heard->name, strlen(heard->name));
         putchar(',');
@@ -238,7 +237,7 @@ int main(int count, char **words) {
     char *text = NULL;
     size_t room = 0;
     frame_init(&d.frame);
-    connection_open(&d.connection, d.context, d.control);
+    d.connection.socket = opened(d.context, ZMQ_DEALER, d.control);
     while (getline(&text, &room, stdin) > 0) {
         cJSON *line = cJSON_Parse(text);
         if (!line) abort();
@@ -250,7 +249,7 @@ int main(int count, char **words) {
     free(text);
     free(d.since);
     frame_clear(&d.frame);
-    connection_close(&d.connection);
+    zmq_close(d.connection.socket);
     if (d.follow.connection.socket) follow_close(&d.follow);
     if (d.subscription.socket) subscription_close(&d.subscription);
     zmq_ctx_term(d.context);

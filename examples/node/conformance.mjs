@@ -1,9 +1,7 @@
 // Drives the client by lines, see tests/integration/conformance/README.md.
 
 import { createInterface } from "node:readline";
-import { Connection, Refused } from "./connection.mjs";
-import { Subscription } from "./events.mjs";
-import { Follow } from "./follow.mjs";
+import { Connection, Follow, Refused, Subscription } from "./client.mjs";
 
 const [control, events] = process.argv.slice(2);
 const connection = new Connection(control);

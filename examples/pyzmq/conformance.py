@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from connection import Connection, Refused
-from events import Subscription
-from follow import Follow
+from client import Connection, Follow, Refused, Subscription
 
 
 def main(control: str, events: str) -> None:

@@ -86,7 +86,7 @@ REFUSED = [
     ("publish", PUBLISH | {"community": "nowhere"}, "community-unknown"),
     ("publish", PUBLISH | {"kind": "picture"}, "kind-unknown"),
     ("publish", PUBLISH | {"payloads": [b"x" * 972]}, "payload-size"),
-    ("publish", PUBLISH | {"payloads": [b"x" * 600, b"x" * 600]}, "message-size"),
+    ("publish", PUBLISH | {"payloads": [b"x" * 900] * 80}, "message-size"),
     ("publish", PUBLISH | {"payloads": [b"\xff"]}, "payload-format"),
     ("publish", PUBLISH | {"payloads": []}, "malformed"),
     ("publish", PUBLISH | {"payloads": ["text is no bytes"]}, "malformed"),
