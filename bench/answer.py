@@ -1,0 +1,198 @@
+"""Answering one request over a large store: the worst that a peer may ask, beside what honest ones ask.
+
+A store of 1,000,000 messages of 215 bytes on disk, read as a responder reads it, and the answering machines.
+Honest requests ask for the newest, for a range, through filters as they are made where little and where much
+is missing, by symbols, and for items by name. Hostile ones ask for everything with the largest budget,
+through filters that most pass and that hardly any does, for the widest audit, for all symbols that are kept,
+and for items that nobody has. Time is that of the processor.
+
+Envelope: an answer has at most 64 datagrams of 1.2 KB, so some 350 messages are read for it: about 1 ms. An
+id costs some 0.1 us to scan and 0.05 us to test, so the 100,000 that one request may have examined cost 15
+ms; honest ones are to need a twentieth of that. Memory: 48 bytes for each id that is scanned at once, a few
+times over while they are cut, and the answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+from harness import Bench, Series
+from store import FIRST_TIME, fill, new_store
+
+from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, SCAN_MAX, SYMBOLS_KEPT
+from dispersy.ext import sketch
+from dispersy.protocol.answer import Answer, answer_audit
+from dispersy.protocol.frames import AuditRequest, SymbolsRequest, SyncRequest
+from dispersy.protocol.holdings import first_key_of
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
+from dispersy.protocol.sync_frames import ITEM_SIZE, Described, Further, Items
+from dispersy.protocol.transfer import FILTER_SIZE_MAX, filter_capacity, make_request
+from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers.served import CommittedHoldings
+
+HONEST_SHARE = 1 / 20
+MEMORY_MAX = 16e6
+"""Bytes: 100,000 ids of 48 bytes, twice, and what packs an answer."""
+SYMBOLS_ASKED = 89
+ITEMS_ASKED = 100
+BUDGET = 16
+
+
+class Counted(CommittedHoldings):
+    """Holdings that count the ids that they give; one that is looked up by its beginning is one."""
+
+    examined = 0
+
+    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        keys, cursors, complete = super().scan(low, high, limit)
+        self.examined += len(cursors) // 8
+        return keys, cursors, complete
+
+    def find_items(self, items: bytes) -> list[int]:
+        self.examined += len(items) // ITEM_SIZE
+        return super().find_items(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: what answers it with encoded frames, and whether an honest peer would ask it."""
+
+    name: str
+    answer: Callable[[], Sequence[bytes]]
+    is_honest: bool
+
+
+def requests(holdings: Counted, total: int) -> list[Asked]:
+    """All that are measured."""
+    rng = Random(1)
+    top, sets = FIRST_TIME + total, SymbolSets()
+
+    def sync(name: str, request: SyncRequest, *, is_honest: bool = False) -> Asked:
+        return Asked(name, lambda: whole(Answer(request, holdings, holdings.summary())), is_honest)
+
+    def symbols(name: str, asked: Described | Further | Items, *, is_honest: bool = False) -> Asked:
+        request = SymbolsRequest(1, ANSWER_BUDGET_MAX, asked)
+        return Asked(
+            name, lambda: answer_symbols(request, holdings, sets, holdings.summary()).frames, is_honest
+        )
+
+    def filtered(error_rate: float) -> SyncRequest:
+        # As an asker that holds the same makes it: its answer has to look at all that the filter describes.
+        low = first_key_of(top - filter_capacity(error_rate))
+        return make_request(
+            holdings=holdings,
+            wanted=(low, ORDER_TOP),
+            number=1,
+            budget=BUDGET,
+            error_rate=error_rate,
+            rng=rng,
+        )
+
+    def hostile(bits: bytes, hash_count: int) -> SyncRequest:
+        return SyncRequest(number=1, budget=ANSWER_BUDGET_MAX, hash_count=hash_count, filter=bits, salt=7)
+
+    ones = int(FILTER_SIZE_MAX * (FILTER_FILL_MAX - 0.01))
+    nearly_full = b"\xff" * ones + bytes(FILTER_SIZE_MAX - ones)
+    ours = bytearray(holdings.symbols(0, SYMBOLS_KEPT) or b"")
+    sketch.add_many(ours, b"".join(sha256(b"%d" % each).digest() for each in range(20)), 32, bytes(16))
+    known = b"".join(sha256(b"bench message %d" % each).digest()[:ITEM_SIZE] for each in range(ITEMS_ASKED))
+    audit = AuditRequest(1, bytes(16), ORDER_LOW, ORDER_TOP)
+    newest = SyncRequest(number=1, budget=BUDGET, low=first_key_of(top - 64), high=ORDER_TOP)
+    everything = SyncRequest(number=1, budget=ANSWER_BUDGET_MAX)
+    return [
+        sync("the newest 64", newest, is_honest=True),
+        sync("a range", SyncRequest(number=1, budget=BUDGET), is_honest=True),
+        sync("a filter where little is missing", filtered(0.3), is_honest=True),
+        sync("a filter where much is missing", filtered(0.01), is_honest=True),
+        symbols(
+            "symbols", Described(total, bytes(ours[: SYMBOLS_ASKED * sketch.SYMBOL_SIZE])), is_honest=True
+        ),
+        symbols("items by name", Items(known), is_honest=True),
+        sync("everything, at once", everything),
+        sync("a filter that most pass", hostile(nearly_full, 1)),
+        sync("a filter that hardly any passes", hostile(nearly_full, 32)),
+        symbols("symbols of another set", Described(0, bytes(SYMBOLS_ASKED * sketch.SYMBOL_SIZE))),
+        symbols("all symbols", Further(bytes(8), 0, SYMBOLS_KEPT)),
+        symbols("items of nobody", Items(b"".join(rng.randbytes(ITEM_SIZE) for _ in range(140)))),
+        Asked("the widest audit", lambda: [answer_audit(audit, holdings).encode()], is_honest=False),
+    ]
+
+
+def whole(answer: Answer) -> list[bytes]:
+    """All frames of an answer."""
+    found: list[bytes] = []
+    while not answer.finished:
+        found += answer.frames(16)
+    return found
+
+
+def timed(answer: Callable[[], Sequence[bytes]]) -> Callable[[], float]:
+    """The processor's seconds: what else the machine does is no part of them."""
+
+    def run() -> float:
+        began = time.process_time()
+        answer()
+        return time.process_time() - began
+
+    return run
+
+
+def measure(bench: Bench, store: LmdbStore, total: int) -> None:
+    """Each request: ids, bytes and memory once, its time in turn with the others."""
+    [record] = store.communities()
+    holdings = Counted(store, record)
+    asked = requests(holdings, total)
+    most = {True: 0, False: 0}
+    peaks = []
+    for each in asked:
+        holdings.examined = 0
+        tracemalloc.start()
+        sent = sum(map(len, each.answer()))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        most[each.is_honest] = max(most[each.is_honest], holdings.examined)
+        bench.figure(f"{each.name}: ids examined", holdings.examined, unit="ids")
+        bench.figure(f"{each.name}: answered with", sent, unit="bytes")
+    times = bench.interleave({each.name: timed(each.answer) for each in asked})
+    for each in asked:
+        milliseconds = Series(tuple(1e3 * sample for sample in times[each.name].samples))
+        bench.figure(f"{each.name}: time", milliseconds, unit="ms")
+    bench.figure("memory of an answer, at most", max(peaks), unit="bytes")
+    bench.at_most("ids examined for an honest request", most[True], SCAN_MAX * HONEST_SHARE)
+    bench.at_most("ids examined for a hostile one", max(most.values()), SCAN_MAX)
+    bench.at_most("memory of an answer", max(peaks), MEMORY_MAX)
+    machine = "2-core AMD EPYC, Python 2.7, 100,000 messages"
+    for what, milliseconds in (("honest, at most", 29), ("a filter of ones", 366)):
+        bench.quote(f"the original, {what}", milliseconds, unit="ms", source="measured", machine=machine)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--messages", type=int, default=1_000_000, help="in the store (1,000,000)")
+
+
+def main() -> int:
+    bench = Bench("answer", __doc__, versions=("lmdb",), add_options=add_options)
+    total = bench.size(bench.options.messages, short=20_000)
+    with tempfile.TemporaryDirectory(prefix="dispersy-bench-") as folder:
+        store = new_store(Path(folder))
+        try:
+            fill(store, "in order", total)
+            store.refresh()
+            measure(bench, store, total)
+        finally:
+            store.close()
+    return bench.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
