@@ -116,6 +116,9 @@ class Course(Protocol):
     def next_deadline(self) -> float | None:
         """When handle_timer() has something to do while a question is under way."""
 
+    def next_step(self) -> float | None:
+        """When step() may have something to ask though nothing arrives; None: not before."""
+
     def asked(self, number: int) -> bool:
         """Whether a question of this number is under way."""
 

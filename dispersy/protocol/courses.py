@@ -7,10 +7,12 @@ from dispersy.protocol.course import Asking, Course
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.means import Means
+from dispersy.protocol.outline import Outline
 from dispersy.protocol.pull import Pull
-from dispersy.protocol.range_course import RangeCourse, filter_error_rate
+from dispersy.protocol.pull_sources import Source
+from dispersy.protocol.range_course import RangeCourse, filter_error_rate, outline_of
 from dispersy.protocol.symbols_course import SymbolsCourse
-from dispersy.protocol.transfer import filter_capacity
+from dispersy.protocol.transfer import Range, filter_capacity
 
 
 def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
@@ -21,7 +23,14 @@ def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
     if low >= high:
         return None
     pull.floor = low
-    return RangeCourse(asking, pull.source, means=means, wanted=(low, high))
+    ours = asking.holdings.summary()
+    outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
+    return RangeCourse(asking, pull.source, means=means, wanted=(low, high), outline=outline)
+
+
+def make_repair(part: Range, asking: Asking, source: Source) -> Course:
+    """The course of REPAIR: of how much is missing in its part, nothing is known."""
+    return RangeCourse(asking, source, means=Means.REPAIR, wanted=part, outline=Outline())
 
 
 def _reach(means: Means, asking: Asking, pull: Pull) -> OrderKey:

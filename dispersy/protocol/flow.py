@@ -1,4 +1,4 @@
-"""Pace: limits per key and second, time-outs from round trips, budgets from loss, and the backlog."""
+"""Limits per key and second, time-outs from round trips, and the backlog."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from dispersy.constants import (
-    ANSWER_BUDGET_MAX,
     BACKLOG_MAX,
     BACKLOG_STALL_S,
-    PULL_BUDGET_MIN,
-    PULL_BUDGET_START,
     REQUEST_TIMEOUT_MAX_S,
     REQUEST_TIMEOUT_MIN_S,
     REQUEST_TIMEOUT_START_S,
@@ -46,54 +43,39 @@ class PerSecond(Generic[Key]):
         return True
 
 
-class Pace:
-    """How much to ask of one source and how long to wait for it.
+class RoundTrips:
+    """How long one source takes to answer, and how long to wait for it.
 
-    budget        datagrams a request
+    deviation_s   mean, of round trips from their mean
     timeouts      in a row
     """
 
-    __slots__ = ("_deviation_s", "_mean_s", "budget", "timeouts")
+    __slots__ = ("deviation_s", "mean_s", "timeouts")
 
     def __init__(self) -> None:
-        self.budget = PULL_BUDGET_START
         self.timeouts = 0
-        self._mean_s: float | None = None
-        self._deviation_s = 0.0
+        self.mean_s: float | None = None
+        self.deviation_s = 0.0
 
     def measure(self, round_trip_s: float) -> None:
         """A request's first datagram came after this time; the estimate is TCP's (RFC 6298)."""
-        if self._mean_s is None:
-            self._mean_s, self._deviation_s = round_trip_s, round_trip_s / 2
+        if self.mean_s is None:
+            self.mean_s, self.deviation_s = round_trip_s, round_trip_s / 2
             return
-        self._deviation_s += (abs(round_trip_s - self._mean_s) - self._deviation_s) / 4
-        self._mean_s += (round_trip_s - self._mean_s) / 8
+        self.deviation_s += (abs(round_trip_s - self.mean_s) - self.deviation_s) / 4
+        self.mean_s += (round_trip_s - self.mean_s) / 8
 
     def timeout_s(self) -> float:
         """How long to wait for a request's next datagram; doubles from the second time-out in a row on."""
-        if self._mean_s is None:
+        if self.mean_s is None:
             estimate = REQUEST_TIMEOUT_START_S
         else:
-            estimate = max(REQUEST_TIMEOUT_MIN_S, self._mean_s + 4 * self._deviation_s)
+            estimate = max(REQUEST_TIMEOUT_MIN_S, self.mean_s + 4 * self.deviation_s)
         return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0 ** max(0, self.timeouts - 1))
 
-    def answered(self, *, datagrams: int, lost: int) -> None:
-        """An answer is over, of which so many datagrams came and so many did not."""
-        self.timeouts = 0
-        share = lost / max(1, datagrams + lost)
-        if share < 0.1:
-            self.budget = min(ANSWER_BUDGET_MAX, self.budget + max(PULL_BUDGET_MIN, self.budget // 2))
-        elif share > 0.5:
-            self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
-        # Some loss is the link's own and does not shrink with what we ask, so it may cost the growth only.
-        elif share > 0.2 and self.budget > PULL_BUDGET_START:
-            self.budget = max(PULL_BUDGET_START, self.budget * 3 // 4)
-
     def timed_out(self) -> None:
+        """A request has had no answer."""
         self.timeouts += 1
-        # One silence is as likely a request that was lost as an answer that was too much.
-        if self.timeouts > 1:
-            self.budget = max(PULL_BUDGET_MIN, self.budget // 2)
 
 
 class Backlog:

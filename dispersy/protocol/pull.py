@@ -20,6 +20,7 @@ class Pull:
     began_with    our summary when this turn began
     course_with   our summary when this course began
     announced     the backlog's count when the last of its messages came
+    is_held       the course may not ask now: for the store, or because its turn is over
     settled_at    when what arrived counts as stored; settle_by: at the latest
     """
 
@@ -35,6 +36,7 @@ class Pull:
         self.began_with = self.course_with = ours
         self.turn_count = ours.count
         self.announced = 0
+        self.is_held = False
         self.settled_at: float | None = None
         self.settle_by: float | None = None
         # Messages of the courses before this one, and of all when this turn began.

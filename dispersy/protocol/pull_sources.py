@@ -15,7 +15,7 @@ from dispersy.constants import (
     TRANSFER_INTERVAL_S,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import Pace
+from dispersy.protocol.flow_control import FlowControl
 from dispersy.protocol.hosts import host_of
 from dispersy.protocol.summary import Summary
 
@@ -40,13 +40,13 @@ class Source:
         "began_at",
         "broken",
         "everything_at",
+        "flow",
         "fruitful",
         "fruitless",
         "fruitless_all",
         "heard_at",
         "held_until",
         "not_before",
-        "pace",
         "seen",
         "summary",
         "symbols_at",
@@ -56,7 +56,7 @@ class Source:
     def __init__(self, summary: Summary, now: float) -> None:
         self.summary = summary
         self.heard_at = now
-        self.pace = Pace()
+        self.flow = FlowControl()
         self.fruitful = False
         self.forgive(now)
 

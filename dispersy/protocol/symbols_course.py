@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
-    PULL_BUDGET_START,
     SYMBOL_BURST_MAX,
     SYMBOL_ROUNDS_MAX,
     SYMBOL_SETS_CHANGED_MAX,
@@ -208,16 +207,16 @@ class SymbolsCourse:
     def _question(self, what: Described | Further | Items, budget: int, now: float) -> SymbolsRequest:
         number = self._asking.rng.randrange(1, 1 << 32)
         self._asked[number] = _Asked(what, now)
-        self._due_at = now + self._source.pace.timeout_s()
+        self._due_at = now + self._source.flow.round_trips.timeout_s()
         self._asking.counts["requests"] += 1
         return SymbolsRequest(number, min(budget, self._asking.budget_max), what)
 
     def _burst(self) -> int:
         """Datagrams with messages that may be on their way at once; loss makes them fewer."""
-        return min(SYMBOL_BURST_MAX, SYMBOL_BURST_MAX * self._source.pace.budget // PULL_BUDGET_START)
+        return self._source.flow.burst(SYMBOL_BURST_MAX)
 
     def _budget(self) -> int:
-        return min(self._asking.budget_max, self._source.pace.budget)
+        return self._source.flow.burst(min(self._asking.budget_max, ANSWER_BUDGET_MAX))
 
     # What comes.
 
@@ -255,17 +254,16 @@ class SymbolsCourse:
         return self._end_of_answer()
 
     def _hear(self, asked: _Asked, now: float) -> None:
-        pace = self._source.pace
+        round_trips = self._source.flow.round_trips
         if not asked.heard:
-            pace.measure(now - asked.asked_at)
+            round_trips.measure(now - asked.asked_at)
         asked.heard = True
-        self._silences = 0
-        self._due_at = now + pace.timeout_s()
+        self._silences = round_trips.timeouts = 0
+        self._due_at = now + round_trips.timeout_s()
 
     def _end_of_answer(self) -> Heard:
         if self._asked:
             return Heard.PART
-        self._source.pace.answered(datagrams=1, lost=0)
         return Heard.END
 
     def _peel(self) -> None:
@@ -336,13 +334,12 @@ class SymbolsCourse:
         heard = any(asked.heard for asked in self._asked.values())
         self._asked.clear()
         if heard:
-            self._source.pace.answered(datagrams=1, lost=1)
             if self._theirs.count and not self._wanted:
                 self._peel()
             else:
                 self._must_check = True
             return False
-        self._source.pace.timed_out()
+        self._source.flow.round_trips.timed_out()
         self._silences += 1
         if self._silences >= SYMBOL_SILENCES_MAX:
             self._is_over = True
@@ -350,6 +347,9 @@ class SymbolsCourse:
 
     def next_deadline(self) -> float | None:
         return self._due_at if self._asked else None
+
+    def next_step(self) -> float | None:
+        return None
 
     def asked(self, number: int) -> bool:
         return number in self._asked

@@ -36,7 +36,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address
 from dispersy.protocol.audit import Auditor
 from dispersy.protocol.course import Arrival, Asking, Course, Heard, Question, Reply
-from dispersy.protocol.courses import make_course
+from dispersy.protocol.courses import make_course, make_repair
 from dispersy.protocol.definition_request import DefinitionRequest
 from dispersy.protocol.expected_holdings import ExpectedHoldings
 from dispersy.protocol.flow import Backlog
@@ -48,7 +48,6 @@ from dispersy.protocol.means import Means, choose_means
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.pull import Pull
 from dispersy.protocol.pull_sources import PullSources
-from dispersy.protocol.range_course import RangeCourse
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.symbols_course import SymbolsCourse
 from dispersy.protocol.transfer import Range
@@ -237,10 +236,9 @@ class Puller:
         pull = self._pull
         if pull is None:
             deadlines.append(self._begins_at)
-        elif pull.course is not None and pull.course.is_under_way():
+        elif pull.course is not None:
             deadlines.append(pull.course.next_deadline())
-        else:
-            deadlines += [pull.settled_at, pull.settle_by]
+            deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else [pull.course.next_step()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def drain(self) -> list[Send]:
@@ -256,8 +254,7 @@ class Puller:
             source = self._sources.get(address)
             if source is not None:
                 pull = Pull(address, source, ours, now)
-                course = RangeCourse(self._asking_of(address), source, means=Means.REPAIR, wanted=part)
-                self._take(pull, course, ours)
+                self._take(pull, make_repair(part, self._asking_of(address), source), ours)
                 self.counts["repairs"] += 1
                 return pull
         chosen = self._sources.choose(ours, now, last=self._made_room, rng=self._rng)
@@ -295,7 +292,7 @@ class Puller:
         if pull.gains(ours):
             pull.gained = True
             pull.source.bear_fruit()
-        elif pull.brought() or pull.source.pace.timeouts:
+        elif pull.brought() or pull.source.flow.round_trips.timeouts:
             pull.source.bear_none(ours, now)
         self._parked = {
             address: parked
@@ -329,13 +326,9 @@ class Puller:
 
     def _go_on(self, pull: Pull, course: Course, now: float) -> bool:
         """Let a course do what it may now; False: it waits."""
-        if course.is_under_way():
-            return False
-        if self._backlog.is_full() and not self._waited_enough(pull, now):
-            return False
-        is_repair = course.means is Means.REPAIR
+        pull.is_held = True
         towards = self._towards(pull.address, self._holdings.summary())
-        if not is_repair and pull.source.summary.same_set(towards):
+        if course.means is not Means.REPAIR and pull.source.summary.same_set(towards):
             self._end_course(pull, now)
             return True
         if course.is_over():
@@ -344,16 +337,22 @@ class Puller:
             self._end_course(pull, now)
             return True
         if self._turn_is_over(pull, now):
+            if course.is_under_way():
+                return False
             self._end_turn(pull, now)
             return True
+        if self._backlog.is_full() and not self._waited_enough(pull, now):
+            return False
         if course.waits_for_store() and not self._is_settled(pull, now):
             return False
+        pull.is_held = False
         questions = course.step(now)
         for question in questions:
             self._send((pull.address, question))
         if course.has_failed or course.is_over():
             return True
-        pull.settled_at = pull.settle_by = None
+        if questions:
+            pull.settled_at = pull.settle_by = None
         return bool(questions) and not course.is_under_way()
 
     def _asking_of(self, source: Address) -> Asking:
@@ -387,7 +386,7 @@ class Puller:
 
     def _bear_silence(self, pull: Pull, now: float) -> None:
         """A question has had no answer at all."""
-        timeouts = pull.source.pace.timeouts
+        timeouts = pull.source.flow.round_trips.timeouts
         if timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)

@@ -1,20 +1,23 @@
-"""One pull from one source: the ranges still to ask for, the request under way, and what its answer
-covered.
+"""What one course has still to ask of its source: ranges, requests under way, and what their answers covered.
 
-Ranges are asked from the bottom upwards. The next request goes out when the last datagram of an answer is
-here, and begins where that answer stopped; what arrived is not yet in our filters then, and need not be,
-for it lies below. Intervals that no datagram covered are gaps. They are asked for again later, when all
-that has arrived is in the store and so in the filter: one request then repairs many gaps.
+Several requests are under way at once, each for a range of its own, so none is ever asked for twice: ranges
+are cut to what one request brings where it is known about how much there is (outline.py), and where it is
+not, the next request begins where the answer before it stopped. Every datagram states the interval that it
+covers. What lies between two of them is a range to ask again, exactly, so what arrived near it need not be in
+the store yet.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
 from math import ceil, log
 from random import Random
 
 from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
     FILTER_ERROR_MAX,
     FILTER_ERROR_MIN,
     FILTER_ERROR_RATIO,
@@ -25,22 +28,57 @@ from dispersy.constants import (
 )
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.frames import SyncRequest
-from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, Holdings, ids_of, order_key_at
+from dispersy.protocol.holdings import (
+    ID_SIZE,
+    KEY_SIZE,
+    Holdings,
+    first_key_of,
+    ids_of,
+    order_key_at,
+)
 from dispersy.protocol.identifiers import OrderKey
+from dispersy.protocol.outline import Outline
 from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
 
 Range = tuple[OrderKey, OrderKey]
 
 FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
 """Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count."""
-GAPS_REPAIR = 64
-"""Gaps at which a transfer stops to repair them, before they outgrow what one request can describe."""
-LATE_REQUESTS_MAX = 8
+MESSAGES_PER_DATAGRAM_START = 5.0
+FILTER_BUDGET = 32
+LATE_REQUESTS_MAX = 256
 """Requests whose datagrams may still come after their answer is over."""
 ANSWER_DATAGRAMS_RATIO = 2
 """Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
 EMPTY_ANSWERS_MAX = 3
 """Answers in a row without a message and without an end: more is somebody who keeps us busy."""
+
+
+class Coverage(Enum):
+    """What a datagram was to a transfer."""
+
+    FOREIGN = auto()
+    LATE = auto()
+    """Of an answer that was given up."""
+    PART = auto()
+    WHOLE = auto()
+    """The answer is complete with it, or has had more datagrams than it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that is over.
+
+    lost       datagrams that seem lost
+    has_come   anything of it
+    count      of its messages
+    progress   whether it got us anywhere, or is merely lost; else its sender keeps us busy
+    """
+
+    lost: int
+    has_come: bool
+    count: int
+    progress: bool
 
 
 def error_rate_for(*, held: int, missing: int) -> float:
@@ -99,133 +137,158 @@ def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> lis
     return gaps
 
 
-class Transfer:
-    """What one pull asks and gets. Whoever owns it sends its requests and tells it what arrived.
+class _Asked:
+    """A request under way: its range, and what its answer covered so far."""
 
-    number      of the request under way, 0: none is
-    received    messages so far
-    datagrams   of the answer under way
+    __slots__ = ("budget", "count", "covered", "datagrams", "range", "stop")
+
+    def __init__(self, wanted: Range, budget: int) -> None:
+        self.range = wanted
+        self.budget = budget
+        self.covered: list[Range] = []
+        self.stop: OrderKey | None = None
+        self.datagrams = 0
+        self.count = 0
+
+    def gaps(self) -> list[Range]:
+        """What no datagram covered, below where the answer stopped or, if that is unknown, got to."""
+        low, _ = self.range
+        stop = max((end for _, end in self.covered), default=low) if self.stop is None else self.stop
+        return gaps_between(low, stop, self.covered) if stop > low else []
+
+
+class Transfer:
+    """What one course asks and gets. Whoever owns it sends its requests and tells it what arrived.
+
+    received   messages so far
+    per_datagram   messages that a datagram held lately
     """
 
-    def __init__(self) -> None:
-        self.number = 0
+    def __init__(self, outline: Outline) -> None:
         self.received = 0
-        self.datagrams = 0
-        self._todo: deque[Range] = deque()
-        self._gaps: list[Range] = []
-        self._asked: Range | None = None
-        self._repairs = False
-        self._covered: list[Range] = []
-        self._stop: OrderKey | None = None
-        self._count = 0
-        self._budget = 0
-        self._empty_answers = 0
+        self.per_datagram = MESSAGES_PER_DATAGRAM_START
+        self._outline = outline
+        self._todo: list[Range] = []
+        self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, Range] = OrderedDict()
+        self._empty_answers = 0
 
     def add(self, wanted: Range) -> None:
+        """Ask for this range too, behind what there is."""
         self._todo.append(wanted)
 
-    def is_under_way(self) -> bool:
-        return self.number != 0
-
     def is_complete(self) -> bool:
-        """Whether nothing is left to ask."""
-        return not self.number and not self._todo and not self._gaps
+        """Whether nothing is left to ask and nothing under way."""
+        return not self._todo and not self._asked
 
-    def must_repair(self) -> bool:
-        """Whether the gaps come next: only when all that has arrived is in the store."""
-        return bool(self._gaps) and (not self._todo or len(self._gaps) >= GAPS_REPAIR)
+    def has_more(self) -> bool:
+        """Whether anything is left to ask."""
+        return bool(self._todo)
+
+    def is_asked(self, number: int) -> bool:
+        """Whether this request is under way."""
+        return number in self._asked
 
     def next_request(
-        self, *, holdings: Holdings, number: int, budget: int, error_rate: float, rng: Random
-    ) -> SyncRequest:
-        """Begin the next request; there must be something to ask and none under way."""
-        assert not self.number
-        self._repairs = self.must_repair()
-        if self._repairs:
-            wanted = self._gaps[0][0], self._gaps[-1][1]
-            request = make_request(
-                holdings=holdings, wanted=wanted, number=number, budget=budget, error_rate=error_rate, rng=rng
-            )
-            # Not beyond the last gap that the filter reaches: between gaps far apart we lack nothing.
-            high = max((end for _, end in self._gaps if end <= request.high), default=request.high)
-            if high < request.high:
-                request = make_request(
-                    holdings=holdings,
-                    wanted=(request.low, high),
-                    number=number,
-                    budget=budget,
-                    error_rate=error_rate,
-                    rng=rng,
-                )
-            self._gaps = gaps_left(self._gaps, (request.low, request.high))
-        else:
-            wanted = self._todo.popleft()
-            request = make_request(
-                holdings=holdings, wanted=wanted, number=number, budget=budget, error_rate=error_rate, rng=rng
-            )
-            if request.high < wanted[1]:
-                self._todo.appendleft((request.high, wanted[1]))
-        self.number = number
-        self.datagrams = 0
-        self._asked = (request.low, request.high)
-        self._covered = []
-        self._stop = None
-        self._count = 0
-        self._budget = budget
-        return request
+        self,
+        *,
+        holdings: Holdings,
+        number: int,
+        budget: int,
+        room: int,
+        error_rate: float,
+        rng: Random,
+    ) -> tuple[SyncRequest, int]:
+        """Begin the next request, of which so many datagrams are expected; there must be something to ask.
 
-    def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> bool:
-        """A datagram of an answer has come; True: it was the last one of the request under way."""
-        if number != self.number or self._asked is None:
+        budget   datagrams of a request, where it is known how many a range brings
+        room     at most, where that is not known: then no other request can go on behind it
+        """
+        low, high = self._todo.pop(0)
+        ours = holdings.summary()
+        is_held = ours.count > 0 and low <= first_key_of(ours.highest)
+        if is_held:
+            # A filter has a price of its own, whatever it describes.
+            budget = max(budget, FILTER_BUDGET)
+        budget = min(budget, room)
+        cut = self._outline.cut(low, high, budget * self.per_datagram)
+        expected = budget = room if cut is None else budget
+        if cut is not None:
+            expected = min(budget, max(1, ceil(self._outline.expected(low, cut) / self.per_datagram)))
+            # What does not fit would be another request, and where we hold some another filter.
+            budget = min(ANSWER_BUDGET_MAX, expected + (expected // 4 if is_held else 0) + 2)
+        if cut is not None and cut < high:
+            self._todo.insert(0, (cut, high))
+            high = cut
+        request = make_request(
+            holdings=holdings,
+            wanted=(low, high),
+            number=number,
+            budget=budget,
+            error_rate=error_rate,
+            rng=rng,
+        )
+        if request.high < high:
+            self._todo.insert(0, (request.high, high))
+        wanted = (request.low, request.high)
+        self._asked[number] = _Asked(wanted, budget)
+        return request, min(expected, budget)
+
+    def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> Coverage:
+        """A datagram of an answer has come."""
+        asked = self._asked.get(number)
+        if asked is None:
             late = self._late.get(number)
-            if late is not None:
-                self.received += count
-                clipped = (max(low, late[0]), min(high, late[1]))
-                if clipped[0] < clipped[1]:
-                    self._gaps = gaps_left(self._gaps, clipped)
-            return False
-        asked_low, asked_high = self._asked
+            if late is None:
+                return Coverage.FOREIGN
+            self.received += count
+            clipped = (max(low, late[0]), min(high, late[1]))
+            if clipped[0] < clipped[1]:
+                self._todo = gaps_left(self._todo, clipped)
+            return Coverage.LATE
+        asked_low, asked_high = asked.range
         self.received += count
         # A stripped frame rides in the datagram of the messages frame that covers its messages.
-        self.datagrams += not flags & STRIPPED_LIST
-        self._count += count
+        asked.datagrams += not flags & STRIPPED_LIST
+        asked.count += count
         if flags & END_OF_RANGE or high > asked_high:
             high = asked_high
         if low < asked_low:
             low = asked_low
         if low < high:
-            self._covered.append((low, high))
+            asked.covered.append((low, high))
         if flags & LAST_OF_ANSWER:
-            self._stop = high
-        return bool(flags & LAST_OF_ANSWER) or self.datagrams >= ANSWER_DATAGRAMS_RATIO * self._budget
+            asked.stop = high
+        is_whole = asked.stop is not None and not asked.gaps()
+        if is_whole or asked.datagrams >= ANSWER_DATAGRAMS_RATIO * asked.budget:
+            return Coverage.WHOLE
+        return Coverage.PART
 
-    def end_answer(self) -> tuple[int, bool, int]:
-        """The answer is over, because its last datagram is here or nothing came for too long.
-
-        returns   how many datagrams seem lost, whether it got us anywhere (else all of it is asked again),
-                  and how many messages came
-        """
-        assert self._asked is not None
-        low, high = self._asked
-        stop = max((end for _, end in self._covered), default=low) if self._stop is None else self._stop
+    def close(self, number: int) -> Answered:
+        """An answer is over, because all of it is here or no more of it is to be waited for."""
+        asked = self._asked.pop(number)
+        low, high = asked.range
+        stop = max((end for _, end in asked.covered), default=low) if asked.stop is None else asked.stop
         stop = max(low, stop)
-        gaps = gaps_between(low, stop, self._covered) if stop > low else []
+        gaps = asked.gaps()
         # Several in a row make one gap; but an answer that did not reach the end has used its budget up.
-        lost = len(gaps) if stop == high else max(len(gaps), self._budget - self.datagrams)
-        self._late[self.number] = self._asked
+        lost = len(gaps) if asked.stop is not None else max(1, asked.budget - asked.datagrams)
+        self._late[number] = asked.range
         if len(self._late) > LATE_REQUESTS_MAX:
             self._late.popitem(last=False)
-        self.number = 0
-        self._asked = None
-        self._empty_answers = 0 if self._count or stop == high else self._empty_answers + 1
+        if asked.datagrams:
+            if asked.count and stop < high:
+                self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) / 8
+            self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
+            if not gaps and asked.stop is not None:
+                self._outline.learn(low, stop, asked.count)
         if stop < high:
-            if self._repairs:
-                gaps.append((stop, high))
-            else:
-                self._todo.appendleft((stop, high))
-        self._gaps = sorted(self._gaps + gaps)[:PULL_GAPS_MAX]
-        return lost, stop > low and self._empty_answers < EMPTY_ANSWERS_MAX, self._count
+            gaps.append((stop, high))
+        # Lowest first, so that what was begun is finished before anything new.
+        self._todo[:0] = gaps
+        del self._todo[PULL_GAPS_MAX:]
+        progress = not asked.datagrams or (stop > low and self._empty_answers < EMPTY_ANSWERS_MAX)
+        return Answered(lost=lost, has_come=asked.datagrams > 0, count=asked.count, progress=progress)
 
 
 def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:

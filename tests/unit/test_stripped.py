@@ -14,9 +14,10 @@ import pytest
 from dispersy.protocol.control_messages import Permission, Undo
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.marks import ERASED, UNDONE
+from dispersy.protocol.outline import Outline
 from dispersy.protocol.records import LAST_OF_ANSWER, STRIPPED_LIST
 from dispersy.protocol.stripped import Stripped, strip
-from dispersy.protocol.transfer import Transfer
+from dispersy.protocol.transfer import Answered, Coverage, Transfer
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import StoreWriter
@@ -128,16 +129,20 @@ def test_without_an_undo_of_its_author_it_waits(tmp_path: Path, whose: str) -> N
 
 def test_a_stripped_frame_is_part_of_its_datagram() -> None:
     """Goal: its messages count as arrived; the datagram, which the frame behind it covers, counts once."""
-    transfer, nothing = Transfer(), make_holdings()
+    transfer, nothing = Transfer(Outline()), make_holdings()
     transfer.add((ORDER_LOW, ORDER_TOP))
-    asked = transfer.next_request(holdings=nothing, number=5, budget=2, error_rate=0.01, rng=Random(1))
-    for high in (OrderKey(b"\1" * 24), ORDER_TOP):
-        assert not transfer.receive(number=5, flags=STRIPPED_LIST, low=ORDER_LOW, high=ORDER_LOW, count=3)
+    asked, _ = transfer.next_request(
+        holdings=nothing, number=5, budget=2, room=2, error_rate=0.01, rng=Random(1)
+    )
+    middle = OrderKey(b"\1" * 24)
+    for low, high in ((ORDER_LOW, middle), (middle, ORDER_TOP)):
+        stripped = transfer.receive(number=5, flags=STRIPPED_LIST, low=ORDER_LOW, high=ORDER_LOW, count=3)
+        assert stripped is Coverage.PART
         flags = LAST_OF_ANSWER if high == ORDER_TOP else 0
-        is_over = transfer.receive(number=5, flags=flags, low=asked.low, high=high, count=0)
-        assert is_over == (high == ORDER_TOP)
-    assert (transfer.received, transfer.datagrams) == (6, 2)
-    assert transfer.end_answer() == (0, True, 6)
+        heard = transfer.receive(number=asked.number, flags=flags, low=low, high=high, count=0)
+        assert heard is (Coverage.WHOLE if flags else Coverage.PART)
+    assert transfer.received == 6
+    assert transfer.close(5) == Answered(lost=0, has_come=True, count=6, progress=True)
     assert transfer.is_complete()
 
 

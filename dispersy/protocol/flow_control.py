@@ -1,0 +1,330 @@
+"""Flow control by the receiver: how much to ask of one source, and how fast.
+
+The answering side keeps nothing, so whoever asks decides what is on its way. Unit: datagrams. A request asks
+for so many of them and every answer echoes its number, so each answer is a measurement: when its first
+datagram came gives a round trip, how many come in a time the delivery rate.
+
+The pace is the highest rate at which datagrams lately arrived, a little more while nothing queues and less
+where something does; so a link is kept full and its queue short. Loss says little: on a radio link it is the
+link's own, and a window that shrinks with it gets a tenth of such a link. It is learnt in phases that are
+slow on purpose, where it cannot be our doing, and the pace makes up for it; only what goes beyond slows us.
+Silence is not loss: a link that pauses has as much room as before when it is back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from dispersy.constants import ANSWER_TIME_MAX_S
+from dispersy.protocol.flow import RoundTrips
+
+WINDOW_START = 10
+BUDGET_MIN, BUDGET_MAX = 3, 32
+BUDGET_S = 0.02
+"""Of data a request asks for: long answers would be slow to repair, short ones are many requests."""
+MEASURE_S, MEASURE_DATAGRAMS = 0.25, 9
+"""The least that a delivery rate is measured over."""
+RATE_LIFETIME_S = 3.0
+ROUND_TRIPS_MEASURED = 8
+BASE_LIFETIME_S = 10.0
+"""Of the shortest round trip; a path that has become longer is noticed in twice this time."""
+QUEUE_S = 0.03
+DEEP_QUEUE_S = 0.1
+SHORT_PATH_S = 0.05
+"""Paths shorter than this: what a busy machine takes for an answer is no queue of the network's."""
+GROWTH_MIN = 1.2
+FLAT_ROUNDS_MAX = 4
+SLOW_PHASE, PHASES = 0, 8
+PROBE_MIN_S, PROBE_MAX_S = 0.1, 0.4
+PROBE_DATAGRAMS = 2
+REORDER_MIN_S = 0.005
+LOSS_DATAGRAMS = 400
+"""That the shares of loss are means over, about."""
+
+
+class _Flight:
+    """A request under way."""
+
+    __slots__ = ("arrived", "asked_at", "budget", "is_slow")
+
+    def __init__(self, budget: int, asked_at: float, *, is_slow: bool) -> None:
+        self.budget = budget
+        self.asked_at = asked_at
+        self.is_slow = is_slow
+        self.arrived = 0
+
+
+class FlowControl:
+    """Towards one source.
+
+    round_trips   with the time-outs that follow from them
+    rate          datagrams a second, 0.0 before any is known
+    loss          share that is the link's own, as far as known
+    """
+
+    def __init__(self) -> None:
+        self.round_trips = RoundTrips()
+        self.loss = 0.0
+        # By when they were asked.
+        self._flights: dict[int, _Flight] = {}
+        self._in_flight = 0
+        self._window = WINDOW_START
+        self._is_starting = True
+        self._best = 0.0
+        self._flat_rounds = 0
+        self._round_ends = 0.0
+        self._rates: deque[tuple[float, float]] = deque()
+        self._counted = 0
+        self._counts_from = 0.0
+        self._recent: deque[float] = deque(maxlen=ROUND_TRIPS_MEASURED)
+        self._base = self._base_next = 0.0
+        self._base_from = 0.0
+        self._phase = 1
+        self._phase_ends = 0.0
+        self._total_loss = 0.0
+        self._slow_seen = 0
+        self._may_ask_at = 0.0
+        self._heard_at = 0.0
+        self._front = 0.0
+        self._reorder_s = REORDER_MIN_S
+        self._is_silent = False
+        self._probe_s = PROBE_MIN_S
+
+    @property
+    def rate(self) -> float:
+        return max((rate for _, rate in self._rates), default=0.0)
+
+    @property
+    def budget(self) -> int:
+        """What one of several requests asks for."""
+        wanted = self._window // 8 if self._is_starting else round(self.rate * BUDGET_S)
+        return max(BUDGET_MIN, min(BUDGET_MAX, wanted))
+
+    def burst(self, most: int) -> int:
+        """How many of so many datagrams the path may well carry at once; all while nothing is known of it."""
+        return most if self._is_starting else max(1, min(most, self._allowed()))
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything has ever come; before, a second request is no better than the first."""
+        return self.round_trips.mean_s is not None
+
+    def in_flight(self) -> int:
+        """Datagrams asked for of which it is not known yet what became."""
+        return self._in_flight
+
+    def is_under_way(self) -> bool:
+        return bool(self._flights)
+
+    def forget(self) -> None:
+        """What is under way belongs to nobody any more."""
+        self._flights.clear()
+        self._in_flight = 0
+
+    # Asking.
+
+    def room(self, now: float) -> int:
+        """Datagrams that may be asked for now; all at once only before the path is known."""
+        if now < self._may_ask_at:
+            return 0
+        return self._room()
+
+    def next_room(self) -> float | None:
+        """When room() may change though nothing arrives; None: not before something does, or a time-out."""
+        return self._may_ask_at if self._room() else None
+
+    def _room(self) -> int:
+        allowed = self._allowed()
+        left = allowed - self.in_flight()
+        # Half a request would be as dear as a whole one.
+        return left if left >= min(self.budget, allowed) else 0
+
+    def ask(self, number: int, datagrams: int, now: float) -> None:
+        """A request for so many leaves."""
+        if not self._flights:
+            # What is counted while nothing is asked for says nothing about the path.
+            self._counted, self._counts_from = 0, now
+            if not self._is_silent:
+                self._heard_at = now
+        self._turn_phase(now)
+        self._in_flight += datagrams
+        self._flights[number] = _Flight(datagrams, now, is_slow=self._phase == SLOW_PHASE)
+        if self._is_silent:
+            self._may_ask_at = now + self._probe_s
+            self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip()), self._probe_s * 1.5)
+        elif not self._is_starting:
+            self._may_ask_at = max(self._may_ask_at, now - BUDGET_S) + datagrams / self._pace()
+
+    # What arrives, and what does not.
+
+    def arrive(self, number: int, now: float) -> None:
+        """A datagram of this request has come."""
+        flight = self._flights.get(number)
+        self.round_trips.timeouts = 0
+        self._heard_at = now
+        if self._is_silent:
+            self._end_silence(now)
+        self._count(now)
+        if flight is None:
+            return
+        flight.arrived += 1
+        self._in_flight -= flight.arrived <= flight.budget
+        self._front = max(self._front, flight.asked_at)
+        if flight.arrived == 1:
+            self._measure(now - flight.asked_at, now)
+        if self._is_starting:
+            self._start(now)
+
+    def arrive_late(self, now: float, asked_at: float) -> None:
+        """A datagram of a request given up has come: whatever it was, it was not lost."""
+        late = self._front - asked_at
+        self._reorder_s = min(max(self._reorder_s, late), max(0.5, self._round_trip()))
+        if self.round_trips.timeouts or self._is_silent:
+            # We waited too little, and without this we would again.
+            self._measure(now - asked_at, now)
+        self.arrive(0, now)
+
+    def close(self, number: int, *, lost: int) -> float:
+        """A request is over, with so many datagrams that did not come; when it was asked."""
+        flight = self._flights.pop(number)
+        self._in_flight -= max(0, flight.budget - flight.arrived)
+        if not self._is_silent and (flight.arrived or lost):
+            seen = flight.arrived + lost
+            self._total_loss += seen / (seen + LOSS_DATAGRAMS) * (lost / seen - self._total_loss)
+            if flight.is_slow:
+                self._slow_seen = min(LOSS_DATAGRAMS, self._slow_seen + seen)
+                self.loss += seen / max(LOSS_DATAGRAMS / 4, self._slow_seen) * (lost / seen - self.loss)
+        return flight.asked_at
+
+    def overdue(self, now: float) -> list[int]:
+        """Requests of which nothing more is to be waited for: later ones were answered, or nothing comes."""
+        if not self._flights:
+            return []
+        timeout_s = self.timeout_s()
+        behind = max(self._front - self._reorder_s, now - max(ANSWER_TIME_MAX_S, 2 * timeout_s))
+        if now >= self._heard_at + timeout_s:
+            behind = max(behind, now - timeout_s)
+        found = []
+        for number, flight in self._flights.items():
+            if flight.asked_at > behind:
+                break
+            found.append(number)
+        return found
+
+    def has_arrived(self, number: int) -> bool:
+        """Whether anything of a request's answer has come."""
+        return self._flights[number].arrived > 0
+
+    def is_silence(self, now: float) -> bool:
+        """Whether nothing at all has come for a time-out."""
+        return now >= self._heard_at + self.timeout_s()
+
+    def next_overdue(self) -> float | None:
+        """When overdue() names somebody, if nothing arrives."""
+        if not self._flights:
+            return None
+        timeout_s = self.timeout_s()
+        oldest = next(iter(self._flights.values())).asked_at
+        due = max(self._heard_at, oldest) + timeout_s
+        return min(due, oldest + max(ANSWER_TIME_MAX_S, 2 * timeout_s))
+
+    def timeout_s(self) -> float:
+        return self._probe_s if self._is_silent else self.round_trips.timeout_s()
+
+    def fall_silent(self, now: float) -> bool:
+        """Nothing has come for a time-out; whether that counts, as probes in between do not."""
+        if self.rate and not self._is_silent:
+            self._is_silent = True
+            self._probe_s = max(PROBE_MIN_S, self._round_trip())
+            self._may_ask_at = now
+        if self._is_silent and now < self._heard_at + 2 * self.round_trips.timeout_s():
+            return False
+        self.round_trips.timed_out()
+        if self._is_starting and self.round_trips.timeouts > 1:
+            # One silence is as likely a request that was lost as an answer that was too much.
+            self._window = max(PROBE_DATAGRAMS, self._window // 2)
+        return True
+
+    # The path as measured.
+
+    def _round_trip(self) -> float:
+        return min(self._recent, default=0.0)
+
+    def _queue_s(self) -> float:
+        return self._round_trip() - self._base
+
+    def _allowed(self) -> int:
+        """Datagrams that may be under way."""
+        if self._is_silent:
+            return PROBE_DATAGRAMS
+        if self._is_starting:
+            return self._window
+        rate, base = self.rate, max(self._base, SHORT_PATH_S)
+        if self._queue_s() > max(DEEP_QUEUE_S, 6 / rate):
+            return int(1.1 * rate * base) + 2
+        return int(2 * rate * (base + self.round_trips.deviation_s)) + 4
+
+    def _pace(self) -> float:
+        rate = self.rate
+        queue_s, limit_s = self._queue_s(), max(QUEUE_S, 6 / rate)
+        if self._phase == SLOW_PHASE:
+            pace = 0.85 * rate
+        elif queue_s < 0.4 * limit_s:
+            pace = 1.2 * rate
+        else:
+            pace = rate if queue_s < limit_s else 0.8 * rate
+        if self._total_loss > max(0.06, self.loss + 0.03):
+            pace *= 0.95
+        return pace / (1 - min(0.5, self.loss))
+
+    def _turn_phase(self, now: float) -> None:
+        if now >= self._phase_ends:
+            self._phase = (self._phase + 1) % PHASES
+            self._phase_ends = now + max(MEASURE_S, 2 * self._round_trip())
+
+    def _measure(self, round_trip_s: float, now: float) -> None:
+        self.round_trips.measure(round_trip_s)
+        self._recent.append(round_trip_s)
+        if not self._base or now >= self._base_from + BASE_LIFETIME_S:
+            self._base, self._base_from = self._base_next or round_trip_s, now
+            self._base_next = round_trip_s
+        self._base = min(self._base, round_trip_s)
+        self._base_next = min(self._base_next, round_trip_s)
+
+    def _count(self, now: float) -> None:
+        """Measure the delivery rate."""
+        self._counted += 1
+        over_s = now - self._counts_from
+        least_s = 0.05 if self._is_starting else max(MEASURE_S, self._round_trip())
+        if self._counted < MEASURE_DATAGRAMS or over_s < least_s:
+            return
+        self._rates.append((now, self._counted / over_s))
+        self._counted, self._counts_from = 0, now
+        lifetime_s = max(RATE_LIFETIME_S, 10 * self._round_trip())
+        while len(self._rates) > 1 and self._rates[0][0] < now - lifetime_s:
+            self._rates.popleft()
+
+    def _start(self, now: float) -> None:
+        """The window grows by what arrives, until the path is full."""
+        self._window += 1
+        rate = self.rate
+        if now >= self._round_ends:
+            self._round_ends = now + self._round_trip()
+            if rate >= GROWTH_MIN * self._best:
+                self._best, self._flat_rounds = rate, 0
+            elif rate:
+                self._flat_rounds += 1
+        if not rate:
+            return
+        limit_s = max(0.02, self._base / 5, 3 / rate)
+        is_full = len(self._recent) == ROUND_TRIPS_MEASURED and self._queue_s() > limit_s
+        if is_full or self._flat_rounds >= FLAT_ROUNDS_MAX:
+            self._is_starting = False
+            self._may_ask_at = now
+
+    def _end_silence(self, now: float) -> None:
+        """It is back: go on as before, and remember the rates from before as if they were of now."""
+        self._is_silent = False
+        self._rates = deque((now, rate) for _, rate in self._rates)
+        self._counted, self._counts_from = 0, now
+        self._may_ask_at = now

@@ -1,0 +1,191 @@
+"""Flow control alone, on links of its own: how much of a link's rate it gets, and how long the queue grows.
+
+The answering side here has endless data and answers at once; what was lost is asked again as anything new is,
+so the share of the rate counts datagrams that arrived for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from random import Random
+
+import pytest
+
+from dispersy.constants import ANSWER_TIME_MAX_S
+from dispersy.protocol.flow_control import WINDOW_START, FlowControl
+
+DATAGRAM_BITS = 1_232 * 8
+
+
+@dataclass
+class Path:
+    """A link with one bottleneck in front of it; seconds, and bits a second.
+
+    queue_s   what the bottleneck holds; it drops what comes on top
+    burst_s   how long a loss lasts, 0: each datagram by itself
+    pause_s   of silence in every pause_every_s
+    """
+
+    rate: float
+    delay_s: float
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    burst_s: float = 0.0
+    pause_s: float = 0.0
+    pause_every_s: float = 20.0
+    queue_s: float = 0.5
+    rng: Random = field(default_factory=lambda: Random(1))
+    free_at: float = 0.0
+    queued_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._bad_until = [0.0, 0.0]
+        self._next_bad = [self.rng.expovariate(self.loss / self.burst_s) if self.burst_s else 0.0] * 2
+
+    def _loses(self, now: float, way: int) -> bool:
+        if self.pause_s and now % self.pause_every_s < self.pause_s and now > self.pause_every_s:
+            return True
+        if not self.burst_s:
+            return self.rng.random() < self.loss
+        while now >= self._next_bad[way]:
+            self._bad_until[way] = self._next_bad[way] + self.burst_s
+            self._next_bad[way] += self.rng.expovariate(self.loss / self.burst_s)
+        return now < self._bad_until[way]
+
+    def back(self, now: float) -> float | None:
+        """When a datagram of an answer arrives; None: it does not."""
+        waits_s = max(0.0, self.free_at - now)
+        if waits_s > self.queue_s:
+            return None
+        self.queued_s = max(self.queued_s, waits_s)
+        self.free_at = max(now, self.free_at) + DATAGRAM_BITS / self.rate
+        if self._loses(self.free_at, 0):
+            return None
+        return self.free_at + self.delay_s + self.rng.random() * self.jitter_s
+
+    def there(self, now: float) -> float | None:
+        """When a request arrives."""
+        return None if self._loses(now, 1) else now + self.delay_s + self.rng.random() * self.jitter_s
+
+
+class Drive:
+    """Asks for as much as flow control allows, for so long."""
+
+    def __init__(self, path: Path, *, duration_s: float) -> None:
+        self.flow = FlowControl()
+        self.unique = self.sent = self.asked = self.timeouts = 0
+        self.left: dict[int, set[int]] = {}
+        self.closed: dict[int, tuple[float, set[int]]] = {}
+        self.path = path
+        self._way: list[tuple[float, int, int, int]] = []
+        self._now = 0.0
+        self._run(duration_s)
+        self.share = self.unique * DATAGRAM_BITS / (path.rate * duration_s)
+
+    def _run(self, duration_s: float) -> None:
+        while self._now < duration_s:
+            self._step()
+            moments = [
+                moment
+                for moment in (
+                    self._way[0][0] if self._way else None,
+                    self.flow.next_room(),
+                    self.flow.next_overdue(),
+                )
+                if moment is not None
+            ]
+            self._now = max(self._now + 1e-5, min(moments))
+            while self._way and self._way[0][0] <= self._now:
+                self._arrive(*heappop(self._way)[2:])
+            overdue = self.flow.overdue(self._now)
+            nothing = [number for number in overdue if not self.flow.has_arrived(number)]
+            for number in overdue:
+                self._close(number)
+            if nothing and self.flow.is_silence(self._now):
+                self.timeouts += self.flow.fall_silent(self._now)
+
+    def _step(self) -> None:
+        while (room := self.flow.room(self._now)) > 0:
+            self.asked += 1
+            budget = min(room, self.flow.budget) if self.flow.rate else room
+            self.flow.ask(self.asked, budget, self._now)
+            self.left[self.asked] = set(range(budget))
+            at = self.path.there(self._now)
+            for index in range(budget if at is not None else 0):
+                self.sent += 1
+                arrives = self.path.back(at)  # type: ignore[arg-type]
+                if arrives is not None:
+                    heappush(self._way, (arrives, self.sent, self.asked, index))
+
+    def _arrive(self, number: int, index: int) -> None:
+        if number in self.closed:
+            asked_at, left = self.closed[number]
+            self.flow.arrive_late(self._now, asked_at)
+            self.unique += index in left
+            left.discard(index)
+            return
+        self.unique += 1
+        self.left[number].discard(index)
+        self.flow.arrive(number, self._now)
+        if not self.left[number]:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        left = self.left.pop(number)
+        self.closed[number] = (self.flow.close(number, lost=len(left)), left)
+
+
+LINKS: dict[str, tuple[Callable[[int], Path], float]] = {
+    "newcomer": (lambda seed: Path(20e6, 0.05, loss=0.01, rng=Random(seed)), 0.85),
+    "3g": (lambda seed: Path(384e3, 0.1, jitter_s=0.1, loss=0.05, burst_s=0.1, rng=Random(seed)), 0.75),
+    "wifi": (
+        lambda seed: Path(20e6, 0.003, jitter_s=0.02, loss=0.03, burst_s=0.02, pause_s=2, rng=Random(seed)),
+        0.80,
+    ),
+    "lossy": (lambda seed: Path(20e6, 0.05, loss=0.10, rng=Random(seed)), 0.6),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_is_used(name: str) -> None:
+    """Whatever is lost, and however late things are."""
+    make, least = LINKS[name]
+    drive = Drive(make(1), duration_s={"3g": 60.0, "wifi": 25.0}.get(name, 8.0))
+    assert drive.share >= least, (drive.share, drive.flow.loss, drive.flow.rate)
+    assert drive.sent <= 1.25 * drive.unique
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_trickle_is_used_though_an_answer_takes_longer_than_anybody_would_wait(seed: int) -> None:
+    """5 kbit/s, 2 s of delay: the first answer comes when its request was given up long ago."""
+    path = Path(5e3, 2.0, loss=0.1, queue_s=20.0, rng=Random(seed))
+    assert Drive(path, duration_s=600.0).share >= 0.5
+
+
+def test_queueing_slows_and_stays_short() -> None:
+    """Where a bottleneck could hold a second of data, no more than a little is ever in it."""
+    path = Path(20e6, 0.05, queue_s=1.0)
+    drive = Drive(path, duration_s=8.0)
+    assert drive.share > 0.85
+    assert path.queued_s < 0.25
+
+
+def test_an_answer_has_a_time_of_its_own() -> None:
+    """However steadily datagrams of it come, and none is the last one."""
+    flow, now = FlowControl(), 0.0
+    flow.ask(1, WINDOW_START, now)
+    while not flow.overdue(now):
+        now += 0.15
+        flow.arrive(1, now)
+    assert now == pytest.approx(ANSWER_TIME_MAX_S, abs=0.2)
+
+
+def test_silence_is_probed_and_is_no_loss() -> None:
+    """A path that pauses is asked for little meanwhile, and as much as before when it is back."""
+    path = Path(20e6, 0.01, pause_s=2.0, pause_every_s=3.0, rng=Random(2))
+    drive = Drive(path, duration_s=5.9)
+    before = drive.flow.rate
+    assert before * DATAGRAM_BITS == pytest.approx(path.rate, rel=0.15)
+    assert drive.flow.loss < 0.02
