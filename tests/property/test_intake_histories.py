@@ -20,7 +20,7 @@ from dispersy.protocol.received import pack
 from dispersy.protocol.stripped import strip
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord, EntryType
+from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
 from dispersy.workers.ledger import Ledger
 from tests.oracle.histories import History, Node
 from tests.oracle.state import DataMessage, Marks, Message
@@ -38,11 +38,14 @@ class WrittenNode(Node):
     def __init__(self, pen: Pen, keys: Path) -> None:
         super().__init__(pen)
         self.keyring = Keyring(keys)
-        self.store = MemoryStore()
+        self.store = self.new_store()
         record = CommunityRecord(NUMBER, CommunityId(pen.master), "history", pen.master, b"")
         self.store.commit(Batch(communities=[record]))
         self.number = NUMBER
         self.start()
+
+    def new_store(self) -> StoreWriter:
+        return MemoryStore()
 
     def start(self) -> None:
         self.ledger = Ledger(self.store, self.keyring, now_ms=1_000)
