@@ -273,6 +273,8 @@ class History:
         author = self.author(node, kind, Permission.PERMIT)
         others = [member for member in (*self.members, self.master) if member != author]
         authors = (author, *self.rng.sample(others, k=count - 1))
+        if count == 2 and len(self.written) % 5 == 0:
+            authors = (author, author)  # two places and one key: nothing forbids it
         used = [
             message.sequence
             for message in node.held.values()
