@@ -41,8 +41,12 @@ LANE_SIZES_MAX = 1_024
 WAITING_MAX = 2_048
 WAITING_SOURCE_MAX = 1_024
 WAITING_AUTHOR_MAX = 512
-"""Messages that wait per community (2 MB at most), and of them from one bucket of hosts and of one author: a
-newcomer that fills from one neighbour may well get more from it at once than is permitted yet."""
+"""Messages that wait per community, and of them from one bucket of hosts and of one author: a newcomer that
+fills from one neighbour may well get more from it at once than is permitted yet."""
+WAITING_SIZE_MAX = 4 << 20
+WAITING_SOURCE_SIZE_MAX = 2 << 20
+WAITING_AUTHOR_SIZE_MAX = 1 << 20
+"""Their bytes: as many as all of them have that fit a datagram, and some that do not."""
 WANTED_MAX = 64
 """Things of each sort that a community asks its neighbours for by name at once."""
 REFUSALS_MAX = 1_000
@@ -286,6 +290,7 @@ assert AUDIT_IDS_MAX <= SCAN_MAX
 assert MESSAGE_SIZE_MAX <= ASSEMBLY_SIZE_PER_SOURCE_MAX <= ASSEMBLIES_SIZE_MAX
 assert FRAGMENTS_PER_REQUEST_MAX <= ANSWER_BUDGET_MAX
 assert LARGE_NAMED_PER_SOURCE_MAX < LARGE_NAMED_MAX
+assert MESSAGE_SIZE_MAX <= WAITING_AUTHOR_SIZE_MAX <= WAITING_SOURCE_SIZE_MAX <= WAITING_SIZE_MAX
 assert WANTED_MAX <= WAITING_AUTHOR_MAX <= WAITING_SOURCE_MAX < WAITING_MAX
 assert PULL_BUDGET_MIN <= ANSWER_BUDGET_MAX
 assert PULL_SOURCES_PER_HOST_MAX < PULL_SOURCES_MAX

@@ -1,10 +1,10 @@
 """The waiting room: verified messages that cannot be decided yet, each with what it waits for.
 
 They are not live, not stored and not forwarded, and may leave at any time: a restart loses them, and
-synchronisation brings back what is live elsewhere. So every share is bounded: the whole room, what came from
-one bucket of hosts, and what one author signed. The oldest makes room, of the share that is full; control
-messages of members that are known to hold a power are the last to go, for all that those members permit rests
-on them.
+synchronisation brings back what is live elsewhere. So every share is bounded, in messages and in bytes: the
+whole room, what came from one bucket of hosts, and what one author signed. The oldest makes room, of the
+share that is full; control messages of members that are known to hold a power are the last to go, for all
+that those members permit rests on them.
 
 A message's time begins with the next expire(), which is told what time it is.
 """
@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
-from dispersy.constants import WAITING_AUTHOR_MAX, WAITING_MAX, WAITING_SOURCE_MAX
+from dispersy.constants import (
+    WAITING_AUTHOR_MAX,
+    WAITING_AUTHOR_SIZE_MAX,
+    WAITING_MAX,
+    WAITING_SIZE_MAX,
+    WAITING_SOURCE_MAX,
+    WAITING_SOURCE_SIZE_MAX,
+)
 from dispersy.protocol.wants import SequenceRange, Wants, bounded
 
 
@@ -92,6 +99,9 @@ class WaitingRoom:
         # Dictionaries as sets that keep the order of arrival.
         self._by_author: dict[bytes, dict[bytes, None]] = {}
         self._by_source: dict[int, dict[bytes, None]] = {}
+        self._size = 0
+        self._author_sizes: Counter[bytes] = Counter()
+        self._source_sizes: Counter[int] = Counter()
         self._evicted: list[Waiter] = []
 
     def __len__(self) -> int:
@@ -115,14 +125,12 @@ class WaitingRoom:
         """Let a message wait; False when it does already."""
         if waiter.message_id in self._waiters:
             return False
-        of_author = self._by_author.get(waiter.author, {})
-        of_source = self._by_source.get(waiter.source, {}) if waiter.source else {}
-        if len(of_author) >= self._author_max:
-            self._evict(of_author)
-        elif len(of_source) >= self._source_max:
-            self._evict(of_source)
-        elif len(self._waiters) >= self._messages_max:
-            self._evict(self._waiters)
+        while (share := self._full_share(waiter)) is not None:
+            self._evict(share)
+        size = len(waiter.message)
+        self._size += size
+        self._author_sizes[waiter.author] += size
+        self._source_sizes[waiter.source] += size
         self._waiters[waiter.message_id] = waiter
         self._since[waiter.message_id] = None
         self._by_author.setdefault(waiter.author, {})[waiter.message_id] = None
@@ -170,6 +178,20 @@ class WaitingRoom:
             offered_by={each.message_id: each.source for each in asked if each.source},
         )
 
+    def _full_share(self, waiter: Waiter) -> Iterable[bytes] | None:
+        """The share in which there is no room for it."""
+        size = len(waiter.message)
+        of_author = self._by_author.get(waiter.author, {})
+        of_source = self._by_source.get(waiter.source, {}) if waiter.source else {}
+        author_size, source_size = self._author_sizes[waiter.author], self._source_sizes[waiter.source]
+        if len(of_author) >= self._author_max or author_size + size > WAITING_AUTHOR_SIZE_MAX:
+            return of_author
+        if len(of_source) >= self._source_max or (of_source and source_size + size > WAITING_SOURCE_SIZE_MAX):
+            return of_source
+        if len(self._waiters) >= self._messages_max or self._size + size > WAITING_SIZE_MAX:
+            return self._waiters
+        return None
+
     def _evict(self, share: Iterable[bytes]) -> None:
         oldest = next(iter(share))
         evicted = self._remove(next((each for each in share if not self._waiters[each].is_spared), oldest))
@@ -179,10 +201,14 @@ class WaitingRoom:
     def _remove(self, message_id: bytes) -> Waiter:
         waiter = self._waiters.pop(message_id)
         del self._since[message_id]
+        size = len(waiter.message)
+        self._size -= size
+        self._author_sizes[waiter.author] -= size
+        self._source_sizes[waiter.source] -= size
         of_author = self._by_author[waiter.author]
         del of_author[message_id]
         if not of_author:
-            del self._by_author[waiter.author]
+            del self._by_author[waiter.author], self._author_sizes[waiter.author]
         if waiter.source:
             of_source = self._by_source[waiter.source]
             del of_source[message_id]

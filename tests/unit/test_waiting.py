@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from dispersy.constants import WAITING_MAX, WANTED_MAX
+from dispersy.constants import (
+    WAITING_AUTHOR_SIZE_MAX,
+    WAITING_MAX,
+    WAITING_SIZE_MAX,
+    WAITING_SOURCE_SIZE_MAX,
+    WANTED_MAX,
+)
 from dispersy.protocol.address import make_address
 from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.waiting import WAIT_MAX_S, Awaited, Waiter, WaitingRoom
@@ -167,3 +175,26 @@ def test_buckets_are_keyed_by_host() -> None:
     assert {bucket_of(each, key=b"k") for each in hosts} <= set(range(1, 256))
     assert len({bucket_of(each, key=b"k") for each in hosts}) > 200
     assert len({bucket_of(one, key=bytes([each])) for each in range(100)}) > 30
+
+
+def test_large_messages_are_bounded_by_their_bytes() -> None:
+    """Goal: 64 KiB each, the room holds few of them: of one author, from one bucket, and in all."""
+    room = WaitingRoom()
+
+    def add(number: int, *, author: int, source: int = 0) -> None:
+        room.add(replace(waiter(number, author=author, source=source), message=bytes(65_536)))
+
+    for number in range(40):
+        add(number, author=7)
+    assert inside(room) == list(range(40 - WAITING_AUTHOR_SIZE_MAX // 65_536, 40))
+    for number in range(100, 160):
+        add(number, author=number, source=9)
+    assert len([each for each in room.waiters() if each.source]) == WAITING_SOURCE_SIZE_MAX // 65_536
+    for number in range(200, 300):
+        add(number, author=number)
+    assert len(room) == WAITING_SIZE_MAX // 65_536
+    # Small ones find room again where these have left.
+    room.take([each.message_id for each in list(room.waiters())])
+    for number in range(300, 310):
+        room.add(waiter(number, author=7, source=9))
+    assert inside(room) == list(range(300, 310))
