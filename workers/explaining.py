@@ -10,7 +10,7 @@ from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.message import MessageView, read_message
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.stripped import Stripped, with_empty_payloads
-from dispersy.storage.store import EntryType, LogEntry, StoreWriter
+from dispersy.storage.store import EntryType, LogEntry, StoreWriter, is_cut
 from dispersy.workers.communities import Community
 from dispersy.workers.finding import find_ids
 
@@ -146,8 +146,8 @@ def _denied(store: StoreWriter, number: int, message_id: bytes) -> int | None:
         for entry in entries:
             if entry.community == number and entry.message_id == message_id:
                 return entry.message_cursor if entry.type != EntryType.REMOVED else None
-        if len(entries) < PORTION:
+        if not is_cut(entries, PORTION):
             return None
-        examined += PORTION
+        examined += len(entries)
         behind = entries[-1].cursor
     return None

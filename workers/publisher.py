@@ -7,10 +7,11 @@ control socket. docs/interface.md describes what is sent.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import zmq
@@ -24,7 +25,7 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.marks import ERASED, HIDDEN, payload_index
 from dispersy.protocol.message import MessageView, read_message
 from dispersy.storage.blocklist import Blocklist
-from dispersy.storage.store import CommunityRecord, EntryType, LogEntry
+from dispersy.storage.store import CommunityRecord, EntryType, LogEntry, is_cut
 from dispersy.workers.loop import Loop
 from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import Reporter
@@ -34,6 +35,10 @@ ENTRIES_PER_TURN_MAX = 2_048
 EVENTS_QUEUED_MAX = 5_000
 """Events that may wait for one slow subscriber before its further ones are dropped: at most some 7 MB, which
 all that are slow share, and 1 MB more for each."""
+LARGE_EVENT_SIZE = 4_096
+LARGE_EVENTS_SIZE_MAX = 32 << 20
+"""Payloads from this size on are counted by their bytes: what ZeroMQ holds of them for subscribers that are
+slow. Where that is too much the next is left out, as any event is for a subscriber whose queue is full."""
 TOPICS_MAX = 1_024
 """Different subscriptions at once, of all subscribers; further ones are counted and get nothing."""
 SUBSCRIPTION_SIZE_MAX = 1_024
@@ -44,6 +49,13 @@ HEARTBEATS_MAX = 1_024
 NODE_TOPIC = b"node/"
 """What concerns the node's log as a whole."""
 _CHANGES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
+
+
+class Tracker(Protocol):
+    """zmq.MessageTracker."""
+
+    @property
+    def done(self) -> bool: ...
 
 
 class PublisherRole:
@@ -62,6 +74,8 @@ class PublisherRole:
         self._end = 0
         self._next = 0
         self._heartbeat_turn = 0
+        self._large: deque[tuple[int, Tracker]] = deque()
+        self._large_size = 0
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
@@ -158,11 +172,11 @@ class PublisherRole:
                 self._publish_entry(entry)
         finally:
             self._reader.release()
-        if len(entries) < ENTRIES_PER_TURN_MAX:
-            self._next = self._end + 1
-        else:
+        if is_cut(entries, ENTRIES_PER_TURN_MAX):
             self._next = entries[-1].cursor + 1
             self._loop.again()
+        else:
+            self._next = self._end + 1
         self._reporter.step("publisher.publish", began, len(entries))
 
     def _publish_entry(self, entry: LogEntry) -> None:
@@ -241,7 +255,23 @@ class PublisherRole:
         header = {**event, "previous": self._previous.get(topic, 0), **fields}
         if event["cursor"]:
             self._previous[topic] = event["cursor"]
-        self.events_socket.send_multipart([topic, msgspec.msgpack.encode(header), payload], zmq.NOBLOCK)
+        parts = [topic, msgspec.msgpack.encode(header), payload]
+        if len(payload) < LARGE_EVENT_SIZE:
+            self.events_socket.send_multipart(parts, zmq.NOBLOCK)
+        elif self._has_room(len(payload)):
+            tracker = self.events_socket.send_multipart(parts, zmq.NOBLOCK, copy=False, track=True)
+            assert tracker is not None
+            self._large.append((len(payload), tracker))
+            self._large_size += len(payload)
+        else:
+            # The next event's `previous` tells of it, or the next heartbeat's.
+            self._reporter.counters["events-left-out"] += 1
+
+    def _has_room(self, size: int) -> bool:
+        """Whether one more large payload may wait for slow subscribers."""
+        while self._large and self._large[0][1].done:
+            self._large_size -= self._large.popleft()[0]
+        return self._large_size + size <= LARGE_EVENTS_SIZE_MAX
 
     def _send_heartbeats(self) -> None:
         """Tell on each topic that is listened to how far the log is published, and its last event."""

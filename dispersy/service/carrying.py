@@ -18,7 +18,7 @@ from dispersy.service import requests
 from dispersy.service.listing import ORDER_KEY_SIZE, PAGE_SIZE_MAX
 from dispersy.service.orders import Orders
 from dispersy.service.view import View
-from dispersy.storage.store import CommunityRecord, EntryType, StoreReader
+from dispersy.storage.store import CommunityRecord, EntryType, StoreReader, is_cut
 
 KEYS_PER_PAGE_MAX = 16_384
 """Of the order that are looked at for one page: some 20 ms. Those that are not wanted are not read."""
@@ -143,5 +143,5 @@ def _add_restored(
             # It may have been denied once more.
             if not message.marks & DENIED:
                 page.add(reader.messages([entry.message_cursor]))
-    if page.is_full or len(entries) == ENTRIES_PER_PAGE_MAX:
+    if page.is_full or is_cut(entries, ENTRIES_PER_PAGE_MAX):
         page.next = _RESTORED + at.to_bytes(CURSOR_SIZE, "big")

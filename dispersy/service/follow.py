@@ -9,7 +9,6 @@ from time import monotonic
 
 import msgspec
 
-from dispersy.constants import PAYLOADS_MAX
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.marks import HIDDEN, payload_index
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
@@ -19,6 +18,8 @@ from dispersy.service.stored import AUTHOR, Header, headers, payloads_of
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 
 ENTRIES_PER_READ = 128
+READ_SIZE_MAX = 256 << 10
+"""Bytes of messages read at once: what a follow holds for a client that does not read."""
 READS_PER_TURN_MAX = 8
 """A follow that filters nearly everything out gives way to the others after this many reads."""
 EVENTS_PENDING_MAX = CREDIT_MAX
@@ -96,10 +97,13 @@ class Follow:
         self.said_at = monotonic()
 
     def _read(self, reader: StoreReader, directory: Directory) -> None:
-        # A message is kept under the cursor of its first payload, so one that began before the position may
-        # have payloads after it: only where a client resumed in its middle, as we move on by whole entries.
-        first = self.position + 1 if self.aligned else max(1, self.position + 2 - PAYLOADS_MAX)
-        entries = reader.log(first, ENTRIES_PER_READ + (0 if self.aligned else PAYLOADS_MAX))
+        first = self.position + 1
+        if not self.aligned:
+            # A message is kept under the cursor of its first payload, so one that began before the position
+            # may have payloads after it: only where a client resumed in its middle, as we move on by whole
+            # entries.
+            first = next((before.cursor for before in reader.log_back(first, 1)), first)
+        entries = reader.log(first, ENTRIES_PER_READ, size_max=READ_SIZE_MAX)
         self.aligned = True
         wanted = [
             entry

@@ -18,11 +18,12 @@ from dispersy.protocol.marks import HIDDEN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import ListMessages
 from dispersy.service.stored import AUTHOR, described, headers
-from dispersy.storage.store import EntryType, LogEntry, StoreReader
+from dispersy.storage.store import EntryType, LogEntry, StoreReader, is_cut
 
 EXAMINED_MAX = 4_096
 """Entries looked at for one page: some 20 ms."""
 PORTION = 512
+READ_AT_ONCE = 32
 PAGE_SIZE_MAX = 256 * 1024
 """Bytes of messages after which a page ends: what one reply may cost while its client does not read."""
 ORDER_KEY_SIZE = 24
@@ -146,7 +147,13 @@ def _in_order(reader: StoreReader, community: int, request: ListMessages) -> Sou
         bounds = (low.to_bytes(ORDER_KEY_SIZE, "big"), high.to_bytes(ORDER_KEY_SIZE, "big"))
         keys, cursors, is_last = scan(community, *bounds, PORTION)
         places = [keys[at : at + ORDER_KEY_SIZE] for at in range(0, len(keys), 40)]
-        return _Portion(reader.entries(array("Q", cursors)), places, is_last)
+        # Large ones fill a page soon, and many at once would fill the memory.
+        entries: list[LogEntry] = []
+        for at in range(0, len(places), READ_AT_ONCE):
+            if sum(len(entry.message) for entry in entries) >= PAGE_SIZE_MAX:
+                return _Portion(entries, places[:at], is_last=False)
+            entries += reader.entries(array("Q", cursors)[at : at + READ_AT_ONCE])
+        return _Portion(entries, places, is_last)
 
     return read
 
@@ -158,11 +165,12 @@ def _in_log(reader: StoreReader, _: int, request: ListMessages) -> Source:
     def read(place: bytes) -> _Portion:
         if rises:
             # A place is what a client says it is: any 8 bytes.
-            entries = reader.log(min(int.from_bytes(place, "big"), CURSOR_MAX) + 1, PORTION)
+            first = min(int.from_bytes(place, "big"), CURSOR_MAX) + 1
+            entries = reader.log(first, PORTION, size_max=PAGE_SIZE_MAX)
         else:
             behind = int.from_bytes(place, "big") if place else reader.last_cursor() + 1
-            entries = reader.log_back(behind, PORTION)
+            entries = reader.log_back(behind, PORTION, size_max=PAGE_SIZE_MAX)
         places = [entry.cursor.to_bytes(CURSOR_SIZE, "big") for entry in entries]
-        return _Portion(entries, places, len(entries) < PORTION)
+        return _Portion(entries, places, not is_cut(entries, PORTION, size_max=PAGE_SIZE_MAX))
 
     return read

@@ -36,6 +36,7 @@ from dispersy.storage.layout import (
 )
 from dispersy.storage.store import (
     ITEM_SIZE,
+    LOG_READ_SIZE_MAX,
     BlockedRecord,
     CommunityRecord,
     CommunityState,
@@ -194,23 +195,30 @@ class LmdbReader:
             own = takewhile(lambda row: row[0].startswith(prefix), cursor)
             return self.entries([CURSOR.unpack(value)[0] for _, value in own])
 
-    def log(self, first: int, limit: int) -> list[LogEntry]:
+    def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         with errors_named(self._path):
             cursor = self._snapshot().cursor(self._databases.log)
             if not cursor.set_range(CURSOR.pack(first)):
                 return []
-            return self._decoded(islice(cursor, limit))
+            return self._decoded(islice(cursor, limit), size_max)
 
-    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
+    def log_back(self, behind: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         with errors_named(self._path):
             cursor = self._snapshot().cursor(self._databases.log)
             if not (cursor.prev() if cursor.set_range(CURSOR.pack(behind)) else cursor.last()):
                 return []
-            return self._decoded(islice(cursor.iterprev(), limit))
+            return self._decoded(islice(cursor.iterprev(), limit), size_max)
 
-    def _decoded(self, items: Iterable[tuple[bytes, bytes]]) -> list[LogEntry]:
+    def _decoded(self, items: Iterable[tuple[bytes, bytes]], size_max: int) -> list[LogEntry]:
+        found: list[LogEntry] = []
+        size = 0
         try:
-            return [decode_entry(CURSOR.unpack(key)[0], value) for key, value in items]
+            for key, value in items:
+                found.append(decode_entry(CURSOR.unpack(key)[0], value))
+                size += len(found[-1].message)
+                if size >= size_max:
+                    break
+            return found
         except ValueError as error:
             raise StorageError(f"{self._path}: a log entry of no known type ({error})") from error
 

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
@@ -18,6 +19,7 @@ from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empt
 from dispersy.protocol.summary import Summary
 from dispersy.storage.live_sketch import LiveSketch
 from dispersy.storage.store import (
+    LOG_READ_SIZE_MAX,
     Batch,
     BlockedRecord,
     CommunityRecord,
@@ -180,13 +182,18 @@ class MemoryStore:
         known = self._communities.get(community)
         return [self._log[cursor] for _, cursor in known.control] if known else []
 
-    def log(self, first: int, limit: int) -> list[LogEntry]:
+    def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         start = bisect_left(self._log_cursors, first)
-        return [self._log[cursor] for cursor in self._log_cursors[start : start + limit]]
+        return self._entries_of(self._log_cursors[start : start + limit], size_max)
 
-    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
+    def log_back(self, behind: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         end = bisect_left(self._log_cursors, behind)
-        return [self._log[cursor] for cursor in self._log_cursors[max(0, end - limit) : end][::-1]]
+        return self._entries_of(self._log_cursors[max(0, end - limit) : end][::-1], size_max)
+
+    def _entries_of(self, cursors: Sequence[int], size_max: int) -> list[LogEntry]:
+        sizes = accumulate(len(self._log[cursor].message) for cursor in cursors)
+        count = next((at for at, size in enumerate(sizes, start=1) if size >= size_max), len(cursors))
+        return [self._log[cursor] for cursor in cursors[:count]]
 
     def commit(self, batch: Batch) -> tuple[int, int]:
         first = self._next

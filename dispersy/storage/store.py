@@ -28,6 +28,10 @@ ITEM_MESSAGES_MAX = 4
 """Messages that are found by one item: chance gives one, more are made on purpose."""
 
 
+LOG_READ_SIZE_MAX = 4 << 20
+"""Bytes of messages that one read of the log gives, and one message more."""
+
+
 class EntryType(IntEnum):
     """First byte of a log entry; numbered once."""
 
@@ -192,6 +196,11 @@ class SlotEntry:
     live: bool = True
 
 
+def is_cut(entries: Sequence[LogEntry], limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> bool:
+    """Whether a read of the log may have ended before the log does."""
+    return len(entries) >= limit or sum(len(entry.message) for entry in entries) >= size_max
+
+
 class StoreReader(Protocol):
     """Reads of what was committed when `refresh` was last called (or the reader was opened)."""
 
@@ -252,11 +261,12 @@ class StoreReader(Protocol):
         """Entries of all stored control messages (kinds below 64) by (global time, id), also those that are
         not live (marked DENIED)."""
 
-    def log(self, first: int, limit: int) -> list[LogEntry]:
-        """Entries with cursor >= first, in order, at most limit."""
+    def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
+        """Entries with cursor >= first, in order, at most limit, and none more once their messages have
+        size_max bytes (is_cut)."""
 
-    def log_back(self, behind: int, limit: int) -> list[LogEntry]:
-        """Entries with cursor < behind, the newest first, at most limit.
+    def log_back(self, behind: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
+        """Entries with cursor < behind, the newest first, as many as of log().
 
         (An entry is kept under its first cursor: a message may have payloads at `behind` and after.)
         """

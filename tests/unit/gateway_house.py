@@ -158,7 +158,7 @@ def record_of(
 
 def block_of(number: int, community_id: bytes, messages: list[bytes], marks: int = 0) -> MessageBlock:
     """Messages as verified ones come to the writer."""
-    ((_, area),) = pack(messages, 1 << 20)
+    ((_, area),) = pack(messages, 1 << 24)
     records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
     identify_many(records, area, community_id)
     return MessageBlock(number, bytes(records), area, bytes([marks]) * len(messages), 1_000)

@@ -141,8 +141,8 @@ def test_a_restarted_writer_is_asked_again(house: House) -> None:
     [
         ("chat", "text", [b"x" * 973], "payload-size", ["payload 1", "973", "971"]),
         ("chat", "text", [b"ok", b"\xff"], "payload-format", ["payload 2", "utf-8"]),
-        ("chat", "text", [b"x" * 500] * 2, "message-size", ["1004", "973"]),
-        ("chat", "text", [b"x" * 6] * 139, "message-size", ["973", "972"]),
+        ("chat", "text", [b"x" * 971] * 70, "message-size", ["68110", "65419"]),
+        ("chat", "text", [b"x" * 600] * 150, "message-size", ["90300", "65418"]),
         ("chat", "image", [b"x"], "kind-unknown", ["image", "text"]),
         ("nowhere", "text", [b"x"], "community-unknown", ["nowhere", "chat", "news"]),
         ("010", "text", [b"x"], "community-unknown", ["010"]),

@@ -42,6 +42,12 @@ INTERFACE = Path(__file__).parents[2] / "docs" / "interface.md"
 LIMIT_MS = 5_000
 
 
+class UnreadEvent:
+    """What tells when ZeroMQ has let go of a frame."""
+
+    done = False
+
+
 class FakeSocket:
     """What a role receives from it, and what the role sent."""
 
@@ -54,8 +60,13 @@ class FakeSocket:
             raise zmq.Again
         return self.waiting.popleft()
 
-    def send_multipart(self, parts: list[bytes], _: int) -> None:
+    def send_multipart(
+        self, parts: list[bytes], _: int, *, copy: bool = True, track: bool = False
+    ) -> UnreadEvent | None:
+        assert copy is not track
         self.sent.append(parts)
+        self.unread = UnreadEvent() if track else None
+        return self.unread
 
 
 class House:
@@ -299,3 +310,19 @@ def test_a_blocked_author_and_a_left_community_are_not_published(house: House) -
     house.hear(house.publish([b"left"]))
     house.role._send_heartbeats()
     assert [payload for _, _, payload in house.events.sent] == [b"heard"]
+
+
+def test_large_payloads_for_slow_subscribers_are_bounded_by_their_bytes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: 5,000 events of 64 KB would be 320 MB; what is left out shows as whatever was lost does."""
+    monkeypatch.setattr(publisher, "LARGE_EVENTS_SIZE_MAX", 100_000)
+    house.subscribe([b"\x01" + TOPIC])
+    end = house.publish([bytes(60_000)], [bytes(60_000)], [b"small"])
+    house.hear(end)
+    assert [len(payload) for _, _, payload in house.events.sent] == [60_000, 5]
+    first, last = house.headers()
+    assert (first["cursor"], last["previous"], last["cursor"]) == (end - 2, end - 1, end)
+    house.role._large[0][1].done = True  # type: ignore[misc]
+    house.hear(house.publish([bytes(60_000)]))
+    assert len(house.events.sent[-1][2]) == 60_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,23 @@ def test_a_page_has_a_most_of_bytes(desk: ControlHouse) -> None:
     held = sum(len(payload) for each in first["messages"] for payload in each["payloads"])
     assert PAGE_SIZE_MAX / 2 < held < PAGE_SIZE_MAX + 2 * size
     assert times(all_pages(desk, community="chat", limit=1_000)) == list(range(1, count + 1))
+
+
+def test_pages_of_large_messages_are_read_in_portions(desk: ControlHouse) -> None:
+    """Goal: 512 large messages are 32 MB: no more of them is read than a page and a portion take."""
+    desk.add(1, *(message(ALICE, time, payloads=(b"x" * 60_000,)) for time in range(1, 101)))
+    for by in ("global-time", "arrival"):
+        for order in ("ascending", "descending"):
+            tracemalloc.start()
+            try:
+                page = desk.ask("list", community="chat", by=by, order=order, limit=1_000)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert len(page["messages"]) == 5
+            assert peak < 5_000_000
+            pages = all_pages(desk, community="chat", by=by, order=order, limit=1_000)
+            assert sorted(times(pages)) == list(range(1, 101))
 
 
 @pytest.mark.parametrize(
