@@ -52,11 +52,11 @@ def main() -> int:
 class Carriage:
     """A service that holds messages, and newcomers that are given its bundle."""
 
-    def __init__(self, folder: Path, messages: int) -> None:
+    def __init__(self, folder: Path, messages: int, **options: Any) -> None:
         self._folder = folder
-        self._cores = os.cpu_count() or 1
+        self._options = options
         self.community_id, self.held = fill_home(folder / "source", messages=messages, authors=AUTHORS)
-        self._source = Node(folder / "source", workers=self._cores)
+        self._source = Node(folder / "source", **options)
         self.file = folder / "bench.bundle"
         self.growth_mb = 0.0
         self._runs = 0
@@ -68,7 +68,7 @@ class Carriage:
 
     def newcomer(self) -> Node:
         self._runs += 1
-        node = Node(self._folder / f"newcomer-{self._runs}", workers=self._cores)
+        node = Node(self._folder / f"newcomer-{self._runs}", **self._options)
         node.client.join(self.community_id)
         return node
 
@@ -83,8 +83,10 @@ class Carriage:
 
 
 def _measure(bench: Bench, folder: Path, messages: int) -> None:
-    carriage = Carriage(folder, messages)
-    cores = os.cpu_count() or 1
+    # A start costs more than what is measured when short: then all roles share a process, and one core.
+    cores = bench.size(os.cpu_count() or 1, short=1)
+    placement = "single" if bench.short else "full"
+    carriage = Carriage(folder, messages, workers=cores, placement=placement)
     corpus = corpus_of(carriage.held[:BOUND_MESSAGES], community_id=carriage.community_id)
 
     def read() -> float:
