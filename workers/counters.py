@@ -72,6 +72,9 @@ COMMUNITY_COUNTERS = {
     "answers": "sync-requests of neighbours whose answer was begun",
     "busy": "sync- and fragment-requests of neighbours answered with busy",
     **{f"by-{means}": f"times that a pull used the means `{means}`" for means in Means},
+    **{f"came-by-{means}": f"messages that answers by the means `{means}` brought" for means in Means},
+    "came-by-name": "messages that answers to requests by name brought",
+    "came-by-push": "messages that were pushed, announced and asked for ones too, less those known by then",
     "filters": "sync-requests of ours with a new filter; none is used twice, for each has a salt of its own",
     "fragment-requests": "requests of ours for fragments of large messages",
     "fragment-timeouts": "requests of ours for fragments of which something was lost",
@@ -121,6 +124,11 @@ COMMUNITY_COUNTERS = {
     "walk-walked": "walks to a neighbour that had answered before",
 }
 """Of one community, from the network role and from its responder."""
+
+ARRIVALS = {
+    name.removeprefix("came-by-"): name for name in COMMUNITY_COUNTERS if name.startswith("came-by-")
+} | {"fragments": "large-whole"}
+"""By which means messages have come: the counter of each."""
 
 
 def frame_size(body_size: int) -> int:

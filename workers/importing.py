@@ -127,6 +127,7 @@ class Importing:
         for records in portion.fresh:
             held = self._store.held(portion.community, records)
             portion.new += sum(held)
+            self._ledger.counters["imported"] += sum(held)
             if all(held):
                 continue
             for is_held, message_id in zip(held, ids_of(records), strict=True):

@@ -388,9 +388,7 @@ class Ledger:
             if records
         )
         published = self._publishing.ids()
-        self._passing.spread(
-            number, fresh_messages(decided.blocks, published, community.intake.definitions)
-        )
+        self._passing.spread(number, fresh_messages(decided.blocks, published, community.intake.definitions))
         for change in decided.changes:
             if change.after is None:
                 batch.unlive.append(change.cursor)

@@ -216,6 +216,7 @@ class Neighbourhood:
             push.link or self._spreader.receive_push(source, push.hops_left, push.message, now)
         ):
             self._pushed.append(push.message)
+            self._walker.counts["came-by-push"] += 1
 
     def push(self, pushed: bus.Pushed, now: float) -> None:
         """Send a message of ours at once to those it is meant for."""

@@ -36,8 +36,8 @@ from dispersy.protocol.frames import (
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
-from dispersy.protocol.numbers import FrameType, MessagesFlag
-from dispersy.protocol.records import ENVELOPE, HAS_SUMMARY
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.records import ENVELOPE
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
 from dispersy.protocol.wants import Wants
@@ -304,23 +304,8 @@ class Responder:
     def _receive_envelopes(self, served: Served, data: bytes, now: float) -> None:
         for position in range(0, len(data), bus.ENVELOPE_ITEM_SIZE):
             source = Address(data[position : position + 18])
-            fields = ENVELOPE.unpack_from(data, position + 18)
-            _, number, _, length, _, count, flags, _, low, high, summary, _ = fields
-            served.puller.receive_envelope(
-                source,
-                number,
-                flags,
-                low,
-                high,
-                Summary.decode(summary) if flags & HAS_SUMMARY else None,
-                count,
-                length,
-                now,
-            )
-            if flags & MessagesFlag.LAST_OF_ANSWER:
-                served.named.receive_answer(source, number, now)
-                if served.newest.receive_answer(source, number):
-                    self._told.append(served.record.number)
+            if served.receive_envelope(source, ENVELOPE.unpack_from(data, position + 18), now):
+                self._told.append(served.record.number)
             self._drain(served)
 
     def _receive_peers(self, served: Served, data: bytes, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from dispersy.bus.settings import CommunitySettings
 from dispersy.protocol.address import Address
@@ -13,6 +14,8 @@ from dispersy.protocol.frames import RequestMissing
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.named_requests import NamedRequests
 from dispersy.protocol.newest_request import NewestRequest
+from dispersy.protocol.numbers import MessagesFlag
+from dispersy.protocol.records import HAS_SUMMARY
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.symbols_answer import SymbolSets
 from dispersy.protocol.sync import Puller
@@ -81,6 +84,22 @@ class Served:
         # As the last note said: notes repeat what has not changed.
         self.symbol_sets = SymbolSets()
         self.noted: tuple[int, bytes | None] | None = None
+
+    def receive_envelope(self, source: Address, envelope: tuple[Any, ...], now: float) -> bool:
+        """A datagram's messages are on their way to the verifiers; whether this neighbour has now told all
+        that it holds of ours.
+
+        envelope   fields of an ENVELOPE
+        """
+        _, number, _, length, _, count, flags, _, low, high, summary, _ = envelope
+        if count and self.named.asked(source, number):
+            self.counts["came-by-name"] += count
+        theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
+        self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
+        if not flags & MessagesFlag.LAST_OF_ANSWER:
+            return False
+        self.named.receive_answer(source, number, now)
+        return self.newest.receive_answer(source, number)
 
     def asks(self, now: float) -> list[tuple[Address, RequestMissing]]:
         """What to ask neighbours for by name now."""

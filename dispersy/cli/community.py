@@ -229,6 +229,9 @@ def show(community: CommunityArgument, home: HomeOption = None, json: JsonOption
     out.print(f"[bold]{escape(entry['name'])}[/bold]  {found.hex()}")
     out.print(f"  {escape(entry['state'])}")
     out.print(f"  {entry['count']} messages, global time {entry['clock']}")
+    if entry["came_by"]:
+        ways = sorted(entry["came_by"].items(), key=lambda way: -way[1])
+        out.print(f"  came by {', '.join(f'{means} {count}' for means, count in ways)}")
     out.print(f"  you are member {entry['member'].hex()}{' and the master' if entry['is_master'] else ''}")
     for kind in entry["kinds"]:
         out.print(f"  kind {kind['name']}: {kind['payload']}, at most {kind['size_max']} bytes")

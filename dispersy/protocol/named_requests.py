@@ -151,6 +151,11 @@ class NamedRequests:
             if thing.due_at is None and source not in thing.asked:
                 thing.due_at = now
 
+    def asked(self, source: Address, number: int) -> bool:
+        """Whether a request of this number is under way there."""
+        request = self._out.get(number)
+        return request is not None and request.source == source
+
     def receive_answer(self, source: Address, number: int, now: float) -> bool:
         """The last datagram of an answer has come; False for one that is not waited for (any longer)."""
         request = self._out.get(number)

@@ -150,9 +150,9 @@ class Puller:
         if pull.received() > received:
             pull.announced = self._backlog.announced
         if heard is Heard.END and summary is not None:
-            pull.source.summary = summary
-            pull.source.heard_at = now
+            pull.source.summary, pull.source.heard_at = summary, now
         if heard is not Heard.FOREIGN:
+            self.counts[f"came-by-{pull.course.means}"] += count
             self._proceed(now)
 
     def receive_reply(self, source: Address, reply: Reply, now: float) -> None:

@@ -22,7 +22,7 @@ from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.service.control import Control
 from dispersy.service.status import Reports
-from dispersy.workers.counters import COMMUNITY_COUNTERS, FRAME_COUNTERS
+from dispersy.workers.counters import ARRIVALS, COMMUNITY_COUNTERS, FRAME_COUNTERS
 from dispersy.workers.loop import Loop
 
 LOOK_S = 1.0
@@ -159,6 +159,9 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
     clock = GaugeMetricFamily("dispersy_community_clock", "Global time reached.", labels=labels)
     peers = GaugeMetricFamily("dispersy_community_peers", "Neighbours known.", labels=labels)
     walks = CounterMetricFamily("dispersy_walk", "Steps of the walk.", labels=[*labels, "event"])
+    arrivals = CounterMetricFamily(
+        "dispersy_arrivals", "Messages that came, by means.", labels=[*labels, "means"]
+    )
     filters = CounterMetricFamily(
         "dispersy_filters", "Filters: new, none needed, skipped.", labels=[*labels, "event"]
     )
@@ -178,8 +181,11 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
         counts = counted.get(community["number"], {})
         for event, counter in WALKS.items():
             walks.add_metric([*named, event], counts.get(counter, 0))
+        for means, counter in ARRIVALS.items():
+            arrivals.add_metric([*named, means], counts.get(counter, 0))
         for event, counter in FILTERS.items():
             filters.add_metric([*named, event], counts.get(counter, 0))
-        for counter in COMMUNITY_COUNTERS.keys() - set(WALKS.values()) - set(FILTERS.values()):
+        shown = {*WALKS.values(), *FILTERS.values(), *ARRIVALS.values()}
+        for counter in COMMUNITY_COUNTERS.keys() - shown:
             others.add_metric([*named, counter], counts.get(counter, 0))
-    yield from (live, clock, peers, in_sync, walks, filters, others)
+    yield from (live, clock, peers, in_sync, walks, arrivals, filters, others)

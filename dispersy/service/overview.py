@@ -27,6 +27,7 @@ from dispersy.service.placement import ALL_ROLES, SINGLE
 from dispersy.service.requests import INTERFACE_VERSION
 from dispersy.service.status import Reports
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.counters import ARRIVALS
 
 _VERSION = version("dispersy")
 
@@ -139,6 +140,10 @@ class Overview:
             is_destroyed=known is not None and known.is_destroyed,
         )
 
+    def _came_by(self, number: int) -> dict[str, int]:
+        counts = self._reports.counters_of(number)
+        return {means: counts[counter] for means, counter in ARRIVALS.items() if counts[counter]}
+
     def _about(self, record: CommunityRecord) -> Mapping[str, Any]:
         """What the network role reports of it; of before it was left, or unloaded, it says nothing of now."""
         return self._reports.neighbourhood(record.number) if record.loaded and not record.left else {}
@@ -163,6 +168,7 @@ class Overview:
             "peers_in_sync": about.get("peers_in_sync", 0),
             "peers_differing": about.get("peers_differing", 0),
             "messages_claimed": about.get("messages_claimed"),
+            "came_by": self._came_by(record.number),
             "number": record.number,
             "member": record.member_id,
             "is_master": record.is_master,

@@ -88,6 +88,13 @@ class Reports:
                 counted.setdefault(number, Counter()).update(about.get("counters") or {})
         return {number: dict(counts) for number, counts in counted.items()}
 
+    def counters_of(self, number: int) -> Counter[str]:
+        """The same of one community."""
+        counted: Counter[str] = Counter()
+        for report in self._newest.values():
+            counted.update(((report.get("communities") or {}).get(number) or {}).get("counters") or {})
+        return counted
+
     def processes(self) -> list[dict[str, Any]]:
         """One map a process, the supervisor first: what it is, how it is, what it used."""
         supervisor = self.of("supervisor")

@@ -318,7 +318,8 @@ class Node:
             "warnings": [warning for each in self._neighbourhoods.values() for warning in each.warnings(now)],
             "communities": {number: each.report(now) for number, each in self._neighbourhoods.items()},
         }
-        told: dict[str, dict[str, object]] = {"network": network, "writer": {}, "worker-0": {}}
+        told: dict[str, dict[str, object]] = {"network": network, "writer": {}}
+        told["worker-0"] = self._responder.report()
         for role, report in told.items():
             self._control.receive_report(bus.encode({"role": role, "pid": None, **report}))
 

@@ -77,6 +77,7 @@ def test_the_metrics_say_what_has_happened(make_node: MakeNode, placement: str) 
                 and total(samples, "dispersy_frames_total", direction="in", kind="sync-request") >= 1
                 and total(samples, "dispersy_walk_total", name="chat") >= 1
                 and total(samples, "dispersy_filters_total", name="chat", event="new") >= 1
+                and total(samples, "dispersy_arrivals_total", name="chat") >= 1
                 and total(samples, "dispersy_step_items_total", step="writer.commit") >= 51
                 and total(samples, "dispersy_step_seconds_total") > 0
                 and total(samples, "dispersy_cpu_seconds_total") > 0
@@ -84,6 +85,7 @@ def test_the_metrics_say_what_has_happened(make_node: MakeNode, placement: str) 
             )
 
         scrape_until(port, all_told)
+        assert sum(client.community("chat")["came_by"].values()) >= 1
         families, _ = scrape(port)
         documented = set(re.findall(r"`(dispersy_\w+)`", OPERATION.read_text(encoding="utf-8")))
         # The parser leaves off the ending that the text format gives to counters.

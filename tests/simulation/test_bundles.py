@@ -10,7 +10,9 @@ import pytest
 from dispersy.bundle import BundleReader
 from dispersy.bundling import Imported
 from dispersy.errors import StorageError, UsageError
+from dispersy.protocol.address import format_address
 from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.means import Means
 from dispersy.protocol.policies import choose
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch
@@ -88,6 +90,21 @@ def test_what_waits_is_told_and_counts_as_new_when_it_no_longer_does(
     # Whether those 30 were stored before the file brings them a second time is a matter of moments.
     assert (done.new + done.known, done.waiting, done.refused) == (122, 0, {})
     assert done.known < 32
+
+
+def test_it_is_told_by_which_means_messages_came(network: Network) -> None:
+    """Known ones too, so at least as many as there are."""
+    here, there = network.nodes(2)
+    made = here.client.create("wiki", DEFINITION)
+    here.client.publish_many("wiki", [b"%d" % number for number in range(300)])
+    there.client.join(made["community_id"], peers=[format_address(here.address)])
+    name = made["community_id"].hex()
+    there.client.wait_for_count(name, 300, timeout_s=60.0)
+    network.run(5.0)
+    came_by = there.client.community(name)["came_by"]
+    assert sum(came_by.values()) >= 300, came_by
+    assert came_by.keys() <= {*Means, "push", "name", "fragments"}
+    assert not here.client.community("wiki")["came_by"]
 
 
 def test_what_is_refused_is_told_by_reason(network: Network, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ ROLES = {
     "neighbourhoods.py",
     "responder.py",
     "sending.py",
+    "served.py",
     "symbols_answers.py",
     "verifier.py",
     "worker.py",
@@ -84,6 +85,7 @@ def test_every_counter_is_in_the_table_and_no_other() -> None:
             f"upload-{what}-*": {f"upload-{what}-{row.label}" for row in Row}
             for what in ("bytes", "dropped", "waits")
         },
+        "came-by-*": {f"came-by-{means}" for means in Means},
         "by-*": {f"by-{means}" for means in Means},
         "frames-in-*": {name for name in FRAME_COUNTERS if name.startswith("frames-in-")},
         "frame-bytes-in-*": {name for name in FRAME_COUNTERS if name.startswith("frame-bytes-in-")},
