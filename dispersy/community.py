@@ -74,7 +74,7 @@ def kind(
     number    64 to 255, never used again for another kind
     payload   the type of its payloads: a msgspec.Struct, str or bytes
     name      in the definition; the attribute's name with hyphens unless it is given
-    size_max  bytes of one payload; what one datagram carries unless it is given
+    size_max  bytes of one payload, up to 65,416 of a stored kind; what one datagram carries unless given
     rate      messages of one author that count within 1,024 global times; 0: all
     schema    what every node checks of messagepack payloads; True: what the type says
     """

@@ -62,7 +62,8 @@ CODES = {
     ),
     "message-size": Code("the payloads together do not fit one message", "publish them as several messages"),
     "message-too-long": Code(
-        "with what surrounds its payloads a message does not fit one datagram", "send less at once"
+        "with what surrounds its payloads a message is longer than its kind allows",
+        "send less at once",
     ),
     "control-too-long": Code(
         "a control message names more than fits one datagram",
