@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,12 @@ def test_there_are_benchmarks() -> None:
     assert scripts()
 
 
-def cases() -> Iterator[object]:
+def cases() -> list[object]:
     """Every benchmark; what is not said to bear others beside it does not."""
-    for script in scripts():
-        marks = [] if script.stem in NOT_BY_SPEED else [pytest.mark.alone]
-        yield pytest.param(script, id=script.stem, marks=marks)
+    return [
+        pytest.param(script, id=script.stem, marks=[pytest.mark.alone] * (script.stem not in NOT_BY_SPEED))
+        for script in scripts()
+    ]
 
 
 @pytest.mark.parametrize("script", cases())
