@@ -11,7 +11,7 @@ from typing import Any
 
 import zmq
 
-from dispersy.bus.frames import commit_decoder
+from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.client import Client
 from dispersy.errors import UsageError
 from dispersy.ext.digest import identify_many
@@ -126,7 +126,7 @@ class Node:
         """Join, and wait for the commit after which so many messages are held; seconds between the two."""
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         notes = context.socket(zmq.SUB)
-        notes.subscribe(b"")
+        notes.subscribe(COMMIT)
         notes.connect(f"ipc://{socket_path(self.home, 'notes')}")
         try:
             # A note each second says that the subscription stands.

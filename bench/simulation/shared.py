@@ -110,6 +110,13 @@ class Base:
             )
         return self._symbols
 
+    def highest(self, lacking: set[int]) -> int:
+        """The highest global time of what is not lacking."""
+        for at in range(len(self.order) - 1, -1, -1):
+            if self.order[at] not in lacking:
+                return int.from_bytes(self.keys[at * KEY_SIZE : at * KEY_SIZE + 8], "big")
+        return 0
+
     def position(self, key: bytes) -> int:
         """Of the first key at or above this one."""
         low, high = 0, len(self.order)
@@ -139,7 +146,8 @@ class SharedHoldings:
         self._has = bytearray()
         whole = self.base.summary
         gone = sum(corpus.parts[number] for number in self._lacking)
-        self._highest, self._count = whole.highest, whole.count - len(self._lacking)
+        self._highest = self.base.highest(self._lacking)
+        self._count = whole.count - len(self._lacking)
         self._sum = (whole.sum - gone) % SUM_MODULUS
         self._summary: Summary | None = None
         self._symbols: bytearray | None = None

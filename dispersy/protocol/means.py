@@ -12,6 +12,11 @@ from enum import StrEnum
 from dispersy.constants import SYMBOL_DIFFERENCES_MAX, SYMBOL_SET_MIN
 from dispersy.protocol.summary import Summary
 
+BEHIND_MIN = 45
+"""Messages: as many as one datagram of symbols tells."""
+PATIENCE_MAX = 3
+"""Pulls put off, each time for longer: some seconds in all."""
+
 
 class Means(StrEnum):
     """One way of getting what a neighbour has and we lack."""
@@ -37,6 +42,7 @@ class History:
     may_sweep     going through everything is not too soon after the last time
     may_describe  symbols are not too soon after they were no use the last time
     estimate      how many messages differ, where a means has found that out
+    fruitless     pulls from this neighbour in a row that brought nothing
     """
 
     tried: tuple[Means, ...] = ()
@@ -44,11 +50,14 @@ class History:
     may_sweep: bool = True
     may_describe: bool = True
     estimate: int | None = None
+    fruitless: int = 0
 
 
 def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means | None:
     """The next means of a pull; None: the sets are equal, or it has done what it may."""
     if ours.same_set(theirs) or history.is_at_bottom:
+        return None
+    if _comes_first(ours, theirs, history):
         return None
     if _suits_symbols(ours, theirs, history):
         return Means.SYMBOLS
@@ -58,6 +67,19 @@ def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means |
     if history.may_sweep and Means.EVERYTHING not in history.tried:
         return Means.EVERYTHING
     return None
+
+
+def _comes_first(ours: Summary, theirs: Summary, history: History) -> bool:
+    """Whether it seems to be the neighbour that lacks much: then it asks, and we look later.
+
+    Both describing all they hold would cost twice, and what it takes in changes what we would describe.
+    """
+    return (
+        not history.tried
+        and ours.count - theirs.count > BEHIND_MIN
+        and ours.highest >= theirs.highest
+        and history.fruitless < PATIENCE_MAX
+    )
 
 
 def _suits_symbols(ours: Summary, theirs: Summary, history: History) -> bool:

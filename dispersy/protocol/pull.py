@@ -71,6 +71,7 @@ class Pull:
             may_sweep=now >= self.source.everything_at,
             may_describe=now >= self.source.symbols_at,
             estimate=self.estimate,
+            fruitless=self.source.fruitless,
         )
 
     def received(self) -> int:

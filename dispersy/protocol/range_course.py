@@ -34,7 +34,7 @@ class RangeCourse:
         self._source = source
         self._flow = source.flow
         self._flow.forget()
-        self._transfer = Transfer(outline)
+        self._transfer = Transfer(outline, is_one_of_many=means is Means.EVERYTHING)
         self._transfer.add(wanted)
         self._given_up: OrderedDict[int, float] = OrderedDict()
         # Our summary when answers were last known to bring something, and those since that were not.

@@ -47,6 +47,8 @@ from dispersy.protocol.sync_frames import (
 
 GROWTH = 1.25
 """Where symbols were too few, so many times as many come next."""
+SYMBOLS_BUDGET_MAX = 16
+"""Datagrams of symbols that come at first: more would often be more than is needed."""
 MESSAGES_PER_DATAGRAM = 4
 """Of some 200 bytes. Of larger ones more would come at once than is reckoned with, but for their budgets."""
 
@@ -216,7 +218,7 @@ class SymbolsCourse:
         return self._source.flow.burst(SYMBOL_BURST_MAX)
 
     def _budget(self) -> int:
-        return self._source.flow.burst(min(self._asking.budget_max, ANSWER_BUDGET_MAX))
+        return self._source.flow.burst(min(self._asking.budget_max, SYMBOLS_BUDGET_MAX))
 
     # What comes.
 

@@ -45,7 +45,8 @@ Range = tuple[OrderKey, OrderKey]
 FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
 """Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count."""
 MESSAGES_PER_DATAGRAM_START = 5.0
-FILTER_BUDGET = 32
+FILTER_BUDGET = 60
+"""Datagrams that a request with a filter asks for: each has a head of its own."""
 LATE_REQUESTS_MAX = 256
 """Requests whose datagrams may still come after their answer is over."""
 ANSWER_DATAGRAMS_RATIO = 2
@@ -92,9 +93,19 @@ def filter_capacity(error_rate: float) -> int:
 
 
 def make_request(
-    *, holdings: Holdings, wanted: Range, number: int, budget: int, error_rate: float, rng: Random
+    *,
+    holdings: Holdings,
+    wanted: Range,
+    number: int,
+    budget: int,
+    error_rate: float,
+    rng: Random,
+    is_alone: bool = True,
 ) -> SyncRequest:
-    """A request for what we lack of the range, or of so much of its lower part as one filter describes."""
+    """A request for what we lack of the range, or of so much of its lower part as one filter describes.
+
+    is_alone   it is not one of many whose wrong positives something else finds in the end
+    """
     low, high = wanted
     capacity = filter_capacity(error_rate)
     keys, _, _ = holdings.scan(low, high, capacity + 1)
@@ -106,7 +117,8 @@ def make_request(
         keys = keys[: capacity * KEY_SIZE]
     # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than
     # that.
-    while error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= FILTER_SIZE_MAX * 4:
+    half = FILTER_SIZE_MAX * 4
+    while is_alone and error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= half:
         error_rate /= 2
     size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
     bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=rng.getrandbits(32))
@@ -160,12 +172,14 @@ class _Asked:
 class Transfer:
     """What one course asks and gets. Whoever owns it sends its requests and tells it what arrived.
 
-    received   messages so far
+    is_one_of_many   its filters are, so they are as small as they may be
+    received         messages so far
     per_datagram   messages that a datagram held lately
     """
 
-    def __init__(self, outline: Outline) -> None:
+    def __init__(self, outline: Outline, *, is_one_of_many: bool = False) -> None:
         self.received = 0
+        self._is_one_of_many = is_one_of_many
         self.per_datagram = MESSAGES_PER_DATAGRAM_START
         self._outline = outline
         self._todo: list[Range] = []
@@ -227,6 +241,7 @@ class Transfer:
             budget=budget,
             error_rate=error_rate,
             rng=rng,
+            is_alone=not self._is_one_of_many,
         )
         if request.high < high:
             self._todo.insert(0, (request.high, high))

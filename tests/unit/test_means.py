@@ -35,7 +35,10 @@ MANY = Summary(highest=5_000, count=5_000, sum=5)
     ("count", "highest", "history", "expected"),
     [
         (5_000, 5_000, History(), Means.SYMBOLS),
-        (4_000, 4_900, History(), Means.SYMBOLS),
+        (4_990, 4_900, History(), Means.SYMBOLS),
+        (4_000, 4_900, History(), None),
+        (4_000, 4_900, History(fruitless=3), Means.SYMBOLS),
+        (4_000, 5_100, History(), Means.TIP),
         (6_400, 5_000, History(), Means.SYMBOLS),
         (6_401, 5_000, History(), Means.TIP),
         (5_010, 5_001, History(), Means.TIP),
@@ -46,8 +49,11 @@ MANY = Summary(highest=5_000, count=5_000, sum=5)
     ],
 )
 def test_symbols_come_first_where_little_may_differ(
-    count: int, highest: int, history: History, expected: Means
+    count: int, highest: int, history: History, expected: Means | None
 ) -> None:
-    """Among many messages, unless the newest are missing or much more is; once a pull."""
+    """Among many messages, unless the newest are missing or much more is; once a pull.
+
+    A neighbour that lacks much, and as it seems nothing that we have not, is left to ask first.
+    """
     theirs = Summary(highest=highest, count=count, sum=9)
     assert choose_means(ours=MANY, theirs=theirs, history=history) is expected
