@@ -31,6 +31,9 @@ ANSWERS_MAX = 64
 """Requests that a responder works off at once; to more the answer is busy."""
 CLOCK_AHEAD_MAX = 10_000
 """How far ahead of our clock a message may lift it; also bounded by pruning."""
+CLOCK_AHEAD_MIN = 100
+"""It is never less: numbers that nobody stores, or that stopped counting, would hold our clock back. Whoever
+signs one message could as well sign a hundred."""
 LANE_ALLOWANCE = 64
 LANE_ALLOWANCE_MAX = 200_000
 """Stored messages of misbehaving authors that may be looked at again: gained with every message taken in
@@ -58,6 +61,8 @@ IMPORT_PORTION_MAX = 128
 order, still fit a waiting room."""
 PURGE_ENTRIES_MAX = 1_024
 """Entries of the log that one commit looks at to remove a community's: some 20 ms, and others wait for it."""
+PRUNED_PER_COMMIT_MAX = 1_024
+"""Messages that one commit looks at, and that it removes, because they are old: some 20 ms."""
 WAKE_INTERVAL_S = 10.0
 """Between two times that one community is asked to be loaded because somebody speaks to it."""
 REQUESTS_KEPT = 100_000
@@ -169,6 +174,8 @@ PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
 BACK_OFF_START_S = 0.25
 BACK_OFF_MAX_S = 30.0
+BEHIND_S = 15.0
+"""How long a neighbour whose horizon is earlier than ours has to come up to it before we pull from it."""
 TRANSFER_INTERVAL_S = 0.05
 """Between two transfers from one source: one that has something new all the time is still not alone."""
 SETTLE_S = 0.1

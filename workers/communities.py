@@ -17,12 +17,16 @@ from dispersy.storage.store import CommunityRecord, StoreWriter
 
 
 class Community:
-    """A joined community; clock includes what the batch being gathered has lifted it to."""
+    """A joined community; clock includes what the batch being gathered has lifted it to.
+
+    followed    the highest global time of a message that it has followed since the writer began
+    """
 
     def __init__(self, record: CommunityRecord, intake: Intake, clock_now: int) -> None:
         self.record = record
         self.intake = intake
         self.clock = clock_now
+        self.followed = 0
         self.processed = 0
 
 
@@ -72,6 +76,7 @@ class Communities:
             store=self._store,
             definitions=definitions,
         )
+        intake.set_pruning_time(self._store.state(record.number).pruning_time)
         intake.load((entry.message, entry.cursor, not entry.marks & DENIED) for entry in control)
         community = Community(record, intake, self._store.state(record.number).clock)
         self.by_number[record.number] = community

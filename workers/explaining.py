@@ -24,7 +24,7 @@ SHOWN_MAX = 16
 def explain(store: StoreWriter, community: Community, message_id: bytes) -> dict[str, Any]:
     """cursor, waits, refused, awaited, counts, proof and against of a message, as the gateway words them."""
     number = community.record.number
-    (cursor,) = find_ids(store, number, [message_id])
+    (cursor,) = find_ids(store, number, [message_id], inactive=True)
     waiter = community.intake.waiting.get(message_id)
     told: dict[str, Any] = {
         "cursor": cursor,

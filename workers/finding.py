@@ -31,8 +31,11 @@ Proof = Callable[[MessageId], Iterable[bytes]]
 """Ids of the control messages that permit a message, those of the master first."""
 
 
-def find_ids(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[int | None]:
-    """Cursors of messages that are live in this community, None for those that are not.
+def find_ids(
+    store: StoreWriter, community: int, ids: Sequence[bytes], *, inactive: bool = False
+) -> list[int | None]:
+    """Cursors of messages that are live in this community, None for those that are not; with `inactive` also
+    of those that are too old to be offered and still here.
 
     raises  UsageError `count` or `malformed`
     """
@@ -42,7 +45,7 @@ def find_ids(store: StoreWriter, community: int, ids: Sequence[bytes]) -> list[i
         )
     if not all(len(message_id) == 32 for message_id in ids):
         raise UsageError("a message id has 32 bytes", code="malformed", hint="give it whole")
-    cursors = store.find_ids(b"".join(ids))
+    cursors = store.find_ids(b"".join(ids), inactive=inactive)
     held = [cursor for cursor in cursors if cursor is not None]
     own: set[int] = set()
     # In portions: they may be large.

@@ -8,17 +8,13 @@ used again.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol import clock
-from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.intake_round import Round
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
@@ -29,6 +25,7 @@ from dispersy.workers.blocking import Blocking
 from dispersy.workers.communities import Communities, Community
 from dispersy.workers.cosigning import Cosigning
 from dispersy.workers.explaining import explain
+from dispersy.workers.following import follow
 from dispersy.workers.freshness import fresh_messages
 from dispersy.workers.governing import Governing
 from dispersy.workers.membership import Membership
@@ -36,6 +33,7 @@ from dispersy.workers.naming import free_name
 from dispersy.workers.orders import ControlOrder, Outcome, Ticket
 from dispersy.workers.passing import NOWHERE, Destination, Leaving, Passing
 from dispersy.workers.permissions import members_page, powers_page
+from dispersy.workers.pruning import PruningSteps
 from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
 from dispersy.workers.purging import Purging
 from dispersy.workers.signatures import Signatures
@@ -70,6 +68,7 @@ class Ledger:
         self._communities = Communities(store, self.counters)
         self._communities.read_store()
         self._purging = Purging(store, self._communities)
+        self._pruning = PruningSteps(store, self._communities)
         self.blocking = Blocking(store, self._communities)
         self.membership = Membership(store, keyring, self._communities, self._purging, self.blocking)
         self._passing = Passing(self.counters)
@@ -91,7 +90,8 @@ class Ledger:
     @property
     def has_more(self) -> bool:
         """Whether commit() has something to do even when nothing comes in: to remove, or what was put off."""
-        return self.is_purging or bool(self._outcomes or self._communities.touched)
+        is_removing = self.is_purging or self._pruning.is_under_way
+        return bool(is_removing or self._outcomes or self._communities.touched)
 
     def start(self, start_id: str) -> None:
         """Load what is loaded when the node starts, once a start: a writer that is started again changes
@@ -132,11 +132,12 @@ class Ledger:
         community = self._communities.served(number)
         return {} if community is None else community.intake.definitions.batch_windows()
 
-    def start_clock(self, number: int, global_time: int) -> None:
-        """Where a newcomer's clock goes on from, unless it has run further by itself."""
+    def hear_clock(self, number: int, global_time: int, *, is_median: bool) -> None:
+        """From the median of what neighbours say a newcomer's clock goes on, and that of one whom pruning has
+        left behind; a single one is followed as far as what is held bears out."""
         community = self._communities.by_number.get(number)
-        if community is not None:
-            community.clock = max(community.clock, global_time)
+        if community is not None and self._pruning.follow(community, global_time, is_median=is_median):
+            self._communities.touched.add(number)
 
     # -- orders ----------------------------------------------------------------------------------------------
 
@@ -260,7 +261,7 @@ class Ledger:
         self._outcomes += self.signatures.drain_outcomes()
         communities = self._communities
         due = communities.touched or communities.changed or self._outcomes or self._start_id is not None
-        if not due and not self._purging.numbers:
+        if not due and not self._purging.numbers and not self._pruning.is_under_way:
             return None, []
         try:
             note, outcomes = self._commit(now_ms)
@@ -293,6 +294,7 @@ class Ledger:
         self._publishing.read_store()
         self._passing.forget_batch()
         self._purging.read_store()
+        self._pruning.read_store()
         self.blocking.read_store()
         self.membership.begun_again.clear()
         self._outcomes.clear()
@@ -304,6 +306,7 @@ class Ledger:
     def _commit(self, now_ms: int) -> tuple[CommitNote, list[Outcome]]:
         batch = Batch()
         communities = self._communities
+        self._pruning.add_to(batch)
         for number in sorted(communities.touched):
             self._add_round(batch, communities.by_number[number], now_ms)
         for number in sorted(communities.touched & self.membership.begun_again):
@@ -325,6 +328,7 @@ class Ledger:
             self.version += 1
         note = self.note(sorted(communities.touched & communities.by_number.keys()))
         self._passing.committed()
+        self._pruning.committed(sorted(communities.touched))
         communities.clear_batch()
         self.membership.begun_again.clear()
         self.blocking.clear_batch()
@@ -391,7 +395,7 @@ class Ledger:
         self._passing.spread(number, fresh_messages(decided.blocks, published, community.intake.definitions))
         for change in decided.changes:
             if change.after is None:
-                batch.unlive.append(change.cursor)
+                (batch.inactive if change.is_inactive else batch.unlive).append(change.cursor)
             elif change.before is None:
                 batch.relive.append((change.cursor, change.after))
             else:
@@ -404,7 +408,7 @@ class Ledger:
             if name == community.record.community_id.hex()[:8]:
                 name = free_name(definition.name, self._communities.names())
             self._communities.change(community, replace(community.record, definition=raw, name=name))
-        self._follow(community, decided)
+        follow(self._store, community, sorted(decided.global_times()))
         if community.clock != self._store.state(number).clock:
             batch.clocks[number] = community.clock
 
@@ -426,21 +430,3 @@ class Ledger:
                 author = arena[fields[0] + 2 : fields[0] + 34]
                 if author == community.record.member_id and fields[ID_INDEX] not in published:
                     self._own_unknown[community.record.number] += 1
-
-    def _follow(self, community: Community, decided: Round) -> None:
-        times = sorted(decided.global_times())
-        if not times:
-            return
-        stored_highest = self._store.state(community.record.number).summary.highest
-
-        def highest_within(low: int, high: int) -> int | None:
-            place = bisect_right(times, high)
-            found = [time for time in times[max(0, place - 1) : place] if time > low]
-            if stored_highest > low:
-                stored = highest_stored(partial(self._store.scan, community.record.number), low, high)
-                found += [] if stored is None else [stored]
-            return max(found, default=None)
-
-        community.clock = clock.follow(
-            community.clock, times, highest=max(stored_highest, times[-1]), highest_within=highest_within
-        )

@@ -142,7 +142,7 @@ def reply_of(order_id: int, outcome: dict[str, Any] | StorageError | UsageError)
 def _find(store: StoreWriter, order: Order) -> Sequence[int | None]:
     """By ids, by slot, or the newest of an author: what is committed, as every reader can see it."""
     if not order.author:
-        return find_ids(store, order.community, order.ids)
+        return find_ids(store, order.community, order.ids, inactive=True)
     if order.sequence:
         return find_slot(store, order.community, order.author, order.kind, order.sequence)
     return find_newest(store, order.community, order.author)

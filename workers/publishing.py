@@ -242,7 +242,7 @@ class Publishing:
         entries = self._store.log(request.first_cursor, request.message_count)
         if any(entry.type != EntryType.MESSAGE for entry in entries):
             return UsageError(
-                "what this request published was removed from this node with its community",
+                "what this request published was removed: it was old, or left with its community",
                 code="removed",
                 hint="publish it under a new id if it shall be there again",
             )

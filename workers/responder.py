@@ -54,8 +54,6 @@ AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0
 """Times what an audit took, until the next: audits have a tenth of the time at most."""
-CLOCK_VOICES = 5
-CLOCK_VOICES_S = 2.0
 """How many neighbours a newcomer's clock listens to, and how long after the first."""
 
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
@@ -98,7 +96,7 @@ class Responder:
         self._whole: list[tuple[int, Whole]] = []
         self._audits: deque[tuple[Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
-        self._clocks: list[tuple[int, int]] = []
+        self._clocks: list[tuple[int, int, bool]] = []
         self._named = NamedAnswers(find)
         self._symbols = SymbolsAnswers(reporter)
         self._told: list[int] = []
@@ -224,10 +222,9 @@ class Responder:
         finally:
             self._reader.release()
         for served in due:
-            if served.clock_due is not None and now >= served.clock_due:
-                served.clock_due = None
-                voices = sorted(served.clock_voices.values())
-                self._clocks.append((served.record.number, voices[(len(voices) - 1) // 2]))
+            median = served.clock_voices.take(now)
+            if median is not None:
+                self._clocks.append((served.record.number, median, True))
             asking = served.asks(now)
             if asking:
                 self._send(
@@ -267,8 +264,8 @@ class Responder:
         communities = {number: {"counters": dict(counts)} for number, counts in counted.items()}
         return {"whole": whole, "communities": communities}
 
-    def drain_clocks(self) -> list[tuple[int, int]]:
-        """(community, global time) at which a newcomer's clock should start."""
+    def drain_clocks(self) -> list[tuple[int, int, bool]]:
+        """(community, global time, whether that is a median): how far neighbours' clocks have come."""
         clocks, self._clocks = self._clocks, []
         return clocks
 
@@ -315,22 +312,14 @@ class Responder:
             served.named.hear(source, now)
             if heard.summary:
                 summary = Summary.decode(heard.summary)
-                self._hear_clock(served, heard.source, summary, now)
+                state = self._reader.state(served.record.number)
+                clock = served.clock_voices.hear(heard.source, summary, state, now)
+                if clock is not None:
+                    self._clocks.append((served.record.number, clock, False))
                 served.puller.receive_summary(source, summary, now)
             else:
                 served.puller.receive_peer(source, now)
             self._drain(served)
-
-    def _hear_clock(self, served: Served, source: bytes, summary: Summary, now: float) -> None:
-        """A newcomer starts from the median of the neighbours it has heard, up to five."""
-        voices = served.clock_voices
-        if len(voices) >= CLOCK_VOICES or source in voices:
-            return
-        if not voices and self._reader.state(served.record.number).clock == 0:
-            served.clock_due = now + CLOCK_VOICES_S
-        voices[source] = summary.highest
-        if len(voices) == CLOCK_VOICES and served.clock_due is not None:
-            served.clock_due = now
 
     def _receive_frame(self, served: Served, each: bus.SyncFrame, now: float) -> None:
         source = Address(each.source)

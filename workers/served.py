@@ -20,6 +20,7 @@ from dispersy.protocol.summary import Summary
 from dispersy.protocol.symbols_answer import SymbolSets
 from dispersy.protocol.sync import Puller
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.workers.clock_voices import ClockVoices
 
 
 class CommittedHoldings:
@@ -79,8 +80,7 @@ class Served:
         self.newest = newest
         self.named = named
         self.counts: Counter[str] = Counter()
-        self.clock_voices: dict[bytes, int] = {}
-        self.clock_due: float | None = None
+        self.clock_voices = ClockVoices()
         # As the last note said: notes repeat what has not changed.
         self.symbol_sets = SymbolSets()
         self.noted: tuple[int, bytes | None] | None = None
@@ -112,5 +112,5 @@ class Served:
     def next_deadline(self) -> float | None:
         """When one of its machines has something to do."""
         machines = (self.puller, self.fragments, self.newest, self.named)
-        deadlines = [self.clock_due, *(machine.next_deadline() for machine in machines)]
+        deadlines = [self.clock_voices.due, *(machine.next_deadline() for machine in machines)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)

@@ -171,8 +171,8 @@ class WorkerRole:
         if self._responder.step(monotonic()):
             self._loop.again()
         clocks = self._responder.drain_clocks()
-        for community, clock in clocks:
-            send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(community, clock)])
+        for clock in clocks:
+            send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(*clock)])
         self._told.update(self._responder.drain_told())
         for community in list(self._told):
             # What the writer does not take now it is told in a later turn: it waits for this.

@@ -42,7 +42,7 @@ MESSAGES = b"M"
 IMPORTED = b"J"
 """[IMPORTED, IMPORT_HEADER, dropped (reason -> count), packed message_records, arena]"""
 CLOCK = b"K"
-"""[CLOCK, u32 community number, u64 global time]: where a newcomer's clock should start"""
+"""[CLOCK, CLOCK_HEADER]: how far neighbours' clocks have come, for one that is behind"""
 
 TOLD = b"T"
 """[TOLD, u32 community number]: a neighbour has said what it holds of ours, its messages are on their way"""
@@ -88,7 +88,8 @@ IMPORT_HEADER = Struct("=IQI?")
 """community number, which portion of a file, messages in the area, whether these are stripped"""
 CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
-CLOCK_HEADER = Struct("=IQ")
+CLOCK_HEADER = Struct("=IQB")
+"""community number, global time, whether it is the word of several"""
 OUTBOUND_ITEM = Struct("=18sH")
 ENVELOPE_ITEM_SIZE = 18 + 96
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dispersy.constants import CLOCK_AHEAD_MAX
+from dispersy.constants import CLOCK_AHEAD_MAX, CLOCK_AHEAD_MIN
+from dispersy.protocol.pruning import Pruning
+
+
+def ahead_max(kinds: Iterable[Pruning]) -> int:
+    """How far ahead of our clock a message may lift it where these kinds are pruned: a hundredth of the least
+    threshold, so that one message makes nobody forget much."""
+    least = min((pruning.inactive_after for pruning in kinds), default=CLOCK_AHEAD_MAX * 100)
+    return max(CLOCK_AHEAD_MIN, min(CLOCK_AHEAD_MAX, least // 100))
 
 
 def follow(

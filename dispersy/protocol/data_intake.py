@@ -16,12 +16,13 @@ from dispersy.protocol.control_intake import ControlIntake, Touched
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, lane_name
 from dispersy.protocol.in_sequence import InSequence, ascending
 from dispersy.protocol.lane import LaneRules
-from dispersy.protocol.lane_round import Allowance, Fate, LaneRound, LaneStore
+from dispersy.protocol.lane_round import PRUNED, Allowance, Fate, LaneRound, LaneStore
 from dispersy.protocol.numbers import MessageFlag
 from dispersy.protocol.received import (
     FLAGS_OFFSET,
     KIND_OFFSET,
     STATE_OFFSET,
+    TIME_WORD,
     Authors,
     Received,
     authors_of,
@@ -32,6 +33,7 @@ from dispersy.protocol.received import (
     record_at,
 )
 from dispersy.protocol.records import MESSAGE, WHOLE
+from dispersy.protocol.retiring import Aged, needs_look, retire
 from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
 from dispersy.protocol.wants import SequenceRange
 
@@ -53,6 +55,7 @@ class DataIntake:
     """One a community.
 
     blocks    what the round has accepted: (packed message_records, arena)
+    heard     global times of what is permitted and has no place in its lane
     """
 
     def __init__(
@@ -76,12 +79,15 @@ class DataIntake:
         self._refuse = refuse
         self._allowance = Allowance()
         self._in_sequence = InSequence(store, waiting, community=community)
+        self._pruning_time = 0
         self.begin()
 
     def begin(self) -> None:
         """Another round."""
         self._in_sequence.begin()
         self.blocks: list[tuple[bytes, bytes]] = []
+        self._aged: list[Aged] = []
+        self.heard: list[int] = []
         self._lanes: dict[tuple[int, frozenset[bytes]], LaneRound] | None = None
 
     # -- permission ------------------------------------------------------------------------------------------
@@ -94,6 +100,8 @@ class DataIntake:
             return "destroyed"
         if rules is None:
             return "kind-unknown"
+        if global_time <= self._inactive_to(kind):
+            return PRUNED
         if rules.frozen_since is not None and global_time > rules.frozen_since:
             return "frozen"
         if self._timeline.is_permitted(authors, kind, global_time, sequence):
@@ -110,6 +118,27 @@ class DataIntake:
             if rules.frozen_since is not None:
                 modes[kind] = CLOSER
         return bytes(modes)
+
+    # -- age -------------------------------------------------------------------------------------------------
+
+    def set_pruning_time(self, time: int) -> None:
+        """From the round that begins on what is too old at this time is not taken."""
+        self._pruning_time = time
+
+    def retire(self, aged: Sequence[Aged]) -> None:
+        """These are stored and live, and too old now."""
+        self._aged += aged
+
+    def _inactive_to(self, kind: int) -> int:
+        rules = self._control.rules.get(kind)
+        return rules.pruning.inactive_to(self._pruning_time) if rules and rules.pruning else -1
+
+    def _is_concerned(self, aged: Aged) -> bool:
+        """Whether its lane may be another one without it."""
+        rules = self._control.rules.get(aged.kind)
+        head = self._store.heads.get(self._community, aged.entry.lane, aged.kind)
+        is_irregular = head is not None and head[2]
+        return needs_look(rules.lanes if rules else UNDEFINED, is_irregular=is_irregular)
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -192,6 +221,7 @@ class DataIntake:
         for index, number in enumerate(records[KIND_OFFSET :: MESSAGE.size]):
             by_kind.setdefault(number, []).append(index)
         for number, indices in by_kind.items():
+            indices = self._refuse_old(records, arena, number, indices)
             rules = self._control.rules.get(number)
             if rules is None:
                 for index in indices:
@@ -214,6 +244,18 @@ class DataIntake:
                 else:
                     self._refuse(Received(record_at(records, index), arena).id, refusal)
         return bytes(admitted)
+
+    def _refuse_old(self, records: bytes, arena: bytes, number: int, indices: list[int]) -> list[int]:
+        """Those of a kind's messages that are young enough; the others come back from nobody and do not
+        wait."""
+        inactive_to = self._inactive_to(number)
+        if inactive_to < 0:
+            return indices
+        times = memoryview(records).cast("Q")[TIME_WORD :: MESSAGE.size // 8].tolist()
+        for index in indices:
+            if times[index] <= inactive_to:
+                self._refuse(Received(record_at(records, index), arena).id, PRUNED)
+        return [index for index in indices if times[index] > inactive_to]
 
     def _admit_stripped(self, received: Received) -> bool:
         """Whether the payloads may be missing: else anybody could take those of others' messages."""
@@ -291,8 +333,14 @@ class DataIntake:
         if refused == "duplicate":
             self._counters["duplicate"] += 1
         elif refused:
-            self._refuse(received.id, refused)
+            self.keep_out(received, refused)
         return not refused
+
+    def keep_out(self, received: Received, reason: str) -> None:
+        """It is permitted, and there is no place for it in its lane: our clock follows it all the same, or we
+        might stay behind those who have pruned what keeps it out."""
+        self.heard.append(received.global_time)
+        self._refuse(received.id, reason)
 
     # -- lanes that need a look ------------------------------------------------------------------------------
 
@@ -320,6 +368,7 @@ class DataIntake:
                 lanes=self._decided_together(kind, authors),
                 rules=rules.lanes if rules else UNDEFINED,
                 judge=self.judge,
+                inactive_to=self._inactive_to(kind),
             )
         return lane
 
@@ -386,6 +435,11 @@ class DataIntake:
     def decide(self) -> dict[bytes, Fate]:
         """What becomes of all messages of the lanes that were looked at."""
         fates: dict[bytes, Fate] = {}
+        touched = [each for each in self._aged if self._is_concerned(each)]
+        if touched:
+            self._begin_lanes()
+        for each in touched:
+            self._lane(each.kind, each.authors).touch()
         for lane in (self._lanes or {}).values():
             lane.decide(fates, self._allowance)
-        return fates
+        return retire(self._aged, except_for=touched) | fates

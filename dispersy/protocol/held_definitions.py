@@ -31,6 +31,7 @@ from dispersy.protocol.definition import (
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.message import read_message
 from dispersy.protocol.numbers import MessageFlag
+from dispersy.protocol.pruning import Pruning
 
 Policy = Literal["public", "linear"]
 Resolution = Policy | tuple[Literal["dynamic"], Policy]
@@ -150,6 +151,11 @@ class HeldDefinitions:
         kind = self.kind(number)
         return 0 if kind is None else kind.payload.number("rate")
 
+    def pruning(self, number: int) -> Pruning | None:
+        """When messages of a kind leave, None: never."""
+        kind = self.kind(number)
+        return None if kind is None else pruning_of(kind)
+
     def batch_windows(self) -> Mapping[int, int]:
         """How many milliseconds messages wait for company before they are decided, of the kinds that do."""
         self._ordered()
@@ -223,6 +229,13 @@ def _kinds_from_the_oldest(ordered: Sequence[_Held]) -> Iterator[Kind]:
     # By the id itself here: of two at one time the lower one counts, whichever end is looked at.
     for held in sorted(ordered, key=attrgetter("global_time", "message_id")):
         yield from held.definition.kinds
+
+
+def pruning_of(kind: Kind) -> Pruning | None:
+    """What one row says about when its messages leave."""
+    if kind.pruning.name != "global-time":
+        return None
+    return Pruning(kind.pruning.number("inactive_threshold"), kind.pruning.number("prune_threshold"))
 
 
 def resolution_of(kind: Kind) -> Resolution:

@@ -24,6 +24,7 @@ from dispersy.protocol.lane_round import Fate
 from dispersy.protocol.marks import ERASED
 from dispersy.protocol.message import read_message
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
+from dispersy.protocol.pruning import Pruning
 from dispersy.protocol.received import (
     ID_OFFSET,
     KIND_OFFSET,
@@ -37,6 +38,7 @@ from dispersy.protocol.received import (
 )
 from dispersy.protocol.records import MESSAGE, STRIPPED
 from dispersy.protocol.refusals import Refusals
+from dispersy.protocol.retiring import Aged
 from dispersy.protocol.timeline import Timeline
 from dispersy.protocol.undo_marks import UndoMarks, UndoStore
 from dispersy.protocol.waiting import WaitingRoom
@@ -97,6 +99,19 @@ class Intake:
         self._undo_marks.load()
         self._is_destroyed = self._control.is_destroyed
         self._begin()
+
+    def prunings(self) -> dict[int, Pruning]:
+        """By kind, when messages leave."""
+        rules = self._control.rules.items()
+        return {kind: each.pruning for kind, each in rules if each.pruning is not None}
+
+    def set_pruning_time(self, time: int) -> None:
+        """As DataIntake.set_pruning_time(); between two rounds."""
+        self._data.set_pruning_time(time)
+
+    def retire(self, aged: Sequence[Aged]) -> None:
+        """As DataIntake.retire(); before finish()."""
+        self._data.retire(aged)
 
     def _begin(self) -> None:
         self._control.begin()
@@ -211,6 +226,7 @@ class Intake:
         marks = self._undo_marks.close(finished, fates, arrived, touched.undone)
         for records, arena in self._data.blocks:
             self._add_block(finished, records, arena, fates, marks)
+        finished.heard = self._data.heard
 
     def _named_by_undos(self) -> dict[bytes, Received]:
         """Messages of this round that an undo names."""
@@ -255,5 +271,7 @@ class Intake:
         """Of what the round has accepted: permitted no longer, or no place for it in its lane."""
         if reason in ("revoked", "policy"):
             self._data.wait(received)
+        elif reason in ("slot-full", "superseded", "rate"):
+            self._data.keep_out(received, reason)
         else:
             self._refuse(received.id, reason)

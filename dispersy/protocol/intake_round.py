@@ -15,12 +15,14 @@ class Change:
     """A stored message whose marks or place in the live set change.
 
     before, after    marks; None: not live
+    is_inactive      it is live no longer because it is old, and stays readable
     """
 
     message_id: bytes
     cursor: int
     before: int | None
     after: int | None
+    is_inactive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Round:
     events        about them, and about messages of the blocks
     erased        ids and cursors (None: in the blocks) of messages whose authors have undone them
     definition    (decoded, whole message) when another one is current now
+    heard         global times of permitted messages for which there was no place
     destroyed     the whole message of the hard destroy that came: nothing else of the community stays
     """
 
@@ -55,9 +58,12 @@ class Round:
     events: list[Event] = field(default_factory=list)
     erased: list[tuple[bytes, int | None]] = field(default_factory=list)
     definition: tuple[Definition | None, bytes] | None = None
+    heard: list[int] = field(default_factory=list)
     destroyed: bytes | None = None
 
     def global_times(self) -> Iterator[int]:
+        """Of all that our clock may follow."""
+        yield from self.heard
         for records, _, _ in self.blocks:
             for record in MESSAGE.iter_unpack(records):
                 yield record[2]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dispersy.protocol.held_definitions import HeldDefinitions, Resolution
 from dispersy.protocol.lane import LaneRules
 from dispersy.protocol.numbers import MessageFlag
+from dispersy.protocol.pruning import Pruning
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class KindRules:
     shapes        the flags that a message may have
     is_stored     whether its messages are kept at all
     in_sequence   whether each waits for those below it in its lane
+    pruning       when its messages leave; None: never
     """
 
     resolution: Resolution
@@ -26,6 +28,7 @@ class KindRules:
     shapes: frozenset[MessageFlag]
     is_stored: bool
     in_sequence: bool = False
+    pruning: Pruning | None = None
 
     @property
     def has_pairs(self) -> bool:
@@ -43,6 +46,7 @@ def kind_rules(definitions: HeldDefinitions) -> dict[int, KindRules]:
             definitions.shapes(number),
             definitions.is_stored(number),
             definitions.is_in_sequence(number),
+            definitions.pruning(number),
         )
         for number, resolution in definitions.resolutions().items()
     }

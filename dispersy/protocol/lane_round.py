@@ -28,6 +28,8 @@ from dispersy.protocol.received import Authors
 
 LANE_MARKS = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER
 """What a lane says of its messages; the other marks are none of its business."""
+PRUNED = "pruned"
+"""The reason of what is too old to be offered: it has no say any more in what is live."""
 LaneKey = tuple[bytes, int]
 """Name and kind."""
 Judge = Callable[[Authors, int, int, int], str]
@@ -120,8 +122,9 @@ class Allowance:
 class LaneRound:
     """The lanes that are decided together: one, or both of a pair whose newest count as one.
 
-    lanes    name -> authors
-    judge    looks at a message's permission; asked only about lanes that are decided whole
+    lanes        name -> authors
+    judge        looks at a message's permission; asked only about lanes that are decided whole
+    inactive_to  the highest global time that is too old
     """
 
     def __init__(
@@ -133,8 +136,10 @@ class LaneRound:
         lanes: Mapping[bytes, Authors],
         rules: LaneRules,
         judge: Judge,
+        inactive_to: int = -1,
     ) -> None:
         self._store = store
+        self._inactive_to = inactive_to
         self._community = community
         self._kind = kind
         self.lanes = lanes
@@ -281,6 +286,8 @@ class LaneRound:
     ) -> None:
         """reasons: why a message is not permitted, by id; those that are missing are."""
         together = [(entry, None) for entry in self._added] + list(stored)
+        old = {each.message_id for each, _ in together if each.global_time <= self._inactive_to}
+        reasons = {**reasons, **dict.fromkeys(old, PRUNED)} if old else reasons
         decision = decide_lane(
             (entry for entry, _ in together if not reasons.get(entry.message_id)), self._rules
         )

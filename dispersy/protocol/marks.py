@@ -8,6 +8,8 @@ UNDONE = 4
 DENIED = 8
 ERASED = 16
 """Its payloads are gone: one of its own authors has undone it."""
+INACTIVE = 32
+"""Too old to be offered and counted: it stays readable until it is removed."""
 
 HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED | ERASED
 

@@ -151,6 +151,7 @@ POLICIES = (
         1,
         "global-time",
         (Parameter(2, "inactive_threshold", 1, _TIME_MAX), Parameter(3, "prune_threshold", 1, _TIME_MAX)),
+        enforced=True,
     ),
     Policy("payload", 0, "bytes", _PAYLOAD, enforced=True),
     Policy("payload", 1, "utf-8", _PAYLOAD, enforced=True),

@@ -8,6 +8,7 @@ from random import Random
 from dispersy.constants import (
     BACK_OFF_MAX_S,
     BACK_OFF_START_S,
+    BEHIND_S,
     FRUITFUL_SHARE,
     PULL_SOURCE_LIFETIME_S,
     PULL_SOURCES_MAX,
@@ -17,6 +18,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow_control import FlowControl
 from dispersy.protocol.hosts import host_of
+from dispersy.protocol.pruning import is_later
 from dispersy.protocol.summary import Summary
 
 FRUITLESS_MAX = 3
@@ -34,10 +36,12 @@ class Source:
     held_until   before, it does itself what a transfer from it would do
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
     seen         (its summary, ours) when the last fruitless one ended
+    behind_since since when its horizon has been said to be earlier than ours; None: it is not
     """
 
     __slots__ = (
         "began_at",
+        "behind_since",
         "broken",
         "everything_at",
         "flow",
@@ -56,6 +60,7 @@ class Source:
     def __init__(self, summary: Summary, now: float) -> None:
         self.summary = summary
         self.heard_at = now
+        self.behind_since: float | None = None
         self.flow = FlowControl()
         self.fruitful = False
         self.forgive(now)
@@ -73,7 +78,11 @@ class Source:
             return None
         if self.seen is not None and self.seen[0].same_set(self.summary) and self.seen[1].same_set(ours):
             return self.began_at + BACK_OFF_MAX_S
-        return max(self.not_before, self.held_until, self.began_at + TRANSFER_INTERVAL_S)
+        begins_at = max(self.not_before, self.held_until, self.began_at + TRANSFER_INTERVAL_S)
+        if self.behind_since is not None and is_later(ours.horizon, self.summary.horizon):
+            # Most of what it has and we lack left as too old here. It asks us first, and then knows better.
+            begins_at = max(begins_at, self.behind_since + BEHIND_S)
+        return begins_at
 
     def bear_fruit(self) -> None:
         """The store has taken something that came from here."""
@@ -130,8 +139,13 @@ class PullSources:
         source = self._sources.get(address)
         if source is None:
             if self._make_room(address):
-                self._sources[address] = Source(summary, now)
+                source = self._sources[address] = Source(summary, now)
+                source.behind_since = now if is_later(ours.horizon, summary.horizon) else None
             return
+        if not is_later(ours.horizon, summary.horizon):
+            source.behind_since = None
+        elif source.behind_since is None:
+            source.behind_since = now
         source.heard_at = now
         grew = not source.summary.same_set(summary) and summary.count > ours.count
         if grew and source.broken < FRUITLESS_MAX:

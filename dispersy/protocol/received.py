@@ -23,6 +23,8 @@ STATE_OFFSET = 30
 SOURCE_OFFSET = 31
 ID_OFFSET = 32
 """Of these fields in a message_record."""
+TIME_WORD = 1
+"""Which of a record's words of 8 bytes is the global time."""
 
 Authors = tuple[MemberId, ...]
 

@@ -1,4 +1,4 @@
-"""The 24-byte summary of a node's live set: equal count, horizon and sum end a synchronisation step."""
+"""The 24-byte summary of a node's live set: equal count and sum end a synchronisation step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Summary:
                member can write a message of any time, and a newcomer's clock starts from what its neighbours
                say; 48 bits on the wire (saturating), a hint, never compared
     count      live messages
-    horizon    pruning horizon, 0 without pruning
+    horizon    what has left as too old (protocol.pruning), 0 without pruning
     sum        see docs/wire.md, below 2^96
     """
 
@@ -28,8 +28,11 @@ class Summary:
     sum: int = 0
 
     def same_set(self, other: Summary) -> bool:
-        """Whether nothing tells the two sets apart (an audit may still)."""
-        return (self.count, self.horizon, self.sum) == (other.count, other.horizon, other.sum)
+        """Whether nothing tells the two sets apart (an audit may still).
+
+        Horizons say nothing about that: with nothing between two of them, the sets are the same.
+        """
+        return (self.count, self.sum) == (other.count, other.sum)
 
     def at_clock(self, clock: int) -> Summary:
         """As it is sent: with the sender's clock."""

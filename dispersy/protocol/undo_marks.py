@@ -12,7 +12,7 @@ from typing import Protocol
 from dispersy.protocol.control_intake import ControlIntake
 from dispersy.protocol.identifiers import MessageId
 from dispersy.protocol.intake_round import Change, Event, Round
-from dispersy.protocol.lane_round import Fate
+from dispersy.protocol.lane_round import PRUNED, Fate
 from dispersy.protocol.marks import ERASED, HIDDEN, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.received import Received, authors_of
@@ -20,8 +20,8 @@ from dispersy.protocol.undoing import UndoneState
 
 WHOLE = "message"
 """The reason of an event about all of a message; "payload-N" is about one payload."""
-QUIET_REASONS = frozenset({"superseded"})
-"""Where only the newest stay, a newer one is event enough."""
+QUIET_REASONS = frozenset({"superseded", PRUNED})
+"""Where only the newest stay, a newer one is event enough; what is old stays readable."""
 
 
 class StoredEntry(Protocol):
@@ -160,7 +160,8 @@ class UndoMarks:
         if after is not None:
             after = after | (UNDONE if state and state.whole else 0) | erased
         if after != before:
-            finished.changes.append(Change(message_id, cursor, before, after))
+            is_inactive = after is None and fate is not None and fate.reason == PRUNED
+            finished.changes.append(Change(message_id, cursor, before, after, is_inactive))
         if _is_erased(state) and not erased:
             finished.erased.append((message_id, cursor))
         was_shown = before is not None and not before & HIDDEN

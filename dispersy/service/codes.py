@@ -32,7 +32,10 @@ CODES = {
     "community-ambiguous": Code("several communities fit", "write more digits of the id"),
     "community-unloaded": Code("joined and not loaded", "load it: `dispersy community load`"),
     "purging": Code("what was held of the community is still being removed", "join again in a moment"),
-    "removed": Code("what this request_id published was removed", "publish it under a new one"),
+    "removed": Code(
+        "what this request_id published was removed: it was old, or its community was left",
+        "publish it under a new one",
+    ),
     "blocked": Code("this node does not show what its author writes", "`dispersy unblock` shows it again"),
     "own-key": Code("this node's own key cannot be blocked", "block another's"),
     "second-missing": Code("messages of this kind are signed by two members", "name the other in `second`"),

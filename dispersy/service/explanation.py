@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dispersy.protocol.marks import DENIED
+from dispersy.protocol.marks import DENIED, INACTIVE
 from dispersy.protocol.numbers import ControlKind
 from dispersy.service.stored import hidden
 from dispersy.storage.store import LogEntry
@@ -14,6 +14,7 @@ STATES = {
     "shown": "this node holds the message, and it counts",
     "hidden": "this node holds the message and does not show it: {why}",
     "blocked": "this node holds the message and does not show it: its author is blocked here",
+    "inactive": "this node holds the message, and offers it to nobody any more: it is old, and will go",
     "idle": "this node holds the message, for others rest on it, and it has no effect: {why}",
     "denied": "this node has the message, and it does not count: {why}",
     "waiting": "the message has come and waits: {why}",
@@ -40,6 +41,7 @@ DENIED_WHY = {
     "kind-unknown": "no definition names its kind",
     "frozen": "its kind takes no more messages",
     "policy": "only who is permitted may publish its kind, and the change to that did not keep it",
+    "pruned": "it is too old: neither is it offered any more, nor taken",
     "revoked": "what permitted its author was revoked, and this message is not among what was kept",
 }
 POWERLESS = "its author holds no power for it"
@@ -79,6 +81,8 @@ def _state(
         return "denied", DENIED_WHY.get(told["reason"], HIDDEN_WHY["denied"])
     if entry is not None and is_blocked:
         return "blocked", ""
+    if entry is not None and entry.marks & INACTIVE and not marks:
+        return "inactive", ""
     if entry is not None and not told["counts"]:
         return "idle", POWERLESS
     if entry is not None:

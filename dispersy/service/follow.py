@@ -160,7 +160,11 @@ class Follow:
         name = _NAMES.get(entry.type)
         if name is None:
             return
-        (stored,) = reader.entries([entry.message_cursor])
+        try:
+            (stored,) = reader.entries([entry.message_cursor])
+        except KeyError:
+            # It was old, and is gone: the marker where it stood says so.
+            return
         (header,) = headers([stored.message])
         if directory.hides(entry.community, header.author):
             return

@@ -22,10 +22,13 @@ from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.layout import (
     FORMAT_NAME,
     FORMAT_VERSION,
+    MARKS_OFFSET,
     MESSAGE_OFFSET,
     META_FORMAT,
-    UPGRADED_VERSION,
+    OLDEST_VERSION,
+    UNLIVE,
     entry_order_key,
+    retired_key,
 )
 from dispersy.storage.store import EntryType
 
@@ -39,6 +42,10 @@ DAMAGED = "restore a backup of the home, or move the store away and join again: 
 NOTHING_HERE = "no store here; start the node once, or name its home"
 
 
+CONTROL_VERSION = 2
+"""From which on stores have a database of control messages."""
+
+
 class Databases(NamedTuple):
     """The named databases, see docs/store.md."""
 
@@ -50,6 +57,7 @@ class Databases(NamedTuple):
     requests: Any
     meta: Any
     control: Any
+    retired: Any
 
 
 class Environment:
@@ -135,12 +143,12 @@ def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: b
         meta = lmdb_environment.open_db(b"meta", create=False)
         with lmdb_environment.begin() as txn:
             version = _check_stamp(path, txn.get(META_FORMAT, db=meta))
-        if version == UPGRADED_VERSION and not create:
+        if version < FORMAT_VERSION and not create:
             raise StorageError(
                 f"{path}: written by an older Dispersy; start the node once, which brings it up to date"
             )
-        if version == UPGRADED_VERSION:
-            _upgrade(lmdb_environment, meta)
+        if version < FORMAT_VERSION:
+            _upgrade(lmdb_environment, meta, version)
         return Databases(
             *(lmdb_environment.open_db(name.encode(), create=False) for name in Databases._fields)
         )
@@ -148,13 +156,19 @@ def _open_databases(path: Path, lmdb_environment: lmdb.Environment, *, create: b
         raise StorageError(f"{path}: an LMDB file, but not a store of Dispersy ({error})") from error
 
 
-def _upgrade(lmdb_environment: lmdb.Environment, meta: Any) -> None:
-    """Make the database of control messages out of the log, once; a crash leaves the store as it was."""
+def _upgrade(lmdb_environment: lmdb.Environment, meta: Any, version: int) -> None:
+    """Make what an older store has not out of its log, once; a crash leaves the store as it was."""
     log = lmdb_environment.open_db(b"log", create=False)
     with lmdb_environment.begin(write=True) as txn:
         control = lmdb_environment.open_db(b"control", txn=txn)
+        retired = lmdb_environment.open_db(b"retired", txn=txn)
         for key, entry in txn.cursor(log):
-            if entry[0] == EntryType.MESSAGE and entry[MESSAGE_OFFSET] < COMMUNITY_KIND_MIN:
+            if entry[0] != EntryType.MESSAGE:
+                continue
+            if entry[MESSAGE_OFFSET] >= COMMUNITY_KIND_MIN:
+                if entry[MARKS_OFFSET] & UNLIVE:
+                    txn.put(retired_key(entry), key, db=retired)
+            elif version < CONTROL_VERSION:
                 txn.put(entry_order_key(entry), key, db=control)
         stamp = msgspec.msgpack.decode(txn.get(META_FORMAT, b"", db=meta))
         txn.put(META_FORMAT, msgspec.msgpack.encode(stamp | {"version": FORMAT_VERSION}), db=meta)
@@ -174,7 +188,7 @@ def _check_stamp(path: Path, data: bytes | None) -> int:
             f"{path}: written by a newer Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
             "upgrade this one"
         )
-    if version < UPGRADED_VERSION:
+    if version < OLDEST_VERSION:
         raise StorageError(
             f"{path}: written by an older Dispersy (format {version}; this one reads {FORMAT_VERSION}); "
             "start with a new home"

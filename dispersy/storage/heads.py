@@ -27,6 +27,11 @@ class StoredHeads:
         self.heads = Heads()
         self._unwritten: dict[Lane, tuple[int, int, bool]] = {}
         self._irregular: set[Lane] = set()
+        self._kept: set[Lane] = set()
+
+    def keep(self, lane: Lane) -> None:
+        """Write this one with the commit that is under way: the log tells it no more."""
+        self._kept.add(lane)
 
     def write(
         self,
@@ -42,8 +47,13 @@ class StoredHeads:
         self._unwritten |= changed
         if everything:
             chosen = sorted(self._unwritten)
-        rows = ((HEAD_KEY.pack(*lane), HEAD.pack(*self._unwritten[lane])) for lane in chosen)
-        txn.cursor(database).putmulti(rows)
+        rows = {lane: self._unwritten[lane] for lane in chosen}
+        for lane in sorted(self._kept):
+            head = self.heads.get(*lane)
+            if head is not None:
+                rows[lane] = head
+        self._kept.clear()
+        txn.cursor(database).putmulti((HEAD_KEY.pack(*lane), HEAD.pack(*head)) for lane, head in rows.items())
         if everything:
             self._unwritten.clear()
 
@@ -67,6 +77,7 @@ class StoredHeads:
         self.heads.clear()
         self._unwritten.clear()
         self._irregular.clear()
+        self._kept.clear()
         for key, value in txn.cursor(database):
             community, name, kind = HEAD_KEY.unpack(key)
             if community in forgotten:

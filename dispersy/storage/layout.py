@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct, pack
 
 from dispersy.protocol.identifiers import lane_name
-from dispersy.protocol.marks import DENIED, ERASED
+from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
 from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.storage.store import EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"
-FORMAT_VERSION = 2
-UPGRADED_VERSION = 1
-"""What the writer brings up to date when it opens it: it has no database of control messages."""
+FORMAT_VERSION = 3
+OLDEST_VERSION = 1
+"""What the writer brings up to date when it opens it: 1 has no database of control messages, 2 none of what
+is retired."""
 
 CURSOR = Struct(">Q")
 COMMUNITY = Struct(">I")
@@ -33,14 +34,16 @@ MESSAGE_HEAD = Struct(">BIBHI")
 EVENT_BODY = Struct(">32sQ")
 """message id, message cursor; then the reason in ASCII."""
 REMOVED_BODY = Struct(">QQ")
-STATE = Struct(">QQQH12s")
-"""clock, count, highest, horizon, sum"""
+STATE = Struct(">QQQH12sQ")
+"""clock, count, highest, horizon, sum, pruning time"""
 REQUEST = Struct(">16sI")
 HEAD_KEY = Struct(">I32sB")
 HEAD = Struct(">QQB")
 """sequence, global time, irregular"""
 SLOT = Struct(">16sQQQ")
 """lane hash, sequence, global time, cursor: an entry of the slots table"""
+RETIRED_KEY = Struct(">IBQ")
+"""community, kind, global time; then the 32-byte id"""
 IDENTIFIER = Struct(">16sQ")
 """id prefix, cursor: an entry of the ids table"""
 
@@ -201,7 +204,8 @@ def read_message(entry: bytes) -> bytes:
 
 def shown_marks(stored: int) -> int:
     """A stored marks byte as readers get it: who knows no order shall still see what does not count."""
-    return stored & ~UNLIVE | DENIED if stored & UNLIVE else stored
+    denied = DENIED if stored & UNLIVE and not stored & INACTIVE else 0
+    return stored & ~UNLIVE | denied
 
 
 def encode_event(event: EventEntry) -> bytes:
@@ -254,6 +258,36 @@ def entry_order_key(entry: bytes) -> bytes:
     """The order's key of a message's log entry."""
     global_time = message_place(entry[MESSAGE_OFFSET:])[2]
     return entry[1:5] + CURSOR.pack(global_time) + entry[ID_OFFSET:MESSAGE_OFFSET]
+
+
+def retired_key(entry: bytes) -> bytes:
+    """The key of a message's log entry among those that are retired."""
+    kind, _, global_time, _ = message_place(entry[MESSAGE_OFFSET:])
+    community = COMMUNITY.unpack_from(entry, 1)[0]
+    return RETIRED_KEY.pack(community, kind, global_time) + entry[ID_OFFSET:MESSAGE_OFFSET]
+
+
+def entry_size(entry: bytes) -> int:
+    """How many cursors a message's log entry takes."""
+    return entry[-1] if entry[MARKS_OFFSET] & ERASED else payload_count(entry[MESSAGE_OFFSET:])
+
+
+Row = tuple[int, int, int]
+"""Community, first and last cursor of what is gone."""
+
+
+def joined_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Ascending rows, those that follow one another as one."""
+    last: Row | None = None
+    for community, low, high in rows:
+        if last is not None and last[0] == community and last[2] + 1 == low:
+            last = community, last[1], high
+            continue
+        if last is not None:
+            yield last
+        last = community, low, high
+    if last is not None:
+        yield last
 
 
 def _uvarint(data: bytes, offset: int) -> tuple[int, int]:

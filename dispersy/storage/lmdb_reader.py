@@ -245,8 +245,10 @@ class LmdbReader:
         data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)
         if data is None:
             return CommunityState()
-        clock, count, highest, horizon, total = STATE.unpack(data)
-        return CommunityState(clock, Summary(highest, count, horizon, int.from_bytes(total, "big")))
+        # Stores of before have no pruning time.
+        clock, count, highest, horizon, total, pruning_time = STATE.unpack(data.ljust(STATE.size, b"\0"))
+        summary = Summary(highest, count, horizon, int.from_bytes(total, "big"))
+        return CommunityState(clock, summary, pruning_time)
 
 
 def _portion(

@@ -22,7 +22,7 @@ from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
-from dispersy.protocol.marks import ERASED
+from dispersy.protocol.marks import ERASED, INACTIVE
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.summary import Summary
 from dispersy.storage.answered import read_requests, write_requests
@@ -64,12 +64,14 @@ from dispersy.storage.layout import (
     message_head,
     order_keys,
     record_ids,
+    retired_key,
     slices,
     with_marks,
 )
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.look_ups import IndexedReader
 from dispersy.storage.purge import purge_portion
+from dispersy.storage.removal import remove_messages
 from dispersy.storage.store import (
     Batch,
     CommunityState,
@@ -203,8 +205,8 @@ class LmdbStore(IndexedReader):
         write_requests(txn, databases.requests, batch.requests)
         for cursor, marks in batch.marks:
             self._write_marks(txn, cursor, marks)
-        if batch.unlive:
-            self._write_unlive(txn, batch.unlive, changes)
+        self._write_unlive(txn, batch.unlive, UNLIVE, changes)
+        self._write_unlive(txn, batch.inactive, UNLIVE | INACTIVE, changes)
         self._write_relive(txn, batch.relive, changes)
         for cursor in batch.erased:
             entry = self._message_entry(txn, cursor)
@@ -212,8 +214,14 @@ class LmdbStore(IndexedReader):
         for event in batch.events:
             txn.put(CURSOR.pack(changes.next_cursor), encode_event(event), append=True, db=databases.log)
             changes.next_cursor += 1
+        if batch.removed:
+            self._remove(txn, batch.removed)
         for community, clock in batch.clocks.items():
             changes.states[community] = replace(self._state_of(community, changes), clock=clock)
+        for community, (pruning_time, horizon) in batch.pruned.items():
+            state = self._state_of(community, changes)
+            summary = replace(state.summary, horizon=horizon)
+            changes.states[community] = replace(state, summary=summary, pruning_time=pruning_time)
         for community, entries_max in batch.purges:
             self._purge(txn, community, entries_max, changes)
         self._write_meta(txn, batch)
@@ -221,7 +229,9 @@ class LmdbStore(IndexedReader):
         for community, state in changes.states.items():
             summary = state.summary
             total = summary.sum.to_bytes(12, "big")
-            data = STATE.pack(state.clock, summary.count, summary.highest, summary.horizon, total)
+            data = STATE.pack(
+                state.clock, summary.count, summary.highest, summary.horizon, total, state.pruning_time
+            )
             txn.put(META_STATE + COMMUNITY.pack(community), data, db=databases.meta)
         txn.put(META_NEXT, CURSOR.pack(changes.next_cursor), db=databases.meta)
         is_run_due = self._index.tail_count >= self._run_records
@@ -320,15 +330,19 @@ class LmdbStore(IndexedReader):
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
-        kept = entry[MARKS_OFFSET] & (UNLIVE | ERASED)
+        kept = entry[MARKS_OFFSET] & (UNLIVE | ERASED | INACTIVE)
         txn.put(CURSOR.pack(cursor), with_marks(entry, marks | kept), db=self._databases.log)
 
-    def _write_unlive(self, txn: lmdb.Transaction[bytes], cursors: list[int], changes: _Changes) -> None:
+    def _write_unlive(
+        self, txn: lmdb.Transaction[bytes], cursors: list[int], bits: int, changes: _Changes
+    ) -> None:
         removed: dict[int, list[bytes]] = {}
         for cursor in cursors:
             entry = self._message_entry(txn, cursor)
-            unlive = with_marks(entry, entry[MARKS_OFFSET] | UNLIVE)
-            txn.put(CURSOR.pack(cursor), unlive, db=self._databases.log)
+            key = CURSOR.pack(cursor)
+            txn.put(key, with_marks(entry, entry[MARKS_OFFSET] | bits), db=self._databases.log)
+            if entry[MESSAGE_OFFSET] >= COMMUNITY_KIND_MIN:
+                txn.put(retired_key(entry), key, db=self._databases.retired)
             is_removed = txn.delete(entry_order_key(entry), db=self._databases.order)
             assert is_removed, "a message that is not live was made so again"
             community = COMMUNITY.unpack_from(entry, 1)[0]
@@ -345,11 +359,18 @@ class LmdbStore(IndexedReader):
             key = CURSOR.pack(cursor)
             kept = entry[MARKS_OFFSET] & ERASED
             txn.put(key, with_marks(entry, marks | kept), db=self._databases.log)
+            txn.delete(retired_key(entry), db=self._databases.retired)
             community = COMMUNITY.unpack_from(entry, 1)[0]
             places.setdefault(community, []).append((entry_order_key(entry), key))
         for community, pairs in places.items():
             keys, values = map(list, zip(*pairs, strict=True))
             self._enter_order(txn, community, keys, values, changes)
+
+    def _remove(self, txn: lmdb.Transaction[bytes], cursors: list[int]) -> None:
+        for cursor, lane in remove_messages(txn, self._databases, cursors):
+            if cursor >= self._indexed(txn):
+                # The log behind the last run told its head, and does no more.
+                self._stored_heads.keep(lane)
 
     def _uncount(
         self, txn: lmdb.Transaction[bytes], community: int, ids: list[bytes], changes: _Changes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 
 import lmdb
 
+from dispersy.protocol.marks import INACTIVE
 from dispersy.protocol.records import MESSAGE
 from dispersy.storage.environment import errors_named
 from dispersy.storage.heads import Lane
@@ -20,6 +21,7 @@ from dispersy.storage.layout import (
     MARKS_OFFSET,
     MESSAGE_OFFSET,
     META_INDEXED,
+    RETIRED_KEY,
     UNLIVE,
     lane_hash,
     lane_start,
@@ -43,7 +45,7 @@ class IndexedReader(LmdbReader):
         newest: dict[Lane, tuple[int, int]] = {}
         records, cursors, hashes = [], [], []
         cursor = txn.cursor(self._databases.log)
-        found = cursor.set_range(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))
+        found = cursor.set_range(CURSOR.pack(self._indexed(txn)))
         for key, entry in cursor if found else ():
             if entry[0] != EntryType.MESSAGE:
                 continue
@@ -60,7 +62,11 @@ class IndexedReader(LmdbReader):
             self._index.add(b"".join(hashes), b"".join(records), cursors)
         return newest
 
-    def find_ids(self, ids: bytes) -> list[int | None]:
+    def _indexed(self, txn: lmdb.Transaction[bytes]) -> int:
+        """The cursor behind which no run reaches."""
+        return int(CURSOR.unpack(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))[0])
+
+    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
         words = array("Q", ids)
         prefixes = array("Q", bytes(len(ids) // 2))
         prefixes[0::2] = words[0::4]
@@ -69,7 +75,7 @@ class IndexedReader(LmdbReader):
             txn = self._snapshot()
             candidates = self._index.find(txn, prefixes.tobytes())
             return [
-                next((cursor for cursor in cursors if self._is_live(txn, cursor, message_id)), None)
+                next((each for each in cursors if self._is_found(txn, each, message_id, inactive)), None)
                 for message_id, cursors in zip(slices(ids, 32), candidates, strict=True)
             ]
 
@@ -131,9 +137,21 @@ class IndexedReader(LmdbReader):
         message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
         return SlotEntry(sequence, global_time, message_id, cursor, shown_marks(marks), not marks & UNLIVE)
 
-    def _is_live(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes) -> bool:
+    def _is_found(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes, inactive: bool) -> bool:
         entry = self._entry(txn, 0, 0, cursor)
-        return entry is not None and entry.live and entry.message_id == message_id
+        if entry is None or entry.message_id != message_id:
+            return False
+        return entry.live or (inactive and bool(entry.marks & INACTIVE))
+
+    def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
+        low = RETIRED_KEY.pack(community, kind, 0)
+        end = RETIRED_KEY.pack(community, kind, high + 1)
+        with errors_named(self._path):
+            cursor = self._snapshot().cursor(self._databases.retired)
+            rows = cursor.iternext() if cursor.set_range(low) else iter(())
+            inside = takewhile(lambda row: row[0] < end, rows)
+            found = [int(CURSOR.unpack(value)[0]) for _, value in islice(inside, limit + 1)]
+        return found[:limit], len(found) <= limit
 
 
 def _by_id(slot: Iterator[SlotEntry]) -> list[SlotEntry]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 
 from dispersy.constants import REQUESTS_KEPT, SORTED_INSERT_MAX
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
-from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key, symbols_key
-from dispersy.protocol.marks import DENIED, ERASED
+from dispersy.ext.wire import split_payloads
+from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
+from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.protocol.summary import Summary
-from dispersy.storage.live_sketch import LiveSketch
+from dispersy.storage.layout import joined_rows
+from dispersy.storage.memory_places import Community, Place, order_key
 from dispersy.storage.store import (
     LOG_READ_SIZE_MAX,
     Batch,
@@ -32,48 +34,6 @@ from dispersy.storage.store import (
 )
 
 
-@dataclass(slots=True)
-class _Community:
-    """What is held of one community."""
-
-    record: CommunityRecord
-    state: CommunityState = field(default_factory=CommunityState)
-    order: list[bytes] = field(default_factory=list)
-    """40-byte keys of what is live, ascending"""
-    cursors: dict[bytes, int] = field(default_factory=dict)
-    """of what is live, by 40-byte key"""
-    lanes: dict[tuple[bytes, int], list[tuple[int, bytes, int, int]]] = field(default_factory=dict)
-    """(sequence, id, global time, cursor) of all that is in the log, ascending, by (name, kind)"""
-    control: list[tuple[bytes, int]] = field(default_factory=list)
-    """(40-byte key, cursor) of all control messages that are in the log, ascending"""
-    sketch: LiveSketch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.sketch = LiveSketch(symbols_key(CommunityId(self.record.community_id)))
-
-    def ids(self) -> Iterator[bytes]:
-        """Of what is live."""
-        return (key[8:] for key in self.order)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a message of the log stands, live or not."""
-
-    community: int
-    key: bytes
-    lane: tuple[bytes, int]
-    sequence: int
-
-    @property
-    def message_id(self) -> bytes:
-        return self.key[8:]
-
-    @property
-    def global_time(self) -> int:
-        return int.from_bytes(self.key[:8], "big")
-
-
 class MemoryStore:
     """Reader and writer in one; commits are seen at once.
 
@@ -85,11 +45,12 @@ class MemoryStore:
         self.heads = Heads()
         self._sum_modulus = 1 << sum_bits
         self._pool = pool
-        self._communities: dict[int, _Community] = {}
+        self._communities: dict[int, Community] = {}
         self._log: dict[int, LogEntry] = {}
         self._log_cursors: list[int] = []
         self._ids: dict[bytes, int] = {}
-        self._places: dict[int, _Place] = {}
+        self._inactive_ids: dict[bytes, int] = {}
+        self._places: dict[int, Place] = {}
         self._live: set[int] = set()
         self._stripped: dict[int, Stripped] = {}
         self._requests: dict[int, RequestRecord] = {}
@@ -163,7 +124,7 @@ class MemoryStore:
 
     def held(self, community: int, records: bytes) -> bytes:
         known = self._communities.get(community)
-        keys = [_order_key(fields) for fields in MESSAGE.iter_unpack(records)]
+        keys = [order_key(fields) for fields in MESSAGE.iter_unpack(records)]
         return bytes([known is not None and key in known.cursors for key in keys])
 
     def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
@@ -198,7 +159,7 @@ class MemoryStore:
     def commit(self, batch: Batch) -> tuple[int, int]:
         first = self._next
         for record in batch.communities:
-            known = self._communities.setdefault(record.number, _Community(record))
+            known = self._communities.setdefault(record.number, Community(record))
             known.record = record
             self._highest_number = max(self._highest_number, record.number)
         for block in batch.blocks:
@@ -207,10 +168,12 @@ class MemoryStore:
             self._requests[request.first_cursor] = request
         for cursor, marks in batch.marks:
             assert self._log[cursor].type == EntryType.MESSAGE, "marks are for messages"
-            kept = 0 if cursor in self._live else DENIED
-            kept |= self._log[cursor].marks & ERASED
+            before = self._log[cursor].marks
+            kept = 0 if cursor in self._live else before & INACTIVE or DENIED
+            kept |= before & ERASED
             self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
-        self._unlive(batch.unlive)
+        self._unlive(batch.unlive, DENIED)
+        self._unlive(batch.inactive, INACTIVE)
         self._relive(batch.relive)
         for cursor in batch.erased:
             self._erase(cursor)
@@ -229,9 +192,14 @@ class MemoryStore:
                 )
             )
             self._next += 1
+        self._remove(batch.removed)
         for community, clock in batch.clocks.items():
             known = self._communities[community]
             known.state = replace(known.state, clock=clock)
+        for community, (pruning_time, horizon) in batch.pruned.items():
+            known = self._communities[community]
+            summary = replace(known.state.summary, horizon=horizon)
+            known.state = replace(known.state, summary=summary, pruning_time=pruning_time)
         for community, entries_max in batch.purges:
             self._purge(community, entries_max)
         if batch.blocked is not None:
@@ -242,8 +210,16 @@ class MemoryStore:
             self._durable_heads[community, author, kind] = (head[0], head[1], bool(head[2]))
         return first, self._next - 1
 
-    def find_ids(self, ids: bytes) -> list[int | None]:
-        return [self._ids.get(ids[at : at + 32]) for at in range(0, len(ids), 32)]
+    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
+        known = self._inactive_ids | self._ids if inactive else self._ids
+        return [known.get(ids[at : at + 32]) for at in range(0, len(ids), 32)]
+
+    def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
+        known = self._communities.get(community)
+        rows = known.retired if known else []
+        end = bisect_left(rows, (kind, (high + 1).to_bytes(8, "big"), 0))
+        inside = rows[bisect_left(rows, (kind, b"", 0)) : end]
+        return [cursor for _, _, cursor in inside[:limit]], len(inside) <= limit
 
     def slot(
         self, community: int, name: bytes, kind: int, sequence: int, *, unlive: bool = False
@@ -304,7 +280,7 @@ class MemoryStore:
             message = block.arena[offset : offset + length]
             if self._pool is not None:
                 message = self._pool.setdefault(message, message)
-            key, lane, cursor = _order_key(fields), (lane_name(message), kind), self._next
+            key, lane, cursor = order_key(fields), (lane_name(message), kind), self._next
             if marks & ERASED:
                 self._stripped[cursor] = Stripped(message)
                 message = with_empty_payloads(message, fields[7])
@@ -322,14 +298,14 @@ class MemoryStore:
                 )
             )
             self._next += fields[7]
-            self._places[cursor] = _Place(block.community, key, lane, sequence)
+            self._places[cursor] = Place(block.community, key, lane, sequence)
             insort(known.lanes.setdefault(lane, []), (sequence, message_id, global_time, cursor))
             if kind < COMMUNITY_KIND_MIN:
                 insort(known.control, (key, cursor))
             added.append(cursor)
         self._enter_order(known, added)
 
-    def _enter_order(self, known: _Community, cursors: list[int]) -> None:
+    def _enter_order(self, known: Community, cursors: list[int]) -> None:
         keys = [self._places[cursor].key for cursor in cursors]
         for key, cursor in zip(keys, cursors, strict=True):
             assert key not in known.cursors, "a message that is live already was committed again"
@@ -344,13 +320,16 @@ class MemoryStore:
         times = [self._places[cursor].global_time for cursor in cursors]
         self._count(known, cursors, added=1, highest=max([known.state.summary.highest, *times]))
 
-    def _unlive(self, cursors: list[int]) -> None:
+    def _unlive(self, cursors: list[int], mark: int) -> None:
         removed: dict[int, list[int]] = {}
         for cursor in cursors:
             place = self._places[cursor]
             self._live.remove(cursor)
-            self._log[cursor] = replace(self._log[cursor], marks=self._log[cursor].marks | DENIED)
+            self._log[cursor] = replace(self._log[cursor], marks=self._log[cursor].marks | mark)
             known = self._communities[place.community]
+            known.retire(place, cursor)
+            if mark == INACTIVE:
+                self._inactive_ids[place.message_id] = cursor
             del known.cursors[place.key]
             del known.order[bisect_left(known.order, place.key)]
             del self._ids[place.message_id]
@@ -364,7 +343,11 @@ class MemoryStore:
         for cursor, marks in chosen:
             kept = self._log[cursor].marks & ERASED
             self._log[cursor] = replace(self._log[cursor], marks=marks | kept)
-            self._enter_order(self._communities[self._places[cursor].community], [cursor])
+            place = self._places[cursor]
+            known = self._communities[place.community]
+            known.unretire(place, cursor)
+            self._inactive_ids.pop(place.message_id, None)
+            self._enter_order(known, [cursor])
 
     def _erase(self, cursor: int) -> None:
         entry = self._log[cursor]
@@ -381,9 +364,10 @@ class MemoryStore:
         below = bisect_left(self._log_cursors, position)
         walked = self._log_cursors[max(0, below - entries_max) : below]
         own = [cursor for cursor in walked if self._is_message_of(community, cursor)]
-        self._unlive([cursor for cursor in own if cursor in self._live])
+        live = [cursor for cursor in own if cursor in self._live]
+        self._unlive(live, DENIED)
         for cursor in own:
-            self._forget(self._communities[community], cursor)
+            self._forget(cursor)
         above = self._log[self._log_cursors[below]] if below < len(self._log_cursors) else None
         high = None
         if above and (above.type, above.community) == (EntryType.REMOVED, community):
@@ -408,20 +392,38 @@ class MemoryStore:
         place = self._places.get(cursor)
         return place is not None and place.community == community
 
-    def _forget(self, known: _Community, cursor: int) -> None:
+    def _forget(self, cursor: int) -> None:
         place = self._places.pop(cursor)
         self._stripped.pop(cursor, None)
-        lane = known.lanes[place.lane]
-        lane.remove((place.sequence, place.message_id, place.global_time, cursor))
-        if not lane:
-            del known.lanes[place.lane]
-        if place.lane[1] < COMMUNITY_KIND_MIN:
-            known.control.remove((place.key, cursor))
+        self._inactive_ids.pop(place.message_id, None)
+        self._communities[place.community].forget(place, cursor)
+
+    def _remove(self, cursors: Sequence[int]) -> None:
+        rows = []
+        for cursor in sorted(cursors):
+            assert cursor not in self._live, "a message was removed that is live"
+            entry = self._log.pop(cursor)
+            rows.append((entry.community, cursor, cursor + len(split_payloads(entry.message)) - 1))
+            self._forget(cursor)
+        self._log_cursors = sorted(self._log)
+        for community, low, high in joined_rows(rows):
+            place = bisect_left(self._log_cursors, low)
+            for beside in self._log_cursors[max(0, place - 1) : place + 1]:
+                near = self._log.get(beside)
+                if near is None or (near.type, near.community) != (EntryType.REMOVED, community):
+                    continue
+                if near.cursor + 1 == low:
+                    low = near.message_cursor
+                    del self._log[near.cursor]
+                elif near.message_cursor == high + 1:
+                    high = near.cursor
+            self._mark_removed(community, low, high)
+        self._log_cursors = sorted(self._log)
 
     def _mark_removed(self, community: int, low: int, high: int) -> None:
         self._log[high] = LogEntry(high, EntryType.REMOVED, community, b"", 0, 0, b"", low, "")
 
-    def _count(self, known: _Community, cursors: list[int], *, added: int, highest: int) -> None:
+    def _count(self, known: Community, cursors: list[int], *, added: int, highest: int) -> None:
         """Messages have become live (added 1) or are so no longer (-1)."""
         summary = known.state.summary
         changed = [self._places[cursor].message_id for cursor in cursors]
@@ -436,11 +438,3 @@ class MemoryStore:
                 (summary.sum + change) % self._sum_modulus,
             ),
         )
-
-
-def _order_key(fields: tuple[int | bytes, ...]) -> bytes:
-    """40 bytes: big-endian global time ‖ id."""
-    global_time, message_id = fields[2], fields[11]
-    assert isinstance(global_time, int)
-    assert isinstance(message_id, bytes)
-    return global_time.to_bytes(8, "big") + message_id

@@ -30,6 +30,7 @@ from dispersy.storage.layout import (
     UNLIVE,
     encode_removed,
     entry_order_key,
+    retired_key,
 )
 from dispersy.storage.store import EntryType
 
@@ -101,6 +102,7 @@ def _remove_keys(txn: lmdb.Transaction[bytes], databases: Databases, entry: byte
     if entry[MESSAGE_OFFSET] < COMMUNITY_KIND_MIN:
         txn.delete(key, db=databases.control)
     if entry[MARKS_OFFSET] & UNLIVE:
+        txn.delete(retired_key(entry), db=databases.retired)
         return []
     is_removed = txn.delete(key, db=databases.order)
     assert is_removed, "a live message was not in the order"

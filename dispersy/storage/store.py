@@ -7,9 +7,9 @@ is kept under the first.
 Every stored message has an author, so it stands in a lane, control messages too; a lane's name is its author
 or a hash of two (protocol.identifiers.lane_name). A message that is no longer live keeps its entry in the
 log, and lives again under the same cursor (Batch.relive): it is never committed a second time while that
-entry is there. Look-ups (held, find, find_ids, neighbours) know live messages only, slot and lane also the
-others when asked for them. To commit a message that is live, to make one unlive that is not or live that is:
-each is our own bug, an assert.
+entry is there. Look-ups (held, find, find_ids, neighbours) know live messages only, slot, lane and find_ids
+also others when asked for them. To commit a message that is live, to make one unlive that is not or live that
+is: each is our own bug, an assert.
 """
 
 from __future__ import annotations
@@ -86,10 +86,16 @@ class BlockedRecord:
 
 @dataclass(frozen=True, slots=True)
 class CommunityState:
-    """clock: global time this node has reached; summary: of the live set. Both as of the last commit."""
+    """As of the last commit.
+
+    clock           global time that this node has reached
+    summary         of the live set
+    pruning_time    up to which what is too old has left (protocol.pruning)
+    """
 
     clock: int = 0
     summary: Summary = field(default_factory=Summary)
+    pruning_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,8 @@ class Batch:
     unlive: list[int] = field(default_factory=list)
     """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log,
     where they are marked DENIED from then on."""
+    inactive: list[int] = field(default_factory=list)
+    """The same of messages that are too old: they keep their marks, and are INACTIVE besides, not DENIED."""
     relive: list[tuple[int, int]] = field(default_factory=list)
     """(cursor of a message that is in the log and not live, its new marks): live again, in order, summary and
     look-ups, under the cursor that it has."""
@@ -151,7 +159,11 @@ class Batch:
     """Cursors of stored messages whose payload part is dropped: header, digest and signatures stay, marked
     ERASED whatever their marks are changed to later. Those of this batch's blocks too."""
     events: list[EventEntry] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    """Cursors of data messages that are not live (any more): they are gone, and a marker says so."""
     clocks: dict[int, int] = field(default_factory=dict)
+    pruned: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """(pruning time, horizon) of communities of which all that is too old then has left."""
     purges: list[tuple[int, int]] = field(default_factory=list)
     """(community, entries of the log to look at, >= 1): a portion of removing all that is held of it."""
     blocked: list[BlockedRecord] | None = None
@@ -185,7 +197,7 @@ class LogEntry:
 class SlotEntry:
     """A stored message's place in its lane (community, name, kind).
 
-    marks    as LogEntry has them: what is not live is DENIED
+    marks    as LogEntry has them: what is not live is DENIED, or INACTIVE
     """
 
     sequence: int
@@ -288,8 +300,9 @@ class StoreWriter(StoreReader, Protocol):
         and reload() has to be called before the next commit.
         """
 
-    def find_ids(self, ids: bytes) -> list[int | None]:
-        """Cursors of packed 32-byte message ids, None where not live here.
+    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
+        """Cursors of packed 32-byte message ids, None where not live here; with `inactive` also of those that
+        are INACTIVE.
 
         Costs a seek in every run per id: for whole batches of messages held() is some 50 times cheaper.
         """
@@ -316,13 +329,19 @@ class StoreWriter(StoreReader, Protocol):
 
     def lanes(self, community: int, kind: int) -> Iterator[bytes]:
         """Names of all lanes of a kind that have a head, ascending: those with anything in the log, live or
-        not, and those that the intake has begun since the last commit."""
+        not, those of which all was removed as old, and those that the intake has begun since the last
+        commit."""
+
+    def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
+        """Cursors of the data messages of a kind that are in the log, not live, and have at most this global
+        time, the oldest first; whether these are all."""
 
     def highest_number(self) -> int:
         """The highest number that any community here was given, purged ones included."""
 
     heads: Heads
-    """Highest sequence and global time of every lane with anything in the log, live or not.
+    """Highest sequence and global time of every lane with anything in the log, live or not, or removed as
+    old: whose messages are gone goes on counting behind them.
 
     The intake advances and puts, and never lowers: a message that is in the log and not live would pass for a
     new one when it comes again. The store makes what changed durable with the commit that brought it, and

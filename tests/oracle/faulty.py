@@ -15,8 +15,8 @@ class LowerIdWins(Oracle):
     """Of two messages in one place, a slot or behind one `previous`, the lower id is taken, without a look at
     whether it may be there."""
 
-    def __init__(self, master: MemberId, held: Iterable[Message]) -> None:
-        super().__init__(master, held)
+    def __init__(self, master: MemberId, held: Iterable[Message], time: int = 0) -> None:
+        super().__init__(master, held, time)
         by_id = sorted(self.control.values(), key=lambda message: message.id)
         first = {(message.author, message.previous): message for message in reversed(by_id)}
         places = {message.id for message in first.values()}
@@ -90,6 +90,13 @@ class LimitsCountAll(Oracle):
             yield from slot
 
 
+class OldOnesKeepOut(Oracle):
+    """What is too old is still in the way of what is not, for those who had it."""
+
+    def chosen(self, permitted: Iterable[DataMessage]) -> list[DataMessage]:
+        return [message for message in self.choose(permitted) if not self.is_inactive(message)]
+
+
 FAULTS = {
     "lower id wins": LowerIdWins,
     "frontier as a number": FrontierAsNumber,
@@ -98,4 +105,5 @@ FAULTS = {
     "grant what one lacks": GrantWhatOneLacks,
     "no depth": NoDepth,
     "limits count all": LimitsCountAll,
+    "old ones keep out": OldOnesKeepOut,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispersy.protocol.control_messages import (
     Authorize,
@@ -28,8 +28,8 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
 )
 from dispersy.protocol.identifiers import MemberId, MessageId
-from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message, State
-from tests.oracle.timeline import Oracle
+from tests.oracle.node import Node
+from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message
 from tests.oracle.writing import Pen
 
 STEPS = (8, 40)
@@ -40,45 +40,10 @@ MOODS = {
     "crowded": {"authorize": 5, "revoke": 5, "write": 60, "settle_policy": 3, "undo": 2},
 }
 """What a history is mostly about: how often its members do what."""
+PRUNED_SHARE = 0.4
+"""Of histories that have kinds which are pruned."""
 NODES = (2, 4)
 MEMBERS = (2, 2, 3, 3, 4)
-
-
-class Node:
-    """What one node holds, and what the rules make of it."""
-
-    def __init__(self, pen: Pen, oracle: type[Oracle] = Oracle) -> None:
-        self.pen = pen
-        self._oracle = oracle
-        self._state: State | None = None
-        self.held: dict[MessageId, Message] = {}
-
-    def receive(self, messages: Iterable[Message]) -> bool:
-        """Whether any was new."""
-        before = len(self.held)
-        self.held.update((message.id, message) for message in messages)
-        if len(self.held) > before:
-            self._state = None
-        return len(self.held) > before
-
-    def state(self) -> State:
-        if self._state is None:
-            self._state = self.state_of(self.held.values())
-        return self._state
-
-    def state_of(self, messages: Iterable[Message]) -> State:
-        return self._oracle(self.pen.master, messages).decide()
-
-    def live(self) -> list[Message]:
-        state = self.state()
-        return [message for message in self.held.values() if message.id in state.live]
-
-    def forget(self, rng: random.Random, share: float) -> None:
-        """Drop some of what is not live: that must never change anything."""
-        live = self.state().live
-        for message_id in [each for each in self.held if each not in live and rng.random() < share]:
-            del self.held[message_id]
-            self._state = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +64,9 @@ class History:
 
     def __init__(self, seed: int | str, *, node: Callable[[Pen], Node]) -> None:
         self.rng = rng = random.Random(seed)
+        # Of its own, so that histories without pruning are what they were before there was any.
+        self.ages = random.Random(f"{seed} ages")
+        self.has_pruning = self.ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
         self.pen = Pen(rng)
         self.master = self.pen.master
@@ -109,11 +77,21 @@ class History:
         self.groups: tuple[frozenset[int], ...] = (frozenset(range(len(self.nodes))),)
         self.has_revoke = self.has_partition = False
         self.pace = rng.choice((1, 1, 1, 400))
+        if self.has_pruning:
+            # So that each clock is within reach of what is left of the others' messages.
+            self.pace = 1
         self.kinds = {64 + index: self.some_rules() for index in range(rng.choice((1, 1, 2)))}
         self.has_destroy = rng.random() < 0.1
         self.begin()
 
     def some_rules(self) -> KindRules:
+        rules = self.some_limits()
+        if not self.has_pruning or self.ages.random() < 0.2:
+            return rules
+        inactive = self.ages.choice((4, 8, 20, 40))
+        return replace(rules, inactive=inactive, prune=inactive + self.ages.choice((1, 8, 40)))
+
+    def some_limits(self) -> KindRules:
         rng = self.rng
         if self.mood == "crowded":
             newest, rate = rng.choice((0, 1, 2)), rng.choice((0, 1, 2, 3))
@@ -302,6 +280,8 @@ class History:
             fresh.rate,
             is_frozen=self.rng.random() < 0.3,
             author_count=before.author_count,
+            inactive=fresh.inactive,
+            prune=fresh.prune,
         )
         rows = self.kinds | {kind: changed}
         self.enter(node, self.pen.definition(self.time(node), rows))
@@ -402,6 +382,9 @@ class History:
                 for other in self.nodes:
                     if other is not node:
                         changed |= node.receive(other.live())
+                        before = node.time
+                        node.hear(other.time)
+                        changed |= node.time != before
                 if forgetful and self.rng.random() < 0.5:
                     node.forget(self.rng, self.rng.random())
                     forgetful -= 1

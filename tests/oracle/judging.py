@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dispersy.protocol.control_messages import Authorize, ControlMessage, Permission, Revoke, Settings, Undo
-from tests.oracle.histories import History, HonestRevoke, Node
+from tests.oracle.histories import History, HonestRevoke
+from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, State
 from tests.oracle.timeline import Oracle
 

@@ -37,6 +37,7 @@ class KindRules:
     resolution  public, linear, dynamic
     initial     of dynamic resolution: public or linear
     newest      n of last-sync, 0 for full-sync
+    inactive    threshold, 0: the kind is not pruned; prune: threshold
     """
 
     resolution: str
@@ -45,6 +46,8 @@ class KindRules:
     rate: int = 0
     is_frozen: bool = False
     author_count: int = 1
+    inactive: int = 0
+    prune: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
-from dispersy.protocol.marks import DENIED, ERASED
+from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
 from dispersy.protocol.records import MESSAGE
 from dispersy.protocol.summary import Summary
 from dispersy.storage.store import (
@@ -117,6 +117,7 @@ class Stored:
     sample: Sample
     cursor: int
     is_live: bool = True
+    is_inactive: bool = False
 
     @property
     def key(self) -> bytes:
@@ -130,6 +131,10 @@ class Model:
         self.sum_bits = sum_bits
         self.records: dict[int, CommunityRecord] = {}
         self.clocks: dict[int, int] = {}
+        self.pruned: dict[int, tuple[int, int]] = {}
+        """(pruning time, horizon)"""
+        self.headed: set[tuple[int, bytes, int]] = set()
+        """Lanes of which something was removed as old: (community, name, kind)."""
         self.stored: list[Stored] = []
         self._entries: list[LogEntry] = []
         self.removed: dict[int, int] = {}
@@ -155,12 +160,13 @@ class Model:
         for cursor, marks in batch.marks:
             self._mark(cursor, marks)
         for stored in self.stored:
-            if stored.cursor in batch.unlive:
+            if stored.cursor in [*batch.unlive, *batch.inactive]:
                 stored.is_live = False
+                stored.is_inactive = stored.cursor in batch.inactive
                 self._mark(stored.cursor, self._marks(stored.cursor))
         for stored in self.stored:
             if stored.cursor in dict(batch.relive):
-                stored.is_live = True
+                stored.is_live, stored.is_inactive = True, False
                 self._mark(stored.cursor, dict(batch.relive)[stored.cursor])
         for cursor in batch.erased:
             self._erase(cursor)
@@ -179,7 +185,10 @@ class Model:
                 )
             )
             self.next_cursor += 1
+        for cursor in batch.removed:
+            self._remove(cursor)
         self.clocks |= batch.clocks
+        self.pruned |= batch.pruned
         for community, entries_max in batch.purges:
             self._purge(community, entries_max)
         self.blocked = self.blocked if batch.blocked is None else batch.blocked
@@ -199,6 +208,13 @@ class Model:
             markers.append(LogEntry(cursor, EntryType.REMOVED, community, b"", 0, 0, b"", low, ""))
         return sorted([*self._entries, *markers], key=lambda entry: entry.cursor)
 
+    def _remove(self, cursor: int) -> None:
+        (gone,) = [stored for stored in self.stored if stored.cursor == cursor]
+        self.stored.remove(gone)
+        self._entries = [entry for entry in self._entries if entry.cursor != cursor]
+        self.removed |= dict.fromkeys(range(cursor, cursor + gone.sample.payload_count), gone.community)
+        self.headed.add((gone.community, gone.sample.lane, gone.sample.kind))
+
     def _purge(self, community: int, entries_max: int) -> None:
         position = self.purges.get(community, self.next_cursor)
         below = [entry for entry in self.entries if entry.cursor < position][-entries_max:]
@@ -217,6 +233,7 @@ class Model:
         if len(below) < entries_max:
             del self.purges[community], self.records[community]
             self.clocks.pop(community, None)
+            self.pruned.pop(community, None)
 
     def _add(self, messages: MessageBlock, sample: Sample, marks: int) -> None:
         cursor = self.next_cursor
@@ -251,9 +268,10 @@ class Model:
         return next(entry.marks for entry in self.entries if entry.cursor == cursor)
 
     def _mark(self, cursor: int, marks: int) -> None:
-        """New marks; what does not live is denied whatever else is said of it."""
-        if not next(stored.is_live for stored in self.stored if stored.cursor == cursor):
-            marks |= DENIED
+        """New marks; what does not live is denied or inactive whatever else is said of it."""
+        (stored,) = [stored for stored in self.stored if stored.cursor == cursor]
+        if not stored.is_live:
+            marks |= INACTIVE if stored.is_inactive else DENIED
         if cursor in self.erased:
             marks |= ERASED
         for index, entry in enumerate(self._entries):
@@ -294,7 +312,17 @@ class Model:
 
     def lanes(self, community: int, kind: int) -> list[bytes]:
         own = [stored.sample for stored in self.stored if stored.community == community]
-        return sorted({sample.lane for sample in own if sample.kind == kind})
+        headed = {name for owner, name, of in self.headed if (owner, of) == (community, kind)}
+        return sorted({sample.lane for sample in own if sample.kind == kind} | headed)
+
+    def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
+        found = [
+            (stored.key, stored.cursor)
+            for stored in self.stored
+            if (stored.community, stored.sample.kind, stored.is_live) == (community, kind, False)
+            and stored.sample.global_time <= high
+        ]
+        return [cursor for _, cursor in sorted(found)][:limit], len(found) <= limit
 
     def control(self, community: int) -> list[LogEntry]:
         own = [stored for stored in self.stored if stored.community == community and stored.sample.kind < 64]
@@ -315,9 +343,10 @@ class Model:
         summary = Summary(
             highest=max((stored.sample.global_time for stored in live), default=0),
             count=len(live),
+            horizon=self.pruned.get(community, (0, 0))[1],
             sum=total % (1 << self.sum_bits),
         )
-        return CommunityState(self.clocks.get(community, 0), summary)
+        return CommunityState(self.clocks.get(community, 0), summary, self.pruned.get(community, (0, 0))[0])
 
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, list[int], bool]:
         # No global time reaches 2^63, so the top is above every key without a case of its own.

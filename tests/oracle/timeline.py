@@ -36,10 +36,11 @@ BLOCK_BITS = 10
 
 
 class Oracle:
-    """Decides one set of held messages, once: Oracle(master, held).decide()."""
+    """Decides one set of held messages at a pruning time, once: Oracle(master, held, time).decide()."""
 
-    def __init__(self, master: MemberId, held: Iterable[Message]) -> None:
+    def __init__(self, master: MemberId, held: Iterable[Message], time: int = 0) -> None:
         self.master = master
+        self.time = time
         messages = sorted({message.id: message for message in held}.values(), key=order)
         destroys = [
             message
@@ -71,7 +72,7 @@ class Oracle:
         self.decide_powers()
         settings = self.counting_settings()
         self.counting |= {message.id for message in settings}
-        chosen = self.choose([message for message in self.data if self.is_permitted(message, settings)])
+        chosen = self.chosen([message for message in self.data if self.is_permitted(message, settings)])
         undos = self.counting_undos(chosen)
         self.counting |= {message.id for message in undos}
         return State(
@@ -265,6 +266,10 @@ class Oracle:
             for author in message.authors
         )
 
+    def chosen(self, permitted: Iterable[DataMessage]) -> list[DataMessage]:
+        """Of those that are not too old."""
+        return self.choose([message for message in permitted if not self.is_inactive(message)])
+
     def choose(self, permitted: Iterable[DataMessage]) -> list[DataMessage]:
         """[13, 14]"""
         groups: dict[object, list[DataMessage]] = defaultdict(list)
@@ -294,6 +299,32 @@ class Oracle:
 
     def slot_max(self) -> int:
         return 2
+
+    # -- pruning [19, 20] ------------------------------------------------------------------------------------
+
+    def is_inactive(self, message: DataMessage) -> bool:
+        return self.is_below(message, self.rules[message.kind].inactive)
+
+    def is_gone(self, message: DataMessage) -> bool:
+        return message.kind in self.rules and self.is_below(message, self.rules[message.kind].prune)
+
+    def is_below(self, message: DataMessage, threshold: int) -> bool:
+        if not threshold:
+            return False
+        step = 1
+        while 16 * step <= self.rules[message.kind].inactive:
+            step *= 2
+        return message.global_time <= self.time - self.time % step - threshold
+
+    def latest(self, state: State) -> int:
+        """The highest global time that a clock may follow: of what is live, or permitted and not too old."""
+        if self.hard is not None:
+            return self.hard.global_time
+        settings = self.counting_settings()
+        permitted = [each for each in self.data if self.is_permitted(each, settings)]
+        times = [each.global_time for each in permitted if not self.is_inactive(each)]
+        governing = [*self.control.values(), *self.definitions]
+        return max([0, *times, *(each.global_time for each in governing if each.id in state.live)])
 
     # -- undo and what is live [16, 17] ----------------------------------------------------------------------
 

@@ -86,6 +86,11 @@ def kind_of(number: int, rules: KindRules) -> Kind:
         authentication=choose("authentication", authentication),
         resolution=choose("resolution", rules.resolution, **dynamic),
         distribution=choose("distribution", "last-sync" if rules.newest else "full-sync", **spread),
+        pruning=choose(
+            "pruning", "global-time", inactive_threshold=rules.inactive, prune_threshold=rules.prune
+        )
+        if rules.inactive
+        else choose("pruning", "none"),
         payload=choose("payload", "utf-8", size_max=100, rate=rules.rate),
         frozen=rules.is_frozen,
     )

@@ -22,8 +22,9 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
 from dispersy.workers.ledger import Ledger
-from tests.oracle.histories import History, Node
-from tests.oracle.state import DataMessage, Marks, Message
+from tests.oracle.histories import History
+from tests.oracle.node import Node
+from tests.oracle.state import DataMessage, Marks, Message, State
 from tests.oracle.writing import Pen
 
 HISTORIES = 50
@@ -63,7 +64,31 @@ class WrittenNode(Node):
         self.look({message.id: message for message in messages})
         self.check_marks(expected.marks)
         assert self.state() == expected
+        self.age()
         return bool(self.held.keys() - before)
+
+    def age(self) -> None:
+        """Let what is too old leave: what is left must be as the rules find what is held at that time."""
+        while self.ledger.has_more:
+            self.commit()
+        self.time = self.store.state(self.number).pruning_time
+        self.look({})
+        expected = self.state()
+        assert self.stored_live() == expected.live
+        self.check_marks(expected.marks)
+
+    def state(self) -> State:
+        """At the time that the ledger says: it goes in steps, and only so far as its clock."""
+        if self._state is None:
+            self._state = self.state_of(self.held.values())
+        return self._state
+
+    def hear(self, time: int) -> None:
+        self.ledger.hear_clock(self.number, time, is_median=True)
+        self.age()
+
+    def prune(self) -> None:
+        """The ledger has."""
 
     def sent(self, messages: list[Message]) -> list[bytes]:
         """As they come from neighbours."""

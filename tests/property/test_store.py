@@ -159,6 +159,21 @@ class StoreMachine(RuleBasedStateMachine):
         self._commit(batch, [])
 
     @precondition(lambda self: self._kept())
+    @rule(data=st.data(), time=st.integers(0, 1 << 63), horizon=st.integers(0, 0xFFFF))
+    def grow_old(self, data: st.DataObject, time: int, horizon: int) -> None:
+        """Messages become inactive, and what is not live is removed, also in the commit that makes it so."""
+        chosen = data.draw(st.lists(st.sampled_from(self._kept()), max_size=6, unique_by=lambda s: s.cursor))
+        batch = Batch(inactive=[stored.cursor for stored in chosen if stored.is_live])
+        gone = [stored for stored in self._kept() if not stored.is_live or stored in chosen]
+        gone = [stored for stored in gone if stored.sample.kind >= 64]
+        if gone:
+            leaving = st.lists(st.sampled_from(gone), max_size=6, unique_by=lambda stored: stored.cursor)
+            batch.removed = [stored.cursor for stored in data.draw(leaving)]
+        if chosen:
+            batch.pruned = {chosen[0].community: (time, horizon)}
+        self._commit(batch, [])
+
+    @precondition(lambda self: self._kept())
     @rule(data=st.data(), mark=marks)
     def change_marks(self, data: st.DataObject, mark: int) -> None:
         chosen = data.draw(st.lists(st.sampled_from(self._kept()), max_size=3))
@@ -302,8 +317,11 @@ class StoreMachine(RuleBasedStateMachine):
         cursors_by_id = {stored.sample.message_id: set[int]() for stored in self.model.stored}
         for stored in [stored for stored in self.model.stored if stored.is_live]:
             cursors_by_id[stored.sample.message_id].add(stored.cursor)
+        old = {stored.sample.message_id: stored for stored in self.model.stored if stored.is_inactive}
         for writer in self.writers():
             assert writer.requests() == self.model.requests
+            found = writer.find_ids(b"".join(old), inactive=True)
+            assert found == [stored.cursor for stored in old.values()]
             assert writer.highest_number() == self.model.highest_number
             found = writer.find_ids(b"".join(cursors_by_id) + b"\7" * 32)
             for cursor, cursors in zip(found, [*cursors_by_id.values(), set[int]()], strict=True):
@@ -311,6 +329,11 @@ class StoreMachine(RuleBasedStateMachine):
             self._check_heads(writer.heads)
             for number in set(COMMUNITIES) - self.purged:
                 for kind in KINDS:
+                    for high, limit in ((20, 2), ((1 << 63) - 1, 1 << 20)):
+                        expected = self.model.retired(number, kind, high, limit)
+                        assert writer.retired(number, kind, high, limit) == (
+                            expected if kind >= 64 else ([], True)
+                        )
                     assert list(writer.lanes(number, kind)) == self.model.lanes(number, kind)
                     for name in self.model.lanes(number, kind):
                         lane = self.model.lane(number, name, kind, unlive=True)

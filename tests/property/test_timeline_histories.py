@@ -15,7 +15,8 @@ from dispersy.protocol.identifiers import MessageId
 from dispersy.protocol.policy_history import Resolution
 from dispersy.protocol.powers import DEPTH_MAX, Cut, Power
 from dispersy.protocol.timeline import Timeline
-from tests.oracle.histories import History, Node
+from tests.oracle.histories import History
+from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, Message
 from tests.oracle.timeline import Oracle
 from tests.oracle.writing import Pen
@@ -52,7 +53,7 @@ class Followed(Node):
 
     def compare(self) -> None:
         timeline, state = self.timeline, self.state()
-        oracle = Oracle(self.pen.master, self.held.values())
+        oracle = Oracle(self.pen.master, self.held.values(), self.time)
         for kind in self._kinds | set(oracle.resolutions):
             timeline.set_resolution(kind, _resolution(oracle, kind))
         self._kinds = set(oracle.resolutions)
@@ -70,7 +71,7 @@ class Followed(Node):
         assert _powers(timeline) == {
             (each.member, each.kind, each.permission, each.since, each.depth) for each in state.powers
         }
-        decided = Oracle(self.pen.master, self.held.values())
+        decided = Oracle(self.pen.master, self.held.values(), self.time)
         if decided.hard is not None:
             assert timeline.hard_destroyed == decided.hard.id
             return

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dispersy.errors import StorageError
-from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, UPGRADED_VERSION
+from dispersy.storage.layout import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.lmdb_store import LmdbStore
 
@@ -29,7 +29,7 @@ def stamped(path: Path, stamp: object) -> bytes:
     ("stamp", "said"),
     [
         ({"name": FORMAT_NAME, "version": FORMAT_VERSION + 1}, "newer Dispersy .* upgrade this one"),
-        ({"name": FORMAT_NAME, "version": UPGRADED_VERSION - 1}, "older Dispersy .* start with a new home"),
+        ({"name": FORMAT_NAME, "version": OLDEST_VERSION - 1}, "older Dispersy .* start with a new home"),
         ({"name": "library", "version": FORMAT_VERSION}, "'library', not a store of Dispersy"),
         ("no stamp at all", "not a store of Dispersy"),
     ],

@@ -255,7 +255,6 @@ def test_the_default_size_is_what_always_fits() -> None:
     [
         (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
         (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
-        (choose("pruning", "global-time", inactive_threshold=1, prune_threshold=2), "use none"),
         (choose("payload", "utf-8", size_max=65_417), "size_max 65417 .* kind holds 65416 bytes; use 1 to"),
     ],
 )

@@ -275,9 +275,10 @@ def test_a_newcomers_clock_goes_on_from_its_neighbours(house: House) -> None:
     """Goal: it is lifted to their word and never set back; unknown communities are nobody's."""
     house.ledger.join("join", community_id=bytes(31) + b"\1", name="", peers=[])
     house.create()
-    house.ledger.start_clock(1, 500)
-    house.ledger.start_clock(1, 400)
-    house.ledger.start_clock(99, 900)
+    house.ledger.hear_clock(1, 500, is_median=True)
+    house.ledger.hear_clock(1, 400, is_median=True)
+    house.ledger.hear_clock(1, 900, is_median=False)
+    house.ledger.hear_clock(99, 900, is_median=True)
     house.publish("a", [[b"one"]], number=2)
     house.commit()
     assert house.data()[0][1] == 2

@@ -195,7 +195,7 @@ def test_a_foreign_file_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("stamp", "words"),
     [
-        ({"name": "dispersy store", "version": 3}, "newer Dispersy"),
+        ({"name": "dispersy store", "version": 4}, "newer Dispersy"),
         ({"name": "dispersy store", "version": 0}, "older Dispersy"),
         ({"name": "shop", "version": 1}, "'shop', not a store"),
         ({"version": 1}, "not a store"),
@@ -210,34 +210,38 @@ def test_another_format_is_refused(path: Path, stamp: object, words: str) -> Non
         LmdbStore(path)
 
 
-def go_back_to_version_1(path: Path) -> None:
-    """Make a store what the version before wrote."""
+def go_back_to(version: int, path: Path) -> None:
+    """Make a store what an older version wrote."""
     environment = lmdb.open(str(path), max_dbs=8)
     with environment.begin(write=True) as txn:
-        txn.drop(environment.open_db(b"control", txn=txn))
-        stamp = {"name": "dispersy store", "version": 1, "created": 1}
+        for name in (b"control", b"retired")[version - 1 :]:
+            txn.drop(environment.open_db(name, txn=txn))
+        stamp = {"name": "dispersy store", "version": version, "created": 1}
         txn.put(b"format", msgspec.msgpack.encode(stamp), db=environment.open_db(b"meta", txn=txn))
     environment.close()
 
 
-def test_a_store_of_the_version_before_is_brought_up_to_date(path: Path) -> None:
-    """Goal: its control messages are found, also those that are not live; a reader says what to do first."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_a_version_before_is_brought_up_to_date(path: Path, version: int) -> None:
+    """Goal: its control messages are found, and what is not live; a reader says what to do first."""
     control = [Sample(AUTHOR, kind, 10 - kind, 1 + kind) for kind in range(5)]
     with closing(LmdbStore(path, run_records=2)) as store:
         store.commit(Batch(communities=[JOINED]))
         store.commit(Batch(blocks=[block(1, control)]))
         commit_samples(store, 1, 3)
-        store.commit(Batch(unlive=[2]))
+        store.commit(Batch(unlive=[2, 7]))
         expected = store.control(1)
+        assert store.retired(1, 64, 1_000, 9) == ([7], True)
     assert [entry.cursor for entry in expected] == [5, 4, 3, 2, 1]
-    go_back_to_version_1(path)
+    go_back_to(version, path)
     with pytest.raises(StorageError, match=f"{path}: written by an older Dispersy; start the node once"):
         LmdbReader(path)
     for _ in range(2):
         with closing(LmdbStore(path)) as store, closing(LmdbReader(path)) as reader:
             assert store.control(1) == reader.control(1) == expected
-            assert sequences(store) == [1, 2, 3]
-            assert store.state(1).summary.count == 7
+            assert store.retired(1, 64, 1_000, 9) == ([7], True)
+            assert sequences(store) == [1, 3]
+            assert store.state(1).summary.count == 6
 
 
 def test_a_message_that_an_older_version_stored_twice_is_one(path: Path) -> None:

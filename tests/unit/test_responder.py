@@ -26,8 +26,9 @@ from dispersy.protocol.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX
+from dispersy.workers.clock_voices import CLOCK_VOICES_S
 from dispersy.workers.report import Reporter
-from dispersy.workers.responder import CLOCK_VOICES_S, Responder
+from dispersy.workers.responder import Responder
 
 SEED = bytes(range(32))
 MASTER = public_key(SEED)
@@ -184,7 +185,7 @@ def test_a_newcomers_clock_takes_the_median(house: House) -> None:
     due = house.responder.next_deadline()
     assert due is not None
     house.responder.handle_timer(1.0 + CLOCK_VOICES_S)
-    assert house.responder.drain_clocks() == [(NUMBER, 72)]
+    assert house.responder.drain_clocks() == [(NUMBER, 72, True)]
 
 
 def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:

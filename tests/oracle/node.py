@@ -1,0 +1,70 @@
+"""A node of a history: what it holds, and what the rules make of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from dispersy.protocol.identifiers import MessageId
+from tests.oracle.state import Message, State
+from tests.oracle.timeline import Oracle
+from tests.oracle.writing import Pen
+
+
+class Node:
+    """What one node holds, and what the rules make of it."""
+
+    def __init__(self, pen: Pen, oracle: type[Oracle] = Oracle) -> None:
+        self.pen = pen
+        self._oracle = oracle
+        self._state: State | None = None
+        self.held: dict[MessageId, Message] = {}
+        self.time = 0
+        """How far pruning has come; it never falls."""
+
+    def receive(self, messages: Iterable[Message]) -> bool:
+        """Whether any was new."""
+        before = len(self.held)
+        self.held.update((message.id, message) for message in messages)
+        if len(self.held) > before:
+            self._state = None
+        return len(self.held) > before
+
+    def state(self) -> State:
+        while self._state is None:
+            oracle = self._oracle(self.pen.master, self.held.values(), self.time)
+            state = oracle.decide()
+            latest = oracle.latest(state)
+            if latest <= self.time:
+                self._state = state
+            self.time = max(self.time, latest)
+        return self._state
+
+    def state_of(self, messages: Iterable[Message]) -> State:
+        return self._oracle(self.pen.master, messages, self.time).decide()
+
+    def hear(self, time: int) -> None:
+        """Others' clocks have come so far."""
+        if time > self.time:
+            self.time = time
+            self._state = None
+
+    def prune(self) -> None:
+        """Remove what is gone."""
+        oracle = self._oracle(self.pen.master, self.held.values(), self.time)
+        gone = [each for each in oracle.data if oracle.is_gone(each)] if oracle.hard is None else []
+        for message in gone:
+            del self.held[message.id]
+        self._state = None if gone else self._state
+
+    def live(self) -> list[Message]:
+        state = self.state()
+        return [message for message in self.held.values() if message.id in state.live]
+
+    def forget(self, rng: random.Random, share: float) -> None:
+        """Drop some of what is not live: that must never change anything."""
+        live = self.state().live
+        self.prune()
+        for message_id in [each for each in self.held if each not in live and rng.random() < share]:
+            del self.held[message_id]
+            self._state = None
