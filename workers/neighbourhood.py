@@ -127,6 +127,7 @@ class Neighbourhood:
             identify=partial(identify, CommunityId(record.community_id)),
             rng=rng,
             counts=self._walker.counts,
+            is_metered=settings.metered,
         )
         self._pushed: list[bytes] = []
         self._signature_admission = Admission(per_second=SIGNATURES_PER_SECOND_MAX)

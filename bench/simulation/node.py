@@ -134,7 +134,7 @@ class Node:
         )
         self.symbol_sets = SymbolSets()
         self.counts: Counter[str] = Counter()
-        self.spreader = self._make_spreader(rng) if spreads and synchronises else None
+        self.spreader = self._make_spreader(rng, pace) if spreads and synchronises else None
         """None: as a version that neither pushes nor announces."""
         self.heard: Counter[str] = Counter()
         """Bytes that came; messages, and datagrams that carried some with their bytes."""
@@ -157,8 +157,14 @@ class Node:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
 
-    def _make_spreader(self, rng: Random) -> Spreader:
-        return Spreader(self.walker, identify=self.holdings.identify, rng=rng, counts=self.counts)
+    def _make_spreader(self, rng: Random, pace: SharedPace | None) -> Spreader:
+        return Spreader(
+            self.walker,
+            identify=self.holdings.identify,
+            rng=rng,
+            counts=self.counts,
+            is_metered=pace is not None and pace.is_metered,
+        )
 
     @property
     def now(self) -> float:

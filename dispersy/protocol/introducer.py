@@ -67,6 +67,7 @@ class Introducer:
         now: float,
     ) -> SendIntroduction:
         """The answer to a request, with whom it introduces."""
+        is_metered = self._is_metered or bool(request.capabilities & Capability.METERED)
         lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
         response = IntroductionResponse(
             number=request.number,
@@ -78,7 +79,7 @@ class Introducer:
             introduced_wan=wan,
             summary=self._neighbours.summary,
             connection=self._own.connection,
-            asks_announcements=not self._is_metered and self._announcers.ask(source, now),
+            asks_announcements=not is_metered and self._announcers.ask(source, now),
             capabilities=self._capabilities,
         )
         return SendIntroduction(source, token, response.type, response.unsigned(), request.member)

@@ -80,8 +80,8 @@ Identify = Callable[[bytes], Sequence[tuple[IdPrefix, bytes]]]
 class Near(Protocol):
     """Who is near, as the walk knows it."""
 
-    def neighbours(self, now: float) -> Sequence[tuple[Address, MemberId]]:
-        """Who can be sent to, the freshest first."""
+    def unmetered(self, now: float) -> Sequence[tuple[Address, MemberId]]:
+        """Who can be sent to, the freshest first, less those who want to be left alone."""
 
     def listeners(self, now: float) -> Sequence[Address]:
         """Who asked for announcements."""
@@ -117,11 +117,21 @@ class _Repeated:
 class Spreader:
     """One community's.
 
-    identify  finds the messages of a list and their ids
-    counts    by name (workers/counters.py)
+    identify    finds the messages of a list and their ids
+    counts      by name (workers/counters.py)
+    is_metered  we push our own messages alone, and once: a nudge tells of them, too, whoever missed that
     """
 
-    def __init__(self, near: Near, *, identify: Identify, rng: Random, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        near: Near,
+        *,
+        identify: Identify,
+        rng: Random,
+        counts: Counter[str],
+        is_metered: bool = False,
+    ) -> None:
+        self._is_metered = is_metered
         self._identify = identify
         self._near = near
         self._rng = rng
@@ -314,10 +324,11 @@ class Spreader:
     def _spread_own(self, prefix: IdPrefix, message: bytes, now: float) -> None:
         arrival = self._arrivals.pop(prefix, None)
         holders = set() if arrival is None else arrival.holders
-        wanted = LOADED_PUSHES if self._load.rate(now) > LOAD_MAX else AUTHOR_PUSHES
+        spares = self._is_metered or self._load.rate(now) > LOAD_MAX
+        wanted = LOADED_PUSHES if spares else AUTHOR_PUSHES
         self._push(message, HOPS_MAX - 1, holders, max(0, wanted - len(holders)), now)
         self._gather(prefix, message, holders, now)
-        if len(self._repeated) < REPEATED_MAX:
+        if len(self._repeated) < REPEATED_MAX and not self._is_metered:
             self._repeated[prefix] = _Repeated(message, holders, now)
         self._load.add(1, now)
 
@@ -329,7 +340,8 @@ class Spreader:
         holders = set() if arrival is None else arrival.holders
         if want is not None:
             holders.update(want.holders())
-        if arrival is not None and arrival.hops_left and self._load.rate(now) <= LOAD_MAX:
+        may_push = not self._is_metered and self._load.rate(now) <= LOAD_MAX
+        if arrival is not None and arrival.hops_left and may_push:
             self._push(message, arrival.hops_left - 1, holders, RELAYED_PUSHES, now)
         self._gather(prefix, message, holders, now)
         return True
@@ -354,7 +366,7 @@ class Spreader:
         author = message[2:34]
         others = [
             address
-            for address, member in self._near.neighbours(now)
+            for address, member in self._near.unmetered(now)
             if address not in holders and member != author
         ]
         targets = self._rng.sample(others[:FRESHEST], min(count, len(others), FRESHEST))

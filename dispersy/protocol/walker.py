@@ -278,6 +278,11 @@ class Walker:
             if candidate.member is not None and self.token_for(candidate.address) is not None
         ]
 
+    def unmetered(self, now: float) -> list[tuple[Address, MemberId]]:
+        """The same, less those who want to be left alone."""
+        metered = {each.address for each in self._candidates if each.is_metered}
+        return [each for each in self.neighbours(now) if each[0] not in metered]
+
     def listeners(self, now: float) -> list[Address]:
         """Neighbours to announce new messages to, the freshest first."""
         asking = (each.address for each in self._candidates.verified(now) if each.asks_announcements)

@@ -59,7 +59,7 @@ def identify(area: bytes) -> list[tuple[IdPrefix, bytes]]:
 class Near:
     """Twenty neighbours, the first five of them listen and announce."""
 
-    def neighbours(self, now: float) -> Sequence[tuple[Address, MemberId]]:  # noqa: ARG002
+    def unmetered(self, now: float) -> Sequence[tuple[Address, MemberId]]:  # noqa: ARG002
         return [(address(number), MemberId(bytes([number]) * 32)) for number in range(1, 21)]
 
     def listeners(self, now: float) -> Sequence[Address]:  # noqa: ARG002
@@ -72,9 +72,11 @@ class Near:
 class House:
     """A spreader and what it has sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_metered: bool = False) -> None:
         self.counts: Counter[str] = Counter()
-        self.spreader = Spreader(Near(), identify=identify, rng=Random(1), counts=self.counts)
+        self.spreader = Spreader(
+            Near(), identify=identify, rng=Random(1), counts=self.counts, is_metered=is_metered
+        )
 
     def sent(self, frame_type: FrameType) -> list[SendFrame]:
         """What it sends now, which is all of one type."""
@@ -106,6 +108,17 @@ def test_an_author_pushes_to_few_and_announces_to_who_listens_and_was_not_pushed
     told = house.sent(FrameType.HAVE)
     assert {each.body for each in told} == {Have((prefix_of(message(1)),)).encode()}
     assert {each.address for each in told} == set(Near().listeners(0.0)) - {each.address for each in pushed}
+
+
+def test_a_metered_node_pushes_its_own_messages_alone_and_once() -> None:
+    house = House(is_metered=True)
+    house.commit(message(1), now=0.0, own=True)
+    assert len(house.sent(FrameType.PUSH)) == LOADED_PUSHES
+    house.run_until(REPEAT_S * REPEATS_MAX)
+    house.sent(FrameType.HAVE)
+    assert house.spreader.receive_push(address(9), HOPS_MAX - 1, message(2), 10.0)
+    house.commit(message(2), now=10.0)
+    assert not house.spreader.drain()
 
 
 def test_a_pushed_message_goes_on_when_it_is_committed_and_not_before(house: House) -> None:

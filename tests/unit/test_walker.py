@@ -16,6 +16,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
 from dispersy.protocol.candidate import Category
 from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
+from dispersy.protocol.metered import Capability
 from dispersy.protocol.numbers import ConnectionType, FrameType
 from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
 from dispersy.protocol.summary import Summary
@@ -318,3 +319,27 @@ def test_a_lonely_walker_asks_often_at_first() -> None:
     assert sent[0] == 0.0
     assert sum(moment < 1.0 for moment in sent) >= 3
     assert len(sent) <= 30
+
+
+def test_who_is_metered_is_answered_and_left_alone() -> None:
+    """Neither introduced, nor asked to announce, nor pushed to, nor nudged, nor walked to."""
+    walker = make_walker()
+    (answer,) = of(stumble(walker, 1, 0.0, capabilities=Capability.METERED), SendIntroduction)
+    response = IntroductionResponse.decode(answer.unsigned_body + bytes(64))  # type: ignore[attr-defined]
+    assert not response.asks_announcements
+    (answer,) = of(stumble(walker, 2, 1.0, asks_introduction=True), SendIntroduction)
+    response = IntroductionResponse.decode(answer.unsigned_body + bytes(64))  # type: ignore[attr-defined]
+    assert response.introduced_wan == NO_ADDRESS
+    assert [to for to, _ in walker.neighbours(1.0)] == [address(2), address(1)]
+    assert [to for to, _ in walker.unmetered(1.0)] == [address(2)]
+    walker.set_summary(Summary(highest=4, count=4, sum=9), 1.0)
+    walker.nudge(1.0)
+    now = 1.0
+    asked = set()
+    while now < 50.0:
+        walker.handle_timer(now)
+        asked |= {
+            event.address for event in walker.drain() if isinstance(event, SendIntroduction | SendToken)
+        }
+        now = walker.next_deadline()
+    assert asked == {address(2)}
