@@ -21,9 +21,10 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import host_of
 
 STEP_DATAGRAMS = 16
-ANSWERS_PER_HOST_MAX = 16
-ANSWERS_PER_SOURCE_MAX = 4
-"""Sync-requests worked off at once, of one host and of one address; to more the answer is busy."""
+ANSWERS_PER_HOST_MAX = 32
+ANSWERS_PER_SOURCE_MAX = 16
+"""Sync-requests worked off at once, of one host and of one address; to more the answer is busy. An asker has
+about ten small ones under way at once, so that some four transfers are served at once."""
 FRAGMENT_ANSWERS_MAX = 128
 FRAGMENT_ANSWERS_PER_HOST_MAX = 64
 FRAGMENT_ANSWERS_PER_SOURCE_MAX = 32

@@ -110,6 +110,9 @@ class Course(Protocol):
     def receive_reply(self, reply: Reply, now: float) -> Heard:
         """Another frame of the neighbour has come."""
 
+    def receive_busy(self, number: int, wait_s: float, now: float) -> bool:
+        """The neighbour does not answer this question now; False: the pull is to end, and wait."""
+
     def handle_timer(self, now: float) -> bool:
         """Whether a question has had no answer at all."""
 

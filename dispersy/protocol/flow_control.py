@@ -38,6 +38,7 @@ SLOW_PHASE, PHASES = 0, 8
 PROBE_MIN_S, PROBE_MAX_S = 0.1, 0.4
 PROBE_DATAGRAMS = 2
 REORDER_MIN_S = 0.005
+BUSY_MAX_S = 1.0
 LOSS_DATAGRAMS = 400
 """That the shares of loss are means over, about."""
 
@@ -210,6 +211,17 @@ class FlowControl:
                 break
             found.append(number)
         return found
+
+    def is_under_way_beside(self, number: int) -> bool:
+        """Whether another request is under way."""
+        return any(each != number for each in self._flights)
+
+    def refused(self, number: int, wait_s: float, now: float) -> None:
+        """A request was one too many: it is not lost, and nothing is asked for a while."""
+        self.close(number, lost=0)
+        self._heard_at = now
+        self._may_ask_at = max(self._may_ask_at, now + min(wait_s, BUSY_MAX_S))
+        self._window = max(PROBE_DATAGRAMS, self._window // 2)
 
     def has_arrived(self, number: int) -> bool:
         """Whether anything of a request's answer has come."""

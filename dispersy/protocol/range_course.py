@@ -97,6 +97,14 @@ class RangeCourse:
     def receive_reply(self, reply: Reply, now: float) -> Heard:  # noqa: ARG002 messages alone answer it
         return Heard.FOREIGN
 
+    def receive_busy(self, number: int, wait_s: float, now: float) -> bool:
+        # As long as it answers others of ours, this one was merely one too many.
+        if not self._flow.is_under_way_beside(number):
+            return False
+        self._transfer.close(number)
+        self._flow.refused(number, wait_s, now)
+        return True
+
     def handle_timer(self, now: float) -> bool:
         overdue = self._flow.overdue(now)
         if not overdue:

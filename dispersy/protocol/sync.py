@@ -184,12 +184,11 @@ class Puller:
     def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
         """A neighbour has too much to do: leave it alone for as long as it says."""
         pull = self._pull
-        if pull is None or pull.course is None or source != pull.address:
+        if pull is None or source != pull.address or not (pull.course and pull.course.asked(busy.number)):
             return
-        if not pull.course.asked(busy.number):
-            return
-        pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
-        self._pull = None
+        if not pull.course.receive_busy(busy.number, busy.wait_ms / 1000, now):
+            pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
+            self._pull = None
         self._proceed(now)
 
     # What the house says.

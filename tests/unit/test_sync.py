@@ -234,6 +234,24 @@ def test_busy_is_respected() -> None:
     assert len(requests_of(puller)) == 1
 
 
+def test_one_request_too_many_ends_nothing() -> None:
+    """Busy for one of several: the others go on, and its range is asked again, later."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    for time in range(4):
+        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1)
+    following = [each for _, each in requests_of(puller)]
+    puller.receive_busy(SOURCE, Busy(following[-1].number, 200), 0.2)
+    assert requests_of(puller) == []
+    for time in range(4, 8):
+        arrive(puller, request, low=key(time), high=key(time + 1), now=0.2)
+    assert requests_of(puller) == []
+    puller.handle_timer(0.41)
+    [(_, again), *_] = requests_of(puller)
+    assert again.low == following[-1].low
+
+
 def test_equal_summaries_ask_nothing() -> None:
     """Nor does a neighbour that has nothing at all."""
     puller, holdings = make_puller(100)
