@@ -138,13 +138,15 @@ class World:
             self._proof.update(b"%.6f" % self.now + source + target + data)
         if self.meter is not None:
             self.meter.note(self.now, source, data)
+        # Links are those of the nodes themselves, wherever others see them.
+        sender = source
         if self.nats.used:
             source, inside = self.nats.translate(source, target, self.now)
             if inside is None:
                 return
             target = inside
         kind = DOWNLINK if target in self.links.downlinks else ARRIVAL
-        for arrives in self.links.arrivals(self.now, source, target, len(data)):
+        for arrives in self.links.arrivals(self.now, sender, target, len(data)):
             self._push(arrives, kind, source, target, data)
 
     def watch(self, address: Address) -> None:
