@@ -69,10 +69,11 @@ def populate(
     base = Base(corpus, make_messages(corpus, HISTORY, seed=1))
     world = World(seed=seed, link=link, log=False, corpus=corpus, models=True, checking_s=checking_s)
     rng = Random(f"population {seed}")
-    bootstraps = [
-        world.add(host, holdings=SharedHoldings(corpus, base))
-        for host in range(1, 2 + (nodes - 1) // PER_BOOTSTRAP)
-    ]
+    bootstraps: list[Node] = []
+    for host in range(1, 2 + (nodes - 1) // PER_BOOTSTRAP):
+        # They know each other, or each would have a population of its own.
+        known = list(bootstraps)
+        bootstraps.append(world.add(host, bootstrap=known, holdings=SharedHoldings(corpus, base)))
     found = Population(world, corpus, base, list(bootstraps), bootstraps, rng)
     for host in range(len(bootstraps) + 1, nodes + 1):
         world.at(rng.random() * ARRIVAL_S, lambda host=host: join(found, host))
@@ -84,10 +85,10 @@ def populate(
 
 
 def join(population: Population, host: int, holdings: SharedHoldings | None = None) -> Node:
-    """One more node, which knows a bootstrap."""
+    """One more node, which knows one bootstrap, or two where there are several."""
     if holdings is None:
         holdings = SharedHoldings(population.corpus, population.base)
-    known = [population.rng.choice(population.bootstraps)]
+    known = population.rng.sample(population.bootstraps, min(2, len(population.bootstraps)))
     node = population.world.add(host, bootstrap=known, holdings=holdings)
     population.nodes.append(node)
     return node
