@@ -11,9 +11,8 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +29,8 @@ ABSENCE_S = 300.0
 """How long a follow waits for a node that has gone."""
 PUBLISH_PORTION_MAX = 500
 """Payloads of one publish-many request: one is stored while the next travels."""
+PUBLISH_PORTION_SIZE_MAX = 512 << 10
+"""Bytes of payloads after which a request ends: it may have 1 MiB in all, and one more payload 64 KiB."""
 PUBLISH_WINDOW = 4
 """Publish-many requests under way at once."""
 MEMBER_DIGITS = 64
@@ -199,7 +200,7 @@ def publish_many(
     waiting: dict[int, int] = {}
     done = 0
     while True:
-        while len(waiting) < PUBLISH_WINDOW and (portion := list(islice(rest, PUBLISH_PORTION_MAX))):
+        while len(waiting) < PUBLISH_WINDOW and (portion := _portion(rest)):
             wanted = publication(community, kind, portion, None, as_key, to)
             number = yield Submit("publish-many", wanted)
             waiting[number] = len(portion)
@@ -209,6 +210,18 @@ def publish_many(
         done += waiting.pop(number)
         if progress is not None:
             progress(done)
+
+
+def _portion(payloads: Iterator[bytes]) -> list[bytes]:
+    """The next payloads that go into one request."""
+    portion: list[bytes] = []
+    size = 0
+    for payload in payloads:
+        portion.append(payload)
+        size += len(payload)
+        if len(portion) >= PUBLISH_PORTION_MAX or size >= PUBLISH_PORTION_SIZE_MAX:
+            break
+    return portion
 
 
 def get(
