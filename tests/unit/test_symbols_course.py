@@ -255,10 +255,12 @@ def test_promises_are_believed_a_few_times() -> None:
         return [frame(told.type, told.encode()) + frame(last.type, last.encode())]
 
     def change(_frames: list[bytes]) -> list[bytes]:
-        name = len(exchange.questions).to_bytes(8, "big")
-        # All but one symbol are ours: little seems to differ, and it cannot be told.
-        symbols = (exchange.ours.symbols(0, 30) or b"")[:-12] + bytes(12)
-        told = SetSymbols(name, 0, symbols)
+        count = exchange.ours.summary().count
+        name = count.to_bytes(4, "big") + len(exchange.questions).to_bytes(4, "big")
+        # All but one symbol are ours: nothing seems to differ, and something does.
+        symbols = bytearray(exchange.ours.symbols(0, 30) or b"")
+        symbols[-13] ^= 1
+        told = SetSymbols(name, 0, bytes(symbols))
         made = Symbols(exchange.questions[-1].number, last=True, told=told)
         return [frame(made.type, made.encode())]
 
