@@ -243,6 +243,9 @@ SYMBOL_SETS_CHANGED_MAX = 2
 """Times that a neighbour's set may change under our hands."""
 SYMBOL_SILENCES_MAX = 2
 """In a row, after which other means are tried: some version may not speak of symbols."""
+ASKED_FIRST_S = 0.25
+HELD_BACK_MAX_S = 1.0
+"""Whoever is not the first to ask leaves it to the other for so long, and for so long in twice that time."""
 SYMBOL_SET_MIN = 1_000
 """Messages below which a filter of all of them is no larger than symbols are."""
 SYMBOL_DIFFERENCES_MAX = 1_400

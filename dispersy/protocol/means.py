@@ -89,6 +89,21 @@ def _suits_symbols(ours: Summary, theirs: Summary, history: History) -> bool:
         and Means.SYMBOLS not in history.tried
         and ours.count >= SYMBOL_SET_MIN
         and abs(ours.count - theirs.count) <= SYMBOL_DIFFERENCES_MAX
-        # A newer one than ours is missing for certain, and most likely so are those around it.
-        and (theirs.highest <= ours.highest or Means.TIP in history.tried)
+        # Else one has pruned what the other will.
+        and ours.horizon == theirs.horizon
+        # Where one side has a newer one than the other, most likely so it has those around it.
+        and (theirs.highest == ours.highest or Means.TIP in history.tried)
     )
+
+
+def asks_first(ours: Summary, theirs: Summary) -> bool:
+    """Of two that have heard each other's summaries, whether it is we who ask at once.
+
+    What differs is found out for both by one of them; whoever lacks more has it soonest by asking.
+    """
+    surplus = ours.count - theirs.count
+    if ours.count < SYMBOL_SET_MIN or theirs.count < SYMBOL_SET_MIN or abs(surplus) > SYMBOL_DIFFERENCES_MAX:
+        return True
+    if surplus == 0:
+        return ours.sum < theirs.sum
+    return surplus < 0

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from dispersy.constants import (
+    ASKED_FIRST_S,
     BACK_OFF_MAX_S,
     BACK_OFF_START_S,
     BEHIND_S,
     FRUITFUL_SHARE,
+    HELD_BACK_MAX_S,
     PULL_SOURCE_LIFETIME_S,
     PULL_SOURCES_MAX,
     PULL_SOURCES_PER_HOST_MAX,
@@ -33,7 +35,7 @@ class Source:
     fruitless    transfers in a row that brought nothing; fruitless_all: those that reached back all the way
     broken       transfers in a row that brought nothing although it said it had more than we
     fruitful     the store took something from a transfer of it, and its word was not broken often since
-    held_until   before, it does itself what a transfer from it would do
+    held_until   before, it does itself what a transfer from it would do; held_since: when that began
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
     seen         (its summary, ours) when the last fruitless one ended
     behind_since since when its horizon has been said to be earlier than ours; None: it is not
@@ -49,6 +51,7 @@ class Source:
         "fruitless",
         "fruitless_all",
         "heard_at",
+        "held_since",
         "held_until",
         "not_before",
         "seen",
@@ -69,6 +72,7 @@ class Source:
         """Let the next transfer begin at once, as if none had failed."""
         self.began_at = now - TRANSFER_INTERVAL_S
         self.not_before = self.everything_at = self.symbols_at = self.held_until = now
+        self.held_since = now - 2 * HELD_BACK_MAX_S
         self.fruitless = self.fruitless_all = self.broken = self.undescribed = 0
         self.seen: tuple[Summary, Summary] | None = None
 
@@ -110,6 +114,13 @@ class Source:
         self.undescribed = 0 if useful else self.undescribed + 1
         self.symbols_at = now if useful else now + back_off_s(self.undescribed)
 
+    def hold_back(self, now: float) -> None:
+        """Leave it to this source to ask first, for a moment."""
+        if now >= self.held_since + 2 * HELD_BACK_MAX_S:
+            self.held_since = now
+        until = min(now + ASKED_FIRST_S, self.held_since + HELD_BACK_MAX_S)
+        self.held_until = max(self.held_until, until)
+
     def end_fruitless(self, ours: Summary, now: float) -> None:
         """Everything was asked for and nothing came; at first that may be a wrong positive."""
         if self.fruitless >= FRUITLESS_MAX:
@@ -134,14 +145,17 @@ class PullSources:
     def get(self, address: Address) -> Source | None:
         return self._sources.get(address)
 
-    def hear(self, address: Address, summary: Summary, *, ours: Summary, now: float) -> None:
-        """Take a neighbour's newest word."""
+    def hear(
+        self, address: Address, summary: Summary, *, ours: Summary, now: float, waits: bool = False
+    ) -> None:
+        """Take a neighbour's newest word; waits: it is the one that asks first."""
         source = self._sources.get(address)
         if source is None:
-            if self._make_room(address):
-                source = self._sources[address] = Source(summary, now)
-                source.behind_since = now if is_later(ours.horizon, summary.horizon) else None
-            return
+            if not self._make_room(address):
+                return
+            source = self._sources[address] = Source(summary, now)
+        if waits:
+            source.hold_back(now)
         if not is_later(ours.horizon, summary.horizon):
             source.behind_since = None
         elif source.behind_since is None:

@@ -45,8 +45,10 @@ from dispersy.protocol.sync_frames import (
     SetSymbols,
 )
 
-GROWTH = 1.25
-"""Where symbols were too few, so many times as many come next."""
+GROWTH = 1.08
+"""Where symbols were too few, at least so many times as many come next: by then the estimate is good."""
+ESTIMATE_MARGIN = 1.25
+"""By how much more than can be told may seem to differ, and symbols are still gone on with."""
 SYMBOLS_BUDGET_MAX = 16
 """Datagrams of symbols that come at first: more would often be more than is needed."""
 MESSAGES_PER_DATAGRAM = 4
@@ -289,7 +291,7 @@ class SymbolsCourse:
             return
         in_row = difference[: self._theirs.in_row() * sketch.SYMBOL_SIZE]
         self.estimate = int(sketch.estimate(in_row, surplus_of(held, set_count)))
-        if symbols_for(self.estimate / GROWTH) > SYMBOLS_KEPT:
+        if symbols_for(self.estimate / ESTIMATE_MARGIN) > SYMBOLS_KEPT:
             self._is_over = True
 
     def _give(self, items: bytes) -> None:

@@ -44,7 +44,7 @@ from dispersy.protocol.fragments import Fragments
 from dispersy.protocol.frames import Audit, Busy
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
-from dispersy.protocol.means import Means, choose_means
+from dispersy.protocol.means import Means, asks_first, choose_means
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.pull import Pull
 from dispersy.protocol.pull_sources import PullSources
@@ -116,7 +116,7 @@ class Puller:
             self._definition.hear(source, knows=summary is not None, now=now)
         if summary is not None:
             ours = self._towards(source, self._holdings.summary())
-            self._sources.hear(source, summary, ours=ours, now=now)
+            self._sources.hear(source, summary, ours=ours, now=now, waits=not asks_first(ours, summary))
             if self._definition is None and summary.same_set(ours):
                 self.counts["skipped"] += 1
                 self._auditor.consider(source, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispersy.protocol.means import History, Means, choose_means
+from dispersy.protocol.means import History, Means, asks_first, choose_means
 from dispersy.protocol.summary import Summary
 
 OURS = Summary(highest=100, count=100, sum=5)
@@ -35,9 +35,11 @@ MANY = Summary(highest=5_000, count=5_000, sum=5)
     ("count", "highest", "history", "expected"),
     [
         (5_000, 5_000, History(), Means.SYMBOLS),
-        (4_990, 4_900, History(), Means.SYMBOLS),
+        (4_990, 4_900, History(), Means.TIP),
+        (4_990, 4_900, History(tried=(Means.TIP,)), Means.SYMBOLS),
         (4_000, 4_900, History(), None),
-        (4_000, 4_900, History(fruitless=3), Means.SYMBOLS),
+        (4_000, 5_000, History(), None),
+        (4_000, 5_000, History(fruitless=3), Means.SYMBOLS),
         (4_000, 5_100, History(), Means.TIP),
         (6_400, 5_000, History(), Means.SYMBOLS),
         (6_401, 5_000, History(), Means.TIP),
@@ -57,3 +59,31 @@ def test_symbols_come_first_where_little_may_differ(
     """
     theirs = Summary(highest=highest, count=count, sum=9)
     assert choose_means(ours=MANY, theirs=theirs, history=history) is expected
+
+
+def test_symbols_are_of_sets_with_one_horizon() -> None:
+    """What one has pruned and the other not yet is no difference to repair."""
+    theirs = Summary(highest=5_000, count=5_000, horizon=1, sum=9)
+    assert choose_means(ours=MANY, theirs=theirs, history=History()) is Means.TIP
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ((5_000, 1), (5_001, 2), True),
+        ((5_000, 1), (6_400, 2), True),
+        ((5_000, 1), (5_000, 2), True),
+    ],
+)
+def test_one_of_two_asks_first(ours: tuple[int, int], theirs: tuple[int, int], expected: bool) -> None:
+    """Whoever lacks more; both see it alike."""
+    here, there = (Summary(count=count, sum=total) for count, total in (ours, theirs))
+    assert asks_first(here, there) is expected
+    assert asks_first(there, here) is not expected
+
+
+@pytest.mark.parametrize("theirs", [Summary(count=999), Summary(count=9_000), Summary(count=0)])
+def test_without_symbols_both_ask(theirs: Summary) -> None:
+    """Small sets, and those that differ in more than symbols tell, as ever."""
+    assert asks_first(Summary(count=5_000), theirs)
+    assert asks_first(theirs, Summary(count=5_000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from dispersy.constants import SHARED_EXCHANGE_S, SYMBOLS_ANSWERED_MAX
+from dispersy.constants import ASKED_FIRST_S, HELD_BACK_MAX_S, SHARED_EXCHANGE_S, SYMBOLS_ANSWERED_MAX
 from dispersy.protocol.address import Address
 from dispersy.protocol.frames import Busy, Symbols, SymbolsRequest
 from dispersy.protocol.identifiers import ORDER_LOW
@@ -21,13 +21,13 @@ HELD = history(1_500)
 
 
 def make_puller() -> tuple[Puller, StoreHoldings, Summary]:
-    """Of a node that holds much, and the summary of one that holds as much and something else."""
+    """Of a node that holds much, and the summary of one that holds a little more."""
     holdings = make_holdings()
     holdings.add(HELD)
     puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audits=False)
     puller.set_definition_known(0.0)
     ours = holdings.summary()
-    return puller, holdings, Summary(ours.highest, ours.count, 0, ours.sum ^ 1)
+    return puller, holdings, Summary(ours.highest, ours.count + 1, 0, ours.sum + 1)
 
 
 def asked(puller: Puller) -> list[FrameType]:
@@ -70,14 +70,26 @@ def test_where_symbols_are_no_use_ranges_come_next() -> None:
 
 def test_a_neighbour_that_finds_out_itself_is_not_asked_meanwhile() -> None:
     """It sends what we lack; should it not, it is asked after a while."""
-    puller, _, theirs = make_puller()
-    ours = Summary(theirs.highest, theirs.count, 0, theirs.sum ^ 1)
-    puller.receive_summary(SOURCE, ours, 0.0)
+    puller, holdings, theirs = make_puller()
+    puller.receive_summary(SOURCE, holdings.summary(), 0.0)
     puller.share(SOURCE, 0.0)
     puller.receive_summary(SOURCE, theirs, 0.1)
     assert asked(puller) == []
     puller.handle_timer(SHARED_EXCHANGE_S + 0.01)
     assert asked(puller) == [FrameType.SYMBOLS_REQUEST]
+
+
+def test_who_has_a_little_more_lets_the_other_ask() -> None:
+    """Where nothing comes it asks itself after a moment, and after a second in any case."""
+    puller, holdings, _ = make_puller()
+    ours = holdings.summary()
+    theirs = Summary(ours.highest, ours.count - 1, 0, ours.sum - 1)
+    puller.receive_summary(SOURCE, theirs, 0.0)
+    puller.handle_timer(ASKED_FIRST_S - 0.01)
+    assert asked(puller) == []
+    for tenth in range(2, 11):
+        puller.receive_summary(SOURCE, theirs, tenth / 10)
+        assert bool(asked(puller)) == (tenth / 10 >= HELD_BACK_MAX_S)
 
 
 def test_busy_makes_symbols_wait_too() -> None:
