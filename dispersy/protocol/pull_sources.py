@@ -31,6 +31,7 @@ class Source:
     """A neighbour that may be pulled from.
 
     summary      its newest word
+    matched      the last word of it that said the very set that we held then
     not_before   when the next transfer may begin, and everything_at when one may reach back to the beginning
     fruitless    transfers in a row that brought nothing; fruitless_all: those that reached back all the way
     broken       transfers in a row that brought nothing although it said it had more than we
@@ -53,6 +54,7 @@ class Source:
         "heard_at",
         "held_since",
         "held_until",
+        "matched",
         "not_before",
         "seen",
         "summary",
@@ -62,6 +64,7 @@ class Source:
 
     def __init__(self, summary: Summary, now: float) -> None:
         self.summary = summary
+        self.matched: Summary | None = None
         self.heard_at = now
         self.behind_since: float | None = None
         self.flow = FlowControl()
@@ -78,7 +81,10 @@ class Source:
 
     def begins_at(self, ours: Summary) -> float | None:
         """When a transfer from here may begin; None: it has nothing for us as far as we know."""
-        if self.summary.count == 0 or self.summary.same_set(ours):
+        if self.summary.same_set(ours):
+            self.matched = self.summary
+        if self.summary.count == 0 or self.matched is self.summary:
+            # What came here since, pushed or announced, is no sign that it has more than we.
             return None
         if self.seen is not None and self.seen[0].same_set(self.summary) and self.seen[1].same_set(ours):
             return self.began_at + BACK_OFF_MAX_S

@@ -47,8 +47,10 @@ LOAD_MAX = 20.0
 FRESHEST = 16
 """Neighbours that pushes are drawn among: those heard last are there most likely."""
 GATHER_S = 0.03
-"""For which announcements wait for company: little against 50 ms of a link."""
-WANT_DELAY_S = 0.0
+LOADED_GATHER_S = 0.06
+"""For which announcements wait for company: little against 50 ms of a link; under load more comes."""
+LOADED_WANT_S = 0.02
+"""For which what is asked for waits for company under load."""
 FRESH_MAX = 256
 """Messages of one commit that may spread: of more synchronisation makes less."""
 REPEAT_S = 0.4
@@ -192,7 +194,8 @@ class Spreader:
         for prefix in arrived:
             self._arrivals[prefix].holders.add(source)
         self._wants.hear(source, arrived, now, delay_s=VERIFYING_S)
-        self._wants.hear(source, unknown - arrived, now, delay_s=WANT_DELAY_S)
+        delay_s = LOADED_WANT_S if self._is_loaded(now) else 0.0
+        self._wants.hear(source, unknown - arrived, now, delay_s=delay_s)
 
     def receive_want(self, source: Address, want: Want, now: float) -> None:
         """A neighbour asks for what we have announced."""
@@ -315,6 +318,9 @@ class Spreader:
             del self._arrivals[oldest]
         self._arrivals[prefix] = _Arrival(message, source, min(hops_left, HOPS_MAX - 1), now)
 
+    def _is_loaded(self, now: float) -> bool:
+        return self._load.rate(now) > LOAD_MAX
+
     def _hold(self, source: Address, prefix: IdPrefix) -> None:
         """A neighbour has a message, or will have it at once."""
         self._repeated.pop(prefix, None)
@@ -324,8 +330,7 @@ class Spreader:
     def _spread_own(self, prefix: IdPrefix, message: bytes, now: float) -> None:
         arrival = self._arrivals.pop(prefix, None)
         holders = set() if arrival is None else arrival.holders
-        spares = self._is_metered or self._load.rate(now) > LOAD_MAX
-        wanted = LOADED_PUSHES if spares else AUTHOR_PUSHES
+        wanted = LOADED_PUSHES if self._is_metered or self._is_loaded(now) else AUTHOR_PUSHES
         self._push(message, HOPS_MAX - 1, holders, max(0, wanted - len(holders)), now)
         self._gather(prefix, message, holders, now)
         if len(self._repeated) < REPEATED_MAX and not self._is_metered:
@@ -340,7 +345,7 @@ class Spreader:
         holders = set() if arrival is None else arrival.holders
         if want is not None:
             holders.update(want.holders())
-        may_push = not self._is_metered and self._load.rate(now) <= LOAD_MAX
+        may_push = not self._is_metered and not self._is_loaded(now)
         if arrival is not None and arrival.hops_left and may_push:
             self._push(message, arrival.hops_left - 1, holders, RELAYED_PUSHES, now)
         self._gather(prefix, message, holders, now)
@@ -350,7 +355,7 @@ class Spreader:
         self._kept.put(prefix, message, now)
         self._gathered[prefix] = holders
         if self._announce_at is None:
-            self._announce_at = now + GATHER_S
+            self._announce_at = now + (LOADED_GATHER_S if self._is_loaded(now) else GATHER_S)
 
     def _announce(self, now: float) -> None:
         gathered, self._gathered, self._announce_at = self._gathered, {}, None

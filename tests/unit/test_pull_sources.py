@@ -54,3 +54,14 @@ def test_the_definition_is_not_asked_of_one_host_only() -> None:
         now += REQUEST_TIMEOUT_MAX_S
     assert SOURCE in asked
     assert len(asked) == 1 + MET_PER_HOST_MAX
+
+
+def test_a_neighbour_that_held_the_same_set_is_not_pulled_from_because_ours_has_grown() -> None:
+    """New messages spread by themselves; its next word says whether it has others."""
+    sources = PullSources()
+    alike, grown = Summary(count=5, sum=5), Summary(count=6, sum=6)
+    sources.hear(SOURCE, alike, ours=alike, now=0.0)
+    assert sources.begin_at(alike) is None
+    assert sources.begin_at(grown) is None
+    sources.hear(SOURCE, Summary(count=5, sum=7), ours=grown, now=1.0)
+    assert sources.begin_at(grown) is not None
