@@ -76,6 +76,7 @@ class Candidate:
     member        known once it has proven itself
     asked_at      our last introduction-request to it
     failures      requests in a row that it left unanswered
+    is_silent     one under way has been unanswered for a while, and nothing was heard since
     met_at        since when its member has been verified at this address without a gap
     signed_at     its member's last signed introduction from this address: pings, which anybody at the address
                   may send, do not say that the member is still there
@@ -94,6 +95,7 @@ class Candidate:
         "failures",
         "heard",
         "is_metered",
+        "is_silent",
         "lan",
         "lifetime_scale",
         "member",
@@ -114,6 +116,7 @@ class Candidate:
         self.heard: dict[Category, float] = {}
         self.asked_at = NEVER
         self.failures = 0
+        self.is_silent = False
         self.met_at = NEVER
         self.signed_at = NEVER
         self.answers_pings = True
@@ -223,6 +226,7 @@ class Candidates:
         candidate.member = member
         candidate.signed_at = now
         candidate.failures = 0
+        candidate.is_silent = False
         self._by_member[member] = candidate
         self._rotation.setdefault(address)
         return candidate
@@ -267,35 +271,49 @@ class Candidates:
         proven.sort(key=Candidate.proven_at, reverse=True)
         return proven
 
-    def choose(self, *, rng: Random, now: float, bootstrap: bool) -> Candidate | None:
+    def speaking(self, now: float) -> list[Candidate]:
+        """Those of the verified that have not fallen silent."""
+        return [candidate for candidate in self.verified(now) if not candidate.is_silent]
+
+    def choose(
+        self, *, rng: Random, now: float, bootstrap: bool, freshest: bool = False
+    ) -> Candidate | None:
         """Whom to walk to: a category by its share among those that have anybody, the oldest within it.
 
         bootstrap   whether the bootstrap may be walked to
+        freshest    the freshest within it: where neighbours go fast the oldest are gone
         returns     None: the bootstrap, or nobody if it may not
         """
-        oldest: dict[Category, tuple[float, Candidate]] = {}
+        first: dict[Category, tuple[float, Candidate]] = {}
         for candidate in self:
             category = candidate.category(now)
             if category is None or not candidate.may_be_walked_to(now):
                 continue
-            at = candidate.heard_at(category)
+            at = -candidate.heard_at(category) if freshest else candidate.heard_at(category)
             # Both are addresses that have not answered yet: they share a part.
             share = Category.INTRODUCED if category is Category.DISCOVERED else category
-            if share not in oldest or at < oldest[share][0]:
-                oldest[share] = (at, candidate)
-        choices: list[Candidate | None] = [candidate for _, candidate in oldest.values()]
-        weights = [_SHARES[share] for share in oldest]
+            if share not in first or at < first[share][0]:
+                first[share] = (at, candidate)
+        choices: list[Candidate | None] = [candidate for _, candidate in first.values()]
+        weights = [_SHARES[share] for share in first]
         if bootstrap:
             choices.append(None)
             weights.append(BOOTSTRAP_SHARE)
         return rng.choices(choices, weights)[0] if choices else None
 
-    def introduction_for(self, requester: Candidate, now: float) -> Candidate | None:
-        """Who is introduced to the requester: each verified candidate in turn, never the requester itself."""
+    def introduction_for(
+        self, requester: Candidate, now: float, *, heard_since: float = NEVER
+    ) -> Candidate | None:
+        """Who is introduced to the requester: each verified candidate in turn, never the requester itself.
+
+        heard_since   only those that were heard since then
+        """
         for address in list(self._rotation):
             candidate = self._by_address[address]
             if not candidate.is_verified(now):
                 del self._rotation[address]
+                continue
+            if candidate.is_silent or candidate.proven_at() < heard_since:
                 continue
             if candidate is requester or candidate.member == requester.member or candidate.is_metered:
                 continue

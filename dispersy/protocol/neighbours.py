@@ -78,6 +78,7 @@ class Neighbours:
         """A neighbour has given a sign of life."""
         assert candidate.member is not None
         candidate.answers_pings = True
+        candidate.is_silent = False
         candidate.failures = 0
         candidate.heard[category] = now
         self._hear_summary(candidate, candidate.member, summary, now)

@@ -91,7 +91,7 @@ class Nudges:
         assert self._neighbours.summary is not None
         return [
             (candidate.address, token)
-            for candidate in self._candidates.verified(now)
+            for candidate in self._candidates.speaking(now)
             if (token := self._tokens.get(candidate.address)) is not None
             and not candidate.in_sync_with(self._neighbours.summary)
             and not candidate.is_metered

@@ -12,6 +12,7 @@ from dispersy.constants import (
 )
 from dispersy.protocol.settling import Settling
 from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.turnover import HURRIED_INTERVAL_S
 
 SPREAD_MIN = 0.6
 """Of the interval between a settled community's steps, the part after which the next may come."""
@@ -67,13 +68,18 @@ class Steps:
         # Fifty communities in which nobody is wake the node as often as one.
         self._at = now + interval_s if interval_s < STEP_INTERVAL_S else self._pace.tick_after(now)
 
-    def take(self, now: float, *, asked: bool) -> None:
-        """One was taken among neighbours, and there was somebody to ask, or not."""
+    def take(self, now: float, *, asked: bool, is_hurried: bool = False) -> None:
+        """One was taken among neighbours, and there was somebody to ask, or not.
+
+        is_hurried   neighbours go so fast that others have to be found soon
+        """
         self.lonely = 0
         self._last_at = now
         early = asked and self._early < EARLY_STEPS_MAX
         self._early += early
-        if self._settling.is_settled and self._pace.spaces_steps:
+        if is_hurried:
+            self._at = now + min(HURRIED_INTERVAL_S, self._interval_s)
+        elif self._settling.is_settled and self._pace.spaces_steps:
             # Not at the very same time again, or those that settled together would step together for ever.
             spread = SPREAD_MIN + (1 - SPREAD_MIN) * self._rng.random()
             self._at = self._pace.tick_after(now + spread * self._settled_interval_s())

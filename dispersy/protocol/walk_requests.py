@@ -19,6 +19,7 @@ from dispersy.protocol.introducer import Introducer
 from dispersy.protocol.same_key import OwnNumbers
 from dispersy.protocol.steps import Steps
 from dispersy.protocol.token import TokensHeld
+from dispersy.protocol.turnover import Turnover
 from dispersy.protocol.walk_events import SendToken, WalkEvent
 
 SOON_S = 0.1
@@ -68,6 +69,7 @@ class WalkRequests:
         introducer: Introducer,
         bootstrap: Bootstrap,
         steps: Steps,
+        turnover: Turnover,
         counts: Counter[str],
     ) -> None:
         self._candidates = candidates
@@ -76,6 +78,7 @@ class WalkRequests:
         self._introducer = introducer
         self._bootstrap = bootstrap
         self._steps = steps
+        self._turnover = turnover
         self._counts = counts
         self._requests: dict[Address, WalkRequest] = {}
         self._events: list[WalkEvent] = []
@@ -126,11 +129,16 @@ class WalkRequests:
             # It may have started again since and not have known our request's token.
             request.retry_at = min(request.retry_at, now + SOON_S)
 
-    def take(self, source: Address, number: int) -> WalkRequest | None:
+    def take(self, source: Address, number: int, now: float) -> WalkRequest | None:
         """The request that a response answers, over now; None: it answers none."""
         request = self._requests.get(source)
         if request is None or request.number != number or request.sent_under is None:
             return None
+        candidate = self._candidates.get(source)
+        if candidate is not None and candidate.is_verified(now):
+            if candidate.is_silent:
+                self._turnover.take_back(now)
+            self._turnover.answer(now)
         return self._requests.pop(source)
 
     def handle_timer(self, now: float) -> None:
@@ -145,6 +153,8 @@ class WalkRequests:
                 wait = WALK_RETRY_S * 2**request.retries
                 request.retry_at = now + wait if request.retries < WALK_RETRIES_MAX else request.expires_at
                 self._attempt(address, request, now)
+                if request.retries == 1:
+                    self._doubt(address, request, now)
 
     def next_deadline(self) -> float | None:
         return min((min(each.retry_at, each.expires_at) for each in self._requests.values()), default=None)
@@ -163,6 +173,16 @@ class WalkRequests:
         request.sent_at = now
         sent = self._introducer.request(address, token, request.number, now, asks_introduction=True)
         self._events.append(sent)
+
+    def _doubt(self, address: Address, request: WalkRequest, now: float) -> None:
+        """It has not answered for a while: until it is heard again others are better asked and named."""
+        candidate = self._candidates.get(address)
+        if candidate is None or not candidate.is_verified(now) or candidate.proven_at() >= request.began_at:
+            return
+        candidate.is_silent = True
+        self._turnover.fall_silent(now)
+        if self._turnover.is_high(now):
+            self._steps.hasten(now + SOON_S)
 
     def _fail(self, address: Address, request: WalkRequest, now: float) -> None:
         candidate = self._candidates.get(address)

@@ -20,6 +20,7 @@ from dispersy.constants import (
     CANDIDATES_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     NUDGED_MAX,
+    SETTLED_NEIGHBOURS,
     STEP_INTERVAL_S,
     WALK_REQUESTS_MAX,
 )
@@ -56,6 +57,7 @@ from dispersy.protocol.shared_pace import SharedPace
 from dispersy.protocol.steps import Steps
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.token import TokensHeld
+from dispersy.protocol.turnover import HEARD_ENOUGH, HEARD_WITHIN_S, NAMED_WITHIN_S, Turnover
 from dispersy.protocol.walk_events import (
     CandidateView,
     SameKeyElsewhere,
@@ -100,7 +102,8 @@ class Walker:
             lifetime_scale=METERED_LIFETIME_SCALE if metered else 1.0,
         )
         self._own = OwnAddresses()
-        self._bootstrap = Bootstrap(bootstrap)
+        self._bootstrap = Bootstrap(bootstrap, now)
+        self._turnover = Turnover()
         self._numbers = OwnNumbers(rng)
         self._twins = Twins(self._candidates)
         self._settling = Settling(self._pace, now)
@@ -144,6 +147,7 @@ class Walker:
             introducer=self._introducer,
             bootstrap=self._bootstrap,
             steps=self._steps,
+            turnover=self._turnover,
             counts=self.counts,
         )
         self._events: list[WalkEvent] = []
@@ -192,7 +196,7 @@ class Walker:
             ours is None or (frame.summary is not None and frame.summary.same_set(ours))
         ):
             return  # A nudge that tells us nothing, nor we them.
-        introduced = self._candidates.introduction_for(candidate, now) if frame.asks_introduction else None
+        introduced = self._introduced_to(candidate, now) if frame.asks_introduction else None
         # The requester itself may be known elsewhere still: see _prove().
         if introduced is not None and introduced.member == frame.member:
             introduced = None
@@ -207,7 +211,7 @@ class Walker:
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
         """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
-        request = self._requests.take(source, frame.number)
+        request = self._requests.take(source, frame.number, now)
         if request is None and not self._nudges.take(source, frame.number):
             return
         if frame.member == self.member:
@@ -274,7 +278,7 @@ class Walker:
         """Members that have proven themselves lately and can be sent to at once, the freshest first."""
         return [
             (candidate.address, candidate.member)
-            for candidate in self._candidates.verified(now)
+            for candidate in self._candidates.speaking(now)
             if candidate.member is not None and self.token_for(candidate.address) is not None
         ]
 
@@ -285,7 +289,7 @@ class Walker:
 
     def listeners(self, now: float) -> list[Address]:
         """Neighbours to announce new messages to, the freshest first."""
-        asking = (each.address for each in self._candidates.verified(now) if each.asks_announcements)
+        asking = (each.address for each in self._candidates.speaking(now) if each.asks_announcements)
         return [address for address in asking if self.token_for(address) is not None][:LISTENERS_MAX]
 
     def is_announcer(self, address: Address) -> bool:
@@ -328,6 +332,9 @@ class Walker:
         self._keep_alive.to_walk.clear()
         if now >= self._steps.due_at():
             self._step(now)
+        again = self._bootstrap.take_again(now)
+        if again is not None and again not in self._requests and self._is_new(now):
+            self._requests.walk_to(again, now)
         self._nudges.handle_timer(now)
         self._neighbours.count_votes(now)
 
@@ -339,6 +346,7 @@ class Walker:
             self._neighbours.votes_at,
             self._keep_alive.next_deadline(),
             self._requests.next_deadline(),
+            self._bootstrap.next_deadline(),
         ]
         return min(deadline for deadline in deadlines if deadline is not None)
 
@@ -361,11 +369,31 @@ class Walker:
         if lonely:
             self._steps.take_lonely(now, addresses=len(self._bootstrap))
         else:
-            self._steps.take(now, asked=target is not None)
+            self._steps.take(now, asked=target is not None, is_hurried=self._is_hurried(now))
+
+    def _is_new(self, now: float) -> bool:
+        """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
+        return 1 < len(self._candidates.verified(now)) < SETTLED_NEIGHBOURS and not self._pace.is_metered
+
+    def _is_hurried(self, now: float) -> bool:
+        """Whether neighbours go so fast, and so few are left, that others are looked for soon."""
+        if self._pace.is_metered or not self._turnover.is_high(now):
+            return False
+        heard = sum(now < each.proven_at() + HEARD_WITHIN_S for each in self._candidates)
+        return heard < HEARD_ENOUGH
+
+    def _introduced_to(self, candidate: Candidate, now: float) -> Candidate | None:
+        since = now - NAMED_WITHIN_S if self._turnover.is_high(now) else NEVER
+        return self._candidates.introduction_for(candidate, now, heard_since=since)
 
     def _choose(self, now: float) -> Address | None:
         bootstrap = self._bootstrap.next(self._candidates, now)
-        candidate = self._candidates.choose(rng=self._rng, now=now, bootstrap=bootstrap is not None)
+        candidate = self._candidates.choose(
+            rng=self._rng,
+            now=now,
+            bootstrap=bootstrap is not None,
+            freshest=self._turnover.is_high(now),
+        )
         return bootstrap if candidate is None else candidate.address
 
     def _choose_lonely(self, now: float) -> Address | None:
