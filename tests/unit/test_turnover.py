@@ -1,4 +1,4 @@
-"""Goal: where neighbours go fast it is seen within seconds, and neither loss nor a slow link looks like it."""
+"""Goal: where neighbours go fast it is seen within seconds; neither loss nor a slow link looks like it."""
 
 from __future__ import annotations
 
