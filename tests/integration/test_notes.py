@@ -8,7 +8,7 @@ from time import monotonic
 
 import zmq
 
-from dispersy.bus.frames import commit_decoder
+from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.workers.writer import NOTE_OF_ALL_INTERVAL_S
 from tests.integration.node import Node
 
@@ -31,7 +31,7 @@ def test_each_subscriber_is_told_of_all_at_once(make_node: MakeNode) -> None:
         with zmq.Context() as context, ExitStack() as stack:
             for _ in range(3):
                 socket = stack.enter_context(context.socket(zmq.SUB))
-                socket.subscribe(b"")
+                socket.subscribe(COMMIT)
                 socket.connect(endpoint)
                 told: set[int] = set()
                 limit = monotonic() + TOLD_LIMIT_S
