@@ -157,7 +157,7 @@ def test_answers_have_fewer_datagrams() -> None:
     """Whatever was asked for."""
     shard = Shard(answers_budget_max=3)
     shard.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=16).encode(), stranger(1))
-    assert [answer._budget for _, _, answer in shard.responder._answers] == [3, 16]
+    assert [answer._budget for _, _, answer in shard.responder._answers._answers] == [3, 16]
 
 
 def test_requests_ask_for_fewer_datagrams() -> None:
