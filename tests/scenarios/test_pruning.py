@@ -53,3 +53,19 @@ def test_other_kinds_are_untouched() -> None:
         with pytest.raises(UsageError) as caught:
             writer.client.undo("feed", news)
         assert caught.value.code == "message-unknown"
+
+
+def test_a_replay_passes_over_what_was_told_of_what_is_gone() -> None:
+    """Goal: a marker says that it is gone; a change that was told of it has nothing to be about any more."""
+    with Network() as network:
+        (writer,) = network.nodes(1)
+        feed = Feed.create(writer.client, "feed")
+        news = feed.news.publish("news")
+        writer.client.undo("feed", news.ids[0])
+        before = [event.event for event in writer.client.follow(["feed"], since="begin", idle_s=0.1)]
+        assert "undone" in before
+        feed.kept.publish_many(["time passes"] * 40)
+        events = list(writer.client.follow(["feed"], since="begin", idle_s=0.1))
+        told = [event.event for event in events if event.event != "caught-up"]
+        assert told == ["removed", *["message"] * 40]
+        assert events[0].cursor == news.first_cursor
