@@ -185,7 +185,7 @@ class Transfer:
         self._todo: list[Range] = []
         self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, Range] = OrderedDict()
-        self._empty_answers = 0
+        self._empty_answers = self._nothing_found = 0
 
     def add(self, wanted: Range) -> None:
         """Ask for this range too, behind what there is."""
@@ -295,6 +295,10 @@ class Transfer:
             if asked.count and stop < high:
                 self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) / 8
             self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
+            self._nothing_found = 0 if asked.count else self._nothing_found + 1
+            if self._nothing_found >= EMPTY_ANSWERS_MAX:
+                # It said it had more. What is left is one range then, and not as many as it likes.
+                self._outline = Outline()
             if not gaps and asked.stop is not None:
                 self._outline.learn(low, stop, asked.count)
         if stop < high:

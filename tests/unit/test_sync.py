@@ -14,7 +14,6 @@ from dispersy.constants import (
     LONE_TIMEOUTS_MAX,
     REQUEST_TIMEOUT_START_S,
 )
-from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.flow import Backlog, RoundTrips
 from dispersy.protocol.flow_control import WINDOW_START
@@ -22,19 +21,9 @@ from dispersy.protocol.frames import Busy, MissingLast, RequestMissing, SyncRequ
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.numbers import ControlKind, FrameType
-from dispersy.protocol.outline import Outline
 from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
-from dispersy.protocol.transfer import (
-    FILTER_SIZE_MAX,
-    Coverage,
-    Transfer,
-    error_rate_for,
-    filter_capacity,
-    gaps_between,
-    make_request,
-)
 from simulation.holdings import StoreHoldings, history, make_holdings, make_message
 
 SOURCE = make_address("203.0.113.1", 6421)
@@ -182,20 +171,6 @@ def test_another_source_has_its_turn() -> None:
         asked += [address for address, _ in requests_of(puller)]
     assert asked[0] == SOURCE
     assert OTHER in asked
-
-
-def test_an_answer_has_no_more_datagrams_than_twice_its_budget() -> None:
-    """However many come, and whatever they say they cover."""
-    transfer = Transfer(Outline())
-    transfer.add((ORDER_LOW, ORDER_TOP))
-    request, _ = transfer.next_request(
-        holdings=make_holdings(), number=1, budget=4, room=4, error_rate=0.01, rng=Random(1)
-    )
-    heard = [
-        transfer.receive(number=request.number, flags=0, low=key(index), high=key(index + 1), count=1)
-        for index in range(2 * request.budget)
-    ]
-    assert heard == [Coverage.PART] * (2 * request.budget - 1) + [Coverage.WHOLE]
 
 
 def test_messages_of_others_do_not_hold_a_transfer_open() -> None:
@@ -351,6 +326,19 @@ def test_hostile_answers_cost_a_bounded_number_of_requests(hostile: Hostile, hel
     assert 1 <= requests <= 20 * duration_s, requests
 
 
+def test_nothing_found_where_much_was_promised_is_asked_for_as_one() -> None:
+    """A claim cuts ranges finely only as long as something comes: a million empty ones end with a few."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, Summary(highest=1 << 40, count=1 << 31, sum=5), 0.0)
+    now, requests = 0.0, 0
+    while now < 0.2:
+        now += 0.001
+        for _, request in requests_of(puller):
+            requests += 1
+            empty_end(puller, request, now)
+    assert 3 <= requests <= 20, requests
+
+
 def test_duplicates_for_ever_do_not_keep_us_busy() -> None:
     """A neighbour that sends what we hold again and again brings no fruit, and waits ever longer."""
     puller, _ = make_puller(50)
@@ -368,40 +356,6 @@ def test_duplicates_for_ever_do_not_keep_us_busy() -> None:
             processed += 10
             puller.set_processed(processed, now)
     assert requests <= 200, requests
-
-
-def test_a_request_fits_its_datagram_and_describes_what_it_says() -> None:
-    """A filter of what is held in the range, cut where one datagram is full; a fresh salt each time."""
-    holdings = make_holdings()
-    holdings.add(history(5_000))
-    salts = set()
-    for error_rate in (0.001, 0.01, 0.1, 0.3):
-        request = make_request(
-            holdings=holdings,
-            wanted=(ORDER_LOW, ORDER_TOP),
-            number=1,
-            budget=1,
-            error_rate=error_rate,
-            rng=Random(int(1 / error_rate)),
-        )
-        assert len(request.filter) <= FILTER_SIZE_MAX
-        keys, _, _ = holdings.scan(request.low, request.high, 10_000)
-        ids = b"".join(keys[start + 8 : start + 40] for start in range(0, len(keys), 40))
-        assert len(ids) // 32 == pytest.approx(filter_capacity(error_rate), abs=1)
-        bloom = BloomFilter.from_bytes(request.filter, hash_count=request.hash_count, salt=request.salt)
-        assert set(bloom.missing_many(ids, 32)) == {0}
-        others = Random(1).randbytes(32 * 20_000)
-        assert 1 - sum(bloom.missing_many(others, 32)) / 20_000 < 1.3 * error_rate + 0.001
-        salts.add(request.salt)
-    assert len(salts) == 4
-
-
-def test_the_error_rate_follows_held_and_missing() -> None:
-    """Much held and little missing: a coarse filter over more ids costs fewer bytes."""
-    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.011)
-    assert error_rate_for(held=10, missing=100_000) == 0.001
-    assert error_rate_for(held=100_000, missing=1) == 0.3
-    assert filter_capacity(0.01) > 900
 
 
 @pytest.mark.parametrize("wanted", [2, 64, 900])
@@ -423,13 +377,6 @@ def test_the_newest_are_found_from_below(wanted: int, times: str) -> None:
         assert found == count
     else:
         assert wanted // 2 <= found <= 2 * wanted
-
-
-def test_gaps_between_intervals() -> None:
-    """Whatever their order and overlap."""
-    covered = [(key(8), key(9)), (key(2), key(4)), (key(3), key(6)), (key(20), key(30))]
-    assert gaps_between(key(1), key(10), covered) == [(key(1), key(2)), (key(6), key(8)), (key(9), key(10))]
-    assert gaps_between(key(2), key(6), covered) == []
 
 
 def test_time_outs_are_learnt() -> None:
