@@ -154,6 +154,7 @@ NEWCOMER = Scenario(
     play=play_newcomer,
     judge=judge_filling(0.85, 1.10),
     units=UNITS,
+    scale="log",
     original=lambda told: original_fill(told, BROADBAND, told.size(100_000, short=2_000)),
     tiny=True,
 )
@@ -164,6 +165,7 @@ THREE_G = Scenario(
     play=play_3g,
     judge=judge_filling(0.75),
     units=UNITS,
+    scale="log",
     original=lambda told: original_fill(told, MOBILE, told.size(10_000, short=300)),
 )
 ON_WIFI = Scenario(
@@ -172,6 +174,7 @@ ON_WIFI = Scenario(
     play=play_wifi,
     judge=judge_filling(0.80),
     units=UNITS,
+    scale="log",
     original=lambda told: original_fill(told, WIFI, told.size(100_000, short=2_000)),
 )
 ON_TRICKLE = Scenario(
@@ -180,6 +183,7 @@ ON_TRICKLE = Scenario(
     play=play_trickle,
     judge=judge_filling(None),
     units=UNITS,
+    scale="log",
     original=lambda told: original_fill(told, TRICKLE, told.size(300, short=30)),
 )
 IN_WINDOWS = Scenario(
@@ -188,5 +192,6 @@ IN_WINDOWS = Scenario(
     play=play_windows,
     judge=judge_filling(None),
     units=UNITS,
+    scale="log",
     original=lambda told: original_fill(told, WINDOWS, told.size(20_000, short=3_000)),
 )
