@@ -9,9 +9,11 @@ from __future__ import annotations
 from dispersy.protocol.address import Address
 from dispersy.protocol.summary import Summary
 
-HELD_MAX_S = 5.0
-"""What spreading has missed is looked for so often in any case."""
-IN_FLIGHT_MIN = 16
+HELD_MAX_S = 1.0
+LOADED_HELD_MAX_S = 5.0
+"""What spreading has missed is looked for so often in any case; under load one neighbour is asked for it."""
+LOADED_RATE_MIN = 20.0
+IN_FLIGHT_MIN = 4
 IN_FLIGHT_S = 2.0
 """How many messages two sets may differ by and be held to be the same soon: those of so many seconds."""
 HELD_SOURCES_MAX = 64
@@ -24,6 +26,7 @@ class HeldSummaries:
         self._held: dict[Address, Summary] = {}
         self._since = 0.0
         self._quiet_at = 0.0
+        self._is_loaded = False
 
     def hold(
         self,
@@ -51,6 +54,7 @@ class HeldSummaries:
         self._held.pop(source, None)
         self._held[source] = theirs
         self._quiet_at = quiet_at
+        self._is_loaded = rate > LOADED_RATE_MIN
         return True
 
     def spread(self, quiet_at: float) -> None:
@@ -58,7 +62,8 @@ class HeldSummaries:
         self._quiet_at = quiet_at
 
     def next_deadline(self) -> float | None:
-        return min(self._quiet_at, self._since + HELD_MAX_S) if self._held else None
+        held_max_s = LOADED_HELD_MAX_S if self._is_loaded else HELD_MAX_S
+        return min(self._quiet_at, self._since + held_max_s) if self._held else None
 
     def due(self, now: float) -> list[tuple[Address, Summary]]:
         """(neighbour, summary) of those that are heard now: all when it is quiet, else the last one."""
@@ -66,4 +71,4 @@ class HeldSummaries:
         if deadline is None or now < deadline:
             return []
         held, self._held = list(self._held.items()), {}
-        return held if now >= self._quiet_at else held[-1:]
+        return held[-1:] if self._is_loaded and now < self._quiet_at else held

@@ -310,3 +310,14 @@ def test_small_differences_wait_until_it_is_quiet(house: House) -> None:
     house.run_until(1.0)
     assert house.spreader.drain_summaries() == [(address(1), Summary(count=99, sum=4))]
     assert house.spreader.hear_summary(address(1), Summary(count=99, sum=5), ours, 1.1)
+
+
+def test_where_few_messages_come_no_word_is_held_for_long(house: House) -> None:
+    """Who comes and goes fast must not wait for a quiet that does not come."""
+    ours = Summary(count=100, sum=1)
+    for tick in range(20):
+        house.commit(message(tick), now=tick / 4, own=True)
+        if tick == 0:
+            assert not house.spreader.hear_summary(address(1), Summary(count=99, sum=3), ours, 0.0)
+        house.run_until(tick / 4)
+    assert house.spreader.drain_summaries() == [(address(1), Summary(count=99, sum=3))]
