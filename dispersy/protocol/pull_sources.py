@@ -224,7 +224,12 @@ class PullSources:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _begins_at(self, address: Address, source: Source, ours: Summary) -> float | None:
-        return source.begins_at(self._towards(address, ours))
+        towards = self._towards(address, ours)
+        begins_at = source.begins_at(towards)
+        if towards is not ours:
+            # Equal only with what is on its way, which may not come.
+            source.matched = None
+        return begins_at
 
     def expire(self, now: float) -> None:
         lapsed = [
