@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from dispersy.constants import ANSWER_BUDGET_MAX, IDLE_ANSWERS_MAX
+from dispersy.constants import IDLE_ANSWERS_MAX
 from dispersy.protocol.course import Arrival, Asking, Heard, Reply
 from dispersy.protocol.frames import SyncRequest
 from dispersy.protocol.means import Means
@@ -56,14 +56,15 @@ class RangeCourse:
                 self.has_failed = True
                 return []
         found = []
-        while transfer.has_more() and (room := min(flow.room(now), asking.budget_max)):
+        while transfer.has_more() and (room := flow.room(now)):
             if flow.is_under_way() and not flow.has_heard:
                 break
             request, datagrams = transfer.next_request(
                 holdings=asking.holdings,
                 number=asking.rng.randrange(1, 1 << 32),
                 budget=flow.budget if flow.has_heard else room,
-                room=min(room, ANSWER_BUDGET_MAX),
+                room=min(room, asking.budget_max),
+                budget_max=asking.budget_max,
                 error_rate=filter_error_rate(asking, self._source),
                 rng=asking.rng,
             )

@@ -210,13 +210,15 @@ class Transfer:
         number: int,
         budget: int,
         room: int,
+        budget_max: int = ANSWER_BUDGET_MAX,
         error_rate: float,
         rng: Random,
     ) -> tuple[SyncRequest, int]:
         """Begin the next request, of which so many datagrams are expected; there must be something to ask.
 
-        budget   datagrams of a request, where it is known how many a range brings
-        room     at most, where that is not known: then no other request can go on behind it
+        budget      datagrams of a request, where it is known how many a range brings
+        room        at most, where that is not known: then no other request can go on behind it
+        budget_max  at most in any case
         """
         low, high = self._todo.pop(0)
         ours = holdings.summary()
@@ -230,7 +232,7 @@ class Transfer:
         if cut is not None:
             expected = min(budget, max(1, ceil(self._outline.expected(low, cut) / self.per_datagram)))
             # What does not fit would be another request, and where we hold some another filter.
-            budget = min(ANSWER_BUDGET_MAX, expected + (expected // 4 if is_held else 0) + 2)
+            budget = min(budget_max, expected + (expected // 4 if is_held else 0) + 2)
         if cut is not None and cut < high:
             self._todo.insert(0, (cut, high))
             high = cut

@@ -161,12 +161,12 @@ def test_answers_have_fewer_datagrams() -> None:
 
 
 def test_requests_ask_for_fewer_datagrams() -> None:
-    """On a thin line a burst of sixteen is a jam."""
+    """On a thin line a long first burst is a jam."""
     shard = Shard(sync_budget_max=4)
-    shard.hear(stranger(1), Summary(highest=9, count=9, sum=9))
+    shard.hear(stranger(1), Summary(highest=900, count=900, sum=9))
     asked = {number: decode_frame(kind, body[2:]) for number, kind, body in shard.sent}
     assert all(isinstance(request, SyncRequest) for request in asked.values())
-    assert (asked[SPECIAL].budget, asked[PLAIN].budget) == (4, 16)  # type: ignore[union-attr]
+    assert asked[SPECIAL].budget == 4 < asked[PLAIN].budget  # type: ignore[union-attr]
 
 
 def test_audits_may_be_left_out() -> None:
