@@ -36,11 +36,13 @@ class _Scan:
 class _Step:
     """What is still to leave until all is as it has to be at a pruning time.
 
+    prunings    by kind, what its definition said when the step began
     removals    (kind, the highest global time that is gone)
     """
 
     time: int
     horizon: int
+    prunings: dict[int, Pruning]
     scans: list[_Scan]
     removals: list[tuple[int, int]]
 
@@ -87,6 +89,7 @@ class PruningSteps:
         self._steps[number] = _Step(
             time,
             horizon,
+            prunings,
             _scans(prunings, state.pruning_time, time),
             [(kind, each.pruned_to(time)) for kind, each in prunings.items() if each.pruned_to(time) >= 0],
         )
@@ -118,11 +121,16 @@ class PruningSteps:
 
     def add_to(self, batch: Batch) -> None:
         """A portion of every step; what becomes too old goes through the community's round of this batch."""
-        for number, step in self._steps.items():
+        for number, step in list(self._steps.items()):
             community = self._communities.by_number.get(number)
             if community is None:
                 continue
             self._communities.touched.add(number)
+            if community.intake.prunings() != step.prunings:
+                # A definition has come with this batch: its round decides all lanes anew, and what leaves by
+                # what it says is another step's, which begins behind the round.
+                del self._steps[number]
+                continue
             if self._age(community, step):
                 self._remove(number, step, batch)
             if step.is_over:

@@ -188,6 +188,24 @@ def test_the_founder_may_change_the_thresholds(node: GovernedNode) -> None:
     assert node.store.state(NUMBER).summary.horizon == 43, "of the other kind, which is as it was"
 
 
+@pytest.mark.parametrize("commits", range(1, 8))
+def test_what_a_step_has_not_come_to_is_left_to_another_definition(
+    node: GovernedNode, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """Goal: one that comes in the middle of a step holds at once: nothing more leaves by the one before."""
+    monkeypatch.setattr(pruning, "PRUNED_PER_COMMIT_MAX", 3)
+    news = [ANNA.data(NEWS, time) for time in range(2, 14)]
+    receive(node, *news)
+    node.receive(BERT.data(OPEN, 100))
+    for _ in range(commits):
+        node.commit()
+    gone = states(node, news).count("gone")
+    receive(node, MASTER.define(101, *kinds(200, 400)))
+    assert states(node, news) == ["gone"] * gone + ["live"] * (12 - gone)
+    receive(node, MASTER.define(102, *kinds(16, 32)))
+    assert states(node, news) == ["gone"] * 12
+
+
 def test_an_undo_leaves_with_its_target(node: GovernedNode) -> None:
     """Goal: it is offered no longer than what it takes back, which stays taken back where it is kept."""
     target = ANNA.data(NEWS, 2)
