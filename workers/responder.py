@@ -54,7 +54,6 @@ AUDITS_MAX = 16
 """Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
 AUDIT_REST = 9.0
 """Times what an audit took, until the next: audits have a tenth of the time at most."""
-"""How many neighbours a newcomer's clock listens to, and how long after the first."""
 
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
 SettingsOf = Callable[[bytes, str], CommunitySettings]

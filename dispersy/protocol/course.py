@@ -98,8 +98,9 @@ class Course(Protocol):
     @property
     def received(self) -> int: ...
 
-    def begin(self, now: float) -> None:
-        """A turn begins, the first or a later one."""
+    def begin_again(self) -> None:
+        """A later turn begins: whatever is under way with this source was asked by others meanwhile, and
+        given up."""
 
     def step(self, now: float) -> Sequence[Question]:
         """What to ask now. Called when the store has room, and after every call below."""

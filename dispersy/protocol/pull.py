@@ -50,6 +50,8 @@ class Pull:
         self.turn_count = ours.count
         self._received_before = self.received()
         self.settled_at = self.settle_by = None
+        if self.course is not None:
+            self.course.begin_again()
 
     def take(self, course: Course, ours: Summary) -> None:
         """Begin this course."""

@@ -45,8 +45,9 @@ class RangeCourse:
     def received(self) -> int:
         return self._transfer.received
 
-    def begin(self, now: float) -> None:
-        """Nothing to do: what was not answered is still to be asked."""
+    def begin_again(self) -> None:
+        """What was not answered is still to be asked."""
+        self._flow.forget()
 
     def step(self, now: float) -> Sequence[SyncRequest]:
         asking, flow, transfer = self._asking, self._flow, self._transfer

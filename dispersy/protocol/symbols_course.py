@@ -109,6 +109,11 @@ class _TheirSet:
         """How many symbols in a row there may be."""
         return len(self._known)
 
+    @property
+    def known_count(self) -> int:
+        """How many have come."""
+        return self._known.count(1)
+
     def first_gap(self) -> tuple[int, int] | None:
         """(first, count) of the first row of symbols that did not come."""
         start = self._known.find(0)
@@ -141,6 +146,8 @@ class SymbolsCourse:
         self._asked: dict[int, _Asked] = {}
         self._due_at = 0.0
         self._theirs = _TheirSet()
+        # How many of their symbols were there when they last told too little.
+        self._known_then = 0
         self._described = b""
         self._wanted: list[bytes] = []
         self._given: list[_Given] = []
@@ -154,8 +161,8 @@ class SymbolsCourse:
 
     # Asking.
 
-    def begin(self, now: float) -> None:  # noqa: ARG002 what is asked again is asked by step()
-        """Whatever was under way when the last turn ended was given up."""
+    def begin_again(self) -> None:
+        """What is asked again is asked by step()."""
         self._asked.clear()
 
     def step(self, now: float) -> Sequence[Question]:
@@ -255,6 +262,9 @@ class SymbolsCourse:
             self._is_over = True
         elif self._theirs.count:
             self._peel()
+        else:
+            # An answer that ends with what differs instead of with messages counts as a round.
+            self._must_check = True
         return self._end_of_answer()
 
     def _hear(self, asked: _Asked, now: float) -> None:
@@ -289,9 +299,14 @@ class SymbolsCourse:
             self._progress_with = holdings.summary()
             self._give(mine)
             return
+        if self._theirs.known_count == self._known_then:
+            # Others than those that are missing have come, or none.
+            self._rounds += 1
+        self._known_then = self._theirs.known_count
         in_row = difference[: self._theirs.in_row() * sketch.SYMBOL_SIZE]
         self.estimate = int(sketch.estimate(in_row, surplus_of(held, set_count)))
-        if symbols_for(self.estimate / ESTIMATE_MARGIN) > SYMBOLS_KEPT:
+        is_too_much = symbols_for(self.estimate / ESTIMATE_MARGIN) > SYMBOLS_KEPT
+        if is_too_much or self._rounds > SYMBOL_ROUNDS_MAX:
             self._is_over = True
 
     def _give(self, items: bytes) -> None:

@@ -260,7 +260,8 @@ class Transfer:
                 return Coverage.FOREIGN
             self.received += count
             clipped = (max(low, late[0]), min(high, late[1]))
-            if clipped[0] < clipped[1]:
+            # Each may cut a range in two: what is too many is asked for again.
+            if clipped[0] < clipped[1] and len(self._todo) < PULL_GAPS_MAX:
                 self._todo = gaps_left(self._todo, clipped)
             return Coverage.LATE
         asked_low, asked_high = asked.range

@@ -247,7 +247,8 @@ def test_made_up_symbols_cost_a_bounded_number_of_questions(seed: int) -> None:
 
 
 def test_promises_are_believed_a_few_times() -> None:
-    """Goal: messages that are said to come and never do, and symbols of ever other sets, end it soon."""
+    """Goal: messages that are said to come and never do, symbols of ever other sets, and answers that tell
+    nothing new end it soon."""
 
     def promise(_frames: list[bytes]) -> list[bytes]:
         told = Symbols(exchange.questions[-1].number, last=False, told=Lacked(5, b""))
@@ -264,7 +265,23 @@ def test_promises_are_believed_a_few_times() -> None:
         made = Symbols(exchange.questions[-1].number, last=True, told=told)
         return [frame(made.type, made.encode())]
 
-    for lie, asked_max in ((promise, SYMBOL_ROUNDS_MAX + 1), (change, SYMBOL_SETS_CHANGED_MAX + 2)):
+    def end(_frames: list[bytes]) -> list[bytes]:
+        told = Symbols(exchange.questions[-1].number, last=True, told=Lacked(5, b""))
+        return [frame(told.type, told.encode())]
+
+    def repeat(_frames: list[bytes]) -> list[bytes]:
+        name = exchange.ours.summary().count.to_bytes(4, "big") + bytes(4)
+        symbols = bytearray(exchange.ours.symbols(0, 30) or b"")
+        symbols[-13] ^= 1
+        made = Symbols(exchange.questions[-1].number, last=True, told=SetSymbols(name, 0, bytes(symbols)))
+        return [frame(made.type, made.encode())]
+
+    for lie, asked_max in (
+        (promise, SYMBOL_ROUNDS_MAX + 1),
+        (change, SYMBOL_SETS_CHANGED_MAX + 2),
+        (end, SYMBOL_ROUNDS_MAX + 1),
+        (repeat, SYMBOL_ROUNDS_MAX + 2),
+    ):
         exchange = Exchange(holding(without(20, 1)), holding(without(20, 2)), change=lie)
         exchange.run()
         assert not exchange.course.has_everything

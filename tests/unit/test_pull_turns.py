@@ -1,0 +1,81 @@
+"""Goal: what happens between two turns of a pull, and what comes too late, neither stops nor burdens it."""
+
+from __future__ import annotations
+
+from random import Random
+
+from dispersy.constants import PULL_GAPS_MAX, TURN_S
+from dispersy.protocol.address import make_address
+from dispersy.protocol.frames import Audit, AuditRequest, Busy, SyncRequest
+from dispersy.protocol.holdings import first_key_of, key_after
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.outline import Outline
+from dispersy.protocol.records import LAST_OF_ANSWER
+from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync import Puller, Send
+from dispersy.protocol.transfer import Transfer
+from simulation.holdings import history, make_holdings
+
+SOURCE = make_address("203.0.113.1", 6421)
+OTHER = make_address("203.0.113.2", 6421)
+THEIRS = Summary(highest=900, count=5_000, sum=77)
+
+
+def asked(puller: Puller, frame_type: FrameType) -> list[Send]:
+    """What the source is asked with this frame."""
+    return [each for each in puller.drain() if (each.address, each.frame_type) == (SOURCE, frame_type)]
+
+
+def test_a_pull_goes_on_after_a_repair_from_the_same_source() -> None:
+    """A source that makes room, fails an audit and is then busy has a request under way that is nobody's."""
+    holdings = make_holdings()
+    holdings.add(history(300))
+    puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audit_chance=1.0, audit_interval_s=0.0)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    puller.receive_summary(OTHER, THEIRS, 0.1)
+    now = 0.2
+    while requests := asked(puller, FrameType.SYNC_REQUEST):
+        for each in requests:
+            request = SyncRequest.decode(each.body)
+            high = key_after(request.low)
+            puller.receive_envelope(
+                SOURCE, request.number, LAST_OF_ANSWER, request.low, high, None, 1, 100, now
+            )
+        puller.set_processed(int(now * 1_000), now)
+        now += TURN_S / 6
+    assert now > TURN_S
+    # The turn is the other's now, until both say the very set that is here; and one of them is audited.
+    puller.receive_summary(SOURCE, holdings.summary(), now)
+    puller.receive_summary(OTHER, holdings.summary(), now)
+    puller.handle_timer(now + 1)
+    [audit] = asked(puller, FrameType.AUDIT_REQUEST)
+    puller.receive_audit(SOURCE, Audit(AuditRequest.decode(audit.body).number, 5, 5), now + 1)
+    [repair] = asked(puller, FrameType.SYNC_REQUEST)
+    puller.receive_busy(SOURCE, Busy(SyncRequest.decode(repair.body).number, 100), now + 1)
+    assert puller.counts["repairs"] == 1
+    puller.receive_summary(SOURCE, THEIRS, now + 2)
+    for step in range(30):
+        puller.handle_timer(now + 2 + step)
+    assert asked(puller, FrameType.SYNC_REQUEST)
+
+
+def test_late_datagrams_cut_what_is_left_into_a_bounded_number_of_ranges() -> None:
+    """Each may cut one range in two, and whoever sends them decides how many there are."""
+    transfer = Transfer(Outline())
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    transfer.next_request(
+        holdings=make_holdings(), number=1, budget=4, room=4, error_rate=0.01, rng=Random(1)
+    )
+    transfer.close(1)
+    for time in range(1, 2 * PULL_GAPS_MAX):
+        low, high = first_key_of(2 * time), first_key_of(2 * time + 1)
+        transfer.receive(number=1, flags=0, low=low, high=high, count=0)
+    ranges = 0
+    while transfer.has_more():
+        transfer.next_request(
+            holdings=make_holdings(), number=2 + ranges, budget=4, room=4, error_rate=0.01, rng=Random(1)
+        )
+        ranges += 1
+    assert ranges == PULL_GAPS_MAX
