@@ -12,10 +12,10 @@ from typing import Any
 
 from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import ORDER_TOP
-from dispersy.protocol.marks import DENIED
+from dispersy.protocol.marks import DENIED, INACTIVE
 from dispersy.protocol.stripped import Stripped
 from dispersy.service import requests
-from dispersy.service.listing import ORDER_KEY_SIZE, PAGE_SIZE_MAX
+from dispersy.service.listing import CURSOR_MAX, CURSOR_SIZE, ORDER_KEY_SIZE, PAGE_SIZE_MAX
 from dispersy.service.orders import Orders
 from dispersy.service.view import View
 from dispersy.storage.store import CommunityRecord, EntryType, StoreReader, is_cut
@@ -27,7 +27,7 @@ ENTRIES_PER_PAGE_MAX = 4_096
 MESSAGES_PER_READ = 64
 _IN_ORDER, _RESTORED = b"o", b"r"
 """What a `next` begins with: messages by global time; those that count again since."""
-CURSOR_SIZE = 8
+ORDER_END = int.from_bytes(ORDER_TOP, "big")
 
 
 @dataclass(slots=True)
@@ -107,7 +107,8 @@ class Carrying:
 def _add_in_order(
     page: _Page, reader: StoreReader, record: CommunityRecord, place: bytes, since: int, until: int
 ) -> None:
-    low = int.from_bytes(place, "big") + 1 if place else 0
+    # One below the top at most: a client may name any place, and behind the last there is nothing.
+    low = min(int.from_bytes(place, "big") + 1, ORDER_END) if place else 0
     keys, cursors, is_last = reader.scan(
         record.number, low.to_bytes(ORDER_KEY_SIZE, "big"), ORDER_TOP, KEYS_PER_PAGE_MAX
     )
@@ -129,7 +130,7 @@ def _add_in_order(
 def _add_restored(
     page: _Page, reader: StoreReader, record: CommunityRecord, place: bytes, since: int, until: int
 ) -> None:
-    at = int.from_bytes(place, "big")
+    at = min(int.from_bytes(place, "big"), CURSOR_MAX)
     entries = reader.log(at + 1, ENTRIES_PER_PAGE_MAX)
     for entry in entries:
         if entry.cursor > until:
@@ -138,10 +139,17 @@ def _add_restored(
             break
         at = entry.cursor
         is_restored = entry.type == EntryType.RESTORED and entry.community == record.number
-        if is_restored and entry.message_cursor <= since:
-            (message,) = reader.entries([entry.message_cursor])
-            # It may have been denied once more.
-            if not message.marks & DENIED:
-                page.add(reader.messages([entry.message_cursor]))
+        if is_restored and entry.message_cursor <= since and _counts(reader, entry.message_cursor):
+            page.add(reader.messages([entry.message_cursor]))
     if page.is_full or is_cut(entries, ENTRIES_PER_PAGE_MAX):
         page.next = _RESTORED + at.to_bytes(CURSOR_SIZE, "big")
+
+
+def _counts(reader: StoreReader, cursor: int) -> bool:
+    """Whether what was restored still counts: it may have been denied once more, or have become too old, and
+    be gone since."""
+    try:
+        (message,) = reader.entries([cursor])
+    except KeyError:
+        return False
+    return not message.marks & (DENIED | INACTIVE)
