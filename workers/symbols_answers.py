@@ -2,7 +2,8 @@
 
 A description costs some hundred microseconds, and up to 146 look-ups, each a seek in every run of the index,
 some ten milliseconds. So few requests a second are answered of one address and in all; the others are not,
-and whoever asked asks again or elsewhere.
+and whoever asked asks again or elsewhere. Naming a large message takes reading all of it, half a millisecond:
+so many of them count as one more answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.symbols_answer import answer_symbols
 from dispersy.workers.report import Reporter
 from dispersy.workers.served import Served
+
+LARGE_PER_ANSWER = 16
+"""Large messages that are as dear as an answer without any."""
 
 
 class SymbolsAnswers:
@@ -50,6 +54,9 @@ class SymbolsAnswers:
             budget_max=served.settings.answers_budget_max,
             described=served.puller.described_to(source),
         )
+        dearer = answered.large // LARGE_PER_ANSWER
+        self._rate.charge(source, dearer)
+        self._rate_in_all.charge(None, dearer)
         if answered.is_shared:
             served.puller.share(source, now)
         served.counts["symbols-answers"] += 1

@@ -42,6 +42,10 @@ class PerSecond(Generic[Key]):
         self._counts[key] = before + count
         return True
 
+    def charge(self, key: Key, count: int) -> None:
+        """What was admitted just now has cost so many more, whether or not that is too many."""
+        self._counts[key] = self._counts.get(key, 0) + count
+
 
 class RoundTrips:
     """How long one source takes to answer, and how long to wait for it.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Protocol
 
-from dispersy.constants import FRAMES_SIZE_MAX
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, FRAMES_SIZE_MAX
 from dispersy.ext import digest, wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.announcements import PREFIX_SIZE, PREFIXES_MAX, Have, IdPrefix, Want
@@ -186,16 +186,18 @@ class Spreader:
         if not self._announced.admit(source, now, count=count):
             self._counts["announced-dropped-rate"] += count
             return
-        prefixes = set(have.prefixes)
-        for prefix in prefixes & (self._repeated.keys() | self._gathered.keys()):
+        # In their order: sets have another one in each process, and what is too much is not kept.
+        prefixes = dict.fromkeys(have.prefixes)
+        for prefix in prefixes.keys() & (self._repeated.keys() | self._gathered.keys()):
             self._hold(source, prefix)
         unknown = self._known.without(prefixes)
-        arrived = unknown & self._arrivals.keys()
+        arrived = [prefix for prefix in prefixes if prefix in unknown and prefix in self._arrivals]
         for prefix in arrived:
             self._arrivals[prefix].holders.add(source)
         self._wants.hear(source, arrived, now, delay_s=VERIFYING_S)
         delay_s = LOADED_WANT_S if self._is_loaded(now) else 0.0
-        self._wants.hear(source, unknown - arrived, now, delay_s=delay_s)
+        absent = [prefix for prefix in prefixes if prefix in unknown and prefix not in self._arrivals]
+        self._wants.hear(source, absent, now, delay_s=delay_s)
 
     def receive_want(self, source: Address, want: Want, now: float) -> None:
         """A neighbour asks for what we have announced."""
@@ -255,6 +257,8 @@ class Spreader:
 
     def note_pushed(self, message: bytes, addresses: Iterable[Address], now: float) -> None:
         """A message of ours has been pushed to these, before we hear that it is committed."""
+        if len(message) > DATAGRAM_MESSAGE_SIZE_MAX:
+            return  # Its name was, and nothing that large spreads here.
         for prefix, _ in self._identify(encode_uvarint(len(message)) + message):
             for address in addresses:
                 self._arrive(address, prefix, message, 0, now)

@@ -8,14 +8,15 @@ first, from which it sees itself that other means are cheaper.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from dispersy.constants import ANSWER_BUDGET_MAX, SYMBOL_SETS_MAX, SYMBOLS_KEPT
 from dispersy.errors import WireError
 from dispersy.ext import sketch
-from dispersy.protocol.answer import carried, read_answered
-from dispersy.protocol.frames import Busy, Symbols, SymbolsRequest, frame
+from dispersy.protocol.answer import Answered, carried, read_answered
+from dispersy.protocol.frames import Busy, LargeName, Symbols, SymbolsRequest, frame
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import symbols_key
 from dispersy.protocol.summary import Summary
@@ -41,10 +42,16 @@ BUSY_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SymbolsAnswer:
-    """frames: of one datagram each; is_shared: what the asker does next brings us what we lack, too."""
+    """What a symbols-request is answered with.
+
+    frames      of one datagram each
+    is_shared   what the asker does next brings us what we lack, too
+    large       large messages that had to be read to name them
+    """
 
     frames: list[bytes]
     is_shared: bool = False
+    large: int = 0
 
 
 class SymbolSets:
@@ -109,9 +116,11 @@ def answer_symbols(
     budget = min(request.budget, budget_max)
     match request.asked:
         case Items(items):
-            found = holdings.find_items(items[: ITEMS_PER_DATAGRAM * ITEM_SIZE])
+            # Who names one twice gets it once.
+            found = set(holdings.find_items(items[: ITEMS_PER_DATAGRAM * ITEM_SIZE]))
             messages = read_answered(holdings, sorted(found))
-            return SymbolsAnswer(carried(request.number, messages, budget=budget, summary=summary))
+            frames = carried(request.number, messages, budget=budget, summary=summary)
+            return SymbolsAnswer(frames, large=_large_in(messages))
         case Further(name, first, count):
             symbols = sets.named(name)
             if symbols is None:
@@ -145,7 +154,7 @@ def _answer_difference(
         lacked = Lacked(len(messages), theirs if described is None else b"")
         beside = frame(Symbols.type, Symbols(request.number, last=False, told=lacked).encode())
         frames = carried(request.number, messages, budget=budget, beside=beside, summary=summary)
-        return SymbolsAnswer(frames, is_shared=bool(lacked.items))
+        return SymbolsAnswer(frames, is_shared=bool(lacked.items), large=_large_in(messages))
     if described is not None and described > asked.symbols:
         busy = Busy(request.number, BUSY_MS)
         return SymbolsAnswer([frame(Busy.type, busy.encode())])
@@ -155,6 +164,10 @@ def _answer_difference(
         wanted = SYMBOLS_PER_DATAGRAM
     wanted = max(wanted, size // sketch.SYMBOL_SIZE)
     return SymbolsAnswer(_symbols_frames(request.number, *current, 0, wanted, budget), is_shared=True)
+
+
+def _large_in(messages: Sequence[Answered]) -> int:
+    return sum(isinstance(each, LargeName) for each in messages)
 
 
 def _current_symbols(

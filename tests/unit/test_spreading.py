@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.announcements import Have, IdPrefix, Want
 from dispersy.protocol.frames import MessagesHeader, Push
@@ -253,6 +254,31 @@ def test_a_flood_of_announcements_costs_what_it_may(house: House) -> None:
     house.run_until(10.0)
     assert house.counts["announced-given-up"] == WANTED_PER_ANNOUNCER_MAX
     assert house.spreader.next_deadline() is None
+
+
+def test_of_a_flood_the_first_are_asked_for(house: House) -> None:
+    """The same in every process, whatever its sets do."""
+    prefixes = [IdPrefix(number.to_bytes(8, "big")) for number in range(2 * WANTED_PER_ANNOUNCER_MAX)]
+    for start in range(0, len(prefixes), 146):
+        house.spreader.receive_have(address(1), Have(tuple(prefixes[start : start + 146])), 0.0)
+    house.spreader.handle_timer(0.0)
+    asked = [prefix for each in house.sent(FrameType.WANT) for prefix in Want.decode(each.body).prefixes]
+    assert asked == prefixes[:WANTED_PER_ANNOUNCER_MAX]
+
+
+def test_nothing_is_kept_of_a_large_message_whose_name_was_pushed() -> None:
+    """Memory is for what a push or an announcement carries."""
+    areas: list[bytes] = []
+
+    def note(area: bytes) -> list[tuple[IdPrefix, bytes]]:
+        areas.append(area)
+        return []
+
+    spreader = Spreader(Near(), identify=note, rng=Random(1), counts=Counter())
+    spreader.note_pushed(bytes(DATAGRAM_MESSAGE_SIZE_MAX + 1), [address(1)], 0.0)
+    assert not areas
+    spreader.note_pushed(bytes(DATAGRAM_MESSAGE_SIZE_MAX), [address(1)], 0.0)
+    assert len(areas) == 1
 
 
 def test_nobody_announces_who_was_not_asked_to(house: House) -> None:

@@ -6,15 +6,18 @@ from random import Random
 
 from dispersy.constants import ASKED_FIRST_S, HELD_BACK_MAX_S, SHARED_EXCHANGE_S, SYMBOLS_ANSWERED_MAX
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import Busy, Symbols, SymbolsRequest
-from dispersy.protocol.identifiers import ORDER_LOW
+from dispersy.protocol.frames import Busy, Large, Symbols, SymbolsRequest
+from dispersy.protocol.holdings import KEY_SIZE
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.numbers import FrameType
 from dispersy.protocol.records import LAST_OF_ANSWER
 from dispersy.protocol.summary import Summary
 from dispersy.protocol.sync import Puller
-from dispersy.protocol.sync_frames import Described, Items, Lacked, SetSymbols
-from simulation.holdings import StoreHoldings, history, make_holdings
-from tests.unit.test_responder import House
+from dispersy.protocol.sync_frames import ITEM_SIZE, Described, Items, Lacked, SetSymbols
+from dispersy.workers.symbols_answers import LARGE_PER_ANSWER
+from simulation.holdings import StoreHoldings, history, make_holdings, make_message
+from simulation.measures import frames_of
+from tests.unit.test_responder import NUMBER, House
 
 SOURCE = Address(bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1]) + b"\x10\x10")
 HELD = history(1_500)
@@ -114,6 +117,28 @@ def test_a_responder_answers_so_many_symbols_requests_a_second() -> None:
     house.receive(FrameType.SYMBOLS_REQUEST, request, source=2)
     house.receive(FrameType.SYMBOLS_REQUEST, request, now=1.0)
     assert house.sent_types()[SYMBOLS_ANSWERED_MAX:] == [FrameType.MESSAGES] * 2
+
+
+def test_naming_large_messages_counts_as_more_answers() -> None:
+    """Goal: who asks for many that have to be read whole is answered less often; for one twice, once."""
+    house = House()
+    for time in range(1, 2 * LARGE_PER_ANSWER + 1):
+        message = make_message(author=b"a" * 32, global_time=time, sequence=time, payload=bytes(2_000))
+        house.keep(message)
+    keys, _, _ = house.store.scan(NUMBER, ORDER_LOW, ORDER_TOP, 1_000)
+    items = [keys[at + 8 : at + 8 + ITEM_SIZE] for at in range(0, len(keys), KEY_SIZE)]
+    assert len(items) == 2 * LARGE_PER_ANSWER
+    request = SymbolsRequest(1, 4, Items(b"".join(items))).encode()
+    for _ in range(SYMBOLS_ANSWERED_MAX):
+        house.receive(FrameType.SYMBOLS_REQUEST, request)
+    # The last one is begun before it is known what it costs.
+    answered = -(-SYMBOLS_ANSWERED_MAX // 3)
+    assert house.reporter.counters["symbols-refused"] == SYMBOLS_ANSWERED_MAX - answered
+    house.sent.clear()
+    house.receive(FrameType.SYMBOLS_REQUEST, SymbolsRequest(2, 4, Items(items[0] * 99)).encode(), now=1.0)
+    [(_, sent)] = house.sent
+    named = [body for frame_type, body in frames_of(bytes(18) + sent) if frame_type == FrameType.LARGE]
+    assert [len(Large.decode(body).names) for body in named] == [1]
 
 
 def test_a_responder_names_what_is_wrong_with_a_request() -> None:
