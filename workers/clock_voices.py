@@ -19,6 +19,7 @@ class ClockVoices:
 
     def __init__(self) -> None:
         self.due: float | None = None
+        self._is_newcomer = False
         self._voices: dict[bytes, int] = {}
 
     def hear(self, source: bytes, summary: Summary, ours: CommunityState, now: float) -> int | None:
@@ -30,15 +31,17 @@ class ClockVoices:
             is_newcomer = not self._voices and ours.clock == 0
             if self.due is None and (is_behind or is_newcomer):
                 self.due = now + CLOCK_VOICES_S
+                self._is_newcomer = ours.clock == 0
             self._voices[source] = summary.highest
             if len(self._voices) == CLOCK_VOICES and self.due is not None:
                 self.due = now
         return summary.highest if is_behind else None
 
-    def take(self, now: float) -> int | None:
-        """The median, once it is due; of two the lower one."""
+    def take(self, now: float) -> tuple[int, bool] | None:
+        """The median, once it is due, of two the lower one; whether a newcomer takes it, with nothing of its
+        own to hold against what it is told."""
         if self.due is None or now < self.due:
             return None
         self.due = None
         voices = sorted(self._voices.values())
-        return voices[(len(voices) - 1) // 2]
+        return voices[(len(voices) - 1) // 2], self._is_newcomer

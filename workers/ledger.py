@@ -132,11 +132,12 @@ class Ledger:
         community = self._communities.served(number)
         return {} if community is None else community.intake.definitions.batch_windows()
 
-    def hear_clock(self, number: int, global_time: int, *, is_median: bool) -> None:
-        """From the median of what neighbours say a newcomer's clock goes on, and that of one whom pruning has
-        left behind; a single one is followed as far as what is held bears out."""
+    def hear_clock(self, number: int, global_time: int, *, is_median: bool, is_newcomer: bool) -> None:
+        """As PruningSteps.follow()."""
         community = self._communities.by_number.get(number)
-        if community is not None and self._pruning.follow(community, global_time, is_median=is_median):
+        if community is not None and self._pruning.follow(
+            community, global_time, is_median=is_median, is_newcomer=is_newcomer
+        ):
             self._communities.touched.add(number)
 
     # -- orders ----------------------------------------------------------------------------------------------

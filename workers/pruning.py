@@ -94,28 +94,34 @@ class PruningSteps:
             [(kind, each.pruned_to(time)) for kind, each in prunings.items() if each.pruned_to(time) >= 0],
         )
 
-    def follow(self, community: Community, clock: int, *, is_median: bool) -> bool:
-        """Go along with neighbours' clocks, with a single one no further than permitted messages bear it out;
-        whether something may leave for that. What has lifted it there may be too old to be heard of."""
-        reached = clock if is_median else min(clock, self._borne_out(community))
+    def follow(self, community: Community, clock: int, *, is_median: bool, is_newcomer: bool) -> bool:
+        """Go along with neighbours' clocks where something is pruned: what has lifted them may be too old to
+        be heard of. Whether something may leave for that.
+
+        They are believed no further than what is held bears out, for anybody may be a neighbour: the median
+        also across a gap, up to messages that are held beyond it. A newcomer, who holds nothing, takes the
+        median as it is.
+        """
         is_pruned = bool(community.intake.prunings())
-        is_further = reached > community.clock and (is_median or is_pruned)
+        if not is_newcomer:
+            clock = min(clock, self._borne_out(community, up_to=clock if is_median else community.clock))
+        is_further = clock > community.clock and (is_newcomer or is_pruned)
         if is_further:
-            community.clock = reached
+            community.clock = clock
         return is_further and is_pruned
 
     def _time(self, community: Community) -> int:
         """Our clock, as far as permitted messages bear it out: a newcomer's begins where neighbours say, who
         could make it forget everything."""
-        number = community.record.number
-        return max(self._store.state(number).pruning_time, min(community.clock, self._borne_out(community)))
+        reached = self._store.state(community.record.number).pruning_time
+        return max(reached, min(community.clock, self._borne_out(community, up_to=community.clock)))
 
-    def _borne_out(self, community: Community) -> int:
-        """As far as a message might lift our clock now, whatever it is."""
+    def _borne_out(self, community: Community, *, up_to: int) -> int:
+        """As far as a message might lift our clock now, whatever it is, if it had come up to there."""
         number = community.record.number
         highest = self._store.state(number).summary.highest
-        if highest > community.clock:
-            keys, _, _ = self._store.scan_back(number, ORDER_LOW, first_key_of(community.clock + 1), 1)
+        if highest > up_to:
+            keys, _, _ = self._store.scan_back(number, ORDER_LOW, first_key_of(up_to + 1), 1)
             highest = int.from_bytes(keys[:8], "big")
         return max(community.followed, highest) + ahead_max(community.intake.prunings().values())
 

@@ -95,7 +95,7 @@ class Responder:
         self._whole: list[tuple[int, Whole]] = []
         self._audits: deque[tuple[Served, Address, AuditRequest]] = deque()
         self._audits_from = 0.0
-        self._clocks: list[tuple[int, int, bool]] = []
+        self._clocks: list[tuple[int, int, bool, bool]] = []
         self._named = NamedAnswers(find)
         self._symbols = SymbolsAnswers(reporter)
         self._told: list[int] = []
@@ -223,7 +223,8 @@ class Responder:
         for served in due:
             median = served.clock_voices.take(now)
             if median is not None:
-                self._clocks.append((served.record.number, median, True))
+                clock, is_newcomer = median
+                self._clocks.append((served.record.number, clock, True, is_newcomer))
             asking = served.asks(now)
             if asking:
                 self._send(
@@ -263,7 +264,7 @@ class Responder:
         communities = {number: {"counters": dict(counts)} for number, counts in counted.items()}
         return {"whole": whole, "communities": communities}
 
-    def drain_clocks(self) -> list[tuple[int, int, bool]]:
+    def drain_clocks(self) -> list[tuple[int, int, bool, bool]]:
         """(community, global time, whether that is a median): how far neighbours' clocks have come."""
         clocks, self._clocks = self._clocks, []
         return clocks
@@ -314,7 +315,7 @@ class Responder:
                 state = self._reader.state(served.record.number)
                 clock = served.clock_voices.hear(heard.source, summary, state, now)
                 if clock is not None:
-                    self._clocks.append((served.record.number, clock, False))
+                    self._clocks.append((served.record.number, clock, False, False))
                 served.puller.receive_summary(source, summary, now)
             else:
                 served.puller.receive_peer(source, now)

@@ -120,8 +120,10 @@ class WriterRole:
     def _receive_intake(self) -> None:
         for kind, header, *parts in receive_all(self._intake, count_max=BATCHES_PER_TURN_MAX):
             if kind == bus.CLOCK:
-                number, global_time, is_median = bus.CLOCK_HEADER.unpack(header)
-                self._ledger.hear_clock(number, global_time, is_median=bool(is_median))
+                number, global_time, is_median, is_newcomer = bus.CLOCK_HEADER.unpack(header)
+                self._ledger.hear_clock(
+                    number, global_time, is_median=bool(is_median), is_newcomer=bool(is_newcomer)
+                )
                 continue
             if kind == bus.TOLD:
                 self._restored.receive_told(bus.NUMBER.unpack(header)[0], monotonic())

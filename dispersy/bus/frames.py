@@ -88,7 +88,7 @@ IMPORT_HEADER = Struct("=IQI?")
 """community number, which portion of a file, messages in the area, whether these are stripped"""
 CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
-CLOCK_HEADER = Struct("=IQB")
+CLOCK_HEADER = Struct("=IQBB")
 """community number, global time, whether it is the word of several"""
 OUTBOUND_ITEM = Struct("=18sH")
 ENVELOPE_ITEM_SIZE = 18 + 96

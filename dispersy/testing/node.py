@@ -336,8 +336,8 @@ class Node:
                 self._verify(number, whole.source, encode_uvarint(len(whole.message)) + whole.message, 0)
                 busy = True
             busy |= self._find()
-            for number, clock, is_median in self._responder.drain_clocks():
-                self._ledger.hear_clock(number, clock, is_median=is_median)
+            for number, clock, is_median, is_newcomer in self._responder.drain_clocks():
+                self._ledger.hear_clock(number, clock, is_median=is_median, is_newcomer=is_newcomer)
             for served in self._neighbourhoods.values():
                 heard = served.drain_heard()
                 if heard:

@@ -84,7 +84,7 @@ class WrittenNode(Node):
         return self._state
 
     def hear(self, time: int) -> None:
-        self.ledger.hear_clock(self.number, time, is_median=True)
+        self.ledger.hear_clock(self.number, time, is_median=True, is_newcomer=True)
         self.age()
 
     def prune(self) -> None:

@@ -272,13 +272,15 @@ def test_accounts_survive_a_failed_commit(house: House) -> None:
 
 
 def test_a_newcomers_clock_goes_on_from_its_neighbours(house: House) -> None:
-    """Goal: it is lifted to their word and never set back; unknown communities are nobody's."""
+    """Goal: it is lifted to their word and never set back; one that is none, where nothing is pruned, is not;
+    unknown communities are nobody's."""
     house.ledger.join("join", community_id=bytes(31) + b"\1", name="", peers=[])
     house.create()
-    house.ledger.hear_clock(1, 500, is_median=True)
-    house.ledger.hear_clock(1, 400, is_median=True)
-    house.ledger.hear_clock(1, 900, is_median=False)
-    house.ledger.hear_clock(99, 900, is_median=True)
+    house.ledger.hear_clock(1, 500, is_median=True, is_newcomer=True)
+    house.ledger.hear_clock(1, 400, is_median=True, is_newcomer=True)
+    for is_median in (False, True):
+        house.ledger.hear_clock(1, 900, is_median=is_median, is_newcomer=False)
+    house.ledger.hear_clock(99, 900, is_median=True, is_newcomer=True)
     house.publish("a", [[b"one"]], number=2)
     house.commit()
     assert house.data()[0][1] == 2

@@ -206,6 +206,29 @@ def test_what_a_step_has_not_come_to_is_left_to_another_definition(
     assert states(node, news) == ["gone"] * 12
 
 
+def test_nobody_is_made_to_forget_by_what_neighbours_say(tmp_path: Path) -> None:
+    """Goal: whoever says that its clock is far ahead lifts ours as far as one message might, however often;
+    across a gap only to messages that are held there."""
+    node = GovernedNode(tmp_path, None, *kinds(20_000, 40_000))
+    news = [ANNA.data(NEWS, time) for time in range(2, 14)]
+    receive(node, *news)
+    for _ in range(3):
+        for is_median in (False, True):
+            node.ledger.hear_clock(NUMBER, 1 << 40, is_median=is_median, is_newcomer=False)
+            settle(node)
+    assert node.store.state(NUMBER).clock == 13 + clock.ahead_max([Pruning(20_000, 40_000)])
+    beyond = BERT.data(NEWS, 50_000)
+    receive(node, beyond)
+    assert states(node, news) == ["live"] * 12
+    node.ledger.hear_clock(NUMBER, 50_001, is_median=False, is_newcomer=False)
+    settle(node)
+    assert states(node, news) == ["live"] * 12
+    node.ledger.hear_clock(NUMBER, 50_001, is_median=True, is_newcomer=False)
+    settle(node)
+    assert node.store.state(NUMBER).clock == 50_001
+    assert states(node, [*news, beyond]) == ["gone"] * 12 + ["live"]
+
+
 def test_an_undo_leaves_with_its_target(node: GovernedNode) -> None:
     """Goal: it is offered no longer than what it takes back, which stays taken back where it is kept."""
     target = ANNA.data(NEWS, 2)

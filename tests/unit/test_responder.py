@@ -185,7 +185,7 @@ def test_a_newcomers_clock_takes_the_median(house: House) -> None:
     due = house.responder.next_deadline()
     assert due is not None
     house.responder.handle_timer(1.0 + CLOCK_VOICES_S)
-    assert house.responder.drain_clocks() == [(NUMBER, 72, True)]
+    assert house.responder.drain_clocks() == [(NUMBER, 72, True, True)]
 
 
 def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:
