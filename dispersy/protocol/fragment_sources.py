@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispersy.constants import LARGE_SILENCE_S
@@ -90,6 +91,23 @@ def due_at(request: Requested, known: NamingSource) -> float:
     if request.overtaken_at is None:
         return request.due_at
     return min(request.due_at, request.overtaken_at + known.pace.reorder_s)
+
+
+def gives_way(
+    sources: Mapping[Address, NamingSource], wanted: Mapping[bytes, Wanted], known: NamingSource
+) -> tuple[Address, bytes] | None:
+    """(source, id) of what is forgotten so that this source can name one more; None: others have no more.
+
+    It is the last that whoever has named most has named alone and is not being fetched: naming costs nothing.
+    """
+    address, most = max(sources.items(), key=lambda item: len(item[1].names))
+    if len(most.names) <= len(known.names) + 1:
+        return None
+    for message_id in reversed(most.names):
+        each = wanted[message_id]
+        if len(each.offers) == 1 and each.assembly is None and each.whole is None:
+            return address, message_id
+    return None
 
 
 def lowest(bits: int, count: int) -> int:

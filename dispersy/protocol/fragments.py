@@ -35,7 +35,7 @@ from dispersy.constants import (
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.address import Address
 from dispersy.protocol.assembly import Assembly, AssemblyRoom
-from dispersy.protocol.fragment_sources import NamingSource, Requested, Wanted, due_at, lowest
+from dispersy.protocol.fragment_sources import NamingSource, Requested, Wanted, due_at, gives_way, lowest
 from dispersy.protocol.frames import Fragment, FragmentRequest, LargeName
 from dispersy.protocol.holdings import Holdings, key_after
 from dispersy.protocol.hosts import leaves_for
@@ -102,8 +102,12 @@ class Fragments:
                 continue
             wanted = self._wanted.get(message_id)
             if wanted is None:
-                if len(self._wanted) >= LARGE_NAMED_MAX or self._is_held(name):
+                if self._is_held(name):
                     continue
+                if len(self._wanted) >= LARGE_NAMED_MAX:
+                    leaving = gives_way(self._sources, self._wanted, known)
+                    if leaving is None or not self._take_off(*leaving):
+                        continue
                 wanted = Wanted()
             if len(known.names) >= LARGE_NAMED_PER_SOURCE_MAX:
                 break

@@ -360,6 +360,23 @@ def test_names_without_end_are_bounded() -> None:
     assert taken < 4 << 20
 
 
+def test_names_without_end_leave_room_for_those_of_others() -> None:
+    """Goal: one host with all its ports names as much as there is room for, and another is still heard."""
+    house = House()
+    rng = Random(3)
+
+    def name_some(host: str, port: int, count: int) -> None:
+        names = [LargeName(1, MessageId(rng.randbytes(32)), 65_536) for _ in range(count)]
+        house.fragments.receive_names(make_address(host, port), names, 1.0)
+
+    for port in range(1, 1 + LARGE_NAMED_MAX // LARGE_NAMED_PER_SOURCE_MAX):
+        name_some("10.0.0.1", port, LARGE_NAMED_PER_SOURCE_MAX)
+    assert len(house.fragments._wanted) == LARGE_NAMED_MAX
+    name_some("10.0.0.2", 1, 30)
+    assert len(house.fragments.expected(make_address("10.0.0.2", 1))) == 30
+    assert len(house.fragments._wanted) == LARGE_NAMED_MAX
+
+
 def test_halves_without_end_are_bounded_and_leave_room_for_others() -> None:
     """Many sources each send half of two messages: 4 MiB at most, and an honest one has its turn after 5
     s."""
