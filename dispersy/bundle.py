@@ -66,6 +66,9 @@ class BundleWriter:
         self._digest = sha256()
         if self.path.is_dir():
             raise UsageError(f"{self.path} is a folder", hint="name a file in it")
+        if self.path.exists() and not self.path.is_file():
+            # The bundle is given its name when it is whole: a device or a pipe would be gone.
+            raise UsageError(f"{self.path} is no file", hint="name a file, which may be copied there")
         if self.path.exists() and not overwrite:
             raise UsageError(
                 f"{self.path}: there is a file of this name already",
@@ -103,9 +106,12 @@ class BundleWriter:
 
     def finish(self) -> None:
         """Write the end, wait for the disk, and give the file its name."""
-        self._spooled.seek(0)
-        while spooled := self._spooled.read(BUFFER_SIZE):
-            self._write(spooled)
+        try:
+            self._spooled.seek(0)
+            while spooled := self._spooled.read(BUFFER_SIZE):
+                self._write(spooled)
+        except OSError as error:
+            raise self._failed(error) from error
         self._write(bytes((RecordType.END,)) + encode_uvarint(self.count))
         try:
             self._file.write(self._digest.digest())

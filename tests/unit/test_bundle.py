@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,12 @@ def test_places_that_cannot_be_written_or_read_are_named(tmp_path: Path) -> None
         BundleWriter(tmp_path, COMMUNITY)
     with pytest.raises(StorageError, match="directory"):
         BundleReader(tmp_path)
+
+
+def test_what_is_no_file_stays(tmp_path: Path) -> None:
+    """Goal: nobody's device or pipe gives way to a bundle, however it is asked for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is no file"):
+        BundleWriter(pipe, COMMUNITY, overwrite=True)
+    assert pipe.is_fifo()
