@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.node import Node
+from tests.integration.node import COMPACT, Node
 
 
 @pytest.fixture
@@ -21,12 +21,13 @@ def short_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def make_node(short_folder: Path) -> Iterator[Callable[..., Node]]:
-    """Node(name, *options), not yet started."""
+def make_node(request: pytest.FixtureRequest, short_folder: Path) -> Iterator[Callable[..., Node]]:
+    """Node(name, *options), not yet started; without options as the module's NODE_OPTIONS, or COMPACT."""
     made: list[Node] = []
+    usual = getattr(request.module, "NODE_OPTIONS", COMPACT)
 
     def make(name: str, *options: str) -> Node:
-        made.append(Node(short_folder, name, *options))
+        made.append(Node(short_folder, name, *(options or usual)))
         return made[-1]
 
     yield make

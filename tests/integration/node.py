@@ -13,6 +13,10 @@ from pathlib import Path
 from dispersy.client import Client
 
 START_LIMIT_S = 60.0
+FULL = ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
+"""A process for each role."""
+COMPACT = ("--listen", "127.0.0.1:0", "--placement", "compact")
+"""Two processes: a test that cares for no process of its own waits for fewer of them to start."""
 STOP_LIMIT_S = 5.0
 
 
@@ -24,7 +28,7 @@ class Node:
         # Sockets belong to the test's own folder too, not to what the user runs.
         self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "COLUMNS": "200"}
         self.environment.pop("DISPERSY_HOME", None)
-        self.options = options or ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
+        self.options = options or FULL
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.process: subprocess.Popen[str] | None = None

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from dispersy import BlockingCommunity, Client, kind
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
+
+NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0
 WINDOW_S = 5.0

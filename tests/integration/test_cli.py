@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.integration.node import Node, run_command
+from tests.integration.node import FULL, Node, run_command
+
+NODE_OPTIONS = FULL
 
 MakeNode = Callable[..., Node]
 

@@ -11,7 +11,9 @@ import pytest
 
 from dispersy.client import Client, Event
 from dispersy.errors import UsageError
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
+
+NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0
 MakeNode = Callable[..., Node]

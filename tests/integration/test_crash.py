@@ -14,7 +14,9 @@ import pytest
 
 from dispersy.client import Client
 from dispersy.errors import UsageError
-from tests.integration.node import Node, is_running
+from tests.integration.node import FULL, Node, is_running
+
+NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0
 STOP_S = 2.0

@@ -19,7 +19,9 @@ import zmq
 from dispersy.client import Client
 from dispersy.locations import socket_path
 from dispersy.service.gateway import REQUEST_SIZE_MAX
-from tests.integration.node import START_LIMIT_S, Node
+from tests.integration.node import FULL, START_LIMIT_S, Node
+
+NODE_OPTIONS = FULL
 
 Connect = Callable[[], zmq.Socket[bytes]]
 MESSAGES = 2_000

@@ -15,9 +15,11 @@ import zmq
 from dispersy.client import Client
 from dispersy.locations import socket_path
 from dispersy.protocol.address import make_address
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
 from tests.integration.peer import Peer, fence
 from tests.integration.target import LIMIT_S, MESSAGES, Target, running_target
+
+NODE_OPTIONS = FULL
 
 PORTS = 200
 PORTION = 100

@@ -13,7 +13,9 @@ import msgspec
 import pytest
 import zmq
 
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
+
+NODE_OPTIONS = FULL
 
 MESSAGES = 25_000
 PAYLOAD = b"x" * 900
