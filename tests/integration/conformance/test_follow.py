@@ -12,8 +12,10 @@ from dispersy.protocol import definition_toml
 from dispersy.protocol.definition import encode_definition
 from tests.integration.conformance.conftest import Shared
 from tests.integration.conformance.driver import Driver
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
 from tests.integration.peer import Author, Peer
+
+NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0
 SILENCE_S = 1.0

@@ -13,7 +13,9 @@ import pytest
 from dispersy.client import new_request_id
 from tests.integration.conformance.conftest import Shared
 from tests.integration.conformance.driver import Driver
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
+
+NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0
 MakeNode = Callable[..., Node]
