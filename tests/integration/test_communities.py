@@ -13,6 +13,8 @@ from dispersy.client import Client, Event
 from dispersy.errors import UsageError
 from tests.integration.node import FULL, Node
 
+pytestmark = pytest.mark.long
+
 NODE_OPTIONS = FULL
 
 LIMIT_S = 60.0

@@ -40,6 +40,8 @@ if "writer" in sys.orig_argv:
 POSITION_NOT_KEPT = """
 import sys
 
+pytestmark = pytest.mark.long
+
 if sys.orig_argv[1].endswith("crash.py"):
     from dispersy.conversation import Following
 

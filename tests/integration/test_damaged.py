@@ -11,6 +11,8 @@ import pytest
 from dispersy.errors import UsageError
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 DISK = 4
 LIMIT_S = 60.0
 PAGE = 4096

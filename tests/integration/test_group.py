@@ -14,6 +14,8 @@ from dispersy.locations import runtime_path
 from dispersy.service.config_sources import parse_config
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 MakeNode = Callable[..., Node]
 GROUP = grp.getgrgid(os.getegid()).gr_name
 """One of which whoever runs the tests surely is a member."""

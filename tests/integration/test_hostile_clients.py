@@ -21,6 +21,8 @@ from dispersy.locations import socket_path
 from dispersy.service.gateway import REQUEST_SIZE_MAX
 from tests.integration.node import FULL, START_LIMIT_S, Node
 
+pytestmark = pytest.mark.long
+
 NODE_OPTIONS = FULL
 
 Connect = Callable[[], zmq.Socket[bytes]]

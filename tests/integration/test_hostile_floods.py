@@ -19,6 +19,8 @@ from tests.integration.node import FULL, Node
 from tests.integration.peer import Peer, fence
 from tests.integration.target import LIMIT_S, MESSAGES, Target, running_target
 
+pytestmark = pytest.mark.long
+
 NODE_OPTIONS = FULL
 
 PORTS = 200

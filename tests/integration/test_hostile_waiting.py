@@ -34,6 +34,8 @@ from tests.scenarios.neighbour import (
     running,
 )
 
+pytestmark = pytest.mark.long
+
 TEXT, WIKI, LOG = 64, 65, 66
 KINDS = (
     Kind(number=TEXT, name="text"),

@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 MakeNode = Callable[..., Node]
 OPERATION = Path(__file__).parents[2] / "docs" / "operation.md"
 LIMIT_S = 60.0

@@ -14,6 +14,8 @@ from dispersy.client import Client
 from dispersy.errors import UsageError
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 60.0
 DISK = "12m"
 PUBLISHED_MAX = 20_000

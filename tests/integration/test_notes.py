@@ -10,7 +10,9 @@ import zmq
 
 from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.workers.writer import NOTE_OF_ALL_INTERVAL_S
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
+
+NODE_OPTIONS = FULL
 
 MakeNode = Callable[..., Node]
 TOLD_LIMIT_S = NOTE_OF_ALL_INTERVAL_S / 3

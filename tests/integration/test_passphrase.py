@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 MakeNode = Callable[..., Node]
 PASSPHRASE = "open-sesame-4711"
 LIMIT_S = 60.0

@@ -16,6 +16,8 @@ from dispersy.locations import runtime_path
 from dispersy.service.launch import node_command
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 60.0
 WAIT_S = 5.0
 BEFORE, LOST, AFTER = 20, 100, 10

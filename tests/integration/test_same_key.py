@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from dispersy.client import Client
 from dispersy.constants import STEP_INTERVAL_S
 from tests.integration.node import Node
+
+pytestmark = pytest.mark.long
 
 MEET_LIMIT_S = 60.0
 WARNED_LIMIT_S = 10 * STEP_INTERVAL_S

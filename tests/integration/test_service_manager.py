@@ -19,6 +19,8 @@ from dispersy.cli.commands import COMMANDS, load
 from dispersy.errors import MISUSED
 from tests.integration.node import Node, run_command
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy/dispersy.service"

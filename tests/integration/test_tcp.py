@@ -20,6 +20,8 @@ from dispersy.errors import UsageError
 from dispersy.service.follows import FOLLOWS_PER_CLIENT_MAX
 from tests.integration.node import Node
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 60.0
 REFUSED_S = 1.5
 """How long a client that is to be refused tries: on loopback an allowed one needs milliseconds."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dispersy.constants import STEP_INTERVAL_S, TICK_S
 from dispersy.protocol.shared_pace import SharedPace
 from dispersy.testing.links import Link
 from simulation.holdings import history
 from simulation.node import Node
 from simulation.world import World, equal
+
+pytestmark = pytest.mark.long
 
 HOUR_S = 3600.0
 
