@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.node import Node
+from tests.integration.node import FULL, Node
 
 pytestmark = pytest.mark.long
 
@@ -72,7 +72,7 @@ def test_no_process_leaves_a_core_file(make_node: MakeNode, placement: str) -> N
 
 def test_a_role_that_is_started_again_has_it_too(make_node: MakeNode, short_folder: Path) -> None:
     """The file is needed at the start only: the supervisor keeps what it said."""
-    node = make_node("a")
+    node = make_node("a", *FULL)
     file = encrypted(node, short_folder)
     node.home.joinpath("config.toml").write_text(f'passphrase_file = "{file}"\n')
     with node.start() as client:
