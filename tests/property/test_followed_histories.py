@@ -11,16 +11,17 @@ from pathlib import Path
 
 import msgspec
 
+from dispersy.protocol.marks import INACTIVE
 from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.follow import Follow
 from dispersy.service.requests import CREDIT_MAX, Event
 from dispersy.storage.lmdb_store import LmdbStore
-from dispersy.storage.store import StoreWriter
+from dispersy.storage.store import EntryType, StoreWriter
 from tests.oracle.histories import History
 from tests.oracle.state import DataMessage, DefinitionMessage, Marks
 from tests.oracle.writing import Pen
-from tests.property.test_intake_histories import WrittenNode
+from tests.property.test_intake_histories import LOG_MAX, WrittenNode
 
 HISTORIES = 15
 ON_DISK_EVERY = 3
@@ -77,7 +78,7 @@ class FollowedNode(WrittenNode):
             and is_shown(expected.get(message.id, Marks()))
         }
         number = b"%d" % self.number
-        self.shown -= {(number, each) for each in self.pushed_out(live)}
+        self.shown -= {(number, each) for each in self.pushed_out(live) | self.grown_old()}
         wrong = {each for other, each in self.shown if other == number} ^ wanted
         assert not wrong, self.told_of(wrong, expected)
 
@@ -87,6 +88,15 @@ class FollowedNode(WrittenNode):
         kinds = {kind for each in definitions for kind, rules in each.kinds if rules.newest}
         data = (each for each in self.held.values() if isinstance(each, DataMessage))
         return {each.id for each in data if each.kind in kinds and each.id not in live}
+
+    def grown_old(self) -> set[bytes]:
+        """What is inactive, or removed as old since it was shown: no event tells either to who listens."""
+        logged = {
+            entry.message_id
+            for entry in self.store.log(1, LOG_MAX)
+            if entry.type == EntryType.MESSAGE and not entry.marks & INACTIVE
+        }
+        return {each for _, each in self.shown} - logged
 
     def told_of(self, wrong: set[bytes], expected: dict[bytes, Marks]) -> str:
         """What the events of these messages were, and what the rules say of each."""
