@@ -52,7 +52,8 @@ def frames_of(content: bytes) -> list[tuple[int, bytes]]:
 
 def answered(store: StoreWriter) -> list[bytes]:
     """All messages as a newcomer gets them: in messages frames, and by the fragments of what is named."""
-    holdings = CommittedHoldings(store, 1)
+    (record,) = store.communities()
+    holdings = CommittedHoldings(store, record)
     answer = Answer(SyncRequest(number=5, budget=64), holdings, None)
     found: list[bytes] = []
     low = OrderKey(bytes(24))
