@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
 
@@ -32,6 +33,10 @@ os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 give_package("tests", TESTS)
 give_package("simulation", TESTS.parent / "bench" / "simulation")
+
+# How long an example takes says only what else the machine does; benchmarks are what judges time.
+settings.register_profile("timeless", deadline=None)
+settings.load_profile("timeless")
 
 
 @pytest.hookimpl(wrapper=True)
