@@ -13,6 +13,8 @@ import pytest
 CRASH = Path(__file__).resolve().parents[2] / "bench" / "crash.py"
 LIMIT_S = 240
 
+pytestmark = pytest.mark.long
+
 ACKNOWLEDGED_TOO_SOON = """
 import sys, time
 
@@ -39,8 +41,6 @@ if "writer" in sys.orig_argv:
 """
 POSITION_NOT_KEPT = """
 import sys
-
-pytestmark = pytest.mark.long
 
 if sys.orig_argv[1].endswith("crash.py"):
     from dispersy.conversation import Following
