@@ -30,13 +30,13 @@ from store import FIRST_TIME, fill, new_store
 
 from dispersy.constants import ANSWER_BUDGET_MAX, FILTER_FILL_MAX, SCAN_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch
-from dispersy.protocol.answer import Answer, answer_audit
-from dispersy.protocol.frames import AuditRequest, SymbolsRequest, SyncRequest
 from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync_frames import ITEM_SIZE, Described, Further, Items
-from dispersy.protocol.transfer import FILTER_SIZE_MAX, filter_capacity, make_request
+from dispersy.protocol.sync.answer import Answer, answer_audit
+from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
+from dispersy.protocol.sync.transfer import FILTER_SIZE_MAX, filter_capacity, make_request
+from dispersy.protocol.wire.frames import AuditRequest, SymbolsRequest, SyncRequest
+from dispersy.protocol.wire.sync_frames import ITEM_SIZE, Described, Further, Items
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.served import CommittedHoldings
 

@@ -9,7 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from dispersy.ext.wire import encode_message
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.identifiers import CommunityId, MemberId
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     Body,
     Grant,
@@ -19,12 +23,8 @@ from dispersy.protocol.control_messages import (
     control_kind,
     encode_body,
 )
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.message import NO_PREVIOUS, SIGNATURE_SIZE, draft_message
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.policies import choose
-from dispersy.protocol.received import pack
+from dispersy.protocol.wire.message import NO_PREVIOUS, SIGNATURE_SIZE, draft_message
+from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord

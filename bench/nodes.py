@@ -18,11 +18,11 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.locations import socket_path
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import create_message
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.message import create_message
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.summary import Summary
 from dispersy.service.home import create_home
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore

@@ -17,7 +17,7 @@ from harness import Bench, Series
 
 from dispersy.constants import SYMBOLS_KEPT
 from dispersy.ext import sketch
-from dispersy.protocol.sync_frames import SYMBOLS_PER_DATAGRAM
+from dispersy.protocol.wire.sync_frames import SYMBOLS_PER_DATAGRAM
 
 ITEM, ID = 8, 32
 KEY = bytes(range(16))

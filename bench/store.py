@@ -25,7 +25,7 @@ from harness import Bench, Series
 from verify import make_corpus, verify_bound
 
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dispersy.ext.table import ABSENT, Heads, Table
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 
 COUNT = 200_000
 NUMBERS = array("Q", range(COUNT)).tobytes()

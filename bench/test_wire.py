@@ -7,7 +7,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from dispersy.constants import FRAMES_SIZE_MAX
 from dispersy.ext import digest, wire
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, MESSAGE
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, MESSAGE
 
 SECRET = bytes(16)
 EPOCH = 7

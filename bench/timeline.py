@@ -26,7 +26,8 @@ from harness import Bench, Series
 from late_revoke import LANE, StoredCommunity
 from verify import check, make_corpus
 
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     Body,
     ControlMessage,
@@ -36,10 +37,9 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
     control_kind,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.timeline import Timeline
+from dispersy.protocol.permissions.timeline import Timeline
+from dispersy.protocol.wire.message import NO_PREVIOUS
+from dispersy.protocol.wire.records import MESSAGE
 
 KIND = 64
 MEMBERS = [MemberId(sha256(b"bench member %d" % number).digest()) for number in range(1_001)]

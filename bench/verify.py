@@ -22,8 +22,8 @@ from harness import Bench
 
 from dispersy.ext import digest, verify, wire
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import create_message
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.message import create_message
+from dispersy.protocol.wire.records import MESSAGE
 
 COMMUNITY_ID = bytes(range(32))
 KIND = 64

@@ -21,7 +21,7 @@ from verify import COMMUNITY_ID, make_corpus
 from dispersy.constants import FRAMES_SIZE_MAX
 from dispersy.ext import digest, wire
 from dispersy.protocol.identifiers import CommunityId, community_tag
-from dispersy.protocol.records import DATAGRAM
+from dispersy.protocol.wire.records import DATAGRAM
 
 MESSAGES_PER_DATAGRAM = 5
 BATCH = 64

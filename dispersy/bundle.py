@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol.packing import UVARINT_SIZE_MAX, encode_uvarint
+from dispersy.protocol.wire.packing import UVARINT_SIZE_MAX, encode_uvarint
 
 MAGIC = b"dispersy bundle\n"
 """Also told by people who look into the file, and broken where it was sent as text with other line ends."""

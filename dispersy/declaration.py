@@ -19,8 +19,8 @@ import msgspec.inspect
 
 from dispersy.declared_schema import schema_of
 from dispersy.errors import UsageError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import (
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import (
     Definition,
     Kind,
     check_definition,

@@ -1,4 +1,4 @@
-/* The packed records that kernels hand to each other and, as bytes, to Python (struct formats: dispersy/protocol/records.py).
+/* The packed records that kernels hand to each other and, as bytes, to Python (struct formats: dispersy/protocol/wire/records.py).
  * Native byte order: they never leave the machine. Sizes are checked at import. */
 #ifndef DISPERSY_RECORDS_H
 #define DISPERSY_RECORDS_H

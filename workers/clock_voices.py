@@ -4,7 +4,7 @@ where what would lift it step by step is gone."""
 from __future__ import annotations
 
 from dispersy.protocol.pruning import is_later
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityState
 
 CLOCK_VOICES = 5

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dispersy.errors import UsageError, WireError
-from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.intake import Intake
-from dispersy.protocol.marks import DENIED
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.received import pack
+from dispersy.protocol.intake.intake import Intake
+from dispersy.protocol.intake.marks import DENIED
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.store import CommunityRecord, StoreWriter
 
 

@@ -18,9 +18,9 @@ from dispersy.constants import CLOCK_AHEAD_MAX
 from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.verify import sign_many, verify_many
 from dispersy.protocol.identifiers import CommunityId, lane_name
-from dispersy.protocol.message import MessageView
-from dispersy.protocol.numbers import MessageFlag, SignatureOutcome
-from dispersy.protocol.signatures import (
+from dispersy.protocol.wire.message import MessageView
+from dispersy.protocol.wire.numbers import MessageFlag, SignatureOutcome
+from dispersy.protocol.wire.signatures import (
     SignatureRequest,
     SignatureResponse,
     authors_of,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dispersy.protocol.means import Means
-from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType
-from dispersy.protocol.packing import decode_uvarint
+from dispersy.protocol.sync.means import Means
+from dispersy.protocol.wire.numbers import FRAMES_SPOKEN, FrameType
+from dispersy.protocol.wire.packing import decode_uvarint
 
 ROLE_COUNTERS = {
     "audit-refused": "audit requests that came while too many waited",

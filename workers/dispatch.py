@@ -18,7 +18,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.records import STRIPPED_LIST
+from dispersy.protocol.wire.records import STRIPPED_LIST
 from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128

@@ -16,11 +16,11 @@ from typing import Any
 from dispersy.bus.frames import SignatureFrame
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.verify import sign_many, verify_many
+from dispersy.protocol.definitions.kind import Kind
 from dispersy.protocol.identifiers import CommunityId, MemberId, lane_name
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import Draft, MessageView, draft_message
-from dispersy.protocol.numbers import SignatureOutcome
-from dispersy.protocol.signatures import (
+from dispersy.protocol.wire.message import Draft, MessageView, draft_message
+from dispersy.protocol.wire.numbers import SignatureOutcome
+from dispersy.protocol.wire.signatures import (
     SignatureRequest,
     SignatureResponse,
     draft_of,

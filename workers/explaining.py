@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dispersy.protocol.control_messages import Undo, read_control
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import MessageView, read_message
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
-from dispersy.protocol.stripped import Stripped, with_empty_payloads
+from dispersy.protocol.permissions.control_messages import Undo, read_control
+from dispersy.protocol.wire.message import MessageView, read_message
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
+from dispersy.protocol.wire.stripped import Stripped, with_empty_payloads
 from dispersy.storage.store import EntryType, LogEntry, StoreWriter, is_cut
 from dispersy.workers.communities import Community
 from dispersy.workers.finding import find_ids

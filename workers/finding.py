@@ -7,7 +7,8 @@ from functools import partial
 
 from dispersy.constants import SEQUENCE_MAX
 from dispersy.errors import UsageError
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
+from dispersy.protocol.wire.frames import (
     MissingLast,
     MissingMessages,
     MissingNewest,
@@ -15,7 +16,6 @@ from dispersy.protocol.frames import (
     MissingSequences,
     RequestMissing,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
 from dispersy.storage.store import StoreWriter
 
 FIND_IDS_MAX = 1_000

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
 
-from dispersy.protocol import clock
 from dispersy.protocol.holdings import highest_stored
+from dispersy.protocol.intake import clock
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.communities import Community
 

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 
 from dispersy.bus.frames import FreshMessages
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
-from dispersy.protocol.announcements import PREFIX_SIZE
-from dispersy.protocol.held_definitions import HeldDefinitions
-from dispersy.protocol.kind import is_stored
-from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.spreading import FRESH_MAX
+from dispersy.protocol.definitions.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.kind import is_stored
+from dispersy.protocol.intake.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.protocol.spreading.spreading import FRESH_MAX
+from dispersy.protocol.wire.announcements import PREFIX_SIZE
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.records import MESSAGE
 
 PRIORITY_MIN = 32
 """Kinds below it are synchronised when all else is: nobody is told of them."""

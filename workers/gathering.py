@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 
 GATHERED_SIZE_MAX = 8 << 20
 """Bytes that wait in all; then everything ends its wait early. A window is worth no more memory."""

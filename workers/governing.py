@@ -13,7 +13,10 @@ from itertools import product
 
 from dispersy.constants import GLOBAL_TIME_MAX
 from dispersy.errors import UsageError
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.definitions.definition import decode_definition
+from dispersy.protocol.definitions.succession import check_successor
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     Body,
     Destroy,
@@ -25,11 +28,8 @@ from dispersy.protocol.control_messages import (
     encode_body,
     read_control,
 )
-from dispersy.protocol.definition import decode_definition
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS, MessageView, create_message, read_message
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, ControlKind
-from dispersy.protocol.succession import check_successor
+from dispersy.protocol.wire.message import NO_PREVIOUS, MessageView, create_message, read_message
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.communities import Communities, Community

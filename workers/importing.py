@@ -15,8 +15,8 @@ from typing import Any
 
 from dispersy.bus.frames import IMPORT_HEADER
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.received import ids_of
+from dispersy.protocol.intake.received import ids_of
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.store import StoreReader
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.orders import Outcome, Ticket

@@ -15,10 +15,10 @@ from typing import Any
 
 from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol.intake_round import Round
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.intake.intake_round import Round
 from dispersy.protocol.wants import Wants
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.blocking import Blocking

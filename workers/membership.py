@@ -8,10 +8,10 @@ from typing import Any
 
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError
-from dispersy.protocol.definition import accept_definition
+from dispersy.protocol.definitions.definition import accept_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, MessageTooLong, create_message, payload_size_max
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.wire.message import NO_PREVIOUS, MessageTooLong, create_message, payload_size_max
+from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreWriter
 from dispersy.workers.blocking import Blocking

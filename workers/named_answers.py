@@ -19,11 +19,11 @@ from dispersy.constants import (
     MISSING_SOURCES_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answered, answer_missing, named_frames
 from dispersy.protocol.flow import PerSecond
-from dispersy.protocol.frames import MissingLast, RequestMissing
 from dispersy.protocol.hosts import host_of
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.sync.answer import Answered, answer_missing, named_frames
+from dispersy.protocol.wire.frames import MissingLast, RequestMissing
+from dispersy.protocol.wire.numbers import ControlKind
 
 LOOK_UPS_MAX = 32
 LOOK_UPS_PER_HOST_MAX = 16

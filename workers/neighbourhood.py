@@ -16,9 +16,24 @@ from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
 from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import Address, format_address
-from dispersy.protocol.admission import Admission
-from dispersy.protocol.candidate import Category
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.spreading.pusher import Pusher, Target
+from dispersy.protocol.spreading.spreading import Spreader, identify
+from dispersy.protocol.walk.admission import Admission
+from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.walk.walk_events import (
+    CandidateFound,
+    OwnAddress,
+    SameKeyElsewhere,
+    SendFrame,
+    SendIntroduction,
+    SendKeepAlive,
+    SendToken,
+    SummaryHeard,
+)
+from dispersy.protocol.walk.walker import Walker
+from dispersy.protocol.wire.frames import (
     Have,
     IntroductionRequest,
     IntroductionResponse,
@@ -33,23 +48,8 @@ from dispersy.protocol.frames import (
     introduction_signed_bytes,
     token_datagram,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.pusher import Pusher, Target
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.spreading import Spreader, identify
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import (
-    CandidateFound,
-    OwnAddress,
-    SameKeyElsewhere,
-    SendFrame,
-    SendIntroduction,
-    SendKeepAlive,
-    SendToken,
-    SummaryHeard,
-)
-from dispersy.protocol.walker import Walker
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.counters import count_sent, frame_size

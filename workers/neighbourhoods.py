@@ -8,9 +8,9 @@ from random import Random
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.address import Address, parse_address
-from dispersy.protocol.metered import METERED_STEP_S
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.walk.metered import METERED_STEP_S
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreReader

@@ -41,11 +41,11 @@ from dispersy.protocol.address import (
     make_address,
     split_endpoint,
 )
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
+from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreReader
 from dispersy.workers.counters import count_sent, frame_size, frames_in

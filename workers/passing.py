@@ -17,15 +17,15 @@ from hashlib import blake2b
 from dispersy.bus.frames import AskedSignature, FreshMessages, HeardMessage, Pushed, SignatureFrame
 from dispersy.errors import UsageError
 from dispersy.ext.verify import sign_many
-from dispersy.protocol.announcements import PREFIX_SIZE
+from dispersy.protocol.definitions.kind import Kind
 from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import KEY_SIZE, MessageView, draft_message, read_message
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, MessageFlag
-from dispersy.protocol.push import LINK_SIZE, chain_link, n_hop_field
-from dispersy.protocol.pusher import RELAYED_TO_MAX
-from dispersy.protocol.records import MESSAGE, STRIPPED
-from dispersy.protocol.unstored import Unstored
+from dispersy.protocol.intake.unstored import Unstored
+from dispersy.protocol.spreading.pusher import RELAYED_TO_MAX
+from dispersy.protocol.wire.announcements import PREFIX_SIZE
+from dispersy.protocol.wire.message import KEY_SIZE, MessageView, draft_message, read_message
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, MessageFlag
+from dispersy.protocol.wire.push import LINK_SIZE, chain_link, n_hop_field
+from dispersy.protocol.wire.records import MESSAGE, STRIPPED
 from dispersy.workers.communities import Community
 
 KIND_OFFSET, STATE_OFFSET = 26, 30

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol.frames import RequestMissing
+from dispersy.protocol.wire.frames import RequestMissing
 from dispersy.storage.store import BlockedRecord, StoreWriter
 from dispersy.workers.finding import find_ids, find_missing, find_newest, find_slot
 from dispersy.workers.ledger import Ledger

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from dispersy.protocol.control_messages import Permission
-from dispersy.protocol.definition import Kind
-from dispersy.protocol.powers import SENIOR, Power
+from dispersy.protocol.definitions.definition import Kind
+from dispersy.protocol.permissions.control_messages import Permission
+from dispersy.protocol.permissions.powers import SENIOR, Power
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.communities import Community
 from dispersy.workers.pins import lanes_with_authors

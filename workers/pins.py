@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dispersy.errors import UsageError
-from dispersy.protocol.control_bodies import PREFIX_SIZE
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.intake.marks import DENIED
+from dispersy.protocol.permissions.control_bodies import PREFIX_SIZE
+from dispersy.protocol.permissions.control_messages import (
     AuthorRanges,
     Body,
     PairCut,
@@ -25,10 +27,8 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
     encode_body,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.marks import DENIED
-from dispersy.protocol.message import read_message
-from dispersy.protocol.numbers import ControlKind, MessageFlag
+from dispersy.protocol.wire.message import read_message
+from dispersy.protocol.wire.numbers import ControlKind, MessageFlag
 from dispersy.storage.store import StoreWriter
 
 FIRST, SECOND = slice(2, 34), slice(34, 66)

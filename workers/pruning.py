@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dispersy.constants import PRUNED_PER_COMMIT_MAX
-from dispersy.protocol.clock import ahead_max
 from dispersy.protocol.holdings import KEY_SIZE, first_key_of, key_after, order_key_at
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.intake.clock import ahead_max
+from dispersy.protocol.intake.received import each_received, pack
+from dispersy.protocol.intake.retiring import Aged
 from dispersy.protocol.pruning import Pruning, horizon_at, step_of
-from dispersy.protocol.received import each_received, pack
-from dispersy.protocol.retiring import Aged
 from dispersy.storage.store import Batch, StoreWriter
 from dispersy.workers.communities import Communities, Community
 

@@ -20,10 +20,10 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, open_to_group, receive_all
 from dispersy.errors import WireError
-from dispersy.protocol.definition import Definition, accept_definition
+from dispersy.protocol.definitions.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.marks import ERASED, HIDDEN, payload_index
-from dispersy.protocol.message import MessageView, read_message
+from dispersy.protocol.intake.marks import ERASED, HIDDEN, payload_index
+from dispersy.protocol.wire.message import MessageView, read_message
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry, is_cut
 from dispersy.workers.loop import Loop

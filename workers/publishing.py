@@ -10,10 +10,10 @@ from typing import Any
 from dispersy.bus.frames import Pushed
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
+from dispersy.protocol.definitions.kind import Kind
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import create_many
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.message import create_many
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import Batch, EntryType, MessageBlock, RequestRecord, StoreWriter
 from dispersy.workers.communities import Communities, Community

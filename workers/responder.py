@@ -18,11 +18,17 @@ from dispersy.bus.settings import CommunitySettings
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answer, answer_audit
-from dispersy.protocol.assembly import AssemblyRoom
-from dispersy.protocol.fragment_answer import FragmentAnswer
-from dispersy.protocol.fragments import Fragments, Whole
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import CommunityId, MemberId
+from dispersy.protocol.large_messages.assembly import AssemblyRoom
+from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
+from dispersy.protocol.large_messages.fragment_sources import Whole
+from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.sync.answer import Answer, answer_audit
+from dispersy.protocol.sync.named_requests import NamedRequests
+from dispersy.protocol.sync.newest_request import NewestRequest
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.wants import Wants
+from dispersy.protocol.wire.frames import (
     Audit,
     AuditRequest,
     Busy,
@@ -33,14 +39,9 @@ from dispersy.protocol.frames import (
     SyncRequest,
     frame,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.named_requests import NamedRequests
-from dispersy.protocol.newest_request import NewestRequest
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import ENVELOPE
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync import Puller
-from dispersy.protocol.wants import Wants
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import ENVELOPE
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.answers_in_work import AnswersInWork
 from dispersy.workers.named_answers import Asked, Find, NamedAnswers

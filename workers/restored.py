@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from dispersy.errors import UsageError
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN, KIND_MAX
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, KIND_MAX
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreWriter
 

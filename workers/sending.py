@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from time import monotonic, perf_counter
 
 from dispersy.ext.udp import send_many
-from dispersy.protocol.frames import Busy, frame
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.upload import Upload
+from dispersy.protocol.spreading.upload import Upload
+from dispersy.protocol.wire.frames import Busy, frame
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.storage.blocklist import Blocklist
 from dispersy.workers.report import Reporter
 

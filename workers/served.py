@@ -8,17 +8,17 @@ from typing import Any
 
 from dispersy.bus.settings import CommunitySettings
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answered, read_answered
-from dispersy.protocol.fragments import Fragments
-from dispersy.protocol.frames import RequestMissing
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.named_requests import NamedRequests
-from dispersy.protocol.newest_request import NewestRequest
-from dispersy.protocol.numbers import MessagesFlag
-from dispersy.protocol.records import HAS_SUMMARY
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.symbols_answer import SymbolSets
-from dispersy.protocol.sync import Puller
+from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.sync.answer import Answered, read_answered
+from dispersy.protocol.sync.named_requests import NamedRequests
+from dispersy.protocol.sync.newest_request import NewestRequest
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.symbols_answer import SymbolSets
+from dispersy.protocol.wire.frames import RequestMissing
+from dispersy.protocol.wire.numbers import MessagesFlag
+from dispersy.protocol.wire.records import HAS_SUMMARY
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.clock_voices import ClockVoices
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dispersy.bus.frames import AskedSignature, SignatureFrame
 from dispersy.errors import UsageError
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.workers.cosigning import Cosigning
 from dispersy.workers.drafting import Drafting
 from dispersy.workers.orders import Outcome, Ticket

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dispersy.constants import WAKE_INTERVAL_S
 from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
-from dispersy.protocol.frames import TokenFrame, token_datagram
 from dispersy.protocol.identifiers import CommunityId, community_tag
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import TOKEN_CURRENT
+from dispersy.protocol.wire.frames import TokenFrame, token_datagram
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.storage.store import CommunityRecord
 
 

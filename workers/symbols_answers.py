@@ -12,9 +12,9 @@ from dispersy.bus import frames as bus
 from dispersy.constants import SYMBOLS_ANSWERED_IN_ALL_MAX, SYMBOLS_ANSWERED_MAX, SYMBOLS_SOURCES_MAX
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import PerSecond
-from dispersy.protocol.frames import Symbols, SymbolsRequest
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.symbols_answer import answer_symbols
+from dispersy.protocol.sync.symbols_answer import answer_symbols
+from dispersy.protocol.wire.frames import Symbols, SymbolsRequest
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.workers.report import Reporter
 from dispersy.workers.served import Served
 

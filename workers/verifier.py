@@ -14,10 +14,10 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.table import Table
 from dispersy.ext.verify import verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.numbers import FrameType, MessageFlag
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
+from dispersy.protocol.wire.numbers import FrameType, MessageFlag
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
 

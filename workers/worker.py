@@ -27,7 +27,7 @@ from dispersy.bus.sockets import (
 )
 from dispersy.ext.verify import self_test
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.workers.loop import Loop
 from dispersy.workers.opening import joined, open_reader
 from dispersy.workers.report import REPORT_INTERVAL_S, Reporter

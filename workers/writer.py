@@ -20,7 +20,7 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, receive_all, send_or_drop
 from dispersy.errors import StorageError, UsageError, WireError
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp

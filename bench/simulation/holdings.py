@@ -6,12 +6,12 @@ from collections import Counter
 from random import Random
 
 from dispersy.ext import digest, wire
-from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.identifiers import CommunityId, community_tag
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.spreading import identify
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.spreading.spreading import identify
+from dispersy.protocol.wire.announcements import IdPrefix
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from dispersy.constants import DATAGRAM_HEADER_SIZE
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import MessagesHeader
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.wire.frames import MessagesHeader
+from dispersy.protocol.wire.numbers import FrameType
 
 WALK = frozenset(
     {

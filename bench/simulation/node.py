@@ -10,12 +10,28 @@ from typing import TYPE_CHECKING, Any
 from dispersy.errors import WireError
 from dispersy.ext import wire
 from dispersy.protocol.address import Address
-from dispersy.protocol.announcements import IdPrefix
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
-from dispersy.protocol.assembly import AssemblyRoom
-from dispersy.protocol.fragment_answer import FragmentAnswer
-from dispersy.protocol.fragments import AskFragments, Fragments, Whole
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.large_messages.assembly import AssemblyRoom
+from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
+from dispersy.protocol.large_messages.fragment_sources import AskFragments, Whole
+from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.spreading.spreading import FRESH_MAX, Spreader
+from dispersy.protocol.sync.answer import Answer, answer_audit, answer_missing, named_frames
+from dispersy.protocol.sync.newest_request import NewestRequest
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.walk.walk_events import (
+    SameKeyElsewhere,
+    SendFrame,
+    SendIntroduction,
+    SendKeepAlive,
+    SendToken,
+    SummaryHeard,
+)
+from dispersy.protocol.walk.walker import Walker
+from dispersy.protocol.wire.announcements import IdPrefix
+from dispersy.protocol.wire.frames import (
     Audit,
     AuditRequest,
     Busy,
@@ -43,26 +59,11 @@ from dispersy.protocol.frames import (
     introduction_signed_bytes,
     token_datagram,
 )
-from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.newest_request import NewestRequest
-from dispersy.protocol.numbers import FrameType, MessagesFlag
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.spreading import FRESH_MAX, Spreader
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync import Puller
-from dispersy.protocol.token import Tokens
-from dispersy.protocol.walk_events import (
-    SameKeyElsewhere,
-    SendFrame,
-    SendIntroduction,
-    SendKeepAlive,
-    SendToken,
-    SummaryHeard,
-)
-from dispersy.protocol.walker import Walker
+from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
+from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.token import Tokens
 from simulation.holdings import COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key, sign

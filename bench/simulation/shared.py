@@ -16,11 +16,11 @@ from random import Random
 from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
-from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.summary import SUM_MODULUS, Summary
+from dispersy.protocol.wire.announcements import IdPrefix
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
 from dispersy.storage.store import ITEM_MESSAGES_MAX, ITEM_SIZE
 from simulation.holdings import COMMUNITY_ID, records_of
 

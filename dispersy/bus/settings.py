@@ -17,7 +17,7 @@ from dispersy.constants import (
     STEP_INTERVAL_S,
     UPLOADED_ANSWER_S,
 )
-from dispersy.protocol.metered import METERED_PULL_BUDGET_MAX
+from dispersy.protocol.walk.metered import METERED_PULL_BUDGET_MAX
 
 NO_GROUP = -1
 

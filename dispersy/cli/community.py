@@ -33,9 +33,9 @@ from dispersy.client import Client
 from dispersy.endpoint import parse_endpoint, resolve_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.invite import Invite, is_sendable, parse_invite
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import Definition, default_definition, encode_definition
-from dispersy.protocol.kind import Kind
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import Definition, default_definition, encode_definition
+from dispersy.protocol.definitions.kind import Kind
 from dispersy.service.publication import check_name, check_new
 
 app = typer.Typer(

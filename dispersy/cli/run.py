@@ -21,7 +21,7 @@ from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.locations import home_path
-from dispersy.protocol.definition import decode_definition
+from dispersy.protocol.definitions.definition import decode_definition
 from dispersy.service.config import Config, create_config
 from dispersy.service.config_sources import load_config
 from dispersy.service.home import (

@@ -8,9 +8,9 @@ from struct import Struct
 from typing import Protocol
 
 from dispersy.protocol.identifiers import ORDER_TOP, CommunityId, GlobalTime, MessageId, OrderKey
-from dispersy.protocol.large_frames import LargeName
-from dispersy.protocol.packing import ORDER_KEY_SIZE
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.large_frames import LargeName
+from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
+from dispersy.protocol.wire.summary import Summary
 
 KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""

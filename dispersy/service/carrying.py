@@ -12,8 +12,8 @@ from typing import Any
 
 from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import ORDER_TOP
-from dispersy.protocol.marks import DENIED, INACTIVE
-from dispersy.protocol.stripped import Stripped
+from dispersy.protocol.intake.marks import DENIED, INACTIVE
+from dispersy.protocol.wire.stripped import Stripped
 from dispersy.service import requests
 from dispersy.service.listing import CURSOR_MAX, CURSOR_SIZE, ORDER_KEY_SIZE, PAGE_SIZE_MAX
 from dispersy.service.orders import Orders

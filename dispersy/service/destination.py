@@ -11,7 +11,7 @@ from typing import Any
 
 from dispersy.errors import UsageError
 from dispersy.protocol.address import format_address, parse_address
-from dispersy.protocol.kind import Kind, is_stored
+from dispersy.protocol.definitions.kind import Kind, is_stored
 
 PREFIX_MIN = 4
 """Shorter beginnings of a key are too likely to become ambiguous with the next neighbour."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.definition import Definition, accept_definition
+from dispersy.protocol.definitions.definition import Definition, accept_definition
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, StoreReader
 

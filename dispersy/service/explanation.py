@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dispersy.protocol.marks import DENIED, INACTIVE
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.intake.marks import DENIED, INACTIVE
+from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.service.stored import hidden
 from dispersy.storage.store import LogEntry
 

@@ -10,8 +10,8 @@ from time import monotonic
 import msgspec
 
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.marks import HIDDEN, payload_index
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.intake.marks import HIDDEN, payload_index
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
 from dispersy.service.stored import AUTHOR, Header, headers, payloads_of

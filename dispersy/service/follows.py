@@ -10,7 +10,7 @@ from typing import Any
 from dispersy.bus.frames import HeardMessage
 from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import read_message
+from dispersy.protocol.wire.message import read_message
 from dispersy.service import requests
 from dispersy.service.follow import Follow
 from dispersy.service.holders import Holder, each_for_itself

@@ -11,8 +11,8 @@ from operator import or_
 from typing import Any
 
 from dispersy.errors import UsageError, WireError
-from dispersy.protocol.control_messages import Permission
-from dispersy.protocol.definition import decode_definition, require_enforced
+from dispersy.protocol.definitions.definition import decode_definition, require_enforced
+from dispersy.protocol.permissions.control_messages import Permission
 from dispersy.service import requests
 from dispersy.service.orders import Orders
 from dispersy.service.overview import Overview

@@ -14,7 +14,7 @@ from typing import Any
 
 from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import ORDER_TOP
-from dispersy.protocol.marks import HIDDEN
+from dispersy.protocol.intake.marks import HIDDEN
 from dispersy.service.directory import Directory
 from dispersy.service.requests import ListMessages
 from dispersy.service.stored import AUTHOR, described, headers

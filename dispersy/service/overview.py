@@ -16,11 +16,11 @@ from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.invite import reachable_addresses
 from dispersy.locations import SOCKET_NAMES
-from dispersy.protocol.definition import encode_definition
-from dispersy.protocol.kind import size_limit
-from dispersy.protocol.marks import DENIED
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.definitions.definition import encode_definition
+from dispersy.protocol.definitions.kind import size_limit
+from dispersy.protocol.intake.marks import DENIED
+from dispersy.protocol.wire.numbers import ControlKind
+from dispersy.protocol.wire.summary import Summary
 from dispersy.service.community_state import community_state
 from dispersy.service.directory import Directory
 from dispersy.service.placement import ALL_ROLES, SINGLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from dispersy.protocol.control_messages import Permission
+from dispersy.protocol.permissions.control_messages import Permission
 from dispersy.service import requests
 from dispersy.service.orders import Orders
 from dispersy.service.publication import require_definition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispersy.errors import UsageError, WireError
-from dispersy.protocol.definition import (
+from dispersy.protocol.definitions.definition import (
     Definition,
     Kind,
     check_definition,
@@ -18,7 +18,7 @@ from dispersy.protocol.definition import (
     require_enforced,
     size_limit,
 )
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.wire.packing import encode_uvarint
 
 
 def check_name(name: str) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
-from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.service.directory import Directory
 from dispersy.storage.store import LogEntry
 

@@ -18,7 +18,7 @@ import msgspec
 
 from dispersy.constants import LMDB_MAP_SIZE, STORE_READERS_MAX
 from dispersy.errors import StorageError
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.layout import (
     FORMAT_NAME,
     FORMAT_VERSION,

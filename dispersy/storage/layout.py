@@ -15,8 +15,8 @@ from hashlib import blake2b
 from struct import Struct, pack
 
 from dispersy.protocol.identifiers import lane_name
-from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
-from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
+from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.wire.stripped import Stripped, payload_count, strip, with_empty_payloads
 from dispersy.storage.store import EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"

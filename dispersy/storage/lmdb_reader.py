@@ -12,7 +12,7 @@ import msgspec
 
 from dispersy.errors import StorageError
 from dispersy.ext.sketch import SYMBOL_SIZE
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
 from dispersy.storage.items import Items
 from dispersy.storage.layout import (

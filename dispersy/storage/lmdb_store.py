@@ -22,9 +22,9 @@ from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import CommunityId, sum_key
-from dispersy.protocol.marks import ERASED, INACTIVE
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.intake.marks import ERASED, INACTIVE
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.answered import read_requests, write_requests
 from dispersy.storage.environment import (
     MAP_SIZE,

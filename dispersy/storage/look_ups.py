@@ -9,8 +9,8 @@ from pathlib import Path
 
 import lmdb
 
-from dispersy.protocol.marks import INACTIVE
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.intake.marks import INACTIVE
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.environment import errors_named
 from dispersy.storage.heads import Lane
 from dispersy.storage.index import Index

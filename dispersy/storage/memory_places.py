@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dispersy.protocol.identifiers import CommunityId, symbols_key
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.live_sketch import LiveSketch
 from dispersy.storage.store import CommunityRecord, CommunityState
 

@@ -13,11 +13,11 @@ from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
-from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.stripped import Stripped, payload_count, strip, with_empty_payloads
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.stripped import Stripped, payload_count, strip, with_empty_payloads
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.layout import joined_rows
 from dispersy.storage.memory_places import Community, Place, order_key
 from dispersy.storage.store import (

@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 
 import lmdb
 
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.environment import Databases
 from dispersy.storage.layout import (
     COMMUNITY,

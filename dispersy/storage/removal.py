@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import lmdb
 
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.environment import Databases
 from dispersy.storage.heads import Lane
 from dispersy.storage.layout import (

@@ -20,7 +20,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from dispersy.ext.table import Heads
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.summary import Summary
 
 ITEM_SIZE = 8
 """An item is the first bytes of a message id, which coded symbols tell."""
@@ -102,7 +102,7 @@ class CommunityState:
 class MessageBlock:
     """Messages of one community that became durable together.
 
-    records      packed message_records (dispersy.protocol.records.MESSAGE), offsets into arena
+    records      packed message_records (dispersy.protocol.wire.records.MESSAGE), offsets into arena
     marks        one byte a record (protocol.marks); with ERASED the arena has a stripped message, which is
                  header, digest and signatures (protocol.stripped)
     arrival_ms   unix time in milliseconds

@@ -19,7 +19,7 @@ import lmdb
 from dispersy.constants import SYMBOL_CHANGES_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch
 from dispersy.protocol.identifiers import CommunityId, symbols_key
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import Databases
 from dispersy.storage.layout import COMMUNITY, META_SYMBOLS, META_SYMBOLS_CHANGED, ORDER_ID_OFFSET
 from dispersy.storage.store import ITEM_SIZE, CommunityRecord, CommunityState

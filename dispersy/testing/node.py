@@ -20,11 +20,11 @@ from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import Address, format_address, parse_address
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import DATAGRAM, ENVELOPE, FRAME, STRIPPED_LIST
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.token import SECRET_SIZE, TokenEpochs
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, STRIPPED_LIST
+from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.service.control import Control
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.memory_store import MemoryStore

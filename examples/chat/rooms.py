@@ -72,7 +72,7 @@ class Room:
             self.lines.insert(place, line)
             self.unread += 1
             if len(self.lines) > LINES_MAX:
-                del self.lines[: -LINES_MAX]
+                del self.lines[:-LINES_MAX]
                 self.changed = True
 
 

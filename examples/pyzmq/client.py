@@ -1,7 +1,7 @@
 """A client of a Dispersy node in plain pyzmq and msgpack, from docs/interface.md alone.
 
-    python client.py publish chat hello
-    python client.py follow chat
+python client.py publish chat hello
+python client.py follow chat
 """
 
 from __future__ import annotations

@@ -74,6 +74,19 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What a room may import of ours, beside itself: downwards only; storage and bus do not know each other."""
 
+PROTOCOL_ROOMS: dict[str, set[str]] = {
+    "": {"wire"},
+    "wire": set(),
+    "definitions": {"wire"},
+    "permissions": {"wire"},
+    "intake": {"wire", "definitions", "permissions"},
+    "large_messages": {"wire"},
+    "sync": {"wire", "large_messages"},
+    "walk": {"wire"},
+    "spreading": {"wire", "walk"},
+}
+"""What a room of protocol/ may import of the others; what lies beside them ("") is open to all."""
+
 CLOCK_AND_WORLD = {
     "asyncio", "datetime", "lmdb", "logging", "multiprocessing", "os", "pathlib", "secrets", "select",
     "signal", "socket", "subprocess", "threading", "time", "zmq",
@@ -108,6 +121,19 @@ def imports_run_downwards(source: Source) -> Violations:
         room = [*name.split("."), "__init__"][1]
         if room != source.room and room not in MAY_IMPORT[source.room]:
             yield line, f"{source.room} may not import {name}"
+
+
+def protocol_rooms_run_downwards(source: Source) -> Violations:
+    """{intake, sync, spreading} -> {permissions, definitions, large_messages, walk} -> wire."""
+    if source.room != "protocol":
+        return
+    home = source.path.parent.name if source.path.parent.name != "protocol" else ""
+    for line, name in imports_of(source.tree):
+        match name.split("."):
+            case ["dispersy", "protocol", room, _, *_] if (
+                room != home and room in PROTOCOL_ROOMS and room not in PROTOCOL_ROOMS.get(home, set())
+            ):
+                yield line, f"protocol/{home} may not import {name}"
 
 
 def protocol_is_pure(source: Source) -> Violations:
@@ -241,6 +267,7 @@ def limits_of(source: Source) -> Iterator[str]:
 
 PYTHON_LAWS: tuple[Law, ...] = (
     imports_run_downwards,
+    protocol_rooms_run_downwards,
     protocol_is_pure,
     only_the_command_line_imports_its_libraries,
     no_bare_folders,

@@ -12,7 +12,8 @@ from tests.house.sources import ROOT, Source, python_sources
 WIRE = ROOT / "docs" / "wire.md"
 # Their UsageError turns into a WireError with the same name where a received definition is read.
 DEFINITIONS = {
-    PurePosixPath("dispersy/protocol") / name for name in ("definition.py", "policies.py", "schema.py")
+    PurePosixPath("dispersy/protocol/definitions") / name
+    for name in ("definition.py", "policies.py", "schema.py")
 }
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from dispersy.ext.verify import public_key, sign_many
 from dispersy.ext.wire import pack
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
+from dispersy.protocol.wire.frames import (
     NO_TOKEN,
     Frame,
     IntroductionRequest,
@@ -28,10 +29,9 @@ from dispersy.protocol.frames import (
     introduction_signed_bytes,
     token_datagram,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.message import create_message
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import decode_uvarint
+from dispersy.protocol.wire.message import create_message
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import decode_uvarint
 
 LIMIT_S = 30.0
 AREA_SIZE_MAX = 1_100

@@ -150,7 +150,7 @@ def test_editable_install_with_checks_is_whole(tree: Path, tmp_path: Path) -> No
     assert files["dispersy.workers.loop"] == tree / "workers" / "loop.py"
 
 
-@pytest.mark.parametrize("module", ["dispersy.ext.bloom", "dispersy.protocol.message"])
+@pytest.mark.parametrize("module", ["dispersy.ext.bloom", "dispersy.protocol.wire.message"])
 def test_source_tree_says_what_to_type(module: str) -> None:
     """Without an installation (-S) the source folder is imported, and says how to build it."""
     code = f"try: import {module}\nexcept ImportError as error: print(error)"

@@ -10,8 +10,8 @@ import pytest
 
 from dispersy.client import Client
 from dispersy.errors import UsageError
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from tests.integration.node import Node
 
 LIMIT_S = 90.0

@@ -14,7 +14,8 @@ import pytest
 from dispersy.constants import ANSWER_BUDGET_MAX, CLOCK_AHEAD_MAX
 from dispersy.ext.wire import pack
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
+from dispersy.protocol.wire.frames import (
     NO_TOKEN,
     AuditRequest,
     Frame,
@@ -29,10 +30,9 @@ from dispersy.protocol.frames import (
     Wanted,
     frame,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId
-from dispersy.protocol.numbers import ControlKind, FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.stripped import strip
+from dispersy.protocol.wire.numbers import ControlKind, FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.stripped import strip
 from tests.integration.peer import TEXT_KIND, Author, Peer, Received, fence, split_area
 from tests.integration.target import LIMIT_S, Target, running_target
 

@@ -17,10 +17,10 @@ from dispersy.constants import (
     SEQUENCE_MAX,
     WAITING_MAX,
 )
-from dispersy.protocol.control_messages import Authorize, Grant, Permission
-from dispersy.protocol.definition import Kind
-from dispersy.protocol.frames import MissingProof, MissingSequences, RequestMissing, frame
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Kind
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.permissions.control_messages import Authorize, Grant, Permission
+from dispersy.protocol.wire.frames import MissingProof, MissingSequences, RequestMissing, frame
 from tests.integration.peer import Peer, fence
 from tests.integration.target import count_all
 from tests.scenarios.neighbour import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dispersy.protocol.frames import SyncRequest
+from dispersy.protocol.wire.frames import SyncRequest
 from tests.integration.node import Node
 from tests.integration.peer import Answer, Peer
 

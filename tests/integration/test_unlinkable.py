@@ -17,8 +17,9 @@ from collections.abc import Callable
 
 from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import encode_address, make_address, parse_address
-from dispersy.protocol.definition import default_definition, encode_definition
-from dispersy.protocol.frames import (
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.wire.frames import (
     AuditRequest,
     IntroductionRequest,
     RequestMissing,
@@ -26,10 +27,9 @@ from dispersy.protocol.frames import (
     frame,
     introduction_signed_bytes,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.missing import MissingLast
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.missing import MissingLast
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.summary import Summary
 from tests.integration.node import Node
 from tests.integration.peer import Peer, Received, _read, fence
 

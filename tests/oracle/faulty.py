@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from dispersy.protocol.control_messages import ControlMessage, Permission, Withdrawal
 from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import ControlMessage, Permission, Withdrawal
 from tests.oracle.state import Cut, DataMessage, Message, Power, order
 from tests.oracle.timeline import BLOCK_BITS, Oracle, pinned_ranges
 

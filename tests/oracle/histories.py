@@ -11,7 +11,8 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
     Body,
@@ -27,7 +28,6 @@ from dispersy.protocol.control_messages import (
     Undo,
     Withdrawal,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message
 from tests.oracle.writing import Pen

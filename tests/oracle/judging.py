@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dispersy.protocol.control_messages import Authorize, ControlMessage, Permission, Revoke, Settings, Undo
+from dispersy.protocol.permissions.control_messages import (
+    Authorize,
+    ControlMessage,
+    Permission,
+    Revoke,
+    Settings,
+    Undo,
+)
 from tests.oracle.histories import History, HonestRevoke
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, State

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dispersy.protocol.control_messages import ControlMessage, Permission, Withdrawal
 from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import ControlMessage, Permission, Withdrawal
 
 Order = tuple[int, MessageId]
 """(global time, id): what "before" and "after" mean."""

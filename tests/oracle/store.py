@@ -8,9 +8,9 @@ from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
-from dispersy.protocol.marks import DENIED, ERASED, INACTIVE
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import (
     Batch,
     BlockedRecord,

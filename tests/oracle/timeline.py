@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     ControlMessage,
     Destroy,
@@ -18,7 +19,6 @@ from dispersy.protocol.control_messages import (
     Undo,
     Withdrawal,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
 from tests.oracle.state import (
     Cut,
     DataMessage,

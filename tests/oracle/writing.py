@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from dispersy.protocol.control_messages import Body, ControlMessage, control_kind, encode_body
-from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import KEY_SIZE, NO_PREVIOUS, SIGNATURE_SIZE, draft_message
-from dispersy.protocol.policies import choose
+from dispersy.protocol.permissions.control_messages import Body, ControlMessage, control_kind, encode_body
+from dispersy.protocol.wire.message import KEY_SIZE, NO_PREVIOUS, SIGNATURE_SIZE, draft_message
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules
 
 

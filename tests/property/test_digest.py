@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dispersy.ext import digest
-from dispersy.protocol.records import MESSAGE, STRIPPED
+from dispersy.protocol.wire.records import MESSAGE, STRIPPED
 from tests.oracle import digest as oracle
 
 HEADER_SIZE_MAX = 165

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from dispersy.protocol.marks import INACTIVE
-from dispersy.protocol.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.intake.marks import INACTIVE
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.directory import Directory
 from dispersy.service.follow import Follow
 from dispersy.service.requests import CREDIT_MAX, Event

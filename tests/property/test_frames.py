@@ -10,26 +10,26 @@ from hypothesis import strategies as st
 
 from dispersy.constants import FRAGMENT_SIZE
 from dispersy.errors import WireError
-from dispersy.protocol import frames
 from dispersy.protocol.address import Address
-from dispersy.protocol.announcements import IdPrefix
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, MessageId, OrderKey
-from dispersy.protocol.numbers import (
+from dispersy.protocol.wire import frames
+from dispersy.protocol.wire.announcements import IdPrefix
+from dispersy.protocol.wire.numbers import (
     BINDING_FLAGS,
     FRAMES_SPOKEN,
     ConnectionType,
     FrameType,
     SignatureOutcome,
 )
-from dispersy.protocol.packing import (
+from dispersy.protocol.wire.packing import (
     UVARINT_MAX,
     decode_bound,
     decode_uvarint,
     encode_bound,
     encode_uvarint,
 )
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync_frames import Described, Further, Items, Lacked, SetSymbols
+from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.sync_frames import Described, Further, Items, Lacked, SetSymbols
 
 u32 = st.integers(0, 0xFFFFFFFF)
 byte = st.integers(0, 255)

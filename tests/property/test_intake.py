@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from dispersy.ext.digest import identify_many, sum_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, encode_message, parse_messages
-from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, sum_key
-from dispersy.protocol.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
-from dispersy.protocol.message import NO_PREVIOUS, create_message, read_message
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.policies import choose
+from dispersy.protocol.intake.marks import HIDDEN, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message, read_message
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.protocol import lane, lane_round
-from dispersy.protocol.control_messages import ControlMessage, Undo
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MessageId
-from dispersy.protocol.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
-from dispersy.protocol.received import pack
-from dispersy.protocol.stripped import strip
+from dispersy.protocol.intake import lane, lane_round
+from dispersy.protocol.intake.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.permissions.control_messages import ControlMessage, Undo
+from dispersy.protocol.wire.stripped import strip
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter

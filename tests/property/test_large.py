@@ -13,16 +13,23 @@ from dispersy.constants import FRAMES_SIZE_MAX, MESSAGE_SIZE_MAX
 from dispersy.ext.verify import public_key, verify_messages
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.address import make_address
-from dispersy.protocol.answer import Answer
-from dispersy.protocol.assembly import Assembly
-from dispersy.protocol.fragment_answer import FragmentAnswer
-from dispersy.protocol.frames import Fragment, FragmentRequest, Large, LargeName, MessagesHeader, SyncRequest
 from dispersy.protocol.identifiers import CommunityId, OrderKey
-from dispersy.protocol.large_frames import all_fragments
-from dispersy.protocol.message import create_message, payload_size_max
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import decode_uvarint
-from dispersy.protocol.received import pack
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.large_messages.assembly import Assembly
+from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
+from dispersy.protocol.sync.answer import Answer
+from dispersy.protocol.wire.frames import (
+    Fragment,
+    FragmentRequest,
+    Large,
+    LargeName,
+    MessagesHeader,
+    SyncRequest,
+)
+from dispersy.protocol.wire.large_frames import all_fragments
+from dispersy.protocol.wire.message import create_message, payload_size_max
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import decode_uvarint
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock, StoreWriter

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispersy.errors import UsageError
-from dispersy.protocol.schema import SCHEMA_DEPTH_MAX, compile_schema
+from dispersy.protocol.definitions.schema import SCHEMA_DEPTH_MAX, compile_schema
 from tests.oracle.schema import Tree, fits, written
 
 keys = st.sampled_from(["a", "b", 7, -1])

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dispersy.constants import SYMBOLS_KEPT
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.marks import DENIED, ERASED, HIDDEN_BY_ORDER, UNDONE
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.stripped import Stripped
+from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.stripped import Stripped
 from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dispersy.constants import MESSAGE_SIZE_MAX
 from dispersy.ext import digest, wire
-from dispersy.protocol import records, stripped
+from dispersy.protocol.wire import records, stripped
 from tests.oracle import wire as oracle
 from tests.property.test_wire import (
     anything,

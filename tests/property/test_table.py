@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dispersy.ext.table import ABSENT, Heads, Spans, Table
 from dispersy.protocol.identifiers import lane_name
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 from tests.oracle.table import Heads as HeadsOracle
 from tests.oracle.table import Spans as SpansOracle
 from tests.oracle.table import Table as TableOracle

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
     Body,
@@ -28,12 +29,11 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
     control_kind,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.timeline import Timeline
-from dispersy.protocol.undoing import UndoneState
+from dispersy.protocol.permissions.timeline import Timeline
+from dispersy.protocol.permissions.undoing import UndoneState
+from dispersy.protocol.wire.message import NO_PREVIOUS
+from dispersy.protocol.wire.numbers import ControlKind
+from dispersy.protocol.wire.records import MESSAGE
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Marks
 from tests.oracle.timeline import Oracle
 

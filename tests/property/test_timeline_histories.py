@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from dispersy.protocol import control_chain
-from dispersy.protocol.claims import Claim
-from dispersy.protocol.control_chain import ControlChain
-from dispersy.protocol.control_messages import ControlMessage, Permission
 from dispersy.protocol.identifiers import MessageId
-from dispersy.protocol.policy_history import Resolution
-from dispersy.protocol.powers import DEPTH_MAX, Cut, Power
-from dispersy.protocol.timeline import Timeline
+from dispersy.protocol.permissions import control_chain
+from dispersy.protocol.permissions.claims import Claim
+from dispersy.protocol.permissions.control_chain import ControlChain
+from dispersy.protocol.permissions.control_messages import ControlMessage, Permission
+from dispersy.protocol.permissions.policy_history import Resolution
+from dispersy.protocol.permissions.powers import DEPTH_MAX, Cut, Power
+from dispersy.protocol.permissions.timeline import Timeline
 from tests.oracle.histories import History
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, Message

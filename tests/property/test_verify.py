@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispersy.ext import digest, verify, wire
-from dispersy.protocol import records
+from dispersy.protocol.wire import records
 from tests.oracle import verify as oracle
 
 COMMUNITY_ID = b"\xc0" * 32

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from dispersy import constants
 from dispersy.constants import FRAMES_PER_DATAGRAM_MAX, FRAMES_SIZE_MAX, MESSAGE_SIZE_MAX
 from dispersy.ext import digest, wire
-from dispersy.protocol import frames as frame_bodies
-from dispersy.protocol import message as whole_messages
-from dispersy.protocol import missing, numbers, packing, records, summary
-from dispersy.protocol.numbers import FrameType, MessageFlag, MessagesFlag
+from dispersy.protocol.wire import frames as frame_bodies
+from dispersy.protocol.wire import message as whole_messages
+from dispersy.protocol.wire import missing, numbers, packing, records, summary
+from dispersy.protocol.wire.numbers import FrameType, MessageFlag, MessagesFlag
 from tests.oracle import wire as oracle
 
 SECRET = bytes(range(16))
@@ -176,7 +176,7 @@ def assert_same_messages(area: bytes, *, stripped: bool = False) -> None:
 
 
 def test_records_have_the_sizes_that_python_reads() -> None:
-    """Goal: a change of records.h without one of dispersy.protocol.records is noticed."""
+    """Goal: a change of records.h without one of dispersy.protocol.wire.records is noticed."""
     expected = {
         "datagram": records.DATAGRAM.size,
         "frame": records.FRAME.size,

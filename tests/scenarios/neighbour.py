@@ -13,12 +13,12 @@ import pytest
 from dispersy.client import Client
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import pack, split_payloads
-from dispersy.protocol.control_messages import Body, control_kind, encode_body
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.frames import MessagesHeader, MissingLast, RequestMissing, Wanted, frame
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS, create_message, read_message
-from dispersy.protocol.numbers import ControlKind, FrameType
+from dispersy.protocol.permissions.control_messages import Body, control_kind, encode_body
+from dispersy.protocol.wire.frames import MessagesHeader, MissingLast, RequestMissing, Wanted, frame
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message, read_message
+from dispersy.protocol.wire.numbers import ControlKind, FrameType
 from tests.integration.node import Node
 from tests.integration.peer import AREA_SIZE_MAX, Answer, Author, Peer
 

@@ -11,8 +11,8 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key, sign_many, verify_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import create_message
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.wire.message import create_message
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.keyring import Keyring
 
 SEED = bytes(range(32))

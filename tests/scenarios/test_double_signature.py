@@ -11,11 +11,11 @@ from dispersy import AsyncClient, UsageError
 from dispersy.cosigning import SignatureWanted
 from dispersy.operations import Message, Published
 from dispersy.protocol.address import format_address
-from dispersy.protocol.definition import Definition, encode_definition
+from dispersy.protocol.definitions.definition import Definition, encode_definition
+from dispersy.protocol.definitions.kind import Kind
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import read_message
-from dispersy.protocol.policies import choose
+from dispersy.protocol.wire.message import read_message
 from dispersy.testing import Link, Network, Node
 from dispersy.workers.drafting import SIGNATURE_WAIT_S
 

@@ -11,12 +11,12 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.ext import verify
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.marks import HIDDEN_BY_EQUIVOCATION
-from dispersy.protocol.message import NO_PREVIOUS, create_message, read_message
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.intake.marks import HIDDEN_BY_EQUIVOCATION
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message, read_message
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType

@@ -10,8 +10,8 @@ import pytest
 from dispersy import UsageError
 from dispersy.operations import new_request_id
 from dispersy.protocol.address import format_address
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from dispersy.testing import Network
 from tests.unit.governed import TALK, Author, GovernedNode, master
 

@@ -10,16 +10,16 @@ import pytest
 
 from dispersy.client import Client
 from dispersy.constants import FRAMES_SIZE_MAX, SEQUENCE_MAX
-from dispersy.protocol.control_messages import Authorize, Grant, Permission, Settings
-from dispersy.protocol.definition import Kind
-from dispersy.protocol.frames import (
+from dispersy.protocol.definitions.definition import Kind
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.permissions.control_messages import Authorize, Grant, Permission, Settings
+from dispersy.protocol.wire.frames import (
     MissingLast,
     MissingMessages,
     MissingProof,
     MissingSequences,
     SyncRequest,
 )
-from dispersy.protocol.policies import choose
 from tests.scenarios.neighbour import COMMUNITY, LIMIT_S, Member, Neighbour, founder, id_of, joined, running
 
 TEXT, WIKI, DYNAMIC, STATUS = 64, 65, 66, 67

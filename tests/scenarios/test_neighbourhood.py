@@ -10,10 +10,10 @@ import pytest
 
 from dispersy import UsageError
 from dispersy.protocol.address import Address, format_address
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.frames import Push
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.wire.frames import Push
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.testing import Network, Node
 from dispersy.testing.links import Links
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dispersy.protocol.definition import Kind
-from dispersy.protocol.frames import MissingSequences
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Kind
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.wire.frames import MissingSequences
 from tests.scenarios.neighbour import COMMUNITY, LIMIT_S, founder, joined, running
 
 LOG = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 from pathlib import Path
 
-from dispersy.protocol.control_messages import Permission
+from dispersy.protocol.permissions.control_messages import Permission
 from tests.unit.governed import EDIT, OPEN, Author, GovernedNode, id_of, master
 
 

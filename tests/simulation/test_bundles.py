@@ -11,9 +11,9 @@ from dispersy.bundle import BundleReader
 from dispersy.bundling import Imported
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.address import format_address
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.means import Means
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.sync.means import Means
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch
 from dispersy.testing import Network, Node

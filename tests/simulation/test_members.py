@@ -6,7 +6,7 @@ import pytest
 
 from dispersy.constants import STEP_INTERVAL_S, TOKEN_DATAGRAM_SIZE
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import token_datagram
+from dispersy.protocol.wire.frames import token_datagram
 from dispersy.testing.links import Link
 from simulation.holdings import TAG
 from simulation.node import Node

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dispersy.protocol.metered import METERED_STEP_S
-from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.walk.metered import METERED_STEP_S
+from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.testing.links import Link
 from simulation.holdings import history
 from simulation.node import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispersy.constants import STEP_INTERVAL_S, TICK_S
-from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.testing.links import Link
 from simulation.holdings import history
 from simulation.node import Node

@@ -8,12 +8,12 @@ import pytest
 
 from dispersy.constants import REQUEST_TIMEOUT_MIN_S
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import Frame, MessagesHeader, SyncRequest
 from dispersy.protocol.holdings import key_after
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.frames import Frame, MessagesHeader, SyncRequest
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.summary import Summary
 from dispersy.testing.links import Link
 from simulation.holdings import history
 from simulation.node import Node

@@ -8,11 +8,11 @@ import pytest
 from dispersy import BlockingCommunity, kind
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, create_message
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
+from dispersy.protocol.wire.numbers import ControlKind
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.testing import Network, Node
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dispersy.constants import TOKEN_DATAGRAM_SIZE
 from dispersy.protocol.address import make_address
-from dispersy.protocol.frames import frame, token_datagram
-from dispersy.protocol.numbers import FrameType
+from dispersy.protocol.wire.frames import frame, token_datagram
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.testing.links import Link
 from simulation.holdings import TAG
 from simulation.world import World

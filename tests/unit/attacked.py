@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dispersy.bus.settings import RoleSettings
-from dispersy.protocol.intake import Intake
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.kind import Kind
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.intake.intake import Intake
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.service.explanation import explained
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.report import Reporter

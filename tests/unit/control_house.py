@@ -11,7 +11,7 @@ import msgspec
 from dispersy.bus.frames import encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.ext.wire import encode_message
-from dispersy.protocol.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from dispersy.service.control import Control
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, LogEntry

@@ -18,7 +18,7 @@ from dispersy.client import Client, Event
 from dispersy.errors import DispersyError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.service.gateway import GatewayRole
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock

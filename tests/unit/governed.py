@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dispersy.ext.verify import public_key, sign_many
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId, MessageId
+from dispersy.protocol.intake.marks import HIDDEN
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     Body,
     Destroy,
@@ -20,14 +25,9 @@ from dispersy.protocol.control_messages import (
     control_kind,
     encode_body,
 )
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId, MessageId
-from dispersy.protocol.marks import HIDDEN
-from dispersy.protocol.message import NO_PREVIOUS, draft_message, read_message
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.policies import choose
-from dispersy.protocol.received import pack
 from dispersy.protocol.wants import Wants
+from dispersy.protocol.wire.message import NO_PREVIOUS, draft_message, read_message
+from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter

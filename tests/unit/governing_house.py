@@ -9,13 +9,13 @@ import pytest
 
 from dispersy.errors import StorageError, UsageError
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.control_messages import Body, control_kind, encode_body, read_control
-from dispersy.protocol.definition import Definition, encode_definition
+from dispersy.protocol.definitions.definition import Definition, encode_definition
+from dispersy.protocol.definitions.kind import Kind
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import NO_PREVIOUS, MessageView, create_message, read_message
-from dispersy.protocol.policies import choose
-from dispersy.protocol.received import pack
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.permissions.control_messages import Body, control_kind, encode_body, read_control
+from dispersy.protocol.wire.message import NO_PREVIOUS, MessageView, create_message, read_message
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import EntryType
 from dispersy.workers.ledger import Ledger

@@ -10,9 +10,11 @@ from dispersy.constants import ANSWER_BUDGET_MAX, FRAMES_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.ext import digest, wire
 from dispersy.ext.bloom import BloomFilter
-from dispersy.protocol import answer as answer_module
-from dispersy.protocol.answer import Answer, answer_audit, answer_missing, named_frames
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
+from dispersy.protocol.intake.marks import ERASED
+from dispersy.protocol.sync import answer as answer_module
+from dispersy.protocol.sync.answer import Answer, answer_audit, answer_missing, named_frames
+from dispersy.protocol.wire.frames import (
     AuditRequest,
     MessagesHeader,
     MissingLast,
@@ -21,11 +23,9 @@ from dispersy.protocol.frames import (
     StrippedHeader,
     SyncRequest,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
-from dispersy.protocol.marks import ERASED
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import decode_uvarint
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import decode_uvarint
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.store import Batch
 from simulation.holdings import COMMUNITY_ID, StoreHoldings, history, make_holdings
 

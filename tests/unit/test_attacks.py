@@ -13,10 +13,10 @@ import pytest
 
 from dispersy.constants import GLOBAL_TIME_MAX, WAITING_AUTHOR_MAX, WAITING_MAX
 from dispersy.ext.verify import sign_many
-from dispersy.protocol.control_messages import Permission
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import draft_message
-from dispersy.protocol.push import n_hop_field
+from dispersy.protocol.permissions.control_messages import Permission
+from dispersy.protocol.wire.message import draft_message
+from dispersy.protocol.wire.push import n_hop_field
 from tests.unit.attacked import RUMOUR, WHISPER, Honest
 from tests.unit.governed import COMMUNITY, EDIT, OPEN, PACT, STATUS, TALK, Author, id_of, master
 

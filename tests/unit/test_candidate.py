@@ -10,7 +10,8 @@ import pytest
 
 from dispersy.constants import CANDIDATES_MAX, CANDIDATES_PER_HOST_MAX, REVISIT_S
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.candidate import (
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.walk.candidate import (
     BOOTSTRAP_SHARE,
     INTRODUCED_SHARE,
     LIFETIME_S,
@@ -20,8 +21,7 @@ from dispersy.protocol.candidate import (
     Candidates,
     Category,
 )
-from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.numbers import ConnectionType
+from dispersy.protocol.wire.numbers import ConnectionType
 
 NOW = 1_000.0
 PROVEN = (Category.WALKED, Category.STUMBLED)

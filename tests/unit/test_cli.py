@@ -18,8 +18,8 @@ from dispersy.cli.output import readable, size_text
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
 from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
 from dispersy.service.ports import check_port_free
 from dispersy.service.publication import check_new

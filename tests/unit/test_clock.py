@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispersy.protocol.clock import follow
+from dispersy.protocol.intake.clock import follow
 
 AHEAD = 10
 

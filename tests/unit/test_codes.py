@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 BEHIND = [
     path
     for folder in ("dispersy/service", "workers", "dispersy/protocol", "dispersy/storage")
-    for path in sorted((ROOT / folder).glob("*.py"))
+    for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 """What is behind an answer."""
 CLIENTS = [

@@ -8,14 +8,14 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import CommunitySettings, RoleSettings
 from dispersy.constants import AUDIT_CHANCE, EARLY_STEPS_MAX, STEP_INTERVAL_S
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import IntroductionRequest, SyncRequest, decode_frame
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.metered import Capability
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import TOKEN_CURRENT
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import SendIntroduction
-from dispersy.protocol.walker import Walker
+from dispersy.protocol.walk.metered import Capability
+from dispersy.protocol.walk.walk_events import SendIntroduction
+from dispersy.protocol.walk.walker import Walker
+from dispersy.protocol.wire.frames import IntroductionRequest, SyncRequest, decode_frame
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import TOKEN_CURRENT
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord

@@ -9,9 +9,9 @@ import pytest
 
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, GLOBAL_TIME_MAX, MESSAGE_SIZE_MAX, SEQUENCE_MAX
 from dispersy.errors import UsageError
-from dispersy.protocol import definition as definition_module
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import (
+from dispersy.protocol.definitions import definition as definition_module
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import (
     Definition,
     Kind,
     check_definition,
@@ -21,10 +21,10 @@ from dispersy.protocol.definition import (
     require_enforced,
     shape_of,
 )
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.message import draft_message
-from dispersy.protocol.numbers import MessageFlag
-from dispersy.protocol.policies import choose
+from dispersy.protocol.wire.message import draft_message
+from dispersy.protocol.wire.numbers import MessageFlag
 
 TEXT = Kind(number=64, name="text")
 NONE = {"authentication": choose("authentication", "none")}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, GLOBAL_TIME_MAX, SEQUENCE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.verify import public_key
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
     Body,
@@ -32,9 +33,8 @@ from dispersy.protocol.control_messages import (
     encode_body,
     read_control,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS, create_message, draft_message, read_message
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message, draft_message, read_message
+from dispersy.protocol.wire.numbers import ControlKind
 
 SEED = bytes(range(32))
 AUTHOR = MemberId(public_key(SEED))

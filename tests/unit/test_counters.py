@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections import Counter
 
-from dispersy.protocol.candidate import Category
-from dispersy.protocol.means import Means
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.upload import Row
+from dispersy.protocol.spreading.upload import Row
+from dispersy.protocol.sync.means import Means
+from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.wire.numbers import FrameType
 from dispersy.service.status import Reports
 from dispersy.workers.counters import (
     COMMUNITY_COUNTERS,
@@ -42,7 +42,7 @@ MACHINES = {
     "range_course.py",
     "spreading.py",
     "symbols_course.py",
-    "sync.py",
+    "puller.py",
     "upload.py",
     "walk_requests.py",
     "walker.py",

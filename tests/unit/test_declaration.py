@@ -15,8 +15,8 @@ import dispersy
 from dispersy.community import BlockingCommunity, Community, kind
 from dispersy.declaration import Policy, full_sync, last_sync, n_hop, policy
 from dispersy.errors import UsageError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import Definition, decode_definition, encode_definition
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import Definition, decode_definition, encode_definition
 from tests.unit.test_definition import definitions
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from dispersy.declared_schema import schema_of
-from dispersy.protocol.schema import compile_schema
+from dispersy.protocol.definitions.schema import compile_schema
 
 
 class Colour(enum.Enum):

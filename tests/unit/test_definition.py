@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispersy.errors import UsageError, WireError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.contradictions import contradiction
-from dispersy.protocol.definition import (
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.contradictions import contradiction
+from dispersy.protocol.definitions.definition import (
     Definition,
     Kind,
     accept_definition,
@@ -26,9 +26,9 @@ from dispersy.protocol.definition import (
     encode_definition,
     require_enforced,
 )
-from dispersy.protocol.message import payload_size_max
-from dispersy.protocol.numbers import ControlKind
-from dispersy.protocol.policies import GROUP_KEYS, POLICIES, Choice, Parameter, choose
+from dispersy.protocol.definitions.policies import GROUP_KEYS, POLICIES, Choice, Parameter, choose
+from dispersy.protocol.wire.message import payload_size_max
+from dispersy.protocol.wire.numbers import ControlKind
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
 DEFAULT = default_definition("demo")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import Definition, default_definition
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import Definition, default_definition
+from dispersy.protocol.definitions.policies import choose
 
 DEFAULT = default_definition("demo")
 TEXT = DEFAULT.kinds[0]

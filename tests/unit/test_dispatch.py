@@ -11,7 +11,7 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
-from dispersy.protocol.records import STRIPPED_LIST
+from dispersy.protocol.wire.records import STRIPPED_LIST
 from dispersy.workers.dispatch import (
     BATCH_MESSAGES_MAX,
     INTRODUCTIONS_MAX,

@@ -9,7 +9,8 @@ import pytest
 
 from dispersy.constants import SEQUENCE_MAX
 from dispersy.errors import UsageError
-from dispersy.protocol.frames import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.wire.frames import (
     MissingLast,
     MissingMessages,
     MissingProof,
@@ -17,7 +18,6 @@ from dispersy.protocol.frames import (
     RequestMissing,
     Wanted,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, StoreWriter

@@ -25,18 +25,19 @@ from dispersy.constants import (
 )
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.assembly import AssemblyRoom
-from dispersy.protocol.expected_holdings import ExpectedHoldings
-from dispersy.protocol.fragment_answer import FragmentAnswer
-from dispersy.protocol.fragments import AskFragments, Fragments, Whole
-from dispersy.protocol.frames import Fragment, FragmentRequest, LargeName
 from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, sum_key
-from dispersy.protocol.large_frames import fragment_count
-from dispersy.protocol.message import draft_message
-from dispersy.protocol.packing import decode_uvarint
-from dispersy.protocol.stripped import strip
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.large_messages.assembly import AssemblyRoom
+from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
+from dispersy.protocol.large_messages.fragment_sources import AskFragments, Whole
+from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
+from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
+from dispersy.protocol.wire.large_frames import fragment_count
+from dispersy.protocol.wire.message import draft_message
+from dispersy.protocol.wire.packing import decode_uvarint
+from dispersy.protocol.wire.stripped import strip
+from dispersy.protocol.wire.summary import Summary
 
 COMMUNITY = CommunityId(bytes(range(32)))
 AUTHOR = MemberId(b"a" * 32)

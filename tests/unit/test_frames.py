@@ -14,12 +14,12 @@ from dispersy.constants import (
 from dispersy.errors import WireError
 from dispersy.ext.digest import tokens_many
 from dispersy.ext.wire import DROP_REASONS, split
-from dispersy.protocol import frames, records
 from dispersy.protocol.address import parse_address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, OrderKey
-from dispersy.protocol.introductions import EXTENSION_SIZE_MAX
-from dispersy.protocol.numbers import FRAMES_SPOKEN, FrameType, MessagesFlag
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire import frames, records
+from dispersy.protocol.wire.introductions import EXTENSION_SIZE_MAX
+from dispersy.protocol.wire.numbers import FRAMES_SPOKEN, FrameType, MessagesFlag
+from dispersy.protocol.wire.summary import Summary
 
 NUMBER = b"\0\0\0\1"
 MEMBER = MemberId(b"\1" * 32)

@@ -19,8 +19,8 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.client import new_request_id
 from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from dispersy.service.gateway import GatewayRole
 from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dispersy.bus.frames import encode
-from dispersy.protocol.control_messages import Permission
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.permissions.control_messages import Permission
 from tests.unit.control_house import ALICE, CHAT, IMAGE, ME, TEXT, ControlHouse
 
 REQUEST = urandom(16)

@@ -6,9 +6,9 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import create_many
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.message import create_many
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.workers.gathering import Gathering, Received
 
 SECRET = bytes(32) + public_key(bytes(32))

@@ -8,7 +8,10 @@ import pytest
 
 from dispersy.errors import StorageError, UsageError
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.definitions.definition import Definition, decode_definition, encode_definition
+from dispersy.protocol.definitions.kind import Kind
+from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     Destroy,
     Permission,
@@ -17,11 +20,8 @@ from dispersy.protocol.control_messages import (
     Undo,
     read_control,
 )
-from dispersy.protocol.definition import Definition, decode_definition, encode_definition
-from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import MessageView, read_message
-from dispersy.protocol.numbers import ControlKind
+from dispersy.protocol.wire.message import MessageView, read_message
+from dispersy.protocol.wire.numbers import ControlKind
 from tests.unit.governing_house import ALL, KINDS, NOW_MS, OPEN, PAGE, REMARK, House, request_id
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dispersy.protocol.control_messages import Authorize, Permission, Revoke, Withdrawal
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.permissions.control_messages import Authorize, Permission, Revoke, Withdrawal
 from tests.unit.governing_house import ALL, OPEN, PAGE, REMARK, House
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dispersy.errors import WireError
 from dispersy.ext.verify import public_key
-from dispersy.protocol import held_definitions
-from dispersy.protocol.definition import (
+from dispersy.protocol.definitions import held_definitions
+from dispersy.protocol.definitions.definition import (
     Definition,
     Kind,
     check_payload,
@@ -22,11 +22,11 @@ from dispersy.protocol.definition import (
     is_stored,
     shape_of,
 )
-from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.policies import Choice, choose
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, create_message, read_message
-from dispersy.protocol.numbers import ControlKind, MessageFlag
-from dispersy.protocol.policies import Choice, choose
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message, read_message
+from dispersy.protocol.wire.numbers import ControlKind, MessageFlag
 
 SECRET = bytes(range(32)) + public_key(bytes(range(32)))
 COMMUNITY = CommunityId(SECRET[32:])

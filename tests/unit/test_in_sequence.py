@@ -11,13 +11,13 @@ import pytest
 from dispersy.constants import PURGE_ENTRIES_MAX
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.definition import Definition, Kind, encode_definition
-from dispersy.protocol.frames import MissingSequences
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, create_message
-from dispersy.protocol.policies import choose
-from dispersy.protocol.received import pack
-from dispersy.protocol.waiting import WAIT_MAX_S, Awaited
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.intake.waiting import WAIT_MAX_S, Awaited
+from dispersy.protocol.wire.frames import MissingSequences
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType

@@ -9,10 +9,10 @@ import pytest
 
 from dispersy.constants import WAITING_AUTHOR_MAX
 from dispersy.errors import StorageError, UsageError
-from dispersy.protocol.control_messages import Permission
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.marks import ERASED, UNDONE
-from dispersy.protocol.message import read_message
+from dispersy.protocol.intake.marks import ERASED, UNDONE
+from dispersy.protocol.permissions.control_messages import Permission
+from dispersy.protocol.wire.message import read_message
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, EntryType
 from tests.unit.governed import (

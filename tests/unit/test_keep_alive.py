@@ -10,13 +10,13 @@ from dispersy.constants import (
     STUMBLED_LIFETIME_S,
     TICK_S,
 )
-from dispersy.protocol.frames import IntroductionRequest, Ping, Pong
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import TOKEN_CURRENT
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import SendIntroduction, SendKeepAlive, SummaryHeard, WalkEvent
-from dispersy.protocol.walker import Walker
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.walk.walk_events import SendIntroduction, SendKeepAlive, SummaryHeard, WalkEvent
+from dispersy.protocol.walk.walker import Walker
+from dispersy.protocol.wire.frames import IntroductionRequest, Ping, Pong
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import TOKEN_CURRENT
+from dispersy.protocol.wire.summary import Summary
 from tests.unit.walker_house import SUMMARY, address, make_walker, member, of, stumble, token
 
 OTHER = Summary(highest=9, count=9, sum=9)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from dispersy.constants import LANE_ALLOWANCE, LANE_ALLOWANCE_MAX, LANE_MESSAGES_MAX
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.lane import PLAIN, LaneEntry, LaneRules, decide_lane
-from dispersy.protocol.lane_round import Allowance, Fate, LaneRound, LaneSlot
-from dispersy.protocol.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
+from dispersy.protocol.intake.lane import PLAIN, LaneEntry, LaneRules, decide_lane
+from dispersy.protocol.intake.lane_round import Allowance, Fate, LaneRound, LaneSlot
+from dispersy.protocol.intake.marks import DENIED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import SlotEntry
 from tests.oracle.lanes import Written, equivocated, live_of, overtaken

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dispersy.constants import WAITING_AUTHOR_MAX, WANTED_MAX
-from dispersy.protocol.control_messages import Permission, Undo
 from dispersy.protocol.identifiers import MessageId
-from dispersy.protocol.received import pack
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.permissions.control_messages import Permission, Undo
 from tests.unit.governed import COMMUNITY, EDIT, OPEN, Author, GovernedNode, id_of, master
 
 CHAIN = Permission.PERMIT | Permission.AUTHORIZE

@@ -11,10 +11,10 @@ import pytest
 from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.definition import Definition, Kind, default_definition, encode_definition
+from dispersy.protocol.definitions.definition import Definition, Kind, default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import MessageTooLong, read_message
-from dispersy.protocol.packing import encode_uvarint
+from dispersy.protocol.wire.message import MessageTooLong, read_message
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, EntryType

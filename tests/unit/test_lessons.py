@@ -24,9 +24,13 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages, split
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.candidate import Candidate, Candidates, Category
-from dispersy.protocol.definition import default_definition, encode_definition
-from dispersy.protocol.frames import (
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId, community_tag
+from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom
+from dispersy.protocol.sync.transfer import make_request
+from dispersy.protocol.walk.candidate import Candidate, Candidates, Category
+from dispersy.protocol.walk.reachability import OwnAddresses
+from dispersy.protocol.wire.frames import (
     NO_TOKEN,
     IntroductionRequest,
     MissingSequences,
@@ -36,14 +40,10 @@ from dispersy.protocol.frames import (
     datagram,
     frame,
 )
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId, community_tag
-from dispersy.protocol.message import create_message
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import UVARINT_MAX, encode_uvarint
-from dispersy.protocol.reachability import OwnAddresses
-from dispersy.protocol.records import DATAGRAM, FRAME, TOKEN_CURRENT
-from dispersy.protocol.transfer import make_request
-from dispersy.protocol.waiting import Awaited, Waiter, WaitingRoom
+from dispersy.protocol.wire.message import create_message
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import UVARINT_MAX, encode_uvarint
+from dispersy.protocol.wire.records import DATAGRAM, FRAME, TOKEN_CURRENT
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore

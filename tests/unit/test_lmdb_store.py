@@ -65,7 +65,7 @@ def start(program: str, *arguments: str) -> subprocess.Popen[str]:
 WRITER = """
 import sys
 from hashlib import sha256
-from dispersy.protocol.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, MessageBlock
 store = LmdbStore(sys.argv[1], run_records=20)

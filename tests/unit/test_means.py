@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dispersy.protocol.means import History, Means, asks_first, choose_means
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync.means import History, Means, asks_first, choose_means
+from dispersy.protocol.wire.summary import Summary
 
 OURS = Summary(highest=100, count=100, sum=5)
 THEIRS = Summary(highest=120, count=120, sum=9)

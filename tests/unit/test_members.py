@@ -7,11 +7,11 @@ from math import ceil
 
 from dispersy.constants import WALK_REQUEST_LIFETIME_S
 from dispersy.protocol.address import Address
-from dispersy.protocol.candidate import Category
-from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, Ping
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import TOKEN_CURRENT
-from dispersy.protocol.walk_events import CandidateFound, SameKeyElsewhere, SendIntroduction
+from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.walk.walk_events import CandidateFound, SameKeyElsewhere, SendIntroduction
+from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionResponse, Ping
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import TOKEN_CURRENT
 from tests.unit.walker_house import SUMMARY, US, address, make_walker, member, of, stumble, token
 
 

@@ -11,7 +11,7 @@ from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX
 from dispersy.errors import UsageError, WireError
 from dispersy.ext.verify import public_key, sign_many
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import (
+from dispersy.protocol.wire.message import (
     NO_PREVIOUS,
     MessageTooLong,
     create_many,
@@ -20,8 +20,8 @@ from dispersy.protocol.message import (
     payload_size_max,
     read_message,
 )
-from dispersy.protocol.numbers import ControlKind, MessageFlag
-from dispersy.protocol.packing import UVARINT_MAX
+from dispersy.protocol.wire.numbers import ControlKind, MessageFlag
+from dispersy.protocol.wire.packing import UVARINT_MAX
 
 SEED = bytes(range(32))
 AUTHOR = MemberId(public_key(SEED))

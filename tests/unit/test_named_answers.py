@@ -11,8 +11,8 @@ from dispersy.constants import (
     MISSING_PER_SECOND_MAX,
 )
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import MissingLast, MissingNewest, RequestMissing
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.wire.frames import MissingLast, MissingNewest, RequestMissing
 from dispersy.workers.named_answers import (
     FIND_LIMIT_S,
     LOOK_UPS_MAX,

@@ -22,7 +22,11 @@ from dispersy.constants import (
     REQUEST_TIMEOUT_START_S,
 )
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import (
+from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.ranges import merged, without
+from dispersy.protocol.sync.named_requests import NamedRequests
+from dispersy.protocol.wants import SequenceRange, Wants
+from dispersy.protocol.wire.frames import (
     MissingLast,
     MissingMessages,
     MissingProof,
@@ -30,10 +34,6 @@ from dispersy.protocol.frames import (
     RequestMissing,
     frame,
 )
-from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.named_requests import NamedRequests
-from dispersy.protocol.ranges import merged, without
-from dispersy.protocol.wants import SequenceRange, Wants
 
 LANE = bytes(range(32))
 KEY = b"key"

@@ -7,10 +7,10 @@ from random import Random
 
 from dispersy.ext.verify import public_key
 from dispersy.protocol.address import make_address
-from dispersy.protocol.frames import IntroductionRequest
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.records import TOKEN_CURRENT
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.frames import IntroductionRequest
+from dispersy.protocol.wire.records import TOKEN_CURRENT
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.neighbourhood import Neighbourhood
 

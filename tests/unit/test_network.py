@@ -11,7 +11,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.constants import TOKEN_EPOCH_S
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.address import make_address
-from dispersy.protocol.token import Tokens
+from dispersy.protocol.wire.token import Tokens
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.outline import Outline
+from dispersy.protocol.sync.outline import Outline
 
 
 def test_ranges_are_cut_by_what_is_expected() -> None:

@@ -13,11 +13,11 @@ from dispersy.errors import StorageError, UsageError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.definition import Definition, encode_definition
+from dispersy.protocol.definitions.definition import Definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import MessageView, read_message
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.push import Push, check_hops
+from dispersy.protocol.wire.message import MessageView, read_message
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.push import Push, check_hops
 from dispersy.workers.passing import NOWHERE, Destination
 from dispersy.workers.publishing import PUSHED_PER_REQUEST_MAX
 from tests.scenarios.test_neighbourhood import FAN_OUT, KINDS

@@ -9,7 +9,8 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
     Grant,
@@ -21,9 +22,8 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
     encode_body,
 )
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS, read_message
-from dispersy.protocol.numbers import ControlKind, MessageFlag
+from dispersy.protocol.wire.message import NO_PREVIOUS, read_message
+from dispersy.protocol.wire.numbers import ControlKind, MessageFlag
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.pins import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dispersy.constants import CLOCK_AHEAD_MAX, CLOCK_AHEAD_MIN
-from dispersy.protocol import clock
-from dispersy.protocol.definition import Kind
-from dispersy.protocol.marks import DENIED, INACTIVE
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Kind
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.intake import clock
+from dispersy.protocol.intake.marks import DENIED, INACTIVE
 from dispersy.protocol.pruning import Pruning, horizon_at, is_later, step_of
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore

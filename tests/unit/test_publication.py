@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.protocol.definition import Definition, Kind
-from dispersy.protocol.policies import choose
+from dispersy.protocol.definitions.definition import Definition, Kind
+from dispersy.protocol.definitions.policies import choose
 from dispersy.service.publication import check_publication
 
 VOTE = Kind(number=64, name="vote", payload=choose("payload", "messagepack", schema="{points: int(0..9)}"))

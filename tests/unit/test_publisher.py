@@ -18,9 +18,9 @@ from dispersy.bus.sockets import bound
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, create_message
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import (
     Batch,

@@ -12,9 +12,9 @@ from dispersy.constants import (
     REQUEST_TIMEOUT_MAX_S,
 )
 from dispersy.protocol.address import make_address
-from dispersy.protocol.definition_request import DefinitionRequest
-from dispersy.protocol.pull_sources import PullSources
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync.definition_request import DefinitionRequest
+from dispersy.protocol.sync.pull_sources import PullSources
+from dispersy.protocol.wire.summary import Summary
 
 SOURCE = make_address("203.0.113.1", 6421)
 THEIRS = Summary(highest=900, count=5_000, sum=77)

@@ -6,15 +6,15 @@ from random import Random
 
 from dispersy.constants import PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
-from dispersy.protocol.frames import Audit, AuditRequest, Busy, SyncRequest
 from dispersy.protocol.holdings import first_key_of, key_after
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.outline import Outline
-from dispersy.protocol.records import LAST_OF_ANSWER
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync import Puller, Send
-from dispersy.protocol.transfer import Transfer
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.puller import Puller, Send
+from dispersy.protocol.sync.transfer import Transfer
+from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, SyncRequest
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import LAST_OF_ANSWER
+from dispersy.protocol.wire.summary import Summary
 from simulation.holdings import history, make_holdings
 
 SOURCE = make_address("203.0.113.1", 6421)

@@ -10,12 +10,8 @@ import pytest
 from dispersy.errors import WireError
 from dispersy.ext.verify import public_key, sign_many
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import Large, LargeName
 from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.message import draft_message
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.push import Push, chain_link, check_hops, n_hop_field
-from dispersy.protocol.pusher import (
+from dispersy.protocol.spreading.pusher import (
     PUSHES_PER_ADDRESS_MAX,
     PUSHES_PER_HOST_MAX,
     PUSHES_SENT_PER_SECOND_MAX,
@@ -25,6 +21,10 @@ from dispersy.protocol.pusher import (
     Pusher,
     Target,
 )
+from dispersy.protocol.wire.frames import Large, LargeName
+from dispersy.protocol.wire.message import draft_message
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.push import Push, chain_link, check_hops, n_hop_field
 
 COMMUNITY = CommunityId(bytes(32))
 SEED = bytes(range(32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispersy.protocol.refusals import Refusals
+from dispersy.protocol.intake.refusals import Refusals
 
 
 def test_the_newest_are_remembered() -> None:

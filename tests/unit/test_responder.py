@@ -13,16 +13,16 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.address import Address
-from dispersy.protocol.answer import Answer
-from dispersy.protocol.definition import default_definition, encode_definition
-from dispersy.protocol.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
-from dispersy.protocol.message import NO_PREVIOUS, create_message
-from dispersy.protocol.missing import MissingLast, MissingNewest
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import ENVELOPE, LAST_OF_ANSWER
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.sync.answer import Answer
+from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
+from dispersy.protocol.wire.missing import MissingLast, MissingNewest
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import ENVELOPE, LAST_OF_ANSWER
+from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX

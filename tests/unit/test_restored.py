@@ -8,9 +8,9 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import MissingNewest
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.newest_request import NewestRequest
+from dispersy.protocol.sync.newest_request import NewestRequest
+from dispersy.protocol.wire.frames import MissingNewest
 from dispersy.workers.restored import GRACE_S, HELD_MAX, RestoredHome
 
 AUTHOR, OTHER = MemberId(b"a" * 32), MemberId(b"b" * 32)

@@ -14,10 +14,10 @@ from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.message import draft_message, read_message
-from dispersy.protocol.numbers import FrameType, SignatureOutcome
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.signatures import (
+from dispersy.protocol.wire.message import draft_message, read_message
+from dispersy.protocol.wire.numbers import FrameType, SignatureOutcome
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.signatures import (
     SignatureRequest,
     SignatureResponse,
     read_draft,

@@ -11,12 +11,12 @@ import pytest
 from dispersy.constants import WAKE_INTERVAL_S
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import make_address
-from dispersy.protocol.candidate import Category
-from dispersy.protocol.frames import TokenFrame, token_datagram
 from dispersy.protocol.identifiers import CommunityId, community_tag
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import DATAGRAM, FRAME
-from dispersy.protocol.token import SECRET_SIZE
+from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.wire.frames import TokenFrame, token_datagram
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import DATAGRAM, FRAME
+from dispersy.protocol.wire.token import SECRET_SIZE
 from dispersy.storage.store import Batch, BlockedRecord, CommunityRecord
 from dispersy.workers.opening import joined
 from dispersy.workers.sleeping import Sleeping

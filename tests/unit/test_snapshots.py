@@ -12,9 +12,9 @@ import pytest
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.ext.verify import public_key
-from dispersy.protocol.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.message import NO_PREVIOUS, create_message
+from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers import writer as writer_module

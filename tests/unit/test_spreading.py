@@ -11,12 +11,9 @@ import pytest
 
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.announcements import Have, IdPrefix, Want
-from dispersy.protocol.frames import MessagesHeader, Push
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.recent import KEPT_BYTES_MAX, Kept, Known
-from dispersy.protocol.spreading import (
+from dispersy.protocol.spreading.recent import KEPT_BYTES_MAX, Kept, Known
+from dispersy.protocol.spreading.spreading import (
     ANNOUNCED_PER_ADDRESS_MAX,
     ARRIVALS_MAX,
     AUTHOR_PUSHES,
@@ -29,9 +26,17 @@ from dispersy.protocol.spreading import (
     REPEATS_MAX,
     Spreader,
 )
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import SendFrame
-from dispersy.protocol.wanted_ids import ASK_AGAIN_S, VERIFYING_S, WANTED_PER_ANNOUNCER_MAX, WantedIds
+from dispersy.protocol.spreading.wanted_ids import (
+    ASK_AGAIN_S,
+    VERIFYING_S,
+    WANTED_PER_ANNOUNCER_MAX,
+    WantedIds,
+)
+from dispersy.protocol.walk.walk_events import SendFrame
+from dispersy.protocol.wire.announcements import Have, IdPrefix, Want
+from dispersy.protocol.wire.frames import MessagesHeader, Push
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.summary import Summary
 
 
 def address(number: int) -> Address:

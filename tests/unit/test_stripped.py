@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from dispersy.protocol.control_messages import Permission, Undo
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.marks import ERASED, UNDONE
-from dispersy.protocol.outline import Outline
-from dispersy.protocol.records import LAST_OF_ANSWER, STRIPPED_LIST
-from dispersy.protocol.stripped import Stripped, strip
-from dispersy.protocol.transfer import Answered, Coverage, Transfer
+from dispersy.protocol.intake.marks import ERASED, UNDONE
+from dispersy.protocol.permissions.control_messages import Permission, Undo
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.transfer import Answered, Coverage, Transfer
+from dispersy.protocol.wire.records import LAST_OF_ANSWER, STRIPPED_LIST
+from dispersy.protocol.wire.stripped import Stripped, strip
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import StoreWriter

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.protocol.definition import Definition, Kind, check_definition
-from dispersy.protocol.policies import choose
-from dispersy.protocol.succession import check_successor
+from dispersy.protocol.definitions.definition import Definition, Kind, check_definition
+from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.definitions.succession import check_successor
 
 TEXT = Kind(number=64, name="text")
 PHOTO = Kind(number=65, name="photo", payload=choose("payload", "messagepack"))

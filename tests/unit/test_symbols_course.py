@@ -15,9 +15,12 @@ from dispersy.constants import (
     SYMBOL_SILENCES_MAX,
 )
 from dispersy.errors import WireError
-from dispersy.protocol.course import Arrival, Asking, Question
 from dispersy.protocol.flow import Backlog
-from dispersy.protocol.frames import (
+from dispersy.protocol.sync.course import Arrival, Asking, Question
+from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
+from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.wire.frames import (
     Busy,
     MessagesHeader,
     Symbols,
@@ -25,12 +28,9 @@ from dispersy.protocol.frames import (
     decode_frame,
     frame,
 )
-from dispersy.protocol.numbers import FrameType, MessagesFlag
-from dispersy.protocol.pull_sources import Source
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.symbols_course import SymbolsCourse
-from dispersy.protocol.sync_frames import ANY_SET, Described, Further, Items, Lacked, SetSymbols
+from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
+from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.sync_frames import ANY_SET, Described, Further, Items, Lacked, SetSymbols
 from simulation.holdings import StoreHoldings, history, make_holdings
 from simulation.measures import frames_of
 

@@ -6,14 +6,14 @@ from random import Random
 
 from dispersy.constants import ASKED_FIRST_S, HELD_BACK_MAX_S, SHARED_EXCHANGE_S, SYMBOLS_ANSWERED_MAX
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import Busy, Large, Symbols, SymbolsRequest
 from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import LAST_OF_ANSWER
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync import Puller
-from dispersy.protocol.sync_frames import ITEM_SIZE, Described, Items, Lacked, SetSymbols
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.wire.frames import Busy, Large, Symbols, SymbolsRequest
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import LAST_OF_ANSWER
+from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.sync_frames import ITEM_SIZE, Described, Items, Lacked, SetSymbols
 from dispersy.workers.symbols_answers import LARGE_PER_ANSWER
 from simulation.holdings import StoreHoldings, history, make_holdings, make_message
 from simulation.measures import frames_of

@@ -16,14 +16,14 @@ from dispersy.constants import (
 )
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.flow import Backlog, RoundTrips
-from dispersy.protocol.flow_control import WINDOW_START
-from dispersy.protocol.frames import Busy, MissingLast, RequestMissing, SyncRequest
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.numbers import ControlKind, FrameType
-from dispersy.protocol.records import END_OF_RANGE, LAST_OF_ANSWER
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.sync import Puller
+from dispersy.protocol.sync.flow_control import WINDOW_START
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.wire.frames import Busy, MissingLast, RequestMissing, SyncRequest
+from dispersy.protocol.wire.numbers import ControlKind, FrameType
+from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER
+from dispersy.protocol.wire.summary import Summary
 from simulation.holdings import StoreHoldings, history, make_holdings, make_message
 
 SOURCE = make_address("203.0.113.1", 6421)

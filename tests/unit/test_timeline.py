@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from dispersy.protocol.control_messages import (
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
     Body,
@@ -24,11 +25,10 @@ from dispersy.protocol.control_messages import (
     Withdrawal,
     control_kind,
 )
-from dispersy.protocol.identifiers import MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS
-from dispersy.protocol.powers import Order, Power, Standing
-from dispersy.protocol.timeline import Timeline
-from dispersy.protocol.undoing import UndoneState
+from dispersy.protocol.permissions.powers import Order, Power, Standing
+from dispersy.protocol.permissions.timeline import Timeline
+from dispersy.protocol.permissions.undoing import UndoneState
+from dispersy.protocol.wire.message import NO_PREVIOUS
 
 FOUNDER, SENIOR, JUNIOR, GUEST = (MemberId(bytes([number]) * 32) for number in range(1, 5))
 TEXT, OPEN, CHANGING = 64, 65, 66

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from dispersy.protocol import undoing
-from dispersy.protocol.claims import Claim
-from dispersy.protocol.control_messages import Body, ControlMessage, Undo
 from dispersy.protocol.identifiers import MemberId, MessageId
-from dispersy.protocol.message import NO_PREVIOUS
-from dispersy.protocol.powers import Order
-from dispersy.protocol.timeline import Timeline
+from dispersy.protocol.permissions import undoing
+from dispersy.protocol.permissions.claims import Claim
+from dispersy.protocol.permissions.control_messages import Body, ControlMessage, Undo
+from dispersy.protocol.permissions.powers import Order
+from dispersy.protocol.permissions.timeline import Timeline
+from dispersy.protocol.wire.message import NO_PREVIOUS
 from tests.unit.test_timeline import FOUNDER, GUEST, JUNIOR, SENIOR, TEXT, Story, grant
 
 COUNT = 300

@@ -9,9 +9,9 @@ import pytest
 from dispersy.constants import TOKEN_EPOCH_S, TOKENS_MAX
 from dispersy.ext import wire
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import frame
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.records import (
+from dispersy.protocol.wire.frames import frame
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.records import (
     DATAGRAM,
     FRAME,
     TOKEN_CURRENT,
@@ -19,7 +19,7 @@ from dispersy.protocol.records import (
     TOKEN_PREVIOUS,
     TOKEN_ZERO,
 )
-from dispersy.protocol.token import Tokens, TokensHeld
+from dispersy.protocol.wire.token import Tokens, TokensHeld
 
 TAG = b"community"[:8]
 HERE = make_address("192.0.2.1", 6421)

@@ -8,8 +8,8 @@ import pytest
 
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.outline import Outline
-from dispersy.protocol.transfer import (
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.transfer import (
     FILTER_SIZE_MAX,
     Coverage,
     Transfer,

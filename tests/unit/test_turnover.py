@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.bootstrap import ASKED_AGAIN_S, Bootstrap
-from dispersy.protocol.candidate import Candidates, Category
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.turnover import MEMORY_S, Turnover
+from dispersy.protocol.walk.bootstrap import ASKED_AGAIN_S, Bootstrap
+from dispersy.protocol.walk.candidate import Candidates, Category
+from dispersy.protocol.walk.turnover import MEMORY_S, Turnover
 
 
 def test_two_that_fall_silent_in_a_row_are_many_and_the_past_is_forgotten() -> None:

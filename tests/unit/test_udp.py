@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from dispersy.ext import udp
-from dispersy.protocol import records
+from dispersy.protocol.wire import records
 
 LIMIT_MS = 5000
 LOOPBACK = bytes(10) + b"\xff\xff\x7f\x00\x00\x01"

@@ -7,14 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispersy.ext.verify import public_key, sign_many
-from dispersy.protocol.definition import Definition, encode_definition
-from dispersy.protocol.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.definition import Definition, encode_definition
+from dispersy.protocol.definitions.held_definitions import HeldDefinitions
+from dispersy.protocol.definitions.kind import Kind
+from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId, MemberId
-from dispersy.protocol.kind import Kind
-from dispersy.protocol.message import NO_PREVIOUS, MessageView, create_message, draft_message, read_message
-from dispersy.protocol.policies import choose
-from dispersy.protocol.push import n_hop_field
-from dispersy.protocol.unstored import IDS_MAX, WINDOW_SIZE, ReplayWindows, Unstored
+from dispersy.protocol.intake.unstored import IDS_MAX, WINDOW_SIZE, ReplayWindows, Unstored
+from dispersy.protocol.wire.message import (
+    NO_PREVIOUS,
+    MessageView,
+    create_message,
+    draft_message,
+    read_message,
+)
+from dispersy.protocol.wire.push import n_hop_field
 
 MASTER, ALICE, BOB = (bytes([number]) * 32 for number in (1, 2, 3))
 COMMUNITY = CommunityId(public_key(MASTER))

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.upload import BURST_MIN, ROW_SIZE_MIN, Row, Upload, row_of, size_on_wire
+from dispersy.protocol.spreading.upload import BURST_MIN, ROW_SIZE_MIN, Row, Upload, row_of, size_on_wire
+from dispersy.protocol.wire.numbers import FrameType
 
 RATE = 8_000
 NEIGHBOURS = [make_address(f"192.0.2.{number}", 6421) for number in range(1, 9)]

@@ -11,13 +11,13 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.ext import verify
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
-from dispersy.protocol.message import create_many
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.packing import encode_uvarint
-from dispersy.protocol.records import MESSAGE, STRIPPED
-from dispersy.protocol.stripped import strip
+from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
+from dispersy.protocol.wire.message import create_many
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
+from dispersy.protocol.wire.records import MESSAGE, STRIPPED
+from dispersy.protocol.wire.stripped import strip
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers import verifier

@@ -15,7 +15,7 @@ from dispersy.constants import (
 )
 from dispersy.protocol.address import make_address
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.waiting import WAIT_MAX_S, Awaited, Waiter, WaitingRoom
+from dispersy.protocol.intake.waiting import WAIT_MAX_S, Awaited, Waiter, WaitingRoom
 
 
 def waiter(

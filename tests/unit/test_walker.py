@@ -14,13 +14,9 @@ from dispersy.constants import (
     WALK_REQUEST_LIFETIME_S,
 )
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
-from dispersy.protocol.candidate import Category
-from dispersy.protocol.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
-from dispersy.protocol.metered import Capability
-from dispersy.protocol.numbers import ConnectionType, FrameType
-from dispersy.protocol.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import (
+from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.walk.metered import Capability
+from dispersy.protocol.walk.walk_events import (
     CandidateFound,
     OwnAddress,
     SendFrame,
@@ -28,6 +24,10 @@ from dispersy.protocol.walk_events import (
     SendToken,
     SummaryHeard,
 )
+from dispersy.protocol.wire.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
+from dispersy.protocol.wire.numbers import ConnectionType, FrameType
+from dispersy.protocol.wire.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
+from dispersy.protocol.wire.summary import Summary
 from tests.unit.walker_house import HERE, SUMMARY, US, address, make_walker, member, of, stumble, token
 
 

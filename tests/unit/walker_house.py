@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.frames import IntroductionRequest
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.records import TOKEN_CURRENT
-from dispersy.protocol.shared_pace import SharedPace
-from dispersy.protocol.summary import Summary
-from dispersy.protocol.walk_events import WalkEvent
-from dispersy.protocol.walker import Walker
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.walk.walk_events import WalkEvent
+from dispersy.protocol.walk.walker import Walker
+from dispersy.protocol.wire.frames import IntroductionRequest
+from dispersy.protocol.wire.records import TOKEN_CURRENT
+from dispersy.protocol.wire.summary import Summary
 
 TAG = b"community"[:8]
 US = MemberId(b"\1" * 32)

@@ -17,15 +17,16 @@ from dispersy.ext.digest import identify_many, sum_many, tokens_many
 from dispersy.ext.sketch import SYMBOLS_MAX, symbols_of
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
-from dispersy.protocol import definition_toml, frames, sync_frames
 from dispersy.protocol.address import parse_address
-from dispersy.protocol.definition import decode_definition, default_definition, encode_definition
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import decode_definition, default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag, sum_key, symbols_key
-from dispersy.protocol.message import draft_message, message_id, read_message, signed_bytes
-from dispersy.protocol.numbers import FRAMES_SPOKEN, ConnectionType, FrameType, SignatureOutcome
-from dispersy.protocol.records import MESSAGE
-from dispersy.protocol.stripped import strip
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire import frames, sync_frames
+from dispersy.protocol.wire.message import draft_message, message_id, read_message, signed_bytes
+from dispersy.protocol.wire.numbers import FRAMES_SPOKEN, ConnectionType, FrameType, SignatureOutcome
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.stripped import strip
+from dispersy.protocol.wire.summary import Summary
 from tests.oracle import wire as oracle
 from tests.oracle.sketch import symbols_with
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from dispersy.protocol.metered import METERED_STEP_S
-from dispersy.protocol.shared_pace import SharedPace
+from dispersy.protocol.walk.metered import METERED_STEP_S
+from dispersy.protocol.walk.shared_pace import SharedPace
 from simulation.links import Path
 from simulation.measures import Meter
 from simulation.node import Node

@@ -6,9 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from dispersy.protocol.address import Address
-from dispersy.protocol.frames import Frame, MessagesHeader, SyncRequest
-from dispersy.protocol.numbers import FrameType
-from dispersy.protocol.summary import Summary
+from dispersy.protocol.wire.frames import Frame, MessagesHeader, SyncRequest
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.summary import Summary
 from dispersy.testing.links import Link
 from simulation.node import Node
 from simulation.pairs import corpus_of, only

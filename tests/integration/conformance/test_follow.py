@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dispersy.protocol import definition_toml
-from dispersy.protocol.definition import encode_definition
+from dispersy.protocol.definitions import definition_toml
+from dispersy.protocol.definitions.definition import encode_definition
 from tests.integration.conformance.conftest import Shared
 from tests.integration.conformance.driver import Driver
 from tests.integration.node import FULL, Node

@@ -1,0 +1,1 @@
+"""The intake: from verified messages to what one round of them changes in a community."""

@@ -1,0 +1,1 @@
+"""Messages that no datagram holds: named, fetched in fragments and put together."""

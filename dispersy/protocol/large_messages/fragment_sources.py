@@ -1,0 +1,137 @@
+"""What is known of the large messages that neighbours have named, and of what was asked of each."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dispersy.constants import LARGE_SILENCE_S
+from dispersy.protocol.address import Address
+from dispersy.protocol.large_messages.assembly import Assembly
+from dispersy.protocol.large_messages.fragment_pace import FragmentPace
+from dispersy.protocol.wire.frames import FragmentRequest, LargeName
+
+LATE_FRAGMENT_REQUESTS_MAX = 16
+"""Of one source: requests of which something was given up and may still come."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFragments:
+    """A fragment-request for a neighbour."""
+
+    address: Address
+    request: FragmentRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A message whose id is as named: its signatures are to be checked."""
+
+    source: Address
+    message: bytes
+
+
+class Wanted:
+    """A large message that is not here.
+
+    offers       its name as each source gave it: they may differ, and one of them be wrong
+    assembly     what has come of it, while it is asked for
+    stored_by    it is whole, as its source `whole` named it, and on its way to the store until then
+    """
+
+    __slots__ = ("assembly", "offers", "stored_by", "whole")
+
+    def __init__(self) -> None:
+        self.offers: dict[Address, LargeName] = {}
+        self.assembly: Assembly | None = None
+        self.stored_by: float | None = None
+        self.whole: tuple[Address, LargeName] | None = None
+
+
+@dataclass(slots=True)
+class Requested:
+    """Fragments that were asked for and have not come.
+
+    overtaken      those of them that others have come before, since overtaken_at
+    """
+
+    assembly: Assembly
+    bits: int
+    asked_at: float
+    due_at: float
+    is_answered: bool = False
+    overtaken: int = 0
+    overtaken_at: float | None = None
+
+
+class NamingSource:
+    """A neighbour that named something.
+
+    names           what of it is still wanted, in the order in which it was named
+    sum             of their ids, as in a summary
+    out             requests by number, as they were sent; late: those that were given up, their fragments
+                    still welcome
+    silences        times in a row that it fell silent
+    heard_at        when its last fragment came, or when it was first asked since
+    shunned_until   it is asked for nothing and not listened to; not_before: it is busy until then
+    """
+
+    def __init__(self, now: float) -> None:
+        self.names: dict[bytes, LargeName] = {}
+        self.sum = 0
+        self.pace = FragmentPace()
+        self.out: dict[int, Requested] = {}
+        self.late: OrderedDict[int, Assembly] = OrderedDict()
+        self.assemblies: list[Assembly] = []
+        self.silences = 0
+        self.heard_at = self.shunned_until = self.not_before = now
+
+    def note_late(self, number: int, assembly: Assembly) -> None:
+        """Something of this request was given up."""
+        self.late[number] = assembly
+        if len(self.late) > LATE_FRAGMENT_REQUESTS_MAX:
+            self.late.popitem(last=False)
+
+    def silent_at(self) -> float:
+        """When it has been silent for too long, if it is asked for something."""
+        return max(self.heard_at, self.not_before) + LARGE_SILENCE_S
+
+    def on_the_way(self) -> int:
+        """Fragments that were asked of it and have not come."""
+        return sum(request.bits.bit_count() for request in self.out.values())
+
+
+def due_at(request: Requested, known: NamingSource) -> float:
+    """When what is missing of a request counts as lost."""
+    if request.overtaken_at is None:
+        return request.due_at
+    return min(request.due_at, request.overtaken_at + known.pace.reorder_s)
+
+
+def gives_way(
+    sources: Mapping[Address, NamingSource], wanted: Mapping[bytes, Wanted], known: NamingSource
+) -> tuple[Address, bytes] | None:
+    """(source, id) of what is forgotten so that this source can name one more; None: others have no more.
+
+    It is the last that whoever has named most has named alone and is not being fetched: naming costs nothing.
+    """
+    address, most = max(sources.items(), key=lambda item: len(item[1].names))
+    if len(most.names) <= len(known.names) + 1:
+        return None
+    for message_id in reversed(most.names):
+        each = wanted[message_id]
+        if len(each.offers) == 1 and each.assembly is None and each.whole is None:
+            return address, message_id
+    return None
+
+
+def lowest(bits: int, count: int) -> int:
+    """The lowest `count` of these bits."""
+    chosen = 0
+    while bits and count:
+        lowest = bits & -bits
+        chosen |= lowest
+        bits &= ~lowest
+        count -= 1
+    return chosen

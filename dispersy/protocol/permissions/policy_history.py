@@ -1,0 +1,116 @@
+"""Whether a kind was public at a global time, and what a change to linear cut off (rules 10 and 11)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions.control_bodies import PREFIX_SIZE
+from dispersy.protocol.permissions.control_messages import ControlMessage, Ranges, Settings
+from dispersy.protocol.permissions.powers import contains, order_of
+
+Resolution = str | tuple[str, str]
+"""`public`, `linear`, or (`dynamic`, what holds at first of the two)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrowing:
+    """Settings to linear with all that continues them: what goes on counting, by lane."""
+
+    global_time: int
+    id: MessageId
+    kept: dict[tuple[bytes, ...], list[Ranges]]
+
+    def keeps(self, lane: tuple[bytes, ...], sequence: int) -> bool:
+        return any(contains(ranges, sequence) for ranges in self.kept.get(lane, ()))
+
+
+class PolicyHistory:
+    """The resolution of one kind over the global time.
+
+    resolution  what the definitions say; None while they say nothing
+    """
+
+    def __init__(self) -> None:
+        self.resolution: Resolution | None = None
+        self._settings: dict[MessageId, ControlMessage] = {}
+        self._times: list[int] = []
+        self._statements: list[ControlMessage] = []
+        self._narrowings: list[_Narrowing] = []
+        self._is_stale = False
+
+    @property
+    def is_dynamic(self) -> bool:
+        return isinstance(self.resolution, tuple)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no settings ever changed it."""
+        return not self._settings
+
+    @property
+    def starts_public(self) -> bool:
+        return self.resolution == "public" or self.resolution == ("dynamic", "public")
+
+    def set_counts(self, message: ControlMessage, counts: bool) -> None:
+        """Settings for this kind count from now on, or count no more."""
+        if counts:
+            self._settings[message.id] = message
+        else:
+            self._settings.pop(message.id, None)
+        self._is_stale = True
+
+    def statement(self, global_time: int) -> ControlMessage | None:
+        """The settings that hold at this time; None where it still is as the definition says."""
+        self._refresh()
+        index = bisect_left(self._times, global_time)
+        return self._statements[index - 1] if index else None
+
+    def is_public(self, global_time: int) -> bool:
+        """Whether a message of this time needs no power."""
+        statement = self.statement(global_time)
+        return self.starts_public if statement is None else not _settings_of(statement).is_linear
+
+    def cut_off_by(self, authors: Sequence[MemberId], global_time: int, sequence: int) -> MessageId | None:
+        """Settings that take back what was public: the first whose cut does not name the message."""
+        self._refresh()
+        lane = tuple(author[:PREFIX_SIZE] for author in authors)
+        for narrowing in self._narrowings:
+            if narrowing.global_time < global_time:
+                return None
+            if not narrowing.keeps(lane, sequence):
+                return narrowing.id
+        return None
+
+    def _refresh(self) -> None:
+        if not self._is_stale:
+            return
+        self._is_stale = False
+        statements: dict[int, ControlMessage] = {}
+        narrowings: dict[MessageId, _Narrowing] = {}
+        for message in sorted(self._settings.values(), key=order_of):
+            settings = _settings_of(message)
+            if settings.continues is None:
+                # Of two at one global time the lower id says what holds; both cut.
+                statements.setdefault(message.global_time, message)
+                if settings.is_linear:
+                    narrowings[message.id] = _Narrowing(message.global_time, message.id, {})
+        for message in self._settings.values():
+            settings = _settings_of(message)
+            whole = settings.continues or message.id
+            narrowing = narrowings.get(whole)
+            if narrowing is not None and self._settings[whole].author == message.author:
+                for author in settings.cut:
+                    narrowing.kept.setdefault((author.prefix,), []).append(author.ranges)
+                for pair in settings.pair_cut:
+                    narrowing.kept.setdefault((pair.first, pair.second), []).append(pair.ranges)
+        self._times = list(statements)
+        self._statements = list(statements.values())
+        self._narrowings = sorted(narrowings.values(), key=lambda each: each.global_time, reverse=True)
+
+
+def _settings_of(message: ControlMessage) -> Settings:
+    assert isinstance(message.body, Settings)
+    return message.body

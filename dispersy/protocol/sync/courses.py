@@ -1,0 +1,42 @@
+"""Which course carries out a means, and how far back it reaches."""
+
+from __future__ import annotations
+
+from dispersy.constants import TIP_SIZE
+from dispersy.protocol.holdings import newest_low
+from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.sync.course import Asking, Course
+from dispersy.protocol.sync.means import Means
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.pull import Pull
+from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.sync.range_course import RangeCourse, filter_error_rate, outline_of
+from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.sync.transfer import Range, filter_capacity
+
+
+def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
+    """The course of a means that is not REPAIR; None where all that it reaches has been asked for."""
+    if means is Means.SYMBOLS:
+        return SymbolsCourse(asking, pull.source)
+    low, high = _reach(means, asking, pull), pull.floor
+    if low >= high:
+        return None
+    pull.floor = low
+    ours = asking.holdings.summary()
+    outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
+    return RangeCourse(asking, pull.source, means=means, wanted=(low, high), outline=outline)
+
+
+def make_repair(part: Range, asking: Asking, source: Source) -> Course:
+    """The course of REPAIR: of how much is missing in its part, nothing is known."""
+    return RangeCourse(asking, source, means=Means.REPAIR, wanted=part, outline=Outline())
+
+
+def _reach(means: Means, asking: Asking, pull: Pull) -> OrderKey:
+    """How far back this means reaches."""
+    if means is Means.TIP:
+        return newest_low(asking.holdings, TIP_SIZE)
+    if means is Means.RECENT:
+        return newest_low(asking.holdings, filter_capacity(filter_error_rate(asking, pull.source)))
+    return ORDER_LOW

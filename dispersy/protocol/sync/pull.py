@@ -1,0 +1,99 @@
+"""One pull: one course after another with one source, over as many turns as it takes."""
+
+from __future__ import annotations
+
+from dispersy.protocol.address import Address
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.sync.course import Course
+from dispersy.protocol.sync.means import History, Means
+from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.wire.summary import Summary
+
+
+class Pull:
+    """A source, the course under way, and how far back those before it have come.
+
+    course        the one under way; each pull begins with one
+    tried         means so far, that of `course` among them
+    floor         everything from here upwards has been asked for
+    gained        the store took something from an earlier turn of it
+    began_with    our summary when this turn began
+    course_with   our summary when this course began
+    announced     the backlog's count when the last of its messages came
+    is_held       the course may not ask now: for the store, or because its turn is over
+    settled_at    when what arrived counts as stored; settle_by: at the latest
+    """
+
+    def __init__(self, address: Address, source: Source, ours: Summary, now: float) -> None:
+        self.address = address
+        self.source = source
+        self.course: Course | None = None
+        self.tried: list[Means] = []
+        self.floor = ORDER_TOP
+        self.estimate: int | None = None
+        self.gained = False
+        self.began_at = self.turn_at = now
+        self.began_with = self.course_with = ours
+        self.turn_count = ours.count
+        self.announced = 0
+        self.is_held = False
+        self.settled_at: float | None = None
+        self.settle_by: float | None = None
+        # Messages of the courses before this one, and of all when this turn began.
+        self._received = 0
+        self._received_before = 0
+
+    def take_turn(self, ours: Summary, now: float) -> None:
+        """Go on where the last turn stopped."""
+        self.began_at = self.turn_at = now
+        self.began_with = ours
+        self.turn_count = ours.count
+        self._received_before = self.received()
+        self.settled_at = self.settle_by = None
+        if self.course is not None:
+            self.course.begin_again()
+
+    def take(self, course: Course, ours: Summary) -> None:
+        """Begin this course."""
+        self._received = self.received()
+        self.course = course
+        self.course_with = ours
+        self.tried.append(course.means)
+
+    def end_course(self) -> None:
+        """The next one is still to be chosen."""
+        self._received = self.received()
+        self.course = None
+
+    def history(self, now: float) -> History:
+        """What the choice of the next means depends on."""
+        return History(
+            tried=tuple(self.tried),
+            is_at_bottom=self.floor == ORDER_LOW,
+            may_sweep=now >= self.source.everything_at,
+            may_describe=now >= self.source.symbols_at,
+            estimate=self.estimate,
+            fruitless=self.source.fruitless,
+        )
+
+    def received(self) -> int:
+        """Messages so far."""
+        return self._received + (0 if self.course is None else self.course.received)
+
+    def brought(self) -> bool:
+        """Whether anything has come since this turn began."""
+        return self.received() > self._received_before
+
+    def gains(self, ours: Summary) -> bool:
+        """Whether the store took anything since this turn began, and something came that it may have been."""
+        return self.brought() and not ours.same_set(self.began_with)
+
+    def end(self, ours: Summary, now: float) -> None:
+        """The summaries still differ, and it has done what it may."""
+        if self.gained:
+            self.source.fruitless = self.source.broken = 0
+            self.source.fruitful = True
+        elif self.floor == ORDER_LOW:
+            self.source.end_fruitless(ours, now)
+        else:
+            self.source.bear_none(ours, now)

@@ -1,0 +1,448 @@
+"""The asking side of synchronisation: whom to pull from, and by which means.
+
+A neighbour whose summary differs from ours is pulled from by one course (course.py) after another; which
+means comes next stands in means.py. After each, when all that came is in the store, summaries are compared
+again, and where they are equal that is the end. A pull that brought nothing makes the neighbour wait, longer
+each time: it has nothing for us, or a filter's wrong positive, which a new salt finds.
+
+One pull runs at a time in a community, and neighbours take turns. What a neighbour claims costs it nothing,
+so nothing that only it says gives it more time: an answer has a time of its own and a number of datagrams, a
+turn ends while others wait unless the store is taking in what comes, and whose turn is next is drawn by lot,
+mostly among those who brought something. A pull goes on in its next turn where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    AUDIT_CHANCE,
+    AUDIT_IDS_MAX,
+    AUDIT_INTERVAL_S,
+    BACK_OFF_MAX_S,
+    LONE_TIMEOUTS_MAX,
+    REPAIRS_MAX,
+    REQUEST_TIMEOUTS_MAX,
+    SETTLE_MAX_S,
+    SETTLE_S,
+    SHARED_EXCHANGE_S,
+    TURN_MAX_S,
+    TURN_MESSAGES_MIN,
+    TURN_S,
+)
+from dispersy.protocol.address import Address
+from dispersy.protocol.flow import Backlog
+from dispersy.protocol.holdings import ItemHoldings
+from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.sync.audit import Auditor
+from dispersy.protocol.sync.course import Arrival, Asking, Course, Heard, Question, Reply
+from dispersy.protocol.sync.courses import make_course, make_repair
+from dispersy.protocol.sync.definition_request import DefinitionRequest
+from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
+from dispersy.protocol.sync.means import Means, asks_first, choose_means
+from dispersy.protocol.sync.pull import Pull
+from dispersy.protocol.sync.pull_sources import PullSources
+from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.sync.transfer import Range
+from dispersy.protocol.wire.frames import Audit, Busy
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A datagram of this one frame to a neighbour."""
+
+    address: Address
+    frame_type: FrameType
+    body: bytes
+
+
+class Puller:
+    """The asking side of one community.
+
+    holdings     as last committed; read during calls only
+    fragments    what of large messages is being fetched: towards whoever named it, it counts as held
+    audits       whether equal summaries are ever doubted
+    budget_max   datagrams that one request asks for
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: Random,
+        holdings: ItemHoldings,
+        fragments: Fragments | None = None,
+        now: float,  # noqa: ARG002 every machine is told when it begins
+        audits: bool = True,
+        audit_chance: float = AUDIT_CHANCE,
+        audit_ids_max: int = AUDIT_IDS_MAX,
+        audit_interval_s: float = AUDIT_INTERVAL_S,
+        budget_max: int = ANSWER_BUDGET_MAX,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        """Since the start: skipped, repairs, what courses count, and by-MEANS, the courses of each means."""
+        self._rng = rng
+        self._holdings = holdings
+        self._fragments = fragments
+        self._backlog = Backlog()
+        self._asking = Asking(rng, holdings, self._backlog, self.counts, budget_max)
+        self._auditor = Auditor(
+            rng=rng,
+            holdings=holdings,
+            chance=audit_chance if audits else 0.0,
+            ids_max=audit_ids_max,
+            interval_s=audit_interval_s,
+        )
+        self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
+        self._sources = PullSources(towards=self._towards)
+        self._repairs: list[tuple[Address, Range]] = []
+        self._pull: Pull | None = None
+        self._parked: dict[Address, Pull] = {}
+        self._made_room: Address | None = None
+        # Kept, for the store must not be read while its role only asks how long it may sleep.
+        self._begins_at: float | None = None
+        self._events: list[Send] = []
+
+    # What others sent.
+
+    def receive_summary(self, source: Address, summary: Summary | None, now: float) -> None:
+        """A neighbour's newest word; None: it summarises nothing, and so has nothing for us yet."""
+        if self._definition is not None:
+            self._definition.hear(source, knows=summary is not None, now=now)
+        if summary is not None:
+            ours = self._towards(source, self._holdings.summary())
+            self._sources.hear(source, summary, ours=ours, now=now, waits=not asks_first(ours, summary))
+            if self._definition is None and summary.same_set(ours):
+                self.counts["skipped"] += 1
+                self._auditor.consider(source, now)
+        self._proceed(now)
+
+    def receive_peer(self, source: Address, now: float) -> None:
+        """A neighbour has been met of which no more is known."""
+        self.receive_summary(source, None, now)
+
+    def receive_envelope(
+        self,
+        source: Address,
+        number: int,
+        flags: int,
+        low: bytes,
+        high: bytes,
+        summary: Summary | None,
+        count: int,
+        size_bytes: int,  # noqa: ARG002 budgets are in datagrams
+        now: float,
+    ) -> None:
+        """A messages datagram has arrived; its `count` messages are on their way to the store."""
+        if count:
+            self._backlog.announce(count, now)
+        pull = self._pull
+        if pull is None or pull.course is None or source != pull.address:
+            return
+        received = pull.received()
+        arrival = Arrival(number, flags, OrderKey(low), OrderKey(high), count, summary)
+        heard = pull.course.receive_messages(arrival, now)
+        if pull.received() > received:
+            pull.announced = self._backlog.announced
+        if heard is Heard.END and summary is not None:
+            pull.source.summary, pull.source.heard_at = summary, now
+        if heard is not Heard.FOREIGN:
+            self.counts[f"came-by-{pull.course.means}"] += count
+            self._proceed(now)
+
+    def receive_reply(self, source: Address, reply: Reply, now: float) -> None:
+        """Another frame has come that answers what a course has asked."""
+        pull = self._pull
+        if pull is None or pull.course is None or source != pull.address:
+            return
+        if pull.course.receive_reply(reply, now) is not Heard.FOREIGN:
+            self._proceed(now)
+
+    def share(self, source: Address, now: float) -> None:
+        """A neighbour is finding out what differs: it sends what we lack, so we need not ask it now."""
+        if self._pull is None or self._pull.address != source:
+            self._sources.hold(source, now + SHARED_EXCHANGE_S)
+
+    def described_to(self, source: Address) -> bytes | None:
+        """The symbols that we have asked this neighbour with, if they are not answered yet."""
+        pull = self._pull
+        course = None if pull is None or pull.address != source else pull.course
+        return course.described() if isinstance(course, SymbolsCourse) else None
+
+    def receive_audit(self, source: Address, audit: Audit, now: float) -> None:
+        """A neighbour's count and sum of the part that we asked for."""
+        differs = self._auditor.receive(source, audit, now)
+        if differs is not None and len(self._repairs) < REPAIRS_MAX:
+            self._repairs.append((source, differs))
+        self._proceed(now)
+
+    def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
+        """A neighbour has too much to do: leave it alone for as long as it says."""
+        pull = self._pull
+        if pull is None or source != pull.address or not (pull.course and pull.course.asked(busy.number)):
+            return
+        if not pull.course.receive_busy(busy.number, busy.wait_ms / 1000, now):
+            pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
+            self._pull = None
+        self._proceed(now)
+
+    # What the house says.
+
+    def receive_committed(self, now: float) -> None:
+        """Our store has changed, and `holdings` shows it."""
+        if self._fragments is not None:
+            self._sources.keep_word(self._fragments.drain_given(), now)
+        if self._pull is not None and self._pull.settled_at is not None:
+            self._pull.settled_at = now
+        self._proceed(now)
+
+    def set_processed(self, total: int, now: float) -> None:
+        """Messages of those announced that were committed or dropped so far; may start again at zero."""
+        self._backlog.process(total, now)
+        self._proceed(now)
+
+    def receive_loss(self, now: float) -> None:
+        """What was on its way to our store is gone: ask again, and blame nobody who brought it."""
+        self._pull = None
+        self._backlog.forget()
+        self._sources.forgive(now)
+        self._proceed(now)
+
+    def set_definition_known(self, now: float) -> None:
+        """From now on messages can be taken: pull."""
+        self._definition = None
+        self._proceed(now)
+
+    # Time.
+
+    def handle_timer(self, now: float) -> None:
+        self._backlog.forget_stalled(now)
+        self._sources.expire(now)
+        pull = self._pull
+        if pull is not None and pull.course is not None and pull.course.handle_timer(now):
+            self._bear_silence(pull, now)
+        self._proceed(now)
+
+    def next_deadline(self) -> float | None:
+        if self._definition is not None:
+            return self._definition.next_deadline()
+        deadlines = [self._auditor.next_deadline(), self._backlog.next_deadline()]
+        pull = self._pull
+        if pull is None:
+            deadlines.append(self._begins_at)
+        elif pull.course is not None:
+            deadlines.append(pull.course.next_deadline())
+            deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else [pull.course.next_step()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def drain(self) -> list[Send]:
+        events, self._events = self._events, []
+        return events
+
+    # Whom to pull from.
+
+    def _begin(self, now: float) -> Pull | None:
+        ours = self._holdings.summary()
+        if self._repairs:
+            address, part = self._repairs.pop()
+            source = self._sources.get(address)
+            if source is not None:
+                pull = Pull(address, source, ours, now)
+                self._take(pull, make_repair(part, self._asking_of(address), source), ours)
+                self.counts["repairs"] += 1
+                return pull
+        chosen = self._sources.choose(ours, now, last=self._made_room, rng=self._rng)
+        self._made_room = None
+        source = None if chosen is None else self._sources.get(chosen)
+        if chosen is None or source is None:
+            self._begins_at = self._sources.begin_at(ours)
+            return None
+        source.began_at = now
+        parked = self._parked.pop(chosen, None)
+        if parked is not None and parked.source is source:
+            parked.take_turn(ours, now)
+            return parked
+        return Pull(chosen, source, ours, now)
+
+    def _others_wait(self, pull: Pull, ours: Summary, now: float) -> bool:
+        return any(address != pull.address for address in self._sources.ready(ours, now))
+
+    def _turn_is_over(self, pull: Pull, now: float) -> bool:
+        """Whether others wait and have waited long enough; a turn that fills the store is a longer one."""
+        if now < pull.turn_at + TURN_S:
+            return False
+        ours = self._holdings.summary()
+        if not self._others_wait(pull, ours, now):
+            return False
+        if ours.count - pull.turn_count >= TURN_MESSAGES_MIN and now < pull.began_at + TURN_MAX_S:
+            pull.turn_at = now
+            pull.turn_count = ours.count
+            return False
+        return True
+
+    def _end_turn(self, pull: Pull, now: float) -> None:
+        """Others wait: keep what this transfer has still to do for its next turn."""
+        ours = self._holdings.summary()
+        if pull.gains(ours):
+            pull.gained = True
+            pull.source.bear_fruit()
+        elif pull.brought() or pull.source.flow.round_trips.timeouts:
+            pull.source.bear_none(ours, now)
+        self._parked = {
+            address: parked
+            for address, parked in self._parked.items()
+            if self._sources.get(address) is parked.source
+        }
+        if Means.REPAIR not in pull.tried:
+            self._parked[pull.address] = pull
+        self._made_room = pull.address
+        self._pull = None
+
+    # One pull.
+
+    def _proceed(self, now: float) -> None:
+        if self._definition is not None:
+            self._send(self._definition.step(now))
+            return
+        self._send(self._auditor.step(now))
+        while True:
+            if self._pull is None:
+                self._pull = self._begin(now)
+            pull = self._pull
+            if pull is None:
+                return
+            if pull.course is None:
+                self._take_next(pull, now)
+            elif pull.course.has_failed:
+                self._give_up(pull, now)
+            elif not self._go_on(pull, pull.course, now):
+                return
+
+    def _go_on(self, pull: Pull, course: Course, now: float) -> bool:
+        """Let a course do what it may now; False: it waits."""
+        pull.is_held = True
+        towards = self._towards(pull.address, self._holdings.summary())
+        if course.means is not Means.REPAIR and pull.source.summary.same_set(towards):
+            self._end_course(pull, now)
+            return True
+        if course.is_over():
+            if not self._is_settled(pull, now):
+                return False
+            self._end_course(pull, now)
+            return True
+        if self._turn_is_over(pull, now):
+            if course.is_under_way():
+                return False
+            self._end_turn(pull, now)
+            return True
+        if self._backlog.is_full() and not self._waited_enough(pull, now):
+            return False
+        if course.waits_for_store() and not self._is_settled(pull, now):
+            return False
+        pull.is_held = False
+        questions = course.step(now)
+        for question in questions:
+            self._send((pull.address, question))
+        if course.has_failed or course.is_over():
+            return True
+        if questions:
+            pull.settled_at = pull.settle_by = None
+        return bool(questions) and not course.is_under_way()
+
+    def _asking_of(self, source: Address) -> Asking:
+        """What courses with this source work with."""
+        if self._fragments is None:
+            return self._asking
+        return replace(self._asking, holdings=ExpectedHoldings(self._holdings, self._fragments, source))
+
+    def _towards(self, source: Address, ours: Summary) -> Summary:
+        """Our summary as it is compared with this neighbour's."""
+        return ours if self._fragments is None else self._fragments.towards(source, ours)
+
+    def _take(self, pull: Pull, course: Course, ours: Summary) -> None:
+        pull.take(course, ours)
+        self.counts[f"by-{course.means}"] += 1
+
+    def _take_next(self, pull: Pull, now: float) -> None:
+        """Begin the course of the means that comes next, or end the pull."""
+        ours = self._holdings.summary()
+        towards = self._towards(pull.address, ours)
+        means = choose_means(ours=towards, theirs=pull.source.summary, history=pull.history(now))
+        if means is None:
+            pull.end(towards, now)
+            self._pull = None
+            return
+        course = make_course(means, self._asking_of(pull.address), pull)
+        if course is None:
+            pull.tried.append(means)
+        else:
+            self._take(pull, course, ours)
+
+    def _bear_silence(self, pull: Pull, now: float) -> None:
+        """A question has had no answer at all."""
+        timeouts = pull.source.flow.round_trips.timeouts
+        if timeouts >= LONE_TIMEOUTS_MAX:
+            # It is gone. Should it speak again, it is heard as if for the first time.
+            self._sources.remove(pull.address)
+            self._pull = None
+        elif timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
+            self._give_up(pull, now)
+
+    def _waited_enough(self, pull: Pull, now: float) -> bool:
+        """Whether we asked nothing for SETTLE_MAX_S: what others send must not hold us for ever."""
+        if pull.settle_by is None:
+            pull.settle_by = now + SETTLE_MAX_S
+        return now >= pull.settle_by
+
+    def _is_settled(self, pull: Pull, now: float) -> bool:
+        """Whether what arrived for this transfer is in the store, or has had time enough to get there."""
+        if self._waited_enough(pull, now):
+            return True
+        if not self._backlog.has_passed(pull.announced):
+            pull.settled_at = None
+            return False
+        if pull.settled_at is None:
+            changed = not pull.received() or not self._holdings.summary().same_set(pull.began_with)
+            pull.settled_at = now if changed else now + SETTLE_S
+        return now >= pull.settled_at
+
+    def _end_course(self, pull: Pull, now: float) -> None:
+        """Sets are equal, or a course has got what it could: another one comes next."""
+        ours = self._holdings.summary()
+        pull.settled_at = pull.settle_by = None
+        pull.gained = pull.gained or pull.gains(ours)
+        course = pull.course
+        assert course is not None
+        if isinstance(course, SymbolsCourse):
+            pull.source.end_symbols(now, useful=course.has_everything)
+        towards = self._towards(pull.address, ours)
+        if course.means is Means.REPAIR or pull.source.summary.same_set(towards):
+            if pull.gained:
+                pull.source.bear_fruit()
+            self._pull = None
+            return
+        if course.estimate is not None:
+            pull.estimate = course.estimate
+        if course.has_everything:
+            pull.floor = ORDER_LOW
+            pull.source.seen = pull.source.summary, towards
+        if course.means is Means.EVERYTHING:
+            pull.source.end_everything(now, fruit=not ours.same_set(pull.course_with))
+        pull.end_course()
+
+    def _give_up(self, pull: Pull, now: float) -> None:
+        ours = self._holdings.summary()
+        if pull.gained or pull.gains(ours):
+            pull.source.bear_fruit()
+        pull.source.bear_none(ours, now)
+        self._pull = None
+
+    def _send(self, asked: tuple[Address, Question] | None) -> None:
+        if asked is not None:
+            address, frame = asked
+            self._events.append(Send(address, frame.type, frame.encode()))

@@ -1,0 +1,168 @@
+"""Ranges, with a filter of what is held in each: the means that needs no luck and no estimate.
+
+As many requests are under way as flow control allows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from dispersy.constants import IDLE_ANSWERS_MAX
+from dispersy.protocol.sync.course import Arrival, Asking, Heard, Reply
+from dispersy.protocol.sync.means import Means
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.sync.transfer import Coverage, Range, Transfer, error_rate_for
+from dispersy.protocol.wire.frames import SyncRequest
+from dispersy.protocol.wire.summary import Summary
+
+LATE_MAX = 256
+"""Requests given up of which it is remembered when they were asked."""
+
+
+class RangeCourse:
+    """Gets what a source has and we lack in `wanted`; implements Course."""
+
+    def __init__(
+        self, asking: Asking, source: Source, *, means: Means, wanted: Range, outline: Outline
+    ) -> None:
+        self.means = means
+        self.estimate: int | None = None
+        self.has_failed = self.has_everything = False
+        self._asking = asking
+        self._source = source
+        self._flow = source.flow
+        self._flow.forget()
+        self._transfer = Transfer(outline, is_one_of_many=means is Means.EVERYTHING)
+        self._transfer.add(wanted)
+        self._given_up: OrderedDict[int, float] = OrderedDict()
+        # Our summary when answers were last known to bring something, and those since that were not.
+        self._idle_with = asking.holdings.summary()
+        self._idle_answers = 0
+
+    @property
+    def received(self) -> int:
+        return self._transfer.received
+
+    def begin_again(self) -> None:
+        """What was not answered is still to be asked."""
+        self._flow.forget()
+
+    def step(self, now: float) -> Sequence[SyncRequest]:
+        asking, flow, transfer = self._asking, self._flow, self._transfer
+        if self._idle_answers >= IDLE_ANSWERS_MAX:
+            self._idle_answers = 0
+            if self._brought_nothing():
+                self.has_failed = True
+                return []
+        found = []
+        while transfer.has_more() and (room := flow.room(now)):
+            if flow.is_under_way() and not flow.has_heard:
+                break
+            request, datagrams = transfer.next_request(
+                holdings=asking.holdings,
+                number=asking.rng.randrange(1, 1 << 32),
+                budget=flow.budget if flow.has_heard else room,
+                room=min(room, asking.budget_max),
+                budget_max=asking.budget_max,
+                error_rate=filter_error_rate(asking, self._source),
+                rng=asking.rng,
+            )
+            flow.ask(request.number, datagrams, now)
+            asking.counts["requests"] += 1
+            asking.counts["filters" if request.hash_count else "unfiltered"] += 1
+            found.append(request)
+        return found
+
+    def receive_messages(self, arrival: Arrival, now: float) -> Heard:
+        number = arrival.number
+        coverage = self._transfer.receive(
+            number=number,
+            flags=arrival.flags,
+            low=arrival.low,
+            high=arrival.high,
+            count=arrival.count,
+        )
+        if coverage is Coverage.FOREIGN:
+            return Heard.FOREIGN
+        if coverage is Coverage.LATE:
+            self._flow.arrive_late(now, self._given_up.get(number, now))
+            return Heard.PART
+        self._flow.arrive(number, now)
+        if coverage is Coverage.WHOLE:
+            self._close(number)
+        for overdue in self._flow.overdue(now):
+            self._close(overdue)
+        return Heard.END if coverage is Coverage.WHOLE else Heard.PART
+
+    def receive_reply(self, reply: Reply, now: float) -> Heard:  # noqa: ARG002 messages alone answer it
+        return Heard.FOREIGN
+
+    def receive_busy(self, number: int, wait_s: float, now: float) -> bool:
+        # As long as it answers others of ours, this one was merely one too many.
+        if not self._flow.is_under_way_beside(number):
+            return False
+        self._transfer.close(number)
+        self._flow.refused(number, wait_s, now)
+        return True
+
+    def handle_timer(self, now: float) -> bool:
+        overdue = self._flow.overdue(now)
+        if not overdue:
+            return False
+        is_silent = self._flow.is_silence(now) and not all(map(self._flow.has_arrived, overdue))
+        for number in overdue:
+            self._close(number)
+        self._asking.counts["timeouts"] += 1
+        return is_silent and self._flow.fall_silent(now)
+
+    def next_deadline(self) -> float | None:
+        return self._flow.next_overdue()
+
+    def next_step(self) -> float | None:
+        return self._flow.next_room() if self._transfer.has_more() else None
+
+    def asked(self, number: int) -> bool:
+        return self._transfer.is_asked(number)
+
+    def is_under_way(self) -> bool:
+        return self._flow.is_under_way()
+
+    def waits_for_store(self) -> bool:
+        return self._idle_answers >= IDLE_ANSWERS_MAX
+
+    def is_over(self) -> bool:
+        return self._transfer.is_complete()
+
+    def _close(self, number: int) -> None:
+        answered = self._transfer.close(number)
+        self._given_up[number] = self._flow.close(number, lost=answered.lost)
+        if len(self._given_up) > LATE_MAX:
+            self._given_up.popitem(last=False)
+        # Most sweeps of what both hold bring no message at all, and end at the end of their range.
+        if answered.count and not self._brought_nothing():
+            self._idle_answers = 0
+        elif answered.count:
+            self._idle_answers += 1
+        self.has_failed = self.has_failed or not answered.progress
+
+    def _brought_nothing(self) -> bool:
+        """Whether our store is as it was when this was last asked."""
+        before, self._idle_with = self._idle_with, self._asking.holdings.summary()
+        return before.same_set(self._idle_with)
+
+
+def filter_error_rate(asking: Asking, source: Source) -> float:
+    """What a filter towards this source may get wrong."""
+    held = asking.holdings.summary().count
+    missing = source.summary.count - held
+    # Where it holds no more than we do, nothing says how much of it we lack.
+    return error_rate_for(held=held, missing=missing if missing > 0 else 1 + held // 4)
+
+
+def outline_of(*, ours: Summary, theirs: Summary, is_tip: bool) -> Outline:
+    """What the summaries alone say: so many more, above all that we hold or else spread over it."""
+    missing = theirs.count - ours.count
+    low, high = (ours.highest + 1, theirs.highest + 1) if is_tip else (0, ours.highest + 1)
+    return Outline([(low, high, missing)] if missing > 0 and low < high else [])

@@ -1,0 +1,322 @@
+"""What one course has still to ask of its source: ranges, requests under way, and what their answers covered.
+
+Several requests are under way at once, each for a range of its own, so none is ever asked for twice: ranges
+are cut to what one request brings where it is known about how much there is (outline.py), and where it is
+not, the next request begins where the answer before it stopped. Every datagram states the interval that it
+covers. What lies between two of them is a range to ask again, exactly, so what arrived near it need not be in
+the store yet.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import ceil, log
+from random import Random
+
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    FILTER_ERROR_MAX,
+    FILTER_ERROR_MIN,
+    FILTER_ERROR_RATIO,
+    FILTER_FILL_MAX,
+    FILTER_SIZE_MIN,
+    FRAMES_SIZE_MAX,
+    PULL_GAPS_MAX,
+)
+from dispersy.ext.bloom import BloomFilter
+from dispersy.protocol.holdings import (
+    ID_SIZE,
+    KEY_SIZE,
+    Holdings,
+    first_key_of,
+    ids_of,
+    order_key_at,
+)
+from dispersy.protocol.identifiers import OrderKey
+from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.wire.frames import SyncRequest
+from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
+
+Range = tuple[OrderKey, OrderKey]
+
+FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
+"""Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count."""
+MESSAGES_PER_DATAGRAM_START = 5.0
+FILTER_BUDGET = 60
+"""Datagrams that a request with a filter asks for: each has a head of its own."""
+LATE_REQUESTS_MAX = 256
+"""Requests whose datagrams may still come after their answer is over."""
+ANSWER_DATAGRAMS_RATIO = 2
+"""Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
+EMPTY_ANSWERS_MAX = 3
+"""Answers in a row without a message and without an end: more is somebody who keeps us busy."""
+
+
+class Coverage(Enum):
+    """What a datagram was to a transfer."""
+
+    FOREIGN = auto()
+    LATE = auto()
+    """Of an answer that was given up."""
+    PART = auto()
+    WHOLE = auto()
+    """The answer is complete with it, or has had more datagrams than it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that is over.
+
+    lost       datagrams that seem lost
+    has_come   anything of it
+    count      of its messages
+    progress   whether it got us anywhere, or is merely lost; else its sender keeps us busy
+    """
+
+    lost: int
+    has_come: bool
+    count: int
+    progress: bool
+
+
+def error_rate_for(*, held: int, missing: int) -> float:
+    """The false positive rate that costs fewest bytes where `missing` of what the source has is not held."""
+    return min(FILTER_ERROR_MAX, max(FILTER_ERROR_MIN, FILTER_ERROR_RATIO * held / max(1, missing)))
+
+
+def filter_capacity(error_rate: float) -> int:
+    """How many ids one request describes at this rate."""
+    return int(FILTER_SIZE_MAX * 8 / _bits_per_key(error_rate))
+
+
+def make_request(
+    *,
+    holdings: Holdings,
+    wanted: Range,
+    number: int,
+    budget: int,
+    error_rate: float,
+    rng: Random,
+    is_alone: bool = True,
+) -> SyncRequest:
+    """A request for what we lack of the range, or of so much of its lower part as one filter describes.
+
+    is_alone   it is not one of many whose wrong positives something else finds in the end
+    """
+    low, high = wanted
+    capacity = filter_capacity(error_rate)
+    keys, _, _ = holdings.scan(low, high, capacity + 1)
+    count = len(keys) // KEY_SIZE
+    if count == 0:
+        return SyncRequest(number=number, budget=budget, low=low, high=high)
+    if count > capacity:
+        high, count = order_key_at(keys, capacity), capacity
+        keys = keys[: capacity * KEY_SIZE]
+    # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than
+    # that.
+    half = FILTER_SIZE_MAX * 4
+    while is_alone and error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= half:
+        error_rate /= 2
+    size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
+    bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=rng.getrandbits(32))
+    bloom.add_many(ids_of(keys), ID_SIZE)
+    assert bloom.fill() <= FILTER_FILL_MAX
+    return SyncRequest(
+        number=number,
+        budget=budget,
+        low=low,
+        high=high,
+        salt=bloom.salt,
+        hash_count=bloom.hash_count,
+        filter=bloom.to_bytes(),
+    )
+
+
+def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> list[Range]:
+    """The parts of [low, high) that no covered interval touches, ascending."""
+    gaps: list[Range] = []
+    for start, end in sorted(covered):
+        if start >= high:
+            break
+        if start > low:
+            gaps.append((low, start))
+        low = max(low, end)
+    if low < high:
+        gaps.append((low, high))
+    return gaps
+
+
+class _Asked:
+    """A request under way: its range, and what its answer covered so far."""
+
+    __slots__ = ("budget", "count", "covered", "datagrams", "range", "stop")
+
+    def __init__(self, wanted: Range, budget: int) -> None:
+        self.range = wanted
+        self.budget = budget
+        self.covered: list[Range] = []
+        self.stop: OrderKey | None = None
+        self.datagrams = 0
+        self.count = 0
+
+    def gaps(self) -> list[Range]:
+        """What no datagram covered, below where the answer stopped or, if that is unknown, got to."""
+        low, _ = self.range
+        stop = max((end for _, end in self.covered), default=low) if self.stop is None else self.stop
+        return gaps_between(low, stop, self.covered) if stop > low else []
+
+
+class Transfer:
+    """What one course asks and gets. Whoever owns it sends its requests and tells it what arrived.
+
+    is_one_of_many   its filters are, so they are as small as they may be
+    received         messages so far
+    per_datagram   messages that a datagram held lately
+    """
+
+    def __init__(self, outline: Outline, *, is_one_of_many: bool = False) -> None:
+        self.received = 0
+        self._is_one_of_many = is_one_of_many
+        self.per_datagram = MESSAGES_PER_DATAGRAM_START
+        self._outline = outline
+        self._todo: list[Range] = []
+        self._asked: dict[int, _Asked] = {}
+        self._late: OrderedDict[int, Range] = OrderedDict()
+        self._empty_answers = self._nothing_found = 0
+
+    def add(self, wanted: Range) -> None:
+        """Ask for this range too, behind what there is."""
+        self._todo.append(wanted)
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to ask and nothing under way."""
+        return not self._todo and not self._asked
+
+    def has_more(self) -> bool:
+        """Whether anything is left to ask."""
+        return bool(self._todo)
+
+    def is_asked(self, number: int) -> bool:
+        """Whether this request is under way."""
+        return number in self._asked
+
+    def next_request(
+        self,
+        *,
+        holdings: Holdings,
+        number: int,
+        budget: int,
+        room: int,
+        budget_max: int = ANSWER_BUDGET_MAX,
+        error_rate: float,
+        rng: Random,
+    ) -> tuple[SyncRequest, int]:
+        """Begin the next request, of which so many datagrams are expected; there must be something to ask.
+
+        budget      datagrams of a request, where it is known how many a range brings
+        room        at most, where that is not known: then no other request can go on behind it
+        budget_max  at most in any case
+        """
+        low, high = self._todo.pop(0)
+        ours = holdings.summary()
+        is_held = ours.count > 0 and low <= first_key_of(ours.highest)
+        if is_held:
+            # A filter has a price of its own, whatever it describes.
+            budget = max(budget, FILTER_BUDGET)
+        budget = min(budget, room)
+        cut = self._outline.cut(low, high, budget * self.per_datagram)
+        expected = budget = room if cut is None else budget
+        if cut is not None:
+            expected = min(budget, max(1, ceil(self._outline.expected(low, cut) / self.per_datagram)))
+            # What does not fit would be another request, and where we hold some another filter.
+            budget = min(budget_max, expected + (expected // 4 if is_held else 0) + 2)
+        if cut is not None and cut < high:
+            self._todo.insert(0, (cut, high))
+            high = cut
+        request = make_request(
+            holdings=holdings,
+            wanted=(low, high),
+            number=number,
+            budget=budget,
+            error_rate=error_rate,
+            rng=rng,
+            is_alone=not self._is_one_of_many,
+        )
+        if request.high < high:
+            self._todo.insert(0, (request.high, high))
+        wanted = (request.low, request.high)
+        self._asked[number] = _Asked(wanted, budget)
+        return request, min(expected, budget)
+
+    def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> Coverage:
+        """A datagram of an answer has come."""
+        asked = self._asked.get(number)
+        if asked is None:
+            late = self._late.get(number)
+            if late is None:
+                return Coverage.FOREIGN
+            self.received += count
+            clipped = (max(low, late[0]), min(high, late[1]))
+            # Each may cut a range in two: what is too many is asked for again.
+            if clipped[0] < clipped[1] and len(self._todo) < PULL_GAPS_MAX:
+                self._todo = gaps_left(self._todo, clipped)
+            return Coverage.LATE
+        asked_low, asked_high = asked.range
+        self.received += count
+        # A stripped frame rides in the datagram of the messages frame that covers its messages.
+        asked.datagrams += not flags & STRIPPED_LIST
+        asked.count += count
+        if flags & END_OF_RANGE or high > asked_high:
+            high = asked_high
+        if low < asked_low:
+            low = asked_low
+        if low < high:
+            asked.covered.append((low, high))
+        if flags & LAST_OF_ANSWER:
+            asked.stop = high
+        is_whole = asked.stop is not None and not asked.gaps()
+        if is_whole or asked.datagrams >= ANSWER_DATAGRAMS_RATIO * asked.budget:
+            return Coverage.WHOLE
+        return Coverage.PART
+
+    def close(self, number: int) -> Answered:
+        """An answer is over, because all of it is here or no more of it is to be waited for."""
+        asked = self._asked.pop(number)
+        low, high = asked.range
+        stop = max((end for _, end in asked.covered), default=low) if asked.stop is None else asked.stop
+        stop = max(low, stop)
+        gaps = asked.gaps()
+        # Several in a row make one gap; but an answer that did not reach the end has used its budget up.
+        lost = len(gaps) if asked.stop is not None else max(1, asked.budget - asked.datagrams)
+        self._late[number] = asked.range
+        if len(self._late) > LATE_REQUESTS_MAX:
+            self._late.popitem(last=False)
+        if asked.datagrams:
+            if asked.count and stop < high:
+                self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) / 8
+            self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
+            self._nothing_found = 0 if asked.count else self._nothing_found + 1
+            if self._nothing_found >= EMPTY_ANSWERS_MAX:
+                # It said it had more. What is left is one range then, and not as many as it likes.
+                self._outline = Outline()
+            if not gaps and asked.stop is not None:
+                self._outline.learn(low, stop, asked.count)
+        if stop < high:
+            gaps.append((stop, high))
+        # Lowest first, so that what was begun is finished before anything new.
+        self._todo[:0] = gaps
+        del self._todo[PULL_GAPS_MAX:]
+        progress = not asked.datagrams or (stop > low and self._empty_answers < EMPTY_ANSWERS_MAX)
+        return Answered(lost=lost, has_come=asked.datagrams > 0, count=asked.count, progress=progress)
+
+
+def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:
+    """The gaps without what one interval covers."""
+    return [left for low, high in gaps for left in gaps_between(low, high, (covered,))]
+
+
+def _bits_per_key(error_rate: float) -> float:
+    return -log(error_rate) / log(2) ** 2

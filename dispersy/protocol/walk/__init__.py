@@ -1,0 +1,1 @@
+"""The walk: who is met, who is introduced and punctured, and how neighbours are kept."""

@@ -1,0 +1,85 @@
+"""What we say of ourselves in introductions: our key, where we are reached, and our live set."""
+
+from __future__ import annotations
+
+from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.walk.announcers import Announcers
+from dispersy.protocol.walk.candidate import Candidate, Candidates
+from dispersy.protocol.walk.metered import Capability
+from dispersy.protocol.walk.neighbours import Neighbours
+from dispersy.protocol.walk.reachability import OwnAddresses
+from dispersy.protocol.walk.walk_events import SendIntroduction
+from dispersy.protocol.wire.introductions import IntroductionRequest, IntroductionResponse
+
+
+class Introducer:
+    """Writes the introductions of one community, but for their signature.
+
+    member  our key; read at every call
+    """
+
+    def __init__(
+        self,
+        member: MemberId,
+        *,
+        own: OwnAddresses,
+        neighbours: Neighbours,
+        candidates: Candidates,
+        announcers: Announcers,
+        is_metered: bool = False,
+    ) -> None:
+        self.member = member
+        self._own = own
+        self._neighbours = neighbours
+        self._candidates = candidates
+        self._announcers = announcers
+        self._is_metered = is_metered
+        self._capabilities = Capability.METERED if is_metered else 0
+
+    def request(
+        self, address: Address, token: bytes, number: int, now: float, *, asks_introduction: bool
+    ) -> SendIntroduction:
+        """A step's or, asking for no introduction, a nudge."""
+        candidate = self._candidates.get(address)
+        receiver_member = None if candidate is None else candidate.member
+        request = IntroductionRequest(
+            number=number,
+            member=self.member,
+            receiver=address,
+            lan=self._own.lan,
+            wan=self._own.wan,
+            summary=self._neighbours.summary,
+            connection=self._own.connection,
+            asks_introduction=asks_introduction,
+            asks_announcements=not self._is_metered and self._announcers.ask(address, now),
+            capabilities=self._capabilities,
+            covers_receiver=receiver_member is not None,
+        )
+        return SendIntroduction(address, token, request.type, request.unsigned(), receiver_member)
+
+    def response(
+        self,
+        source: Address,
+        token: bytes,
+        request: IntroductionRequest,
+        introduced: Candidate | None,
+        now: float,
+    ) -> SendIntroduction:
+        """The answer to a request, with whom it introduces."""
+        is_metered = self._is_metered or bool(request.capabilities & Capability.METERED)
+        lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
+        response = IntroductionResponse(
+            number=request.number,
+            member=self.member,
+            receiver=source,
+            lan=self._own.lan,
+            wan=self._own.wan,
+            introduced_lan=lan,
+            introduced_wan=wan,
+            summary=self._neighbours.summary,
+            connection=self._own.connection,
+            asks_announcements=not is_metered and self._announcers.ask(source, now),
+            capabilities=self._capabilities,
+        )
+        return SendIntroduction(source, token, response.type, response.unsigned(), request.member)
