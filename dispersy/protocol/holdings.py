@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Protocol
 
+from dispersy.constants import SCAN_MAX
+from dispersy.ext import digest
 from dispersy.protocol.identifiers import ORDER_TOP, CommunityId, GlobalTime, MessageId, OrderKey
 from dispersy.protocol.wire.large_frames import LargeName
 from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
-from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
 
 KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
@@ -18,6 +20,7 @@ ID_SIZE = 32
 _KEY = Struct("8x32s")
 _WHOLE_KEY = Struct("40s")
 SCAN_CHUNK = 1_024
+SUM_PORTION = 8_192
 
 
 class Holdings(Protocol):
@@ -81,6 +84,38 @@ def key_after(key: OrderKey) -> OrderKey:
         if key == ORDER_TOP
         else OrderKey((int.from_bytes(key, "big") + 1).to_bytes(ORDER_KEY_SIZE, "big"))
     )
+
+
+def sum_range(
+    holdings: Holdings, low: OrderKey, high: OrderKey, *, key: bytes, limit: int = SCAN_MAX
+) -> tuple[int, int, bool]:
+    """How many ids are held in a range, their sum under a key (modulo SUM_MODULUS), and whether that is all
+    of them; in portions, for in one piece 100,000 ids take 28 MB.
+
+    limit   ids that are looked at, at most
+    """
+    count = total = 0
+    while True:
+        keys, _, complete = holdings.scan(low, high, min(SUM_PORTION, limit - count))
+        total = (total + digest.sum_many(ids_of(keys), key)) % SUM_MODULUS
+        count += len(keys) // KEY_SIZE
+        if complete or count >= limit:
+            return count, total, complete
+        low = key_after(order_key_at(keys, -1))
+
+
+def key_behind(holdings: Holdings, low: OrderKey, count: int) -> OrderKey | None:
+    """The order key that has so many ids between low and itself; None where no more than these are held."""
+    while True:
+        portion = min(SUM_PORTION, count + 1)
+        keys, _, complete = holdings.scan(low, ORDER_TOP, portion)
+        found = len(keys) // KEY_SIZE
+        if found > count:
+            return order_key_at(keys, count)
+        if complete:
+            return None
+        count -= found
+        low = key_after(order_key_at(keys, -1))
 
 
 def newest_low(holdings: Holdings, wanted: int) -> OrderKey:

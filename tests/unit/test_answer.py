@@ -10,6 +10,8 @@ from dispersy.constants import ANSWER_BUDGET_MAX, FRAMES_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.ext import digest, wire
 from dispersy.ext.bloom import BloomFilter
+from dispersy.protocol import holdings as holdings_module
+from dispersy.protocol.holdings import key_behind, sum_range
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
 from dispersy.protocol.intake.marks import ERASED
 from dispersy.protocol.sync import answer as answer_module
@@ -205,6 +207,29 @@ def test_an_audit_is_count_and_sum_under_the_askers_key(holdings: StoreHoldings)
     assert answer_audit(AuditRequest(4, b"j" * 16, request.low, request.high), holdings).sum != audit.sum
     nothing = answer_audit(AuditRequest(5, b"k" * 16, ORDER_LOW, OrderKey(bytes(23) + b"\1")), holdings)
     assert (nothing.count, nothing.sum) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", [1, 500, 999, 1_000, 1_001, 3_000, 5_000])
+def test_ids_are_summed_and_counted_off_in_portions(
+    holdings: StoreHoldings, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Goal: the same as in one piece, and never more of them in memory than a portion."""
+    monkeypatch.setattr(holdings_module, "SUM_PORTION", 250)
+    looked: list[int] = []
+
+    class Watched(StoreHoldings):
+        def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+            looked.append(limit)
+            return super().scan(low, high, limit)
+
+    watched, keys = Watched(holdings.store), keys_of(holdings)
+    chosen = keys[:limit]
+    total = digest.sum_many(b"".join(key[8:] for key in chosen), b"k" * 16)
+    found = sum_range(watched, ORDER_LOW, ORDER_TOP, key=b"k" * 16, limit=limit)
+    assert found == (len(chosen), total, limit >= len(keys))
+    behind = keys[limit][:24] if limit < len(keys) else None
+    assert key_behind(watched, ORDER_LOW, limit) == behind
+    assert max(looked) <= 250
 
 
 def test_what_is_asked_for_by_name_comes_stripped_too(erased: StoreHoldings) -> None:

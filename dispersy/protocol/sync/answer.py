@@ -24,7 +24,7 @@ from dispersy.constants import (
     SCAN_MAX,
 )
 from dispersy.errors import WireError
-from dispersy.ext import digest, wire
+from dispersy.ext import wire
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.holdings import (
     ID_SIZE,
@@ -38,6 +38,7 @@ from dispersy.protocol.holdings import (
     named_by,
     order_key_at,
     packed_keys_of,
+    sum_range,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, CommunityId, OrderKey
 from dispersy.protocol.wire.frames import (
@@ -278,9 +279,7 @@ def _packed(messages: list[bytes]) -> bytes:
 
 def answer_audit(request: AuditRequest, holdings: Holdings) -> Audit:
     """Count and sum of what we hold in the range; beyond SCAN_MAX one more is counted than was summed."""
-    keys, _, complete = holdings.scan(request.low, request.high, SCAN_MAX)
-    count = len(keys) // KEY_SIZE
-    total = digest.sum_many(ids_of(keys), request.key) if count else 0
+    count, total, complete = sum_range(holdings, request.low, request.high, key=request.key)
     return Audit(request.number, count if complete else count + 1, total)
 
 

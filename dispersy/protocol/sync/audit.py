@@ -12,9 +12,8 @@ from collections import OrderedDict
 from random import Random
 
 from dispersy.constants import AUDIT_TIMEOUT_S, AUDITED_MAX
-from dispersy.ext import digest
 from dispersy.protocol.address import Address
-from dispersy.protocol.holdings import KEY_SIZE, Holdings, ids_of, order_key_at
+from dispersy.protocol.holdings import Holdings, key_behind, sum_range
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.transfer import Range
 from dispersy.protocol.wire.frames import Audit, AuditRequest
@@ -86,8 +85,8 @@ class Auditor:
             return None
         course.asked = course.parts.pop()
         low, high = course.asked
-        keys, _, _ = self._holdings.scan(low, high, self._ids_max)
-        course.expected = (len(keys) // KEY_SIZE, digest.sum_many(ids_of(keys), course.key))
+        count, total, _ = sum_range(self._holdings, low, high, key=course.key, limit=self._ids_max)
+        course.expected = (count, total)
         course.number = self._rng.randrange(1, 1 << 32)
         self._due_at = now + AUDIT_TIMEOUT_S
         return course.source, AuditRequest(course.number, course.key, low, high)
@@ -111,14 +110,13 @@ class Auditor:
     def _cut(self, course: _Course) -> None:
         low = course.cut_to
         assert low is not None
-        keys, _, complete = self._holdings.scan(low, ORDER_TOP, self._ids_max + 1)
-        if complete and len(keys) // KEY_SIZE <= self._ids_max:
+        high = key_behind(self._holdings, low, self._ids_max)
+        if high is None:
             course.parts.append((low, ORDER_TOP))
             course.cut_to = None
             # In random order, so that nobody can put a difference where audits end last.
             self._rng.shuffle(course.parts)
             return
-        high = order_key_at(keys, self._ids_max)
         course.parts.append((low, high))
         course.cut_to = high
 
