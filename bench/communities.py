@@ -23,7 +23,7 @@ from pathlib import Path
 from harness import Bench, Series
 from nodes import Node, cpu_seconds
 
-from dispersy.service.home import create_home
+from dispersy.service.home.home import create_home
 
 CPU_MAX = 2.0
 WAKE_UPS_MAX = 2.0

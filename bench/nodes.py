@@ -23,7 +23,7 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import create_message
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.summary import Summary
-from dispersy.service.home import create_home
+from dispersy.service.home.home import create_home
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.ledger import Ledger

@@ -17,9 +17,9 @@ from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show
 from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import home_path
-from dispersy.service.clients import Clients
-from dispersy.service.config_sources import load_config
-from dispersy.service.home import Home
+from dispersy.service.home.clients import Clients
+from dispersy.service.home.home import Home
+from dispersy.service.settings.config_sources import load_config
 from dispersy.storage.keyring import write_new
 
 ADD_EXAMPLES = examples(

@@ -36,7 +36,7 @@ from dispersy.invite import Invite, is_sendable, parse_invite
 from dispersy.protocol.definitions import definition_toml
 from dispersy.protocol.definitions.definition import Definition, default_definition, encode_definition
 from dispersy.protocol.definitions.kind import Kind
-from dispersy.service.publication import check_name, check_new
+from dispersy.service.operations.publication import check_name, check_new
 
 app = typer.Typer(
     help="Create, join, list and leave communities.",

@@ -16,8 +16,8 @@ import typer
 from dispersy.client import Client
 from dispersy.errors import DispersyError
 from dispersy.locations import home_path
-from dispersy.service.clients import Clients
-from dispersy.service.home import Home
+from dispersy.service.home.clients import Clients
+from dispersy.service.home.home import Home
 
 ANSWER_LIMIT_S = 1.0
 

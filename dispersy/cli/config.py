@@ -14,9 +14,9 @@ from rich.markup import escape
 from dispersy.bus.settings import NO_GROUP
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
 from dispersy.locations import home_path
-from dispersy.service.config import SETTINGS, Rate, field_of
-from dispersy.service.config_sources import Loaded, load_config
-from dispersy.service.home import Home
+from dispersy.service.home.home import Home
+from dispersy.service.settings.config import SETTINGS, Rate, field_of
+from dispersy.service.settings.config_sources import Loaded, load_config
 
 CHECK_EXAMPLES = examples("dispersy config check", "dispersy config check ./config.toml")
 SHOW_EXAMPLES = examples("dispersy config show", "DISPERSY_WORKERS=2 dispersy config show --json")

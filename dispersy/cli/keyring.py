@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from dispersy.cli.output import err
 from dispersy.errors import UsageError
-from dispersy.service.passphrase import CODE, checked_passphrase, find_passphrase
+from dispersy.service.home.passphrase import CODE, checked_passphrase, find_passphrase
 from dispersy.storage.keyring import Keyring
 
 ATTEMPTS_MAX = 3

@@ -15,9 +15,9 @@ from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show
 from dispersy.cli.progress import tracked
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import home_path
-from dispersy.service.config_sources import load_config
-from dispersy.service.home import Home, create_home, take_lock
-from dispersy.service.passphrase import CODE, find_passphrase
+from dispersy.service.home.home import Home, create_home, take_lock
+from dispersy.service.home.passphrase import CODE, find_passphrase
+from dispersy.service.settings.config_sources import load_config
 from dispersy.storage.keyring import ENCRYPTED, Key, Keyring, decode_pem, encode_pem, write_new
 from dispersy.storage.lmdb_reader import LmdbReader
 

@@ -22,7 +22,7 @@ from dispersy.cli.output import (
     without_frame,
 )
 from dispersy.client import Client
-from dispersy.service.config import Rate
+from dispersy.service.settings.config import Rate
 
 STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
 PEERS_EXAMPLES = examples("dispersy peers", "dispersy peers chat --json")

@@ -22,9 +22,7 @@ from dispersy.errors import UsageError
 from dispersy.ext.wire import split_payloads
 from dispersy.locations import home_path
 from dispersy.protocol.definitions.definition import decode_definition
-from dispersy.service.config import Config, create_config
-from dispersy.service.config_sources import load_config
-from dispersy.service.home import (
+from dispersy.service.home.home import (
     Home,
     create_home,
     create_runtime,
@@ -33,10 +31,12 @@ from dispersy.service.home import (
     is_under_service_manager,
     take_lock,
 )
-from dispersy.service.launch import node_command
 from dispersy.service.logs import FORMATS, LEVELS
-from dispersy.service.placement import FULL, PLACEMENTS, choose_placement, this_machine
-from dispersy.service.ports import check_port_free
+from dispersy.service.processes.launch import node_command
+from dispersy.service.processes.ports import check_port_free
+from dispersy.service.settings.config import Config, create_config
+from dispersy.service.settings.config_sources import load_config
+from dispersy.service.settings.placement import FULL, PLACEMENTS, choose_placement, this_machine
 from dispersy.storage.environment import close_environment, open_environment
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.store import CommunityRecord

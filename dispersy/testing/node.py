@@ -25,7 +25,7 @@ from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, STRIPPED_LIST
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
-from dispersy.service.control import Control
+from dispersy.service.gateway.control import Control
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import CommunityRecord

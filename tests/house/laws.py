@@ -74,18 +74,29 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What a room may import of ours, beside itself: downwards only; storage and bus do not know each other."""
 
-PROTOCOL_ROOMS: dict[str, set[str]] = {
-    "": {"wire"},
-    "wire": set(),
-    "definitions": {"wire"},
-    "permissions": {"wire"},
-    "intake": {"wire", "definitions", "permissions"},
-    "large_messages": {"wire"},
-    "sync": {"wire", "large_messages"},
-    "walk": {"wire"},
-    "spreading": {"wire", "walk"},
+ROOMS: dict[str, dict[str, set[str]]] = {
+    "protocol": {
+        "": {"wire"},
+        "wire": set(),
+        "definitions": {"wire"},
+        "permissions": {"wire"},
+        "intake": {"wire", "definitions", "permissions"},
+        "large_messages": {"wire"},
+        "sync": {"wire", "large_messages"},
+        "walk": {"wire"},
+        "spreading": {"wire", "walk"},
+    },
+    "service": {
+        "": set(),
+        "settings": set(),
+        "home": set(),
+        "interface": set(),
+        "operations": {"interface", "settings"},
+        "gateway": {"operations", "interface", "home"},
+        "processes": {"gateway", "interface", "home", "settings"},
+    },
 }
-"""What a room of protocol/ may import of the others; what lies beside them ("") is open to all."""
+"""What a room within a room may import of its sisters; what lies beside them ("") is open to all."""
 
 CLOCK_AND_WORLD = {
     "asyncio", "datetime", "lmdb", "logging", "multiprocessing", "os", "pathlib", "secrets", "select",
@@ -123,17 +134,18 @@ def imports_run_downwards(source: Source) -> Violations:
             yield line, f"{source.room} may not import {name}"
 
 
-def protocol_rooms_run_downwards(source: Source) -> Violations:
-    """{intake, sync, spreading} -> {permissions, definitions, large_messages, walk} -> wire."""
-    if source.room != "protocol":
+def inner_rooms_run_downwards(source: Source) -> Violations:
+    """protocol/ and service/ consist of rooms, too, and each names those that it may use."""
+    rooms = ROOMS.get(source.room)
+    if rooms is None:
         return
-    home = source.path.parent.name if source.path.parent.name != "protocol" else ""
+    home = source.path.parent.name if source.path.parent.name != source.room else ""
     for line, name in imports_of(source.tree):
         match name.split("."):
-            case ["dispersy", "protocol", room, _, *_] if (
-                room != home and room in PROTOCOL_ROOMS and room not in PROTOCOL_ROOMS.get(home, set())
+            case ["dispersy", source.room, room, _, *_] if (
+                room != home and room in rooms and room not in rooms.get(home, set())
             ):
-                yield line, f"protocol/{home} may not import {name}"
+                yield line, f"{source.room}/{home} may not import {name}"
 
 
 def protocol_is_pure(source: Source) -> Violations:
@@ -165,11 +177,11 @@ def no_bare_folders(source: Source) -> Violations:
 
 
 def imports_stand_at_the_top(source: Source) -> Violations:
-    """service/process.py alone imports what its role needs, since each process pays for what it imports.
+    """service/processes/process.py alone imports what its role needs: each process pays for what it imports.
 
     What only a type checker imports stands below `if TYPE_CHECKING:`.
     """
-    if not source.is_product or str(source.path) == "dispersy/service/process.py":
+    if not source.is_product or str(source.path) == "dispersy/service/processes/process.py":
         return
     top = list(source.tree.body)
     for node in source.tree.body:
@@ -267,7 +279,7 @@ def limits_of(source: Source) -> Iterator[str]:
 
 PYTHON_LAWS: tuple[Law, ...] = (
     imports_run_downwards,
-    protocol_rooms_run_downwards,
+    inner_rooms_run_downwards,
     protocol_is_pure,
     only_the_command_line_imports_its_libraries,
     no_bare_folders,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dispersy.locations import runtime_path
-from dispersy.service.config_sources import parse_config
+from dispersy.service.settings.config_sources import parse_config
 from tests.integration.node import Node
 
 pytestmark = pytest.mark.long

@@ -18,7 +18,7 @@ import zmq
 
 from dispersy.client import Client
 from dispersy.locations import socket_path
-from dispersy.service.gateway import REQUEST_SIZE_MAX
+from dispersy.service.gateway.gateway import REQUEST_SIZE_MAX
 from tests.integration.node import FULL, START_LIMIT_S, Node
 
 pytestmark = pytest.mark.long

@@ -17,7 +17,7 @@ import pytest
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client
 from dispersy.locations import runtime_path
-from dispersy.service.home import create_home
+from dispersy.service.home.home import create_home
 from tests.integration.node import Node, is_running
 
 LIMIT_S = 60.0
@@ -157,7 +157,7 @@ class Supervised:
         create_home(self.home)
         given = RoleSettings(str(self.home), str(runtime_path(self.home)), "127.0.0.1:0", 1, **settings)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dispersy.service.supervisor", f"--settings={given.to_json()}"],
+            [sys.executable, "-m", "dispersy.service.processes.supervisor", f"--settings={given.to_json()}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ import pytest
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client
 from dispersy.locations import runtime_path
-from dispersy.service.launch import node_command
+from dispersy.service.processes.launch import node_command
 from tests.integration.node import Node
 
 pytestmark = pytest.mark.long

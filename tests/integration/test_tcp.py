@@ -17,7 +17,7 @@ from dispersy.aio import AsyncClient
 from dispersy.certificate import Certificate, read_certificate
 from dispersy.client import Client
 from dispersy.errors import UsageError
-from dispersy.service.follows import FOLLOWS_PER_CLIENT_MAX
+from dispersy.service.operations.follows import FOLLOWS_PER_CLIENT_MAX
 from tests.integration.node import Node
 
 pytestmark = pytest.mark.long

@@ -13,9 +13,9 @@ import msgspec
 
 from dispersy.protocol.intake.marks import INACTIVE
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
-from dispersy.service.directory import Directory
-from dispersy.service.follow import Follow
-from dispersy.service.requests import CREDIT_MAX, Event
+from dispersy.service.interface.directory import Directory
+from dispersy.service.interface.requests import CREDIT_MAX, Event
+from dispersy.service.operations.follow import Follow
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import EntryType, StoreWriter
 from tests.oracle.histories import History

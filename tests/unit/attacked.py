@@ -11,7 +11,7 @@ from dispersy.protocol.definitions.kind import Kind
 from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.intake.intake import Intake
 from dispersy.protocol.wire.packing import encode_uvarint
-from dispersy.service.explanation import explained
+from dispersy.service.operations.explanation import explained
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.report import Reporter
 from dispersy.workers.verifier import RECENT_LIFETIME_S, Verifier

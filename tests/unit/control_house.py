@@ -12,7 +12,7 @@ from dispersy.bus.frames import encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
-from dispersy.service.control import Control
+from dispersy.service.gateway.control import Control
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, LogEntry
 from dispersy.workers.finding import find_ids, find_newest, find_slot

@@ -19,7 +19,7 @@ from dispersy.errors import DispersyError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
-from dispersy.service.gateway import GatewayRole
+from dispersy.service.gateway.gateway import GatewayRole
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.loop import Loop

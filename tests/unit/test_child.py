@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from dispersy.service.child import (
+from dispersy.service.processes.child import (
     BACK_OFF_FIRST_S,
     BACK_OFF_MAX_S,
     DUMP_S,

@@ -20,9 +20,9 @@ from dispersy.endpoint import Endpoint
 from dispersy.errors import UsageError
 from dispersy.protocol.definitions import definition_toml
 from dispersy.protocol.definitions.policies import GROUP_KEYS, PAYLOAD_SIZE_DEFAULT, POLICIES
-from dispersy.service.config import WORKERS_DEFAULT_MAX, Config
-from dispersy.service.ports import check_port_free
-from dispersy.service.publication import check_new
+from dispersy.service.operations.publication import check_new
+from dispersy.service.processes.ports import check_port_free
+from dispersy.service.settings.config import WORKERS_DEFAULT_MAX, Config
 
 ID = bytes(range(32)).hex()
 

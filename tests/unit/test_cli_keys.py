@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dispersy.cli import main
-from dispersy.service.home import create_home, take_lock
+from dispersy.service.home.home import create_home, take_lock
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.service.codes import CLIENT_CODES, CODES, listed
-from dispersy.service.replies import Replies
-from dispersy.service.requests import Count, decoder
+from dispersy.service.interface.codes import CLIENT_CODES, CODES, listed
+from dispersy.service.interface.replies import Replies
+from dispersy.service.interface.requests import Count, decoder
 
 ROOT = Path(__file__).parents[2]
 BEHIND = [
@@ -51,7 +51,7 @@ def test_every_code_that_is_raised_is_in_the_table(path: Path) -> None:
         for code, line in codes_in(path)
         if code not in UNSEEN and listed(code) is None
     ]
-    assert not missing, "give it a line in service/codes.py and in docs/interface.md"
+    assert not missing, "give it a line in service/interface/codes.py and in docs/interface.md"
 
 
 @pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispersy.service.community_state import community_state
+from dispersy.service.operations.community_state import community_state
 from dispersy.storage.store import CommunityRecord
 
 

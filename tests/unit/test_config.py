@@ -12,15 +12,15 @@ from dispersy.bus.settings import CommunitySettings, RoleSettings
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.locations import is_held, runtime_path
-from dispersy.service.config import COMMUNITY_SETTINGS, SETTINGS, Config, create_config, field_of
-from dispersy.service.config_sources import (
+from dispersy.service.home.home import create_home, create_runtime, take_lock
+from dispersy.service.settings.config import COMMUNITY_SETTINGS, SETTINGS, Config, create_config, field_of
+from dispersy.service.settings.config_sources import (
     CONFIG_SIZE_MAX,
     MISTAKES_MAX,
     load_config,
     parse_config,
     read_config,
 )
-from dispersy.service.home import create_home, create_runtime, take_lock
 
 FILE = Path("config.toml")
 
@@ -270,7 +270,7 @@ def test_the_runtime_folder_is_private(tmp_path: Path) -> None:
 
 def test_a_runtime_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below /tmp anyone can make the name first, and would own what we bind there."""
-    monkeypatch.setattr("dispersy.service.home.os.getuid", lambda: 12345)
+    monkeypatch.setattr("dispersy.service.home.home.os.getuid", lambda: 12345)
     with pytest.raises(StorageError, match="belongs to user"):
         create_runtime(tmp_path / "run")
 

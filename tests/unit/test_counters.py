@@ -9,7 +9,7 @@ from dispersy.protocol.spreading.upload import Row
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.walk.candidate import Category
 from dispersy.protocol.wire.numbers import FrameType
-from dispersy.service.status import Reports
+from dispersy.service.operations.status import Reports
 from dispersy.workers.counters import (
     COMMUNITY_COUNTERS,
     FRAME_COUNTERS,

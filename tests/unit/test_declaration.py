@@ -171,8 +171,9 @@ def test_what_applications_need_is_in_the_package_and_loaded_when_asked_for() ->
     with pytest.raises(AttributeError, match="no attribute 'Klient'"):
         dispersy.Klient  # noqa: B018
     program = (
-        "import sys, dispersy, dispersy.workers.network, dispersy.workers.writer, dispersy.service.gateway\n"
-        "import dispersy.service.supervisor\n"
+        "import sys, dispersy, dispersy.workers.network, dispersy.workers.writer\n"
+        "import dispersy.service.gateway.gateway\n"
+        "import dispersy.service.processes.supervisor\n"
         "print([name for name in sys.modules if name.startswith(('dispersy.', 'asyncio', 'zmq.asyncio'))])\n"
         "from dispersy import AsyncClient, Community, kind\n"
         "assert 'dispersy.aio' in sys.modules\n"

@@ -21,8 +21,8 @@ from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from dispersy.protocol.definitions.policies import choose
-from dispersy.service.gateway import GatewayRole
-from dispersy.service.requests import CREDIT_MAX, decode_header, decoder
+from dispersy.service.gateway.gateway import GatewayRole
+from dispersy.service.interface.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive, take

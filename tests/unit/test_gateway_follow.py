@@ -11,7 +11,7 @@ from dispersy.bus.frames import encode
 from dispersy.client import Event
 from dispersy.errors import UsageError
 from dispersy.protocol.intake.marks import HIDDEN_BY_ORDER
-from dispersy.service.requests import CREDIT_MAX
+from dispersy.service.interface.requests import CREDIT_MAX
 from dispersy.storage.store import Batch, EntryType, EventEntry
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive, take
 

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from dispersy.bus.frames import AskedSignature
-from dispersy.service import requests
-from dispersy.service.orders import Orders
-from dispersy.service.replies import Replies
-from dispersy.service.signatures import ANSWERS_FOR_S, POLL_S, Signatures
-from dispersy.service.view import View
+from dispersy.service.interface import requests
+from dispersy.service.interface.orders import Orders
+from dispersy.service.interface.replies import Replies
+from dispersy.service.interface.view import View
+from dispersy.service.operations.signatures import ANSWERS_FOR_S, POLL_S, Signatures
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 

@@ -9,14 +9,14 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.locations import home_path, is_held, runtime_path
-from dispersy.service.home import create_home, create_runtime, demand_home, is_under_service_manager
+from dispersy.service.home.home import create_home, create_runtime, demand_home, is_under_service_manager
 
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that stands for /run/dispersy."""
     folder = tmp_path / "run" / "dispersy"
-    for module in ("dispersy.locations", "dispersy.service.home"):
+    for module in ("dispersy.locations", "dispersy.service.home.home"):
         monkeypatch.setattr(f"{module}.SERVICE_RUNTIME", folder)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "user"))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dispersy.service.notify import STATUS_LENGTH_MAX, Notifier
+from dispersy.service.processes.notify import STATUS_LENGTH_MAX, Notifier
 
 LIMIT_S = 10
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.service.holders import holder_of, named
-from dispersy.service.orders import ORDERS_PER_CLIENT_MAX, Orders
-from dispersy.service.replies import Replies
+from dispersy.service.interface.holders import holder_of, named
+from dispersy.service.interface.orders import ORDERS_PER_CLIENT_MAX, Orders
+from dispersy.service.interface.replies import Replies
 
 LOCAL = named(b"connection", "")
 

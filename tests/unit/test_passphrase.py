@@ -9,7 +9,7 @@ import pytest
 
 from dispersy.cli.keyring import unlock
 from dispersy.errors import StorageError, UsageError
-from dispersy.service.passphrase import PASSPHRASE_SIZE_MAX, find_passphrase, hand_over, take_over
+from dispersy.service.home.passphrase import PASSPHRASE_SIZE_MAX, find_passphrase, hand_over, take_over
 from dispersy.storage.keyring import Keyring
 
 

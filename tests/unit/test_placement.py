@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispersy.errors import UsageError
-from dispersy.service.placement import (
+from dispersy.service.settings.placement import (
     ALL_ROLES,
     AUTO,
     COMPACT,

@@ -7,7 +7,7 @@ import pytest
 from dispersy.errors import UsageError
 from dispersy.protocol.definitions.definition import Definition, Kind
 from dispersy.protocol.definitions.policies import choose
-from dispersy.service.publication import check_publication
+from dispersy.service.operations.publication import check_publication
 
 VOTE = Kind(number=64, name="vote", payload=choose("payload", "messagepack", schema="{points: int(0..9)}"))
 CONTRACT = Kind(number=65, name="contract", authentication=choose("authentication", "double-member"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispersy.operations import PUBLISH_WINDOW, Procedure, Submit, Wait, publish_many
-from dispersy.service.gateway import REQUEST_SIZE_MAX
+from dispersy.service.gateway.gateway import REQUEST_SIZE_MAX
 
 
 class Node:

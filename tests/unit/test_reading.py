@@ -11,7 +11,7 @@ import pytest
 from dispersy.bus.frames import encode
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
-from dispersy.service.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
+from dispersy.service.operations.listing import EXAMINED_MAX, PAGE_SIZE_MAX, PORTION
 from dispersy.storage.store import Batch, BlockedRecord
 from tests.unit.control_house import (
     ALICE,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispersy.service.status import Reports
+from dispersy.service.operations.status import Reports
 
 
 def reports(**told: dict[str, Any]) -> Reports:

@@ -9,10 +9,10 @@ import pytest
 import zmq
 
 from dispersy.bus.settings import RoleSettings
-from dispersy.service import orders
-from dispersy.service.gateway import REQUEST_SIZE_MAX, REQUESTS_QUEUED_MAX, GatewayRole
-from dispersy.service.holders import holder_of, named
-from dispersy.service.unread import LARGE_SIZE, UNREAD_MAX, UNREAD_PER_CLIENT_MAX, Unread
+from dispersy.service.gateway.gateway import REQUEST_SIZE_MAX, REQUESTS_QUEUED_MAX, GatewayRole
+from dispersy.service.interface import orders
+from dispersy.service.interface.holders import holder_of, named
+from dispersy.service.interface.unread import LARGE_SIZE, UNREAD_MAX, UNREAD_PER_CLIENT_MAX, Unread
 from dispersy.workers.loop import Loop
 from tests.unit.control_house import ALICE, CHAT, ControlHouse, message
 

@@ -1,0 +1,1 @@
+"""The gateway and the doors beside it: the control socket, tcp, and metrics."""
