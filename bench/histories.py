@@ -7,8 +7,9 @@ powers that they misuse, partitions, and nodes that forget what is not live. Whe
 everything, they must be in one state, the same without what is not live, and nothing may count of what a
 member wrote after it was revoked. History N of seed S is judge("S/N"), so what is found is found again.
 
-Bound: a history has some 25 steps and some 20 decisions of the naive oracle of about 0.5 ms: 10 to 20 ms, so
-100,000 take a quarter of an hour on two cores.
+Bound: a history has two runs of some 25 steps and some 50 decisions of the naive oracle, 35 of them new ones
+of 0.1 to 0.2 ms (tests/oracle/decisions.py remembers the others): about 10 ms with what is written. So
+100,000 take a quarter of an hour on two idle cores.
 
 --resume FILE keeps how far the search has come beside what it found: a run that was ended goes on there.
 """

@@ -37,8 +37,8 @@ class FrontierAsNumber(Oracle):
 class NoChainClosure(Oracle):
     """What a head reaches is not kept alive, only the head."""
 
-    def live_control(self) -> set[MessageId]:
-        return self.masters_own() | self.counting | (self.pinned_heads() & self.control.keys())
+    def live_control(self, counting: set[MessageId]) -> set[MessageId]:
+        return self.masters_own() | counting | (self.pinned_heads() & self.control.keys())
 
 
 class NoPinClosure(Oracle):
@@ -59,6 +59,8 @@ class NoDepth(Oracle):
     """Whoever may revoke may revoke anybody: decided again and again with what counted the last time."""
 
     ROUNDS = 12
+    before: dict[tuple[MemberId, int], list[Cut]] | None = None
+    """Cuts of the last round, as long as the rounds go on."""
 
     def decide_powers(self) -> None:
         for _ in range(self.ROUNDS):
@@ -66,9 +68,11 @@ class NoDepth(Oracle):
             for decided in (self.cuts, self.powers, self.counting):
                 decided.clear()
             super().decide_powers()
+        self.before = None
 
     def cuts_of(self, power: Power) -> Iterator[Cut]:
-        for cut in self.before.get((power.member, power.kind), ()):
+        cuts = self.cuts if self.before is None else self.before
+        for cut in cuts.get((power.member, power.kind), ()):
             if power.permission in cut.withdrawal.permissions and power.since < cut.at:
                 yield cut
 

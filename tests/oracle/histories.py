@@ -28,8 +28,10 @@ from dispersy.protocol.permissions.control_messages import (
     Undo,
     Withdrawal,
 )
+from tests.oracle.decisions import Decisions
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message
+from tests.oracle.timeline import Oracle
 from tests.oracle.writing import Pen
 
 STEPS = (8, 40)
@@ -60,9 +62,12 @@ class History:
     """Runs step by step; what was written and in which order is in `written`.
 
     node    what makes a node: it decides what is live there, and so what it passes on and forgets
+    oracle  the rules
     """
 
-    def __init__(self, seed: int | str, *, node: Callable[[Pen], Node]) -> None:
+    def __init__(
+        self, seed: int | str, *, node: Callable[[Pen, Decisions], Node], oracle: type[Oracle] = Oracle
+    ) -> None:
         self.rng = rng = random.Random(seed)
         # Of its own, so that histories without pruning are what they were before there was any.
         self.ages = random.Random(f"{seed} ages")
@@ -71,7 +76,8 @@ class History:
         self.pen = Pen(rng)
         self.master = self.pen.master
         self.members = [self.pen.key() for _ in range(rng.choice(MEMBERS))]
-        self.nodes = [node(self.pen) for _ in range(rng.randint(*NODES))]
+        decisions = Decisions(self.master, oracle)
+        self.nodes = [node(self.pen, decisions) for _ in range(rng.randint(*NODES))]
         self.written: list[Message] = []
         self.revokes: list[HonestRevoke] = []
         self.groups: tuple[frozenset[int], ...] = (frozenset(range(len(self.nodes))),)

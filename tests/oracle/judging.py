@@ -39,7 +39,7 @@ class Verdict:
 
 def judge(seed: int | str, oracle: type[Oracle] = Oracle) -> Verdict:
     """Run the history of this seed, by the rules of this oracle, to its end."""
-    history = History(seed, node=lambda pen: Node(pen, oracle))
+    history = History(seed, node=Node, oracle=oracle)
     fault = ""
     # What is late comes after everybody has agreed once.
     for _ in range(2):

@@ -6,17 +6,17 @@ import random
 from collections.abc import Iterable
 
 from dispersy.protocol.identifiers import MessageId
+from tests.oracle.decisions import Decisions
 from tests.oracle.state import Message, State
-from tests.oracle.timeline import Oracle
 from tests.oracle.writing import Pen
 
 
 class Node:
     """What one node holds, and what the rules make of it."""
 
-    def __init__(self, pen: Pen, oracle: type[Oracle] = Oracle) -> None:
+    def __init__(self, pen: Pen, decisions: Decisions) -> None:
         self.pen = pen
-        self._oracle = oracle
+        self.decisions = decisions
         self._state: State | None = None
         self.held: dict[MessageId, Message] = {}
         self.time = 0
@@ -32,16 +32,14 @@ class Node:
 
     def state(self) -> State:
         while self._state is None:
-            oracle = self._oracle(self.pen.master, self.held.values(), self.time)
-            state = oracle.decide()
-            latest = oracle.latest(state)
-            if latest <= self.time:
-                self._state = state
-            self.time = max(self.time, latest)
+            decision = self.decisions.of(self.held.values(), self.time)
+            if decision.latest <= self.time:
+                self._state = decision.state
+            self.time = max(self.time, decision.latest)
         return self._state
 
     def state_of(self, messages: Iterable[Message]) -> State:
-        return self._oracle(self.pen.master, messages, self.time).decide()
+        return self.decisions.of(messages, self.time).state
 
     def hear(self, time: int) -> None:
         """Others' clocks have come so far."""
@@ -51,7 +49,7 @@ class Node:
 
     def prune(self) -> None:
         """Remove what is gone."""
-        oracle = self._oracle(self.pen.master, self.held.values(), self.time)
+        oracle = self.decisions.oracle(self.held.values(), self.time)
         gone = [each for each in oracle.data if oracle.is_gone(each)] if oracle.hard is None else []
         for message in gone:
             del self.held[message.id]

@@ -61,6 +61,8 @@ class Oracle:
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
         self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
         self.counting: set[MessageId] = set()
+        self.settings: list[ControlMessage] = []
+        self.permitted: list[DataMessage] = []
 
     def is_before_the_end(self, message: Message) -> bool:
         """[1]"""
@@ -70,16 +72,24 @@ class Oracle:
         if self.hard is not None:  # [1]
             return State(live=frozenset([self.hard.id]))
         self.decide_powers()
-        settings = self.counting_settings()
-        self.counting |= {message.id for message in settings}
-        chosen = self.chosen([message for message in self.data if self.is_permitted(message, settings)])
+        self.decide_permitted()
+        return self.decide_live()
+
+    def decide_permitted(self) -> None:
+        """By the powers that are decided; the pruning time has no part in it."""
+        self.settings = self.counting_settings()
+        self.permitted = [message for message in self.data if self.is_permitted(message, self.settings)]
+
+    def decide_live(self) -> State:
+        """By what is permitted, at the pruning time."""
+        chosen = self.chosen(self.permitted)
         undos = self.counting_undos(chosen)
-        self.counting |= {message.id for message in undos}
+        counting = self.counting | {message.id for message in (*self.settings, *undos)}
         return State(
-            live=frozenset(self.live_control() | {each.id for each in (*self.definitions, *chosen)}),
-            counting=frozenset(self.counting),
+            live=frozenset(self.live_control(counting) | {each.id for each in (*self.definitions, *chosen)}),
+            counting=frozenset(counting),
             powers=frozenset(power for powers in self.powers.values() for power in powers),
-            policies=self.policies(settings),
+            policies=self.policies(self.settings),
             marks=marks_of(chosen, undos),
         )
 
@@ -118,10 +128,12 @@ class Oracle:
         for depth in range(DEPTH_MAX + 1):
             if depth and not any(power.depth == depth for held in self.powers.values() for power in held):
                 return  # nobody has a power so deep: nothing more can count
-            for message in self.control.values():
+            # At depth 0 is what the master signed, and nothing else [3].
+            claims = [each for each in self.control.values() if (each.author == self.master) == (not depth)]
+            for message in claims:
                 if isinstance(message.body, Revoke):
                     self.count_withdrawals(message, message.body, depth)
-            for message in self.control.values():
+            for message in claims:
                 if isinstance(message.body, Authorize):
                     self.count_atoms(message, message.body, depth)
 
@@ -142,20 +154,23 @@ class Oracle:
 
     def depth_of_atom(self, message: ControlMessage, kind: int, permission: Permission) -> int | None:
         authorize = self.depth_of(message, kind, Permission.AUTHORIZE)
-        granted = self.depth_of(message, kind, permission)
+        granted = None if authorize is None else self.depth_of(message, kind, permission)
         return None if authorize is None or granted is None else max(authorize, granted)
 
     def depth_of(self, message: ControlMessage, kind: int, permission: Permission) -> int | None:
         """Of the least deep power of its author that covers a control message; None without one."""
         if message.author == self.master:
             return 0
-        held = self.powers[message.author, kind, permission]
-        return min((power.depth for power in held if self.covers_control(power, message)), default=None)
+        depth: int | None = None
+        for power in self.powers.get((message.author, kind, permission), ()):
+            if (depth is None or power.depth < depth) and self.covers_control(power, message):
+                depth = power.depth
+        return depth
 
     def covers_control(self, power: Power, message: ControlMessage) -> bool:
-        return message.global_time > power.since[0] and all(
-            self.pin_allows_control(cut.withdrawal, message) for cut in self.cuts_of(power)
-        )
+        if message.global_time <= power.since[0]:
+            return False
+        return all(self.pin_allows_control(cut.withdrawal, message) for cut in self.cuts_of(power))
 
     def covers_data(self, power: Power, message: DataMessage) -> bool:
         return message.global_time > power.since[0] and all(
@@ -164,7 +179,7 @@ class Oracle:
 
     def cuts_of(self, power: Power) -> Iterator[Cut]:
         """[6]"""
-        for cut in self.cuts[power.member, power.kind]:
+        for cut in self.cuts.get((power.member, power.kind), ()):
             if power.permission in cut.withdrawal.permissions and power.since < cut.at:
                 if power.permission in Permission.AUTHORIZE | Permission.REVOKE:
                     is_cut = power.depth > cut.depth
@@ -320,9 +335,7 @@ class Oracle:
         """The highest global time that a clock may follow: of what is live, or permitted and not too old."""
         if self.hard is not None:
             return self.hard.global_time
-        settings = self.counting_settings()
-        permitted = [each for each in self.data if self.is_permitted(each, settings)]
-        times = [each.global_time for each in permitted if not self.is_inactive(each)]
+        times = [each.global_time for each in self.permitted if not self.is_inactive(each)]
         governing = [*self.control.values(), *self.definitions]
         return max([0, *times, *(each.global_time for each in governing if each.id in state.live)])
 
@@ -347,8 +360,8 @@ class Oracle:
             is_own or self.depth_of(message, undo.kind, Permission.UNDO) is not None
         )
 
-    def live_control(self) -> set[MessageId]:
-        own = self.masters_own() | self.counting
+    def live_control(self, counting: set[MessageId]) -> set[MessageId]:
+        own = self.masters_own() | counting
         return own | self.reached(own | self.pinned_heads())
 
     def masters_own(self) -> set[MessageId]:
@@ -381,9 +394,9 @@ def marks_of(chosen: Sequence[DataMessage], undos: Iterable[ControlMessage]) -> 
         message.id: Marks(
             equivocation=slots[message.slot] > 1,
             order=any(
-                other.lane == message.lane
-                and other.sequence > message.sequence
+                other.sequence > message.sequence
                 and other.global_time <= message.global_time
+                and other.lane == message.lane
                 for other in chosen
             ),
             undone=message.id in whole,

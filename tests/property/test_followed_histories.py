@@ -18,6 +18,7 @@ from dispersy.service.interface.requests import CREDIT_MAX, Event
 from dispersy.service.operations.follow import Follow
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import EntryType, StoreWriter
+from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
 from tests.oracle.state import DataMessage, DefinitionMessage, Marks
 from tests.oracle.writing import Pen
@@ -45,13 +46,13 @@ class FollowedNode(WrittenNode):
 
     stores = count()
 
-    def __init__(self, pen: Pen, keys: Path) -> None:
+    def __init__(self, pen: Pen, decisions: Decisions, keys: Path) -> None:
         self._folder = keys
         self.shown: set[tuple[bytes, bytes]] = set()
         self.told: list[tuple[str, bytes, str]] = []
         self._directory = EveryKind()
         self._follow = Follow(1, None, frozenset(), 0, CREDIT_MAX, True)
-        super().__init__(pen, keys)
+        super().__init__(pen, decisions, keys)
 
     def new_store(self) -> StoreWriter:
         number = next(self.stores)

@@ -22,6 +22,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
 from dispersy.workers.ledger import Ledger
+from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, Marks, Message, State
@@ -36,8 +37,8 @@ LOG_MAX = 100_000
 class WrittenNode(Node):
     """A node that decides as the intake does; what it holds is what is stored or waits there."""
 
-    def __init__(self, pen: Pen, keys: Path) -> None:
-        super().__init__(pen)
+    def __init__(self, pen: Pen, decisions: Decisions, keys: Path) -> None:
+        super().__init__(pen, decisions)
         self.keyring = Keyring(keys)
         self.store = self.new_store()
         record = CommunityRecord(NUMBER, CommunityId(pen.master), "history", pen.master, b"")

@@ -15,6 +15,7 @@ from dispersy.protocol.permissions.control_messages import ControlMessage, Permi
 from dispersy.protocol.permissions.policy_history import Resolution
 from dispersy.protocol.permissions.powers import DEPTH_MAX, Cut, Power
 from dispersy.protocol.permissions.timeline import Timeline
+from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, Message
@@ -28,8 +29,8 @@ FAULT_WITHIN = 400
 class Followed(Node):
     """A node of the oracle's that does everything to a timeline too, and compares."""
 
-    def __init__(self, pen: Pen) -> None:
-        super().__init__(pen)
+    def __init__(self, pen: Pen, decisions: Decisions) -> None:
+        super().__init__(pen, decisions)
         self.timeline = Timeline(pen.master)
         self._kinds: set[int] = set()
         self._targets: dict[MessageId, DataMessage] = {}
