@@ -25,6 +25,8 @@ TOKEN_EPOCH_S = 600.0
 FILTER_FILL_MAX = 0.60
 SCAN_MAX = 100_000
 """No request examines more ids than this."""
+SELECTED_SCAN_MAX, SELECTED_SIZE_MAX = 20_000, 8 << 20
+"""Messages, and bytes of them, that one request for certain kinds makes its answerer read."""
 ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
 ANSWERS_MAX = 64
@@ -170,6 +172,8 @@ TURN_MAX_S = 30.0
 """A turn ends after it in any case where others wait, and goes on later where it stopped."""
 FRUITFUL_SHARE = 0.75
 """How often the next turn goes to those that brought something lately, where strangers wait too."""
+SELECTIONS_RETRY_S = 600.0
+"""Until a neighbour that did not answer for certain kinds is asked so again; meanwhile it gives all alike."""
 PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""
 BACK_OFF_START_S = 0.25
@@ -297,6 +301,7 @@ assert FRAGMENT_SIZE + 3 + 8 + 10 <= FRAMES_SIZE_MAX  # Frame header, number, si
 assert -(-MESSAGE_SIZE_MAX // FRAGMENT_SIZE) <= ANSWER_BUDGET_MAX
 assert TOKEN_DATAGRAM_SIZE == DATAGRAM_HEADER_SIZE + 2 + TOKEN_SIZE
 assert AUDIT_IDS_MAX <= SCAN_MAX
+assert SELECTED_SCAN_MAX <= SCAN_MAX
 assert MESSAGE_SIZE_MAX <= ASSEMBLY_SIZE_PER_SOURCE_MAX <= ASSEMBLIES_SIZE_MAX
 assert FRAGMENTS_PER_REQUEST_MAX <= ANSWER_BUDGET_MAX
 assert LARGE_NAMED_PER_SOURCE_MAX < LARGE_NAMED_MAX

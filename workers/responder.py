@@ -47,7 +47,7 @@ from dispersy.workers.answers_in_work import AnswersInWork
 from dispersy.workers.named_answers import Asked, Find, NamedAnswers
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
-from dispersy.workers.served import CommittedHoldings, Served
+from dispersy.workers.served import CommittedHoldings, Served, selections_in
 from dispersy.workers.symbols_answers import SymbolsAnswers
 
 BUSY_MS = 200
@@ -116,10 +116,9 @@ class Responder:
             if served is None:
                 served = self._served[record.number] = self._serve(record, now)
                 self._restored = None
-                if record.definition:
-                    served.puller.set_definition_known(now)
-            elif record.definition and not served.record.definition:
-                served.puller.set_definition_known(now)
+            if record.definition and record.definition != served.definition:
+                served.definition = record.definition
+                served.puller.set_definition_known(now, selections_in(record))
             served.record = record
             self._drain(served)
 

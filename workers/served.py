@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dispersy.bus.settings import CommunitySettings
+from dispersy.errors import WireError
 from dispersy.protocol.address import Address
+from dispersy.protocol.definitions.definition import accept_definition
+from dispersy.protocol.definitions.ranking import selections_of
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.sync.answer import Answered, read_answered
@@ -16,8 +19,10 @@ from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.sync.symbols_answer import SymbolSets
 from dispersy.protocol.wire.frames import RequestMissing
+from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.numbers import MessagesFlag
 from dispersy.protocol.wire.records import HAS_SUMMARY
+from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.clock_voices import ClockVoices
@@ -41,6 +46,9 @@ class CommittedHoldings:
 
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self._reader.scan(self._number, low, high, limit)
+
+    def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        return self._reader.scan_back(self._number, low, high, limit)
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._reader.messages(cursors)
@@ -73,6 +81,8 @@ class Served:
         settings: CommunitySettings,
     ) -> None:
         self.record = record
+        self.definition = b""
+        """The one that the puller follows."""
         self.settings = settings
         self.holdings = holdings
         self.fragments = fragments
@@ -114,3 +124,12 @@ class Served:
         machines = (self.puller, self.fragments, self.newest, self.named)
         deadlines = [self.clock_voices.due, *(machine.next_deadline() for machine in machines)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def selections_in(record: CommunityRecord) -> tuple[Selection, ...]:
+    """What its definition lets come before the rest."""
+    try:
+        view = read_message(CommunityId(record.community_id), record.definition)
+        return selections_of(accept_definition(view.payloads[0]))
+    except WireError:
+        return ()  # Stored by software that accepts more.

@@ -51,6 +51,9 @@ class StoreHoldings:
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self.store.scan(COMMUNITY, low, high, limit)
 
+    def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        return self.store.scan_back(COMMUNITY, low, high, limit)
+
     def community_id(self) -> CommunityId:
         return COMMUNITY_ID
 

@@ -31,6 +31,9 @@ class Holdings(Protocol):
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         """As StoreReader.scan: (packed keys, packed native u64 cursors, whether the range ends here)."""
 
+    def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        """The same from high downwards: as StoreReader.scan_back."""
+
 
 class MessageHoldings(Holdings, Protocol):
     """Holdings whose messages can be read too."""

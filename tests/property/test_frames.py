@@ -28,6 +28,7 @@ from dispersy.protocol.wire.packing import (
     encode_bound,
     encode_uvarint,
 )
+from dispersy.protocol.wire.selection import Order, Selection
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import Described, Further, Items, Lacked, SetSymbols
 
@@ -96,6 +97,13 @@ responses = st.builds(
 punctures = st.builds(frames.PunctureRequest, u32, addresses, addresses)
 
 
+selections = st.builds(
+    lambda kinds, order: Selection(bytes(sorted(kinds)), order),
+    st.sets(st.integers(0, 255), max_size=20),
+    st.sampled_from(Order),
+)
+
+
 @st.composite
 def sync_requests(draw: st.DrawFn) -> frames.SyncRequest:
     low, high = draw(some_ranges)
@@ -106,6 +114,7 @@ def sync_requests(draw: st.DrawFn) -> frames.SyncRequest:
         budget=draw(positive_byte),
         low=low,
         high=high,
+        selection=draw(st.none() | selections),
         salt=draw(u32),
         hash_count=hash_count,
         filter=bits,
@@ -261,6 +270,7 @@ REASONS = {
     "messages-malformed",
     "missing-unknown",
     "range-empty",
+    "selection-malformed",
     "signature-outcome",
     "symbols-malformed",
     "token-malformed",

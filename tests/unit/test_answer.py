@@ -28,6 +28,7 @@ from dispersy.protocol.wire.frames import (
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import decode_uvarint
 from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.selection import Order, Selection
 from dispersy.storage.store import Batch
 from simulation.holdings import COMMUNITY_ID, StoreHoldings, history, make_holdings
 
@@ -52,6 +53,11 @@ def erased() -> StoreHoldings:
 def keys_of(holdings: StoreHoldings) -> list[bytes]:
     keys, _, _ = holdings.scan(ORDER_LOW, ORDER_TOP, 1 << 30)
     return [keys[start : start + 40] for start in range(0, len(keys), 40)]
+
+
+def cursors_of(holdings: StoreHoldings) -> list[int]:
+    _, cursors, _ = holdings.scan(ORDER_LOW, ORDER_TOP, 1 << 30)
+    return list(memoryview(cursors).cast("Q"))
 
 
 def frames_of(request: SyncRequest, holdings: StoreHoldings, *, step: int = 7) -> list[bytes]:
@@ -165,6 +171,82 @@ def test_nothing_missing_is_one_datagram(holdings: StoreHoldings) -> None:
     assert (header.low, header.high, area) == (request.low, request.high, b"")
     assert header.end_of_range
     assert header.summary == holdings.summary()
+
+
+def test_newest_first_the_intervals_follow_one_another_downwards(holdings: StoreHoldings) -> None:
+    """Each says exactly what is in its datagram, and asking on below the last one brings all."""
+    keys = keys_of(holdings)
+    high, received = ORDER_TOP, []
+    for number in range(1, 100):
+        asked = SyncRequest(number=number, budget=16, high=high, selection=Selection(order=Order.DESCENDING))
+        parts = [read(frames) for frames in frames_of(asked, holdings)]
+        for header, area, _ in parts:
+            assert header.high == high
+            found = ids_in(area)
+            assert found == [key[8:] for key in reversed(keys) if header.low <= key[:24] < header.high]
+            received += found
+            high = header.low
+        assert [header.last for header, _, _ in parts] == [False] * (len(parts) - 1) + [True]
+        if parts[-1][0].end_of_range:
+            break
+    assert high == ORDER_LOW
+    assert received == [key[8:] for key in reversed(keys)]
+
+
+def test_in_random_order_only_the_last_datagram_keeps_its_place(holdings: StoreHoldings) -> None:
+    """The request's number decides; together they cover what an answer in order would."""
+    answers = {}
+    for number, order in ((1, Order.RANDOM), (2, Order.RANDOM), (3, Order.ASCENDING)):
+        asked = SyncRequest(number=number, budget=16, selection=Selection(order=order))
+        answers[number] = [header for header, _, _ in map(read, frames_of(asked, holdings))]
+    in_order = [(header.low, header.high) for header in answers[3]]
+    for number in (1, 2):
+        intervals = [(header.low, header.high) for header in answers[number]]
+        assert sorted(intervals) == in_order
+        assert intervals[-1] == in_order[-1]
+        assert intervals != in_order
+        assert [header.last for header in answers[number]] == [False] * 15 + [True]
+        assert not any(header.end_of_range for header in answers[number])
+    assert answers[1] != answers[2]
+    again = SyncRequest(number=1, budget=16, selection=Selection(order=Order.RANDOM))
+    assert [header for header, _, _ in map(read, frames_of(again, holdings))] == answers[1]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_of_certain_kinds_an_interval_says_so_much_of_these_alone(order: Order) -> None:
+    """Every tenth message is of another kind; the answer is these, within one look at all of them."""
+    held = make_holdings()
+    messages = history(2_000)
+    rare = [bytes([70]) + each[1:] if number % 10 == 0 else each for number, each in enumerate(messages)]
+    held.add(rare)
+    request = SyncRequest(number=7, budget=64, selection=Selection(bytes([70]), order))
+    parts = [read(frames) for frames in frames_of(request, held)]
+    found = [message_id for _, area, _ in parts for message_id in ids_in(area)]
+    expected = [
+        key[8:]
+        for key, message in zip(keys_of(held), held.messages(cursors_of(held)), strict=True)
+        if message[0] == 70
+    ]
+    assert len(expected) == 200
+    assert sorted(found) == sorted(expected)
+    if order is not Order.RANDOM:
+        assert found == (expected if order is Order.ASCENDING else expected[::-1])
+    assert parts[-1][0].end_of_range
+
+
+def test_a_look_for_certain_kinds_has_a_limit(
+    holdings: StoreHoldings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In messages and in bytes that have to be read; the answer says how far it came."""
+    for name, limit in (("SELECTED_SCAN_MAX", 500), ("SELECTED_SIZE_MAX", 100_000)):
+        with monkeypatch.context() as patch:
+            patch.setattr(answer_module, name, limit)
+            request = SyncRequest(number=1, budget=9, selection=Selection(b"\x50"))
+            [body] = bodies_of(request, holdings)
+        header, area = MessagesHeader.decode(body)
+        assert not area
+        assert not header.end_of_range
+        assert ORDER_LOW < header.high < OrderKey(keys_of(holdings)[1_800][:24])
 
 
 def test_a_scan_ends_at_its_limit(holdings: StoreHoldings, monkeypatch: pytest.MonkeyPatch) -> None:

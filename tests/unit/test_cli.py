@@ -121,7 +121,7 @@ def test_without_a_node_the_error_says_how_to_start_one(
     [
         (
             'distribution = { type = "full-sync", priority = 9 }',
-            ["'photo'", "priority 9 is not enforced", "use 128"],
+            ["'photo'", "priority 9 is not enforced", "use 32 to 255"],
         ),
         ("colour = 1", ["'photo'", "'colour' is unknown"]),
     ],

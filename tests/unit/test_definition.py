@@ -253,8 +253,7 @@ def test_the_default_size_is_what_always_fits() -> None:
 @pytest.mark.parametrize(
     ("choice", "right"),
     [
-        (choose("distribution", "full-sync", priority=1), "priority 1 .* use 128"),
-        (choose("distribution", "full-sync", order=2), "order random .* use ascending"),
+        (choose("distribution", "full-sync", priority=1), "priority 1 .* use 32 to 255"),
         (choose("payload", "utf-8", size_max=65_417), "size_max 65417 .* kind holds 65416 bytes; use 1 to"),
     ],
 )

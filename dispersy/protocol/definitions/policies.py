@@ -110,8 +110,8 @@ class Choice:
 
 _SPREAD = (
     Parameter(3, "in_sequence", 0, 1, default=0),
-    Parameter(4, "priority", 0, 255, default=128, enforced=(128, 128)),
-    Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random"), enforced=(0, 0)),
+    Parameter(4, "priority", 0, 255, default=128, enforced=(32, 255)),
+    Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random")),
 )
 _PAYLOAD = (
     # How much of it a message carries depends on what becomes of the kind's messages (kind.payload_room).

@@ -7,6 +7,10 @@ frame before it, and what is too large for a datagram is named in a large frame 
 follow one another without a gap from the request's low to where the answer stopped, so the asker sees from
 them alone what was lost on the way. So a large message costs an answer its name, and keeps no small one
 waiting.
+
+A request may select kinds: then an interval says so much of these alone. In descending order the intervals
+follow one another from the request's high downwards. In random order all but the last datagram are shuffled,
+and the last one, which says how far the answer came, stays the last.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import compress
 
 from dispersy.constants import (
@@ -22,6 +27,8 @@ from dispersy.constants import (
     FILTER_FILL_MAX,
     FRAMES_SIZE_MAX,
     SCAN_MAX,
+    SELECTED_SCAN_MAX,
+    SELECTED_SIZE_MAX,
 )
 from dispersy.errors import WireError
 from dispersy.ext import wire
@@ -55,6 +62,7 @@ from dispersy.protocol.wire.frames import (
 )
 from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.numbers import ControlKind, FrameType
+from dispersy.protocol.wire.selection import Order, Selection
 from dispersy.protocol.wire.stripped import Stripped
 from dispersy.protocol.wire.summary import Summary
 
@@ -108,21 +116,27 @@ class Answer:
             )
             if self._filter.fill() > FILTER_FILL_MAX:
                 raise WireError("filter-full")
-        self._low = request.low
+        selection = request.selection or Selection()
+        self._kinds = frozenset(selection.kinds)
+        self._descends = selection.order is Order.DESCENDING
+        self._is_random = selection.order is Order.RANDOM
+        self._end = request.low if self._descends else request.high
         self._budget = min(request.budget, budget_max)
-        # Scanned up to _scanned_to; _wanted are still to be read, _read still to be packed, _packed to be
-        # sent.
-        self._scanned_to = request.low
-        self._scan_count = 0
+        # Scanned up to _scanned_to; _wanted are still to be read, _read still to be packed, and what is
+        # packed, up to _packed_to, to be sent with the interval that it covers.
+        self._scanned_to = self._packed_to = request.high if self._descends else request.low
+        self._scan_count = self._selected_count = self._selected_size = 0
         self._scan_over = False
         self._look = max(LOOK_MIN, self._budget * MESSAGES_PER_DATAGRAM // 2)
         self._wanted: deque[tuple[bytes, int]] = deque()
         self._read_keys: list[bytes] = []
         self._read: list[Answered] = []
-        self._packed: deque[tuple[_Areas, OrderKey]] = deque()
+        self._packed: deque[tuple[_Areas, OrderKey, OrderKey]] = deque()
 
     def frames(self, datagrams: int) -> list[bytes]:
         """The frames of up to so many datagrams more."""
+        if self._is_random and not self._packed and not self.finished:
+            self._shuffle()
         found: list[bytes] = []
         while not self.finished and len(found) < datagrams:
             found.append(self._next_frames())
@@ -131,20 +145,36 @@ class Answer:
     def _next_frames(self) -> bytes:
         while not self._packed:
             self._pack_more()
-        areas, high = self._packed.popleft()
+        areas, low, high = self._packed.popleft()
         self._budget -= 1
-        nothing_left = not self._packed and not self._read and not self._wanted and self._scan_over
+        nothing_left = not self._packed and self._is_packed()
         self.finished = nothing_left or self._budget == 0
         header = MessagesHeader(
             number=self._request.number,
-            low=self._low,
+            low=low,
             high=high,
-            end_of_range=nothing_left and high == self._request.high,
+            end_of_range=nothing_left and self._packed_to == self._end,
             last=self.finished,
             summary=self._summary if self.finished else None,
         )
-        self._low = high
         return areas.frames(header)
+
+    def _is_packed(self) -> bool:
+        """Whether all that was found is."""
+        return not self._read and not self._wanted and self._scan_over
+
+    def _shuffle(self) -> None:
+        """Pack the whole answer, and put its datagrams in an order that the request's number decides."""
+        while len(self._packed) < self._budget and not self._is_packed():
+            self._pack_more()
+        *others, last = list(self._packed)[: self._budget]
+        number = self._request.number.to_bytes(4, "big")
+        others.sort(key=lambda packed: blake2b(packed[1], key=number, digest_size=8).digest())
+        is_rest = len(self._packed) > self._budget
+        self._packed = deque([*others, last])
+        if is_rest:
+            # What does not fit is neither sent nor covered: the asker sees it from the last interval.
+            self._packed_to = last[2]
 
     def _pack_more(self) -> None:
         """Read on until a datagram is full or nothing is left; an interval ends where the next begins."""
@@ -158,34 +188,63 @@ class Answer:
         over = self._scan_over and not self._wanted
         groups = _pack(self._read)
         if over and not groups:
-            self._packed.append((_Areas(), self._scanned_to))
+            self._cover(_Areas(), self._scanned_to)
         done = 0
         for count, areas in groups if over else groups[:-1]:
             done += count
+            # Downwards an interval ends with its own last key, upwards before the next one's first.
+            edge = self._read_keys[done - 1 : done] if self._descends else self._read_keys[done : done + 1]
             is_rest = done < len(self._read_keys)
-            high = order_key_at(self._read_keys[done], 0) if is_rest else self._scanned_to
-            self._packed.append((areas, high))
+            self._cover(areas, order_key_at(edge[0], 0) if is_rest else self._scanned_to)
         del self._read[:done], self._read_keys[:done]
+
+    def _cover(self, areas: _Areas, to: OrderKey) -> None:
+        """A datagram is packed, of all that is wanted between the one before it and here."""
+        low, high = (to, self._packed_to) if self._descends else (self._packed_to, to)
+        self._packed.append((areas, low, high))
+        self._packed_to = to
 
     def _scan_more(self) -> None:
         # A first look as long as the budget, for without a filter all of it is wanted; then ever longer ones.
         self._look = min(SCAN_CHUNK, 2 * self._look)
         limit = min(self._look, SCAN_MAX - self._scan_count)
-        keys, cursors, complete = self._holdings.scan(self._scanned_to, self._request.high, limit)
+        if self._descends:
+            found = self._holdings.scan_back(self._request.low, self._scanned_to, limit)
+        else:
+            found = self._holdings.scan(self._scanned_to, self._request.high, limit)
+        keys, cursors, complete = found
         count = len(keys) // KEY_SIZE
         self._scan_count += count
         if count:
             lacks = (
                 b"\1" * count if self._filter is None else self._filter.missing_many(ids_of(keys), ID_SIZE)
             )
-            self._wanted.extend(
-                compress(zip(packed_keys_of(keys), memoryview(cursors).cast("Q"), strict=True), lacks)
-            )
+            pairs = zip(packed_keys_of(keys), memoryview(cursors).cast("Q"), strict=True)
+            lacked = list(compress(pairs, lacks))
+            self._wanted.extend(self._selected(lacked) if self._kinds else lacked)
         if complete:
-            self._scanned_to = self._request.high
+            self._scanned_to = self._end
+        elif self._descends:
+            self._scanned_to = order_key_at(keys, -1)
         else:
             self._scanned_to = key_after(order_key_at(keys, -1))
-        self._scan_over = complete or self._scan_count >= SCAN_MAX
+        self._scan_over = (
+            complete
+            or self._scan_count >= SCAN_MAX
+            or self._selected_count >= SELECTED_SCAN_MAX
+            or self._selected_size >= SELECTED_SIZE_MAX
+        )
+
+    def _selected(self, rows: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+        """Those of the kinds that are asked for: what kind a message is of stands in it alone."""
+        found: list[tuple[bytes, int]] = []
+        for first in range(0, len(rows), READ_AT_ONCE):
+            part = rows[first : first + READ_AT_ONCE]
+            messages = self._holdings.messages([cursor for _, cursor in part])
+            self._selected_count += len(messages)
+            self._selected_size += sum(map(len, messages))
+            found += [row for row, message in zip(part, messages, strict=True) if message[0] in self._kinds]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,32 +11,60 @@ from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.range_course import RangeCourse, filter_error_rate, outline_of
+from dispersy.protocol.sync.ranked_course import RankedCourse
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
-from dispersy.protocol.sync.transfer import Range, filter_capacity
+from dispersy.protocol.sync.transfer import Range, Transfer, filter_capacity
 
 
 def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
     """The course of a means that is not REPAIR; None where all that it reaches has been asked for."""
     if means is Means.SYMBOLS:
         return SymbolsCourse(asking, pull.source)
+    if means is Means.RANKED:
+        return _make_ranked(asking, pull)
     low, high = _reach(means, asking, pull), pull.floor
     if low >= high:
         return None
     pull.floor = low
     ours = asking.holdings.summary()
     outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
-    return RangeCourse(asking, pull.source, means=means, wanted=(low, high), outline=outline)
+    transfer = Transfer(outline, is_one_of_many=means is Means.EVERYTHING)
+    transfer.add((low, high))
+    return RangeCourse(asking, pull.source, means=means, transfer=transfer)
 
 
 def make_repair(part: Range, asking: Asking, source: Source) -> Course:
     """The course of REPAIR: of how much is missing in its part, nothing is known."""
-    return RangeCourse(asking, source, means=Means.REPAIR, wanted=part, outline=Outline())
+    transfer = Transfer(Outline())
+    transfer.add(part)
+    return RangeCourse(asking, source, means=Means.REPAIR, transfer=transfer)
+
+
+def _make_ranked(asking: Asking, pull: Pull) -> Course:
+    """The course of what comes next of the selections."""
+    ours, theirs = asking.holdings.summary(), pull.source.summary
+    missing = theirs.count - ours.count
+    if pull.ranked_low is None:
+        # Once: what the first of these courses brings is the newest that we hold.
+        pull.ranked_low = newest_low(asking.holdings, TIP_SIZE)
+        if missing > theirs.highest - ours.highest:
+            # More than there are times above ours: some of it lies below, as where a pull broke off.
+            pull.ranked_low = ORDER_LOW
+    selection, *pull.selections = pull.selections
+    return RankedCourse(
+        asking,
+        pull.source,
+        selection=selection,
+        wanted=(pull.ranked_low, pull.floor),
+        # Of the kinds before the last one, the sums of all say little.
+        expected=None if pull.selections else missing,
+    )
 
 
 def _reach(means: Means, asking: Asking, pull: Pull) -> OrderKey:
     """How far back this means reaches."""
     if means is Means.TIP:
-        return newest_low(asking.holdings, TIP_SIZE)
+        return newest_low(asking.holdings, TIP_SIZE) if pull.ranked_low is None else pull.ranked_low
     if means is Means.RECENT:
         return newest_low(asking.holdings, filter_capacity(filter_error_rate(asking, pull.source)))
     return ORDER_LOW

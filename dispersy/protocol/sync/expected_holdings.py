@@ -23,6 +23,7 @@ class ExpectedHoldings:
     """What is held, and what is expected of `source`.
 
     scan() and find_items() give cursor 0 for what is not here: nobody who compares sets reads messages.
+    scan_back() leaves it out: then it is named once more.
     """
 
     def __init__(self, holdings: ItemHoldings, fragments: Fragments, source: Address) -> None:
@@ -50,6 +51,9 @@ class ExpectedHoldings:
             array("Q", [cursor for _, cursor in kept]).tobytes(),
             is_complete and len(rows) <= limit,
         )
+
+    def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        return self._holdings.scan_back(low, high, limit)
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._holdings.messages(cursors)

@@ -21,6 +21,8 @@ PATIENCE_MAX = 3
 class Means(StrEnum):
     """One way of getting what a neighbour has and we lack."""
 
+    RANKED = "ranked"
+    """What the definition puts before the rest, where much is missing: once for each selection."""
     SYMBOLS = "symbols"
     """Coded symbols of the whole set: few differences, wherever they lie."""
     TIP = "tip"
@@ -40,6 +42,7 @@ class History:
     tried         means it has used, in order
     is_at_bottom  all that there is has been asked for
     may_sweep     going through everything is not too soon after the last time
+    ranks         something comes before the rest and has not been asked for
     may_describe  symbols are not too soon after they were no use the last time
     estimate      how many messages differ, where a means has found that out
     fruitless     pulls from this neighbour in a row that brought nothing
@@ -48,6 +51,7 @@ class History:
     tried: tuple[Means, ...] = ()
     is_at_bottom: bool = False
     may_sweep: bool = True
+    ranks: bool = False
     may_describe: bool = True
     estimate: int | None = None
     fruitless: int = 0
@@ -59,6 +63,9 @@ def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means |
         return None
     if _comes_first(ours, theirs, history):
         return None
+    if history.ranks and theirs.count - ours.count > BEHIND_MIN:
+        # Fewer are here at once, whatever their order.
+        return Means.RANKED
     if _suits_symbols(ours, theirs, history):
         return Means.SYMBOLS
     for means in (Means.TIP, Means.RECENT):

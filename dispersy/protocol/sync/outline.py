@@ -29,7 +29,7 @@ class Outline:
 
     def cut(self, low: OrderKey, high: OrderKey, wanted: float) -> OrderKey | None:
         """Where the first about `wanted` messages of a range end, at most `high`; None: nobody knows."""
-        start = _time_of(low)
+        start = time_of(low)
         left = wanted / self._scale
         is_known = False
         for begin, end, count in self._parts:
@@ -47,7 +47,7 @@ class Outline:
 
     def expected(self, low: OrderKey, high: OrderKey) -> float:
         """How many messages a range is thought to have."""
-        begin, end = _time_of(low), max(_time_of(low) + 1, _time_of(high))
+        begin, end = time_of(low), max(time_of(low) + 1, time_of(high))
         total = 0.0
         for first, behind, count in self._parts:
             overlap = min(end, behind) - max(begin, first)
@@ -63,5 +63,6 @@ class Outline:
             self._scale = min(SCALE_MAX, max(1 / SCALE_MAX, self._scale * ratio**0.25))
 
 
-def _time_of(key: OrderKey) -> int:
+def time_of(key: OrderKey) -> int:
+    """The global time of an order key."""
     return int.from_bytes(key[:8], "big")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispersy.protocol.address import Address
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.course import Course
 from dispersy.protocol.sync.means import History, Means
 from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
 
 
@@ -16,6 +19,7 @@ class Pull:
     course        the one under way; each pull begins with one
     tried         means so far, that of `course` among them
     floor         everything from here upwards has been asked for
+    selections    what comes before the rest and has not been asked for; ranked_low: how far back it is
     gained        the store took something from an earlier turn of it
     began_with    our summary when this turn began
     course_with   our summary when this course began
@@ -24,12 +28,22 @@ class Pull:
     settled_at    when what arrived counts as stored; settle_by: at the latest
     """
 
-    def __init__(self, address: Address, source: Source, ours: Summary, now: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        source: Source,
+        ours: Summary,
+        now: float,
+        *,
+        selections: Sequence[Selection] = (),
+    ) -> None:
         self.address = address
         self.source = source
         self.course: Course | None = None
         self.tried: list[Means] = []
         self.floor = ORDER_TOP
+        self.selections = list(selections)
+        self.ranked_low: OrderKey | None = None
         self.estimate: int | None = None
         self.gained = False
         self.began_at = self.turn_at = now
@@ -71,6 +85,7 @@ class Pull:
             tried=tuple(self.tried),
             is_at_bottom=self.floor == ORDER_LOW,
             may_sweep=now >= self.source.everything_at,
+            ranks=bool(self.selections) and now >= self.source.selections_at,
             may_describe=now >= self.source.symbols_at,
             estimate=self.estimate,
             fruitless=self.source.fruitless,

@@ -38,6 +38,7 @@ class Source:
     fruitful     the store took something from a transfer of it, and its word was not broken often since
     held_until   before, it does itself what a transfer from it would do; held_since: when that began
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
+    selections_at  when certain kinds may be asked for again: it may not know how to answer that
     seen         (its summary, ours) when the last fruitless one ended
     behind_since since when its horizon has been said to be earlier than ours; None: it is not
     """
@@ -57,6 +58,7 @@ class Source:
         "matched",
         "not_before",
         "seen",
+        "selections_at",
         "summary",
         "symbols_at",
         "undescribed",
@@ -74,7 +76,7 @@ class Source:
     def forgive(self, now: float) -> None:
         """Let the next transfer begin at once, as if none had failed."""
         self.began_at = now - TRANSFER_INTERVAL_S
-        self.not_before = self.everything_at = self.symbols_at = self.held_until = now
+        self.not_before = self.everything_at = self.symbols_at = self.selections_at = self.held_until = now
         self.held_since = now - 2 * HELD_BACK_MAX_S
         self.fruitless = self.fruitless_all = self.broken = self.undescribed = 0
         self.seen: tuple[Summary, Summary] | None = None

@@ -14,6 +14,7 @@ mostly among those who brought something. A pull goes on in its next turn where 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -50,6 +51,7 @@ from dispersy.protocol.sync.symbols_course import SymbolsCourse
 from dispersy.protocol.sync.transfer import Range
 from dispersy.protocol.wire.frames import Audit, Busy
 from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
 
 
@@ -99,13 +101,13 @@ class Puller:
             interval_s=audit_interval_s,
         )
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
+        self._selections: Sequence[Selection] = ()
         self._sources = PullSources(towards=self._towards)
         self._repairs: list[tuple[Address, Range]] = []
         self._pull: Pull | None = None
         self._parked: dict[Address, Pull] = {}
         self._made_room: Address | None = None
-        # Kept, for the store must not be read while its role only asks how long it may sleep.
-        self._begins_at: float | None = None
+        self._begins_at: float | None = None  # Kept: to ask how long one may sleep must not read the store.
         self._events: list[Send] = []
 
     # What others sent.
@@ -213,9 +215,9 @@ class Puller:
         self._sources.forgive(now)
         self._proceed(now)
 
-    def set_definition_known(self, now: float) -> None:
-        """From now on messages can be taken: pull."""
-        self._definition = None
+    def set_definition_known(self, now: float, selections: Sequence[Selection] = ()) -> None:
+        """From now on messages can be taken: pull, and these before the rest."""
+        self._definition, self._selections = None, selections
         self._proceed(now)
 
     # Time.
@@ -267,7 +269,7 @@ class Puller:
         if parked is not None and parked.source is source:
             parked.take_turn(ours, now)
             return parked
-        return Pull(chosen, source, ours, now)
+        return Pull(chosen, source, ours, now, selections=self._selections)
 
     def _others_wait(self, pull: Pull, ours: Summary, now: float) -> bool:
         return any(address != pull.address for address in self._sources.ready(ours, now))

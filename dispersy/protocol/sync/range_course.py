@@ -13,7 +13,7 @@ from dispersy.protocol.sync.course import Arrival, Asking, Heard, Reply
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
-from dispersy.protocol.sync.transfer import Coverage, Range, Transfer, error_rate_for
+from dispersy.protocol.sync.transfer import Coverage, Transfer, error_rate_for
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.summary import Summary
 
@@ -22,11 +22,9 @@ LATE_MAX = 256
 
 
 class RangeCourse:
-    """Gets what a source has and we lack in `wanted`; implements Course."""
+    """Gets what a source has and we lack in the ranges of `transfer`; implements Course."""
 
-    def __init__(
-        self, asking: Asking, source: Source, *, means: Means, wanted: Range, outline: Outline
-    ) -> None:
+    def __init__(self, asking: Asking, source: Source, *, means: Means, transfer: Transfer) -> None:
         self.means = means
         self.estimate: int | None = None
         self.has_failed = self.has_everything = False
@@ -34,8 +32,7 @@ class RangeCourse:
         self._source = source
         self._flow = source.flow
         self._flow.forget()
-        self._transfer = Transfer(outline, is_one_of_many=means is Means.EVERYTHING)
-        self._transfer.add(wanted)
+        self._transfer = transfer
         self._given_up: OrderedDict[int, float] = OrderedDict()
         # Our summary when answers were last known to bring something, and those since that were not.
         self._idle_with = asking.holdings.summary()

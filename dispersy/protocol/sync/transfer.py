@@ -31,6 +31,7 @@ from dispersy.protocol.holdings import (
     ID_SIZE,
     KEY_SIZE,
     Holdings,
+    MessageHoldings,
     first_key_of,
     ids_of,
     order_key_at,
@@ -87,9 +88,9 @@ def error_rate_for(*, held: int, missing: int) -> float:
     return min(FILTER_ERROR_MAX, max(FILTER_ERROR_MIN, FILTER_ERROR_RATIO * held / max(1, missing)))
 
 
-def filter_capacity(error_rate: float) -> int:
-    """How many ids one request describes at this rate."""
-    return int(FILTER_SIZE_MAX * 8 / _bits_per_key(error_rate))
+def filter_capacity(error_rate: float, *, beside: int = 0) -> int:
+    """How many ids one request describes at this rate, with so many bytes of other things in it."""
+    return int((FILTER_SIZE_MAX - beside) * 8 / _bits_per_key(error_rate))
 
 
 def make_request(
@@ -115,24 +116,30 @@ def make_request(
     if count > capacity:
         high, count = order_key_at(keys, capacity), capacity
         keys = keys[: capacity * KEY_SIZE]
+    salt, hash_count, bits = make_filter(ids_of(keys), error_rate=error_rate, rng=rng, is_alone=is_alone)
+    return SyncRequest(
+        number=number, budget=budget, low=low, high=high, salt=salt, hash_count=hash_count, filter=bits
+    )
+
+
+def make_filter(
+    ids: bytes, *, error_rate: float, rng: Random, is_alone: bool = True, beside: int = 0
+) -> tuple[int, int, bytes]:
+    """(salt, hash count, bits) of a filter of these ids, none of no ids; is_alone as make_request()."""
+    count = len(ids) // ID_SIZE
+    if not count:
+        return 0, 0, b""
+    size_max = FILTER_SIZE_MAX - beside
     # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than
     # that.
-    half = FILTER_SIZE_MAX * 4
+    half = size_max * 4
     while is_alone and error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= half:
         error_rate /= 2
-    size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
+    size = min(size_max, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
     bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=rng.getrandbits(32))
-    bloom.add_many(ids_of(keys), ID_SIZE)
+    bloom.add_many(ids, ID_SIZE)
     assert bloom.fill() <= FILTER_FILL_MAX
-    return SyncRequest(
-        number=number,
-        budget=budget,
-        low=low,
-        high=high,
-        salt=bloom.salt,
-        hash_count=bloom.hash_count,
-        filter=bloom.to_bytes(),
-    )
+    return bloom.salt, bloom.hash_count, bloom.to_bytes()
 
 
 def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> list[Range]:
@@ -177,6 +184,8 @@ class Transfer:
     per_datagram   messages that a datagram held lately
     """
 
+    empty_answers_max = EMPTY_ANSWERS_MAX
+
     def __init__(self, outline: Outline, *, is_one_of_many: bool = False) -> None:
         self.received = 0
         self._is_one_of_many = is_one_of_many
@@ -206,7 +215,7 @@ class Transfer:
     def next_request(
         self,
         *,
-        holdings: Holdings,
+        holdings: MessageHoldings,
         number: int,
         budget: int,
         room: int,
@@ -220,9 +229,8 @@ class Transfer:
         room        at most, where that is not known: then no other request can go on behind it
         budget_max  at most in any case
         """
-        low, high = self._todo.pop(0)
-        ours = holdings.summary()
-        is_held = ours.count > 0 and low <= first_key_of(ours.highest)
+        low, high = self._take_next(min(budget, room), rng)
+        is_held = self._is_held(holdings, low)
         if is_held:
             # A filter has a price of its own, whatever it describes.
             budget = max(budget, FILTER_BUDGET)
@@ -236,20 +244,49 @@ class Transfer:
         if cut is not None and cut < high:
             self._todo.insert(0, (cut, high))
             high = cut
-        request = make_request(
+        request, wanted = self._describe(
             holdings=holdings,
             wanted=(low, high),
             number=number,
             budget=budget,
             error_rate=error_rate,
             rng=rng,
-            is_alone=not self._is_one_of_many,
         )
-        if request.high < high:
-            self._todo.insert(0, (request.high, high))
-        wanted = (request.low, request.high)
+        if wanted[1] < high:
+            self._todo.insert(0, (wanted[1], high))
         self._asked[number] = _Asked(wanted, budget)
         return request, min(expected, budget)
+
+    def _take_next(self, budget: int, rng: Random) -> Range:  # noqa: ARG002 by who draws
+        """What to ask for next, or begin with, of what is left; a request brings `budget` datagrams."""
+        return self._todo.pop(0)
+
+    def _is_held(self, holdings: MessageHoldings, low: OrderKey) -> bool:
+        """Whether anything that we hold may lie above."""
+        ours = holdings.summary()
+        return ours.count > 0 and low <= first_key_of(ours.highest)
+
+    def _describe(
+        self,
+        *,
+        holdings: MessageHoldings,
+        wanted: Range,
+        number: int,
+        budget: int,
+        error_rate: float,
+        rng: Random,
+    ) -> tuple[SyncRequest, Range]:
+        """A request for a range, and how much of it from its low on that is."""
+        request = make_request(
+            holdings=holdings,
+            wanted=wanted,
+            number=number,
+            budget=budget,
+            error_rate=error_rate,
+            rng=rng,
+            is_alone=not self._is_one_of_many,
+        )
+        return request, (request.low, request.high)
 
     def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> Coverage:
         """A datagram of an answer has come."""
@@ -309,7 +346,7 @@ class Transfer:
         # Lowest first, so that what was begun is finished before anything new.
         self._todo[:0] = gaps
         del self._todo[PULL_GAPS_MAX:]
-        progress = not asked.datagrams or (stop > low and self._empty_answers < EMPTY_ANSWERS_MAX)
+        progress = not asked.datagrams or (stop > low and self._empty_answers < self.empty_answers_max)
         return Answered(lost=lost, has_come=asked.datagrams > 0, count=asked.count, progress=progress)
 
 

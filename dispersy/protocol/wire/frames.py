@@ -36,10 +36,11 @@ from dispersy.protocol.wire.missing import (
     RequestMissing,
     Wanted,
 )
-from dispersy.protocol.wire.numbers import BINDING_FLAGS, FrameType, MessagesFlag
+from dispersy.protocol.wire.numbers import BINDING_FLAGS, FrameType, MessagesFlag, SyncFlag
 from dispersy.protocol.wire.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
 from dispersy.protocol.wire.pings import Ping, Pong
 from dispersy.protocol.wire.push import Push
+from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
 from dispersy.protocol.wire.sync_frames import Symbols, SymbolsRequest
@@ -90,6 +91,7 @@ SUM_SIZE = 12
 HASH_COUNT_MAX = 32
 # An int: the complement of an IntFlag leaves out the very bits that mean nothing.
 _MESSAGES_FLAGS_REFUSED = BINDING_FLAGS & ~sum(MessagesFlag)
+_SYNC_FLAGS_REFUSED = BINDING_FLAGS & ~sum(SyncFlag)
 NO_TOKEN = bytes(TOKEN_SIZE)
 
 
@@ -168,6 +170,7 @@ class SyncRequest:
 
     budget      datagrams that the answer may take, 1 to 255
     low, high   order keys, half open, low < high
+    selection   which messages of the range; None: all, ascending
     salt        u32, the filter's seed
     hash_count  1 to 32; 0 without a filter
     filter      bits of what the sender holds in the range (ext.bloom), empty exactly without a filter
@@ -179,6 +182,7 @@ class SyncRequest:
     budget: int
     low: OrderKey = ORDER_LOW
     high: OrderKey = ORDER_TOP
+    selection: Selection | None = None
     salt: int = 0
     hash_count: int = 0
     filter: bytes = b""
@@ -190,9 +194,10 @@ class SyncRequest:
         assert (self.hash_count == 0) == (not self.filter)
         return (
             self.number.to_bytes(4, "big")
-            + bytes((0, self.budget))
+            + bytes((SyncFlag(0) if self.selection is None else SyncFlag.SELECTION, self.budget))
             + encode_bound(self.low)
             + encode_bound(self.high)
+            + (b"" if self.selection is None else self.selection.encode())
             + self.salt.to_bytes(4, "big")
             + bytes((self.hash_count,))
             + self.filter
@@ -203,16 +208,24 @@ class SyncRequest:
         """raises WireError, also filter-full: such a filter would be examined at length and answer little."""
         reader = FieldReader(body)
         number, flags, budget = reader.integer(4), reader.integer(1), reader.positive_byte()
-        if flags & BINDING_FLAGS:
+        if flags & _SYNC_FLAGS_REFUSED:
             raise WireError("flags-unknown")
         low, high = _range(reader)
+        selection = Selection.read(reader) if flags & SyncFlag.SELECTION else None
         salt, hash_count, bits = reader.integer(4), reader.integer(1), reader.rest()
         if hash_count > HASH_COUNT_MAX or (hash_count == 0) != (not bits):
             raise WireError("filter-malformed")
         if int.from_bytes(bits, "big").bit_count() > FILTER_FILL_MAX * 8 * len(bits):
             raise WireError("filter-full")
         return cls(
-            number=number, budget=budget, low=low, high=high, salt=salt, hash_count=hash_count, filter=bits
+            number=number,
+            budget=budget,
+            low=low,
+            high=high,
+            selection=selection,
+            salt=salt,
+            hash_count=hash_count,
+            filter=bits,
         )
 
 

@@ -124,6 +124,12 @@ BINDING_FLAGS = 0x0F
 take the frame; bits of the other half mean nothing yet and are ignored."""
 
 
+class SyncFlag(IntFlag):
+    """Flags of a sync-request."""
+
+    SELECTION = 1
+
+
 class MessagesFlag(IntFlag):
     """Flags of a messages frame."""
 
