@@ -109,6 +109,8 @@ def test_high_priority_comes_before_low() -> None:
     messages = written({AUTHORIZE: 20, REPORT: 40, CHAT: 800, BULK: 2_000}, seed=1)
     empty, _, other = filled(kinds, messages)
     assert other.puller.counts["by-ranked"] == 3
+    assert other.puller.counts["by-tip"] == 1
+    assert other.puller.counts["by-recent"] == 0, "the rest was looked for above what has just come"
     ends = [empty.places(number)[-1] for number in (AUTHORIZE, REPORT, CHAT)]
     begins = [empty.places(number)[0] for number in (REPORT, CHAT, BULK)]
     assert all(end < begin for end, begin in zip(ends, begins, strict=True))
@@ -120,7 +122,9 @@ def test_high_priority_comes_before_low() -> None:
 def test_the_newest_come_first_where_that_is_the_order(held: int) -> None:
     """Whether all is missing, or what came since; but for what was lost and asked for again."""
     messages = written({AUTHORIZE: 20, CHAT: 2_500}, seed=2)
-    empty, _, _ = filled([kind(CHAT, order=Order.DESCENDING)], messages, held=messages[:held])
+    empty, _, other = filled([kind(CHAT, order=Order.DESCENDING)], messages, held=messages[:held])
+    _, _, in_order = filled([kind(CHAT)], messages, held=messages[:held])
+    assert other.world.now < 2 * in_order.world.now, "it is not one request after the other"
     times = empty.times(CHAT)
     assert times[0] > 2_400
     half = times[: len(times) // 2]
