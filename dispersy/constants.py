@@ -259,6 +259,11 @@ SYMBOLS_ANSWERED_IN_ALL_MAX = 128
 SYMBOLS_SOURCES_MAX = 256
 """Symbols-requests a second that are answered, of one address, of all, and from how many: what follows a
 large description are some ten of them at once."""
+TREES_ANSWERED_MAX = 16
+TREES_ANSWERED_IN_ALL_MAX = 64
+TREES_SOURCES_MAX = 256
+"""Tree-requests a second that are answered, of one host, of all, and from how many: a million messages are
+narrowed down with some five, and each costs up to a thousand look-ups."""
 SHARED_EXCHANGE_S = 2.0
 """For so long a neighbour that has described its set to us is not asked: it sends us what we lack."""
 FILTER_ERROR_MIN = 0.001

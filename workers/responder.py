@@ -49,6 +49,7 @@ from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.served import CommittedHoldings, Served, selections_in
 from dispersy.workers.symbols_answers import SymbolsAnswers
+from dispersy.workers.tree_answers import TreeAnswers
 
 BUSY_MS = 200
 AUDITS_MAX = 16
@@ -99,6 +100,7 @@ class Responder:
         self._clocks: list[tuple[int, int, bool, bool]] = []
         self._named = NamedAnswers(find)
         self._symbols = SymbolsAnswers(reporter)
+        self._trees = TreeAnswers(reporter)
         self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
@@ -332,6 +334,8 @@ class Responder:
                 served.puller.receive_audit(source, Audit.decode(each.body), now)
             elif each.type in (FrameType.SYMBOLS_REQUEST, FrameType.SYMBOLS):
                 self._send_answer(served.record.number, source, self._symbols.receive(served, each, now))
+            elif each.type in (FrameType.TREE_REQUEST, FrameType.TREE):
+                self._send_answer(served.record.number, source, self._trees.receive(served, each, now))
             elif each.type == FrameType.BUSY:
                 busy = Busy.decode(each.body)
                 served.fragments.receive_busy(source, busy.number, busy.wait_ms / 1000, now)

@@ -60,6 +60,9 @@ class CommittedHoldings:
     def community_id(self) -> CommunityId:
         return self._community_id
 
+    def tree(self, level: int, indexes: Sequence[int]) -> list[tuple[int, int]] | None:
+        return self._reader.tree(self._number, level, indexes)
+
     def symbols(self, first: int, count: int) -> bytes | None:
         return self._reader.symbols(self._number, first, count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 from dispersy.ext import digest, wire
@@ -56,6 +57,9 @@ class StoreHoldings:
 
     def community_id(self) -> CommunityId:
         return COMMUNITY_ID
+
+    def tree(self, level: int, indexes: Sequence[int]) -> list[tuple[int, int]] | None:
+        return self.store.tree(COMMUNITY, level, indexes)
 
     def symbols(self, first: int, count: int) -> bytes | None:
         return self.store.symbols(COMMUNITY, first, count)

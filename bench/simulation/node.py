@@ -20,6 +20,7 @@ from dispersy.protocol.sync.answer import Answer, answer_audit, answer_missing, 
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
+from dispersy.protocol.sync.tree_answer import answer_tree
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.walk_events import (
     SameKeyElsewhere,
@@ -52,6 +53,8 @@ from dispersy.protocol.wire.frames import (
     SymbolsRequest,
     SyncRequest,
     TokenFrame,
+    Tree,
+    TreeRequest,
     Want,
     datagram,
     decode_frame,
@@ -340,7 +343,11 @@ class Node:
             case SymbolsRequest():
                 if self.definition:
                     self._answer_symbols(source, received)
-            case Symbols():
+            case TreeRequest():
+                if self.definition:
+                    for each in answer_tree(received, self.holdings):
+                        self._send_frames(source, FrameType.TREE, each)
+            case Symbols() | Tree():
                 self.puller.receive_reply(source, received, now)
             case Busy():
                 self.puller.receive_busy(source, received, now)

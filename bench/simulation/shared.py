@@ -18,6 +18,7 @@ from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
+from dispersy.protocol.tree import NOTHING, NodeSum, SumTree, added, negative
 from dispersy.protocol.wire.announcements import IdPrefix
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
@@ -77,6 +78,14 @@ class Corpus:
             for number in numbers:
                 self._items.setdefault(self.keys[number][8 : 8 + ITEM_SIZE], []).append(number)
 
+    def leaves(self, numbers: Iterable[int]) -> dict[int, NodeSum]:
+        """What messages add to the leaves of a tree."""
+        found: dict[int, NodeSum] = {}
+        for number in numbers:
+            leaf = int.from_bytes(self.keys[number][:7], "big")
+            found[leaf] = added(found.get(leaf, NOTHING), (1, self.parts[number]))
+        return found
+
     def _add(self, messages: list[bytes]) -> None:
         before = len(self.messages)
         records, _ = records_of(messages)
@@ -101,6 +110,14 @@ class Base:
         total = sum([corpus.parts[number] for number in self.order]) % SUM_MODULUS
         self.summary = Summary(highest, len(self.order), 0, total)
         self._symbols: bytes | None = None
+        self._tree: SumTree | None = None
+
+    def tree(self, corpus: Corpus) -> SumTree:
+        """Of the set; made when first asked for."""
+        if self._tree is None:
+            self._tree = SumTree()
+            self._tree.change(corpus.leaves(self.order))
+        return self._tree
 
     def symbols(self) -> bytes:
         """The first SYMBOLS_KEPT of the set; made when first asked for."""
@@ -151,6 +168,8 @@ class SharedHoldings:
         self._sum = (whole.sum - gone) % SUM_MODULUS
         self._summary: Summary | None = None
         self._symbols: bytearray | None = None
+        self._tree: SumTree | None = None
+        """Of what it differs from its base by."""
 
     def summary(self) -> Summary:
         if self._summary is None:
@@ -187,25 +206,27 @@ class SharedHoldings:
         fresh = [number for number in dict.fromkeys(numbers) if not self.holds(number)]
         if not fresh:
             return 0
-        corpus, keys, added = self.corpus, self.corpus.keys, self._added
+        corpus, keys, order = self.corpus, self.corpus.keys, self._added
         if len(self._has) < len(keys):
             self._has += bytes(len(keys) + len(keys) // 4 + 16 - len(self._has))
         for number in fresh:
             self._has[number] = 1
             self._sum += corpus.parts[number]
         self._change_symbols(fresh, sketch.add_many)
+        if self._tree is not None:
+            self._tree.change(corpus.leaves(fresh))
         if len(fresh) > SORTED_INSERT_MAX:
-            added += fresh
-            added.sort(key=keys.__getitem__)
+            order += fresh
+            order.sort(key=keys.__getitem__)
         else:
             for number in fresh:
-                if not added or keys[added[-1]] < keys[number]:
-                    added.append(number)
+                if not order or keys[order[-1]] < keys[number]:
+                    order.append(number)
                 else:
-                    insort(added, number, key=keys.__getitem__)
+                    insort(order, number, key=keys.__getitem__)
         self._sum %= SUM_MODULUS
         self._count += len(fresh)
-        self._highest = max(self._highest, int.from_bytes(keys[added[-1]][:8], "big"))
+        self._highest = max(self._highest, int.from_bytes(keys[order[-1]][:8], "big"))
         self._summary = None
         return len(fresh)
 
@@ -220,6 +241,16 @@ class SharedHoldings:
             self._change_symbols(self._added, sketch.add_many)
             self._change_symbols(self._lacking, sketch.remove_many)
         return bytes(self._symbols[first * sketch.SYMBOL_SIZE : (first + count) * sketch.SYMBOL_SIZE])
+
+    def tree(self, level: int, indexes: Sequence[int]) -> list[NodeSum]:
+        """As StoreReader.tree()."""
+        if self._tree is None:
+            self._tree = SumTree()
+            self._tree.change(self.corpus.leaves(self._added))
+            gone = self.corpus.leaves(self._lacking)
+            self._tree.change({leaf: negative(change) for leaf, change in gone.items()})
+        base, own = self.base.tree(self.corpus).nodes(level, indexes), self._tree.nodes(level, indexes)
+        return [added(one, other) for one, other in zip(base, own, strict=True)]
 
     def find_items(self, items: bytes) -> list[int]:
         """As StoreReader.find_items()."""

@@ -47,6 +47,9 @@ class ItemHoldings(MessageHoldings, Protocol):
 
     def community_id(self) -> CommunityId: ...
 
+    def tree(self, level: int, indexes: Sequence[int]) -> list[tuple[int, int]] | None:
+        """As StoreReader.tree: (count, sum) of nodes, of the very set that summary() tells of, or None."""
+
     def symbols(self, first: int, count: int) -> bytes | None:
         """As StoreReader.symbols: of the very set that summary() tells of, None where there are none yet."""
 

@@ -60,6 +60,7 @@ META_COMMUNITY = b"community"
 META_STATE = b"state"
 META_SYMBOLS = b"symbols"
 META_SYMBOLS_CHANGED = b"symbols changed"
+META_TREE = b"tree"
 META_PURGE = b"purge"
 META_NUMBERED = b"numbered"
 META_BLOCKED = b"blocked"
@@ -68,6 +69,8 @@ META_HOME = b"home"
 """What ties the store to its home (stamp.py)."""
 
 ORDER_KEY_SIZE, ORDER_ID_OFFSET = 44, 12
+KEY_ID_OFFSET = 8
+"""Of a packed key, which is one of the order without the community."""
 RECORD_SIZE = 96
 RECORD_WORDS = RECORD_SIZE // 8
 TIME_WORD, SEQUENCE_WORD, ID_WORD = 1, 2, 4

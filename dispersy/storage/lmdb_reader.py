@@ -12,6 +12,7 @@ import msgspec
 
 from dispersy.errors import StorageError
 from dispersy.ext.sketch import SYMBOL_SIZE
+from dispersy.protocol.tree import NodeSum
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
 from dispersy.storage.items import Items
@@ -44,6 +45,7 @@ from dispersy.storage.store import (
     LogEntry,
 )
 from dispersy.storage.stored_symbols import read_symbols
+from dispersy.storage.stored_tree import read_tree
 
 SCAN_FIRST, SCAN_GROWTH, SCAN_CHUNK_MAX = 64, 4, 16_384
 """Keys read before the upper bound is looked at again: a narrow range costs little, a wide one few looks."""
@@ -181,6 +183,12 @@ class LmdbReader:
             summary = self._state(txn, community).summary
             symbols = read_symbols(txn, self._databases.meta, record, summary)
         return None if symbols is None else symbols[first * SYMBOL_SIZE : (first + count) * SYMBOL_SIZE]
+
+    def tree(self, community: int, level: int, indexes: Sequence[int]) -> list[NodeSum] | None:
+        with errors_named(self._path):
+            txn = self._snapshot()
+            summary = self._state(txn, community).summary
+            return read_tree(txn, self._databases.meta, community, summary, level, indexes)
 
     def find_items(self, community: int, items: bytes) -> list[int]:
         with errors_named(self._path):

@@ -21,6 +21,7 @@ from dispersy.constants import RUN_RECORDS
 from dispersy.errors import StorageError
 from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
+from dispersy.protocol.holdings import ids_of
 from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.intake.marks import ERASED, INACTIVE
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
@@ -38,7 +39,6 @@ from dispersy.storage.layout import (
     COMMUNITY,
     COUNT_BYTE,
     CURSOR,
-    ID_OFFSET,
     KIND_BYTE,
     MARKS_OFFSET,
     MESSAGE_OFFSET,
@@ -50,7 +50,6 @@ from dispersy.storage.layout import (
     META_NUMBERED,
     META_STARTED,
     META_STATE,
-    ORDER_ID_OFFSET,
     ORDER_KEY_SIZE,
     RECORD_SIZE,
     STATE,
@@ -72,6 +71,7 @@ from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.look_ups import IndexedReader
 from dispersy.storage.purge import purge_portion
 from dispersy.storage.removal import remove_messages
+from dispersy.storage.set_change import SetChange
 from dispersy.storage.store import (
     Batch,
     CommunityState,
@@ -79,7 +79,8 @@ from dispersy.storage.store import (
     MessageBlock,
     RequestRecord,
 )
-from dispersy.storage.stored_symbols import SetChange, StoredSymbols
+from dispersy.storage.stored_symbols import StoredSymbols
+from dispersy.storage.stored_tree import StoredTrees
 
 __all__ = ["LmdbReader", "LmdbStore"]
 
@@ -96,6 +97,10 @@ class _Changes:
     runs: list[int] | None = None
     gone: list[int] = field(default_factory=list)
     """Communities of which the last has been removed."""
+
+
+_Description = StoredSymbols | StoredTrees
+"""What sums up live sets, and is kept beside them."""
 
 
 class LmdbStore(IndexedReader):
@@ -126,7 +131,10 @@ class LmdbStore(IndexedReader):
             raise
         super().__init__(path)
         close_environment(environment)
-        self._symbols = StoredSymbols(self._databases)
+        self._descriptions: tuple[_Description, ...] = (
+            StoredSymbols(self._databases),
+            StoredTrees(self._databases),
+        )
         self._sum_modulus = 1 << sum_bits
         self._run_records = run_records
         self._stored_heads = StoredHeads()
@@ -151,12 +159,15 @@ class LmdbStore(IndexedReader):
             self._stored_heads.open(
                 txn, self._databases.heads, self._replay(txn), forgotten=self._purges(txn).keys()
             )
-            self._symbols.open(self.communities())
-            wrong = self._symbols.wrong(txn, self._states)
-            if wrong:
+            wrong = []
+            for each in self._descriptions:
+                each.open(self.communities())
+                wrong.append({number: self._states[number] for number in each.wrong(txn, self._states)})
+            if any(wrong):
                 self.release()
                 with self._environment.begin(write=True) as mending:
-                    self._symbols.rebuild(mending, {number: self._states[number] for number in wrong})
+                    for mended, states in zip(self._descriptions, wrong, strict=True):
+                        mended.rebuild(mending, states)
         self._reload_needed = False
 
     def put_mark(self, mark: bytes) -> None:
@@ -196,7 +207,8 @@ class LmdbStore(IndexedReader):
         for record in batch.communities:
             data = msgspec.msgpack.encode(record)
             txn.put(META_COMMUNITY + COMMUNITY.pack(record.number), data, db=databases.meta)
-            self._symbols.add(record)
+            for each in self._descriptions:
+                each.add(record)
             self._sum_keys[record.number] = sum_key(CommunityId(record.community_id))
             changes.states[record.number] = self._state_of(record.number, changes)
         for block in batch.blocks:
@@ -225,7 +237,8 @@ class LmdbStore(IndexedReader):
         for community, entries_max in batch.purges:
             self._purge(txn, community, entries_max, changes)
         self._write_meta(txn, batch)
-        self._symbols.write(txn, changes.sets, before=self._states, after=changes.states)
+        for each in self._descriptions:
+            each.write(txn, changes.sets, before=self._states, after=changes.states)
         for community, state in changes.states.items():
             summary = state.summary
             total = summary.sum.to_bytes(12, "big")
@@ -261,7 +274,8 @@ class LmdbStore(IndexedReader):
         if portion.is_last:
             changes.gone.append(community)
             changes.states.pop(community, None)
-            self._symbols.forget(txn, community)
+            for each in self._descriptions:
+                each.forget(txn, community)
         elif portion.unlived:
             self._uncount(txn, community, portion.unlived, changes)
 
@@ -316,17 +330,20 @@ class LmdbStore(IndexedReader):
         assert added == len(pairs), "a message that is live already was committed again"
         state = self._state_of(community, changes)
         summary = state.summary
-        ids = [key[ORDER_ID_OFFSET:] for key in keys]
-        changes.sets.setdefault(community, SetChange()).added += ids
+        packed = [key[COMMUNITY.size :] for key in keys]
+        changes.sets.setdefault(community, SetChange()).added += packed
         changes.states[community] = replace(
             state,
             summary=Summary(
                 max(summary.highest, CURSOR.unpack_from(pairs[-1][0], COMMUNITY.size)[0]),
                 summary.count + len(keys),
                 summary.horizon,
-                (summary.sum + sum_many(b"".join(ids), self._sum_keys[community])) % self._sum_modulus,
+                (summary.sum + self._sum_of(community, packed)) % self._sum_modulus,
             ),
         )
+
+    def _sum_of(self, community: int, packed_keys: list[bytes]) -> int:
+        return sum_many(ids_of(b"".join(packed_keys)), self._sum_keys[community])
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
@@ -343,12 +360,13 @@ class LmdbStore(IndexedReader):
             txn.put(key, with_marks(entry, entry[MARKS_OFFSET] | bits), db=self._databases.log)
             if entry[MESSAGE_OFFSET] >= COMMUNITY_KIND_MIN:
                 txn.put(retired_key(entry), key, db=self._databases.retired)
-            is_removed = txn.delete(entry_order_key(entry), db=self._databases.order)
+            order_key = entry_order_key(entry)
+            is_removed = txn.delete(order_key, db=self._databases.order)
             assert is_removed, "a message that is not live was made so again"
             community = COMMUNITY.unpack_from(entry, 1)[0]
-            removed.setdefault(community, []).append(entry[ID_OFFSET:MESSAGE_OFFSET])
-        for community, ids in removed.items():
-            self._uncount(txn, community, ids, changes)
+            removed.setdefault(community, []).append(order_key[COMMUNITY.size :])
+        for community, packed in removed.items():
+            self._uncount(txn, community, packed, changes)
 
     def _write_relive(
         self, txn: lmdb.Transaction[bytes], chosen: list[tuple[int, int]], changes: _Changes
@@ -373,18 +391,18 @@ class LmdbStore(IndexedReader):
                 self._stored_heads.keep(lane)
 
     def _uncount(
-        self, txn: lmdb.Transaction[bytes], community: int, ids: list[bytes], changes: _Changes
+        self, txn: lmdb.Transaction[bytes], community: int, packed: list[bytes], changes: _Changes
     ) -> None:
         """Take messages that have left the order out of the summary."""
-        changes.sets.setdefault(community, SetChange()).removed += ids
+        changes.sets.setdefault(community, SetChange()).removed += packed
         state = self._state_of(community, changes)
         summary = state.summary
-        total = summary.sum - sum_many(b"".join(ids), self._sum_keys[community])
+        total = summary.sum - self._sum_of(community, packed)
         changes.states[community] = replace(
             state,
             summary=Summary(
                 self._highest(txn, community),
-                summary.count - len(ids),
+                summary.count - len(packed),
                 summary.horizon,
                 total % self._sum_modulus,
             ),

@@ -6,9 +6,10 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dispersy.protocol.identifiers import CommunityId, symbols_key
+from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.live_sketch import LiveSketch
+from dispersy.storage.live_tree import LiveTree
 from dispersy.storage.store import CommunityRecord, CommunityState
 
 
@@ -29,9 +30,11 @@ class Community:
     retired: list[tuple[int, bytes, int]] = field(default_factory=list)
     """(kind, 40-byte key, cursor) of the data messages that are in the log and not live, ascending"""
     sketch: LiveSketch = field(init=False)
+    tree: LiveTree = field(init=False)
 
     def __post_init__(self) -> None:
         self.sketch = LiveSketch(symbols_key(CommunityId(self.record.community_id)))
+        self.tree = LiveTree(sum_key(CommunityId(self.record.community_id)))
 
     def ids(self) -> Iterator[bytes]:
         """Of what is live."""

@@ -14,6 +14,7 @@ from dispersy.ext.table import Heads
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.identifiers import CommunityId, lane_name, sum_key
 from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.tree import NOTHING, NodeSum
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.stripped import Stripped, payload_count, strip, with_empty_payloads
@@ -134,6 +135,10 @@ class MemoryStore:
     def symbols(self, community: int, first: int, count: int) -> bytes | None:
         known = self._communities.get(community)
         return known.sketch.symbols(known.ids(), first, count) if known else None
+
+    def tree(self, community: int, level: int, indexes: Sequence[int]) -> list[NodeSum] | None:
+        known = self._communities.get(community)
+        return known.tree.nodes(known.order, level, indexes) if known else [NOTHING] * len(indexes)
 
     def find_items(self, community: int, items: bytes) -> list[int]:
         known = self._communities.get(community)
@@ -428,6 +433,7 @@ class MemoryStore:
         summary = known.state.summary
         changed = [self._places[cursor].message_id for cursor in cursors]
         known.sketch.change(changed, added=added)
+        known.tree.change([self._places[cursor].key for cursor in cursors], added=added)
         change = added * sum_many(b"".join(changed), sum_key(CommunityId(known.record.community_id)))
         known.state = replace(
             known.state,

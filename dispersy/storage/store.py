@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from dispersy.ext.table import Heads
+from dispersy.protocol.tree import NodeSum
 from dispersy.protocol.wire.summary import Summary
 
 ITEM_SIZE = 8
@@ -264,6 +265,10 @@ class StoreReader(Protocol):
         """Coded symbols [first, first + count) of the live set (ext.sketch, under symbols_key), as far as
         SYMBOLS_KEPT reaches, of the very set that state() sums up; None where the store has to make them
         first."""
+
+    def tree(self, community: int, level: int, indexes: Sequence[int]) -> list[NodeSum] | None:
+        """Nodes of one level of the tree (protocol.tree) of the very set that state() sums up; None where the
+        store has to make it first."""
 
     def find_items(self, community: int, items: bytes) -> list[int]:
         """Cursors of live messages whose ids begin with these packed items, at most ITEM_MESSAGES_MAX of

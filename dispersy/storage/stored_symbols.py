@@ -9,7 +9,6 @@ again from the order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from struct import Struct
 from typing import Any
@@ -18,10 +17,18 @@ import lmdb
 
 from dispersy.constants import SYMBOL_CHANGES_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch
+from dispersy.protocol.holdings import ids_of
 from dispersy.protocol.identifiers import CommunityId, symbols_key
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import Databases
-from dispersy.storage.layout import COMMUNITY, META_SYMBOLS, META_SYMBOLS_CHANGED, ORDER_ID_OFFSET
+from dispersy.storage.layout import (
+    COMMUNITY,
+    KEY_ID_OFFSET,
+    META_SYMBOLS,
+    META_SYMBOLS_CHANGED,
+    ORDER_ID_OFFSET,
+)
+from dispersy.storage.set_change import SetChange
 from dispersy.storage.store import ITEM_SIZE, CommunityRecord, CommunityState
 
 ID_SIZE = 32
@@ -29,15 +36,8 @@ _HEAD = Struct(">Q12s")
 """count and sum of the set"""
 _CHANGE_SIZE = 1 + ITEM_SIZE
 _ADDED, _REMOVED = b"+", b"-"
+_ITEM_END = KEY_ID_OFFSET + ITEM_SIZE
 _PORTION = 16_384
-
-
-@dataclass(slots=True)
-class SetChange:
-    """Ids, 32 bytes each, that a commit has put into a community's live set and taken out of it."""
-
-    added: list[bytes] = field(default_factory=list)
-    removed: list[bytes] = field(default_factory=list)
 
 
 def read_symbols(
@@ -96,16 +96,16 @@ class StoredSymbols:
                 continue
             count = len(change.added) + len(change.removed)
             if len(listed) + _CHANGE_SIZE * count <= _HEAD.size + _CHANGE_SIZE * SYMBOL_CHANGES_MAX:
-                fresh = [_ADDED + each[:ITEM_SIZE] for each in change.added]
-                fresh += [_REMOVED + each[:ITEM_SIZE] for each in change.removed]
+                fresh = [_ADDED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.added]
+                fresh += [_REMOVED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.removed]
                 value = _head_of(state.summary) + listed[_HEAD.size :] + b"".join(fresh)
                 txn.put(META_SYMBOLS_CHANGED + COMMUNITY.pack(community), value, db=self._meta)
                 continue
             symbols = _symbols_in(base)
             key = self._keys[community]
             _apply(symbols, listed[_HEAD.size :], key)
-            sketch.add_many(symbols, b"".join(change.added), ID_SIZE, key)
-            sketch.remove_many(symbols, b"".join(change.removed), ID_SIZE, key)
+            sketch.add_many(symbols, ids_of(b"".join(change.added)), ID_SIZE, key)
+            sketch.remove_many(symbols, ids_of(b"".join(change.removed)), ID_SIZE, key)
             self._write_all(txn, community, symbols, state.summary)
 
     def rebuild(self, txn: lmdb.Transaction[bytes], states: Mapping[int, CommunityState]) -> None:

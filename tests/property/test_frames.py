@@ -204,6 +204,18 @@ told_symbols = st.builds(
     st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols)
     | st.builds(Lacked, st.integers(0, 65_535), items | st.just(b"")),
 )
+tree_levels = st.shared(st.integers(1, 10))
+node_indexes = tree_levels.flatmap(lambda level: st.integers(0, ((1 << 63) - 1) >> (8 + 6 * level)))
+tree_requests = st.builds(
+    frames.TreeRequest,
+    u32,
+    tree_levels,
+    st.sets(node_indexes, min_size=1, max_size=16).map(sorted).map(tuple),
+)
+node_sums = st.just((0, 0)) | st.tuples(st.integers(1, (1 << 32) - 1), st.integers(0, (1 << 96) - 1))
+trees = st.builds(
+    frames.Tree, u32, tree_levels, node_indexes, st.lists(node_sums, min_size=64, max_size=64).map(tuple)
+)
 large_names = st.builds(frames.LargeName, positive, message_ids, st.integers(1_091, 65_536))
 larges = st.builds(frames.Large, u32, st.lists(large_names, min_size=1, max_size=30).map(tuple))
 fragment_requests = st.builds(frames.FragmentRequest, u32, order_keys, st.integers(1, (1 << 64) - 1))
@@ -239,6 +251,8 @@ every_frame = st.one_of(
     wants,
     symbols_requests,
     told_symbols,
+    tree_requests,
+    trees,
 )
 ENDS_IN_A_LIST = {
     FrameType.SYNC_REQUEST,
@@ -250,6 +264,7 @@ ENDS_IN_A_LIST = {
     FrameType.WANT,
     FrameType.SYMBOLS_REQUEST,
     FrameType.SYMBOLS,
+    FrameType.TREE_REQUEST,
     FrameType.LARGE,
     FrameType.FRAGMENT,
 }
@@ -273,6 +288,7 @@ REASONS = {
     "selection-malformed",
     "signature-outcome",
     "symbols-malformed",
+    "tree-malformed",
     "token-malformed",
     "uvarint-malformed",
 }

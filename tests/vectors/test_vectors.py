@@ -62,7 +62,7 @@ def unhex(value: Any) -> Any:
 FRAMES = read("frames")
 SIGNATURES = read("signatures")["frame"]
 FRAMES["frame"] += SIGNATURES
-for others in ("missing", "push", "stripped", "announcements", "symbols", "large"):
+for others in ("missing", "push", "stripped", "announcements", "symbols", "tree", "large"):
     FRAMES["frame"] += read(others)["frame"]
 MESSAGES = read("messages")
 DIGESTS = read("digests")
@@ -88,6 +88,11 @@ def field(name: str, value: Any) -> Any:
     if name in ("asked", "told"):
         fields = {key: field(key, part) for key, part in value.items()}
         return OF_SYMBOLS[name, frozenset(fields)](**fields)
+    if name == "indexes":
+        return tuple(value)
+    if name == "children":
+        told = {int(place): (count, int(total, 16)) for place, (count, total) in value.items()}
+        return tuple(told.get(place, (0, 0)) for place in range(64))
     if name == "names":
         return tuple(
             frames.LargeName(**{key: field(key, part) for key, part in each.items()}) for each in value

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dispersy.ext import sketch
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ItemHoldings, packed_keys_of
-from dispersy.protocol.identifiers import CommunityId, symbols_key
+from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
 from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.tree import NOTHING, NodeSum, added, every_level, leaf_sums
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import ITEM_SIZE
 
@@ -61,14 +62,23 @@ class ExpectedHoldings:
     def community_id(self) -> CommunityId:
         return self._holdings.community_id()
 
+    def tree(self, level: int, indexes: Sequence[int]) -> list[NodeSum] | None:
+        nodes = self._holdings.tree(level, indexes)
+        expected = self._fragments.expected(self._source)
+        if nodes is None or not expected:
+            return nodes
+        leaves = leaf_sums([name.packed_key for name in expected], sum_key(self.community_id()))
+        more = every_level(leaves)[level]
+        return [added(node, more.get(index, NOTHING)) for index, node in zip(indexes, nodes, strict=True)]
+
     def symbols(self, first: int, count: int) -> bytes | None:
         symbols = self._holdings.symbols(0, first + count)
         expected = b"".join(name.message_id for name in self._fragments.expected(self._source))
         if symbols is None or not expected:
             return symbols and symbols[first * sketch.SYMBOL_SIZE :]
-        added = bytearray(symbols)
-        sketch.add_many(added, expected, ID_SIZE, symbols_key(self.community_id()))
-        return bytes(added[first * sketch.SYMBOL_SIZE :])
+        whole = bytearray(symbols)
+        sketch.add_many(whole, expected, ID_SIZE, symbols_key(self.community_id()))
+        return bytes(whole[first * sketch.SYMBOL_SIZE :])
 
     def find_items(self, items: bytes) -> list[int]:
         wanted = {items[at : at + ITEM_SIZE] for at in range(0, len(items), ITEM_SIZE)}

@@ -44,6 +44,7 @@ from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
 from dispersy.protocol.wire.sync_frames import Symbols, SymbolsRequest
+from dispersy.protocol.wire.tree_frames import Tree, TreeRequest
 
 __all__ = [
     "FRAME_CLASSES",
@@ -76,6 +77,8 @@ __all__ = [
     "SymbolsRequest",
     "SyncRequest",
     "TokenFrame",
+    "Tree",
+    "TreeRequest",
     "Want",
     "Wanted",
     "datagram",
@@ -387,6 +390,8 @@ Frame = (
     | Push
     | SymbolsRequest
     | Symbols
+    | TreeRequest
+    | Tree
     | AuditRequest
     | Audit
     | RequestMissing

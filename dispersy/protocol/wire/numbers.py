@@ -56,6 +56,8 @@ FRAMES_SPOKEN = frozenset(
         FrameType.PUSH,
         FrameType.SYMBOLS_REQUEST,
         FrameType.SYMBOLS,
+        FrameType.TREE_REQUEST,
+        FrameType.TREE,
         FrameType.AUDIT_REQUEST,
         FrameType.AUDIT,
         FrameType.FRAGMENT_REQUEST,
