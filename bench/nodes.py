@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.ledger import Ledger
 
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 REPORTED_S = 1.2
 """Roles report once a second: after this what they say includes what was done before."""
 COMMUNITY = "bench"
@@ -46,31 +46,45 @@ def fill_home(
         ledger.create(None, name=COMMUNITY, definition=encode_definition(default_definition(COMMUNITY)))
         (_, made), *_ = ledger.commit(now_ms=0)[1]
         assert isinstance(made, dict)
-        community_id = bytes(made["community_id"])
-        seeds = [(index + 1).to_bytes(32, "big") for index in range(authors)]
-        secrets = [seed + public_key(seed) for seed in seeds]
-        held = [
-            create_message(
-                CommunityId(community_id),
-                secrets[index % authors],
-                kind=64,
-                global_time=2 + index,
-                sequence=1 + index // authors,
-                payloads=[b"%016x" % index + b"." * (payload_size - 16)],
-            )
-            for index in range(messages)
-        ]
-        for first in range(0, messages, PORTION):
-            portion = held[first : first + PORTION]
-            area = b"".join(encode_uvarint(len(message)) + message for message in portion)
-            records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
-            identify_many(records, area, community_id)
-            ledger.receive(made["number"], 0, bytes(records), area)
-            ledger.commit(now_ms=0)
-        assert store.state(made["number"]).summary.count == messages + 1
     finally:
         store.close()
-    return community_id, held
+    held = extend_home(path, held=0, messages=messages, authors=authors, payload_size=payload_size)
+    return bytes(made["community_id"]), [message for portion in held for message in portion]
+
+
+def extend_home(
+    path: Path, *, held: int, messages: int, authors: int, payload_size: int = 100
+) -> Iterator[list[bytes]]:
+    """Let the community of fill_home(), which holds so many, hold `messages`; what is new, by portions, each
+    when it is stored."""
+    home, _ = create_home(path)
+    store = LmdbStore(home.store)
+    try:
+        ledger = Ledger(store, Keyring(home.keys), now_ms=int(time.time() * 1000))
+        (record,) = store.communities()
+        seeds = [(index + 1).to_bytes(32, "big") for index in range(authors)]
+        secrets = [seed + public_key(seed) for seed in seeds]
+        for first in range(held, messages, PORTION):
+            portion = [
+                create_message(
+                    CommunityId(record.community_id),
+                    secrets[index % authors],
+                    kind=64,
+                    global_time=2 + index,
+                    sequence=1 + index // authors,
+                    payloads=[b"%016x" % index + b"." * (payload_size - 16)],
+                )
+                for index in range(first, min(first + PORTION, messages))
+            ]
+            area = b"".join(encode_uvarint(len(message)) + message for message in portion)
+            records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
+            identify_many(records, area, record.community_id)
+            ledger.receive(record.number, 0, bytes(records), area)
+            ledger.commit(now_ms=0)
+            yield portion
+        assert store.state(record.number).summary.count == messages + 1
+    finally:
+        store.close()
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
@@ -88,6 +102,7 @@ class Node:
     def __init__(self, home: Path, *, workers: int = 0, placement: str = "full") -> None:
         self.home = home
         self._log = open(home.with_suffix(".log"), "wb")  # noqa: SIM115 the process writes to it for as long as it runs
+        self.began = time.perf_counter()
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -106,6 +121,7 @@ class Node:
         )
         self.client = Client(home)
         self.address = str(self._await_ready()["listen"])
+        self.ready_s = time.perf_counter() - self.began
 
     def _await_ready(self) -> dict[str, Any]:
         limit = time.monotonic() + START_LIMIT_S
@@ -120,7 +136,7 @@ class Node:
                 self.stop()
                 said = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"the service did not start; it said:\n{said}")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def join_and_fill(self, community_id: bytes, *, peer: str, messages: int, limit_s: float) -> float:
         """Join, and wait for the commit after which so many messages are held; seconds between the two."""
