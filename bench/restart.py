@@ -3,17 +3,18 @@
     python bench/restart.py
     python bench/restart.py --sizes 10000 100000 --plot restart.png
 
-A node (`dispersy run`, two workers) is started on a home that holds so many messages of one community by 1,000
-authors: until its control socket says that it is ready, and until a stranger on UDP has its first sync-request
-answered with messages. Whatever the size, the start reads the states of communities, the heads of lanes,
-control messages, and the log behind the last sorted run: at most 32,768 messages and one commit, some 10 us
-each, beside the start of six Python programs. So the curve is a saw whose teeth are alike, and not a line that
-rises. Seconds are those of a machine that may do other work; the processor's, of all processes together, say
-what the start costs.
+A node (`dispersy run`, two workers) is started on a home that holds so many messages of one community by
+1,000 authors: until its control socket says that it is ready, and until a stranger on UDP has its first
+sync-request answered with messages. Whatever the size, the start reads the states of communities, the heads
+of lanes, control messages, and the log behind the last sorted run: at most 32,768 messages and one commit,
+some 10 us each, beside the start of six Python programs. So the curve is a saw whose teeth are alike, and
+not a line that rises. Seconds are those of a machine that may do other work; the processor's, of all
+processes together, say what the start costs.
 
-Anonymous memory (RssAnon of /proc, of each role, the greatest of what was seen) is taken when nothing happens,
-and while a newcomer with an empty home fills: the roles of both. No role holds anything that grows with
-messages, but for the heads: some 100 bytes a lane. One home grows from size to size; the disk's cache is warm.
+Anonymous memory (RssAnon of /proc, of each role, the greatest of what was seen) is taken when nothing
+happens, and while a newcomer with an empty home fills: the roles of both. No role holds anything that grows
+with messages, but for the heads: some 100 bytes a lane. One home grows from size to size; the disk's cache
+is warm.
 """
 
 from __future__ import annotations

@@ -220,3 +220,22 @@ def test_no_neighbour_keeps_us_from_the_others(stalls: bool) -> None:
         honest.publish(messages[start : start + 500])
         assert world.run(60, until=lambda: equal(honest, victim)), [each.asked for each in hostile]
         world.run(5)
+
+
+def test_who_holds_the_same_is_soon_taken_for_it() -> None:
+    """Seconds after a burst nobody takes a neighbour for different: the walk would tell in half a minute."""
+    world = World(seed=7)
+    first = world.add(1)
+    nodes = [first] + [world.add(host, bootstrap=[first]) for host in range(2, 9)]
+    messages = history(100)
+    first.publish(messages[:40])
+    assert world.run(30, until=lambda: equal(*nodes))
+    world.run(20)
+    for index, message in enumerate(messages[40:]):
+        nodes[index % len(nodes)].publish([message])
+        world.run(0.02)
+    assert world.run(10, until=lambda: equal(*nodes))
+    world.run(8)
+    views = [view for node in nodes for view in node.walker.candidates(world.now) if view.member is not None]
+    assert len(views) == len(nodes) * (len(nodes) - 1)
+    assert [view for view in views if not view.in_sync] == []

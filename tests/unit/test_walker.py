@@ -16,6 +16,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
 from dispersy.protocol.walk.candidate import Category
 from dispersy.protocol.walk.metered import Capability
+from dispersy.protocol.walk.nudges import AFTERWARDS_S
 from dispersy.protocol.walk.walk_events import (
     CandidateFound,
     OwnAddress,
@@ -259,11 +260,41 @@ def test_nudges_are_few_fresh_and_coalesced() -> None:
 
 
 def test_a_nudge_is_answered_where_the_answer_says_something() -> None:
-    """One whose summary equals ours is not."""
+    """One whose summary equals ours is not, unless we last said something else."""
     walker = make_walker()
     other = Summary(highest=4, count=4, sum=9)
     assert of(stumble(walker, 2, 0.0, summary=other), SendIntroduction) != []
     assert of(stumble(walker, 2, 0.1, summary=SUMMARY), SendIntroduction) == []
+    walker.set_summary(other, 0.2)
+    assert of(stumble(walker, 2, 0.3, summary=other), SendIntroduction) != []
+    assert of(stumble(walker, 2, 0.4, summary=other), SendIntroduction) == []
+
+
+def test_who_was_told_otherwise_hears_it_when_nothing_changes_any_more() -> None:
+    """Those that said our summary before we had it are told one by one after the nudge, and once."""
+    walker = make_walker()
+    other = Summary(highest=4, count=4, sum=9)
+    for index in (2, 3):
+        stumble(walker, index, 0.0)
+        stumble(walker, index, 0.1, summary=other)
+    walker.set_summary(other, 1.0)
+    walker.nudge(1.0)
+    assert walker.drain() == []
+    told: set[Address] = set()
+    nudged = []
+    for count in range(1, 5):
+        moment = 1.0 + count * AFTERWARDS_S
+        assert walker.next_deadline() <= moment
+        walker.handle_timer(moment)
+        for event in walker.drain():
+            if isinstance(event, SendIntroduction):
+                # A step of the walk tells, too.
+                told.add(event.address)
+                if not IntroductionRequest.decode(event.unsigned_body + bytes(64)).asks_introduction:
+                    nudged.append((count, event.address))
+    assert told == {address(2), address(3)}
+    assert nudged
+    assert len(nudged) == len({each for each, _ in nudged}) == len({each for _, each in nudged})
 
 
 def test_votes_of_others_are_our_address() -> None:

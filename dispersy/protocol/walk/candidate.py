@@ -84,6 +84,7 @@ class Candidate:
     is_metered    it comes by itself: it is not walked to, introduced, nudged or pinged (metered.py)
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
+    told          our live set as we last said it; None: we have not
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class Candidate:
         "signed_at",
         "summary",
         "summary_at",
+        "told",
         "vote",
         "wan",
     )
@@ -128,6 +130,7 @@ class Candidate:
         self.connection = ConnectionType.UNKNOWN
         self.summary: Summary | None = None
         self.summary_at = NEVER
+        self.told: Summary | None = None
 
     def heard_at(self, category: Category) -> float:
         return self.heard.get(category, NEVER)
@@ -155,6 +158,10 @@ class Candidate:
         """Whether it last said the same set as ours; None: one of the two is not known."""
         return None if self.summary is None or ours is None else self.summary.same_set(ours)
 
+    def is_misled(self, ours: Summary | None) -> bool:
+        """Whether we last told it of another set than ours is now."""
+        return self.told is not None and ours is not None and not self.told.same_set(ours)
+
     def absorb(self, other: Candidate) -> None:
         """Take over what is known of the same member at its former address."""
         for category, at in other.heard.items():
@@ -164,6 +171,7 @@ class Candidate:
         self.asks_announcements = other.asks_announcements
         self.is_metered = other.is_metered
         self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
+        self.told = other.told if self.told is None else self.told
         if other.summary_at > self.summary_at:
             self.summary, self.summary_at = other.summary, other.summary_at
 

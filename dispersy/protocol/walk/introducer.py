@@ -43,6 +43,7 @@ class Introducer:
         """A step's or, asking for no introduction, a nudge."""
         candidate = self._candidates.get(address)
         receiver_member = None if candidate is None else candidate.member
+        self._neighbours.tell(candidate)
         request = IntroductionRequest(
             number=number,
             member=self.member,
@@ -68,6 +69,7 @@ class Introducer:
     ) -> SendIntroduction:
         """The answer to a request, with whom it introduces."""
         is_metered = self._is_metered or bool(request.capabilities & Capability.METERED)
+        self._neighbours.tell(self._candidates.get(source))
         lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
         response = IntroductionResponse(
             number=request.number,

@@ -83,6 +83,7 @@ class KeepAlive:
             return
         self._neighbours.keep(candidate, Category.STUMBLED, ping.summary, now)
         self._sent.pop(source, None)
+        self._neighbours.tell(candidate)
         pong = Pong(ping.number, ours)
         self._events.append(SendKeepAlive(source, token, pong.type, pong.encode()))
 
@@ -124,7 +125,7 @@ class KeepAlive:
                 continue
             if candidate.answers_pings and self._tokens.get(address) is not None:
                 sent = self._sent[address] = SentPing(self._numbers.new(), now)
-                self._send(address, sent.number)
+                self._send(address, sent.number, now)
             else:
                 self.to_walk.append(address)
 
@@ -143,7 +144,7 @@ class KeepAlive:
                 continue
             sent.retries += 1
             sent.retry_at = now + PING_RETRY_S * 2**sent.retries
-            self._send(address, sent.number)
+            self._send(address, sent.number, now)
 
     def next_deadline(self) -> float | None:
         return min((sent.retry_at for sent in self._sent.values()), default=None)
@@ -153,9 +154,10 @@ class KeepAlive:
         events, self._events = self._events, []
         return events
 
-    def _send(self, address: Address, number: int) -> None:
+    def _send(self, address: Address, number: int, now: float) -> None:
         token, ours = self._tokens.get(address), self._neighbours.summary
         if token is not None and ours is not None:
+            self._neighbours.tell(self._neighbours.at(address, now))
             ping = Ping(number, ours)
             self._events.append(SendKeepAlive(address, token, ping.type, ping.encode()))
             self._counts["pings-sent"] += 1

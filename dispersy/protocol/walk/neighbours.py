@@ -35,6 +35,11 @@ class Neighbours:
             self._settling.differ(now)
         self.summary = summary
 
+    def tell(self, candidate: Candidate | None) -> None:
+        """It is being told what we say of our own live set."""
+        if candidate is not None:
+            candidate.told = self.summary
+
     def stays_at(
         self, source: Address, frame: IntroductionRequest | IntroductionResponse, now: float
     ) -> Candidate | None:

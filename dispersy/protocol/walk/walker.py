@@ -39,7 +39,7 @@ from dispersy.protocol.walk.metered import (
     METERED_UNSETTLED_STEP_S,
 )
 from dispersy.protocol.walk.neighbours import Neighbours
-from dispersy.protocol.walk.nudges import Nudges
+from dispersy.protocol.walk.nudges import AFTERWARDS_MAX, Nudges
 from dispersy.protocol.walk.punctures import Punctures
 from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.walk.same_key import OwnNumbers, Twins
@@ -137,6 +137,7 @@ class Walker:
             introducer=self._introducer,
             counts=self.counts,
             nudged_max=METERED_NUDGED_MAX if metered else NUDGED_MAX,
+            afterwards_max=0 if metered else AFTERWARDS_MAX,
         )
         interval_s = max(step_interval_s, METERED_UNSETTLED_STEP_S) if metered else step_interval_s
         self._steps = Steps(interval_s=interval_s, settling=self._settling, pace=self._pace, rng=rng, now=now)
@@ -192,9 +193,8 @@ class Walker:
         if token is None:
             return
         ours = self._neighbours.summary
-        if not frame.asks_introduction and (
-            ours is None or (frame.summary is not None and frame.summary.same_set(ours))
-        ):
+        says_ours = ours is None or (frame.summary is not None and frame.summary.same_set(ours))
+        if not frame.asks_introduction and says_ours and not candidate.is_misled(ours):
             return  # A nudge that tells us nothing, nor we them.
         introduced = self._introduced_to(candidate, now) if frame.asks_introduction else None
         # The requester itself may be known elsewhere still: see _prove().
