@@ -311,9 +311,10 @@ def test_votes_of_others_are_our_address() -> None:
     assert of(walker.drain(), OwnAddress) == []
     assert of(stumble(walker, 2, 0.1), OwnAddress) == [OwnAddress(HERE)]
     assert of(stumble(walker, 3, 0.2), OwnAddress) == []
-    other = make_address("198.51.100.1", 9999)
-    events = stumble(walker, 4, 0.3, receiver=other, asks_introduction=True)
-    assert of(events, OwnAddress) == []
+    for index, port in ((4, 9999), (5, 9998)):
+        other = make_address("198.51.100.1", port)
+        events = stumble(walker, index, index / 10, receiver=other, asks_introduction=True)
+        assert of(events, OwnAddress) == []
     [sent] = [event for event in events if isinstance(event, SendIntroduction)]
     response = IntroductionResponse.decode(sent.unsigned_body + bytes(64))
     assert (response.wan, response.connection) == (HERE, ConnectionType.SYMMETRIC)

@@ -88,12 +88,13 @@ class OwnAddresses:
         return changed
 
     def _connection(self, votes: dict[bytes, Address]) -> ConnectionType:
+        """What more than half of at least two say: one that lies, or has a NAT of its own, decides nothing."""
         if len(votes) < 2:
             return ConnectionType.UNKNOWN
-        seen = set(votes.values())
-        if seen == {self.lan}:
-            return ConnectionType.PUBLIC
-        if len(seen) > 1 and len({address[:16] for address in seen}) == 1:
-            # One host, but another port for every neighbour.
-            return ConnectionType.SYMMETRIC
-        return ConnectionType.UNKNOWN
+        seen = Counter(votes.values())
+        address, count = seen.most_common(1)[0]
+        if 2 * count > len(votes):
+            return ConnectionType.PUBLIC if address == self.lan else ConnectionType.UNKNOWN
+        _, of_host = Counter(each[:16] for each in votes.values()).most_common(1)[0]
+        # One host, but another port for nearly every neighbour.
+        return ConnectionType.SYMMETRIC if 2 * of_host > len(votes) else ConnectionType.UNKNOWN
