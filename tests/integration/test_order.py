@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
+from itertools import islice, pairwise
 
 from tests.integration.node import Node
 
@@ -40,5 +40,5 @@ def test_a_newcomer_reads_reports_and_what_was_said_last_first(make_node: Callab
     assert {event.kind for event in told[:REPORTS]} == {"report"}
     times = [event.global_time for event in told[REPORTS:]]
     assert min(times[: TALKS // 3]) > TALKS / 2
-    falls = sum(one > other for one, other in zip(times, times[1:], strict=False))
+    falls = sum(one > other for one, other in pairwise(times))
     assert falls > len(times) / 2

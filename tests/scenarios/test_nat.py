@@ -55,7 +55,7 @@ def test_votes_change_the_connection_type_and_back() -> None:
     """Public where others see us at our own address, symmetric where each sees another port, else unknown."""
     house = House(OURS)
     assert house.told() is ConnectionType.UNKNOWN
-    public = {index: OURS for index in VOTERS}
+    public = dict.fromkeys(VOTERS, OURS)
     behind_a_cone = {index: seen_at(9000) for index in VOTERS}
     symmetric = {index: seen_at(9000 + index) for index in VOTERS}
     for votes, expected in (
@@ -76,7 +76,7 @@ def test_votes_change_the_connection_type_and_back() -> None:
 )
 def test_one_vote_among_several_decides_nothing(lie: Address) -> None:
     house = House(OURS)
-    house.vote({index: OURS for index in VOTERS} | {2: lie})
+    house.vote(dict.fromkeys(VOTERS, OURS) | {2: lie})
     assert house.told() is ConnectionType.PUBLIC
     house.vote({index: seen_at(9000 + index) for index in VOTERS} | {2: lie})
     assert house.told() is ConnectionType.SYMMETRIC
