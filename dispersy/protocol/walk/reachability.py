@@ -88,7 +88,7 @@ class OwnAddresses:
         return changed
 
     def _connection(self, votes: dict[bytes, Address]) -> ConnectionType:
-        """What more than half of at least two say: one that lies, or has a NAT of its own, decides nothing."""
+        """What more than half of at least two say: one that lies or errs decides nothing."""
         if len(votes) < 2:
             return ConnectionType.UNKNOWN
         seen = Counter(votes.values())
