@@ -36,3 +36,16 @@ class BloomFilter:
         """Share of bits that are set, 0.0 to 1.0."""
     def clear(self) -> None: ...
     def to_bytes(self) -> bytes: ...
+
+def count_bits(bits: Buffer) -> int:
+    """How many are set."""
+
+def code_bits(bits: Buffer) -> bytes:
+    """Bits of which few are set (at least one), in fewer bytes: the gaps between those, Rice coded.
+
+    With parameter r = floor(log2(bits // set bits)) the gap before each set bit is gap >> r ones and a zero,
+    then the r low bits of it. All is least significant bit first, and the rest of the last byte zeros.
+    """
+
+def bits_of(coded: Buffer, *, count: int, size_bytes: int) -> bytes | None:
+    """The bits whose code_bits() are these; None where none of that count and size has this code."""

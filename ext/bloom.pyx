@@ -246,6 +246,106 @@ cdef class BloomFilter:
         return PyBytes_FromStringAndSize(<char *>self.shape.bits, self.shape.size_bits // 8)
 
 
+cdef inline int _rice_parameter(uint64_t size_bits, uint64_t count) noexcept nogil:
+    """floor(log2(mean gap)): at most 0.15 bits a key above what the gaps' entropy asks for."""
+    cdef uint64_t mean = size_bits // count
+    cdef int parameter = 0
+    while mean > 1:
+        mean >>= 1
+        parameter += 1
+    return parameter
+
+
+cdef uint64_t _code(
+    const uint8_t *bits, uint64_t size_bits, int parameter, uint8_t *out,
+) noexcept nogil:
+    """Write the gaps between set bits into zeroed bytes; how many bits that took."""
+    cdef uint64_t position, gap, at = 0, following = 0
+    cdef int index
+    for position in range(size_bits):
+        if not bits[position >> 3] >> (position & 7) & 1:
+            continue
+        gap = position - following
+        following = position + 1
+        for _ in range(gap >> parameter):
+            out[at >> 3] |= <uint8_t>(1 << (at & 7))
+            at += 1
+        at += 1
+        for index in range(parameter):
+            out[at >> 3] |= <uint8_t>((gap >> index & 1) << (at & 7))
+            at += 1
+    return at
+
+
+cdef int _decode(
+    const uint8_t *coded, uint64_t coded_bits, uint64_t count, uint64_t size_bits, int parameter,
+    uint8_t *bits,
+) noexcept nogil:
+    """Set the bits that gaps tell; 0 where they run out of either side, or do not end in the last byte."""
+    cdef uint64_t gap, at = 0, position = 0
+    cdef int index
+    for _ in range(count):
+        gap = 0
+        while at < coded_bits and coded[at >> 3] >> (at & 7) & 1:
+            gap += 1
+            at += 1
+        at += 1
+        if at + parameter > coded_bits:
+            return 0
+        gap <<= parameter
+        for index in range(parameter):
+            gap |= <uint64_t>(coded[at >> 3] >> (at & 7) & 1) << index
+            at += 1
+        position += gap
+        if position >= size_bits:
+            return 0
+        bits[position >> 3] |= <uint8_t>(1 << (position & 7))
+        position += 1
+    if coded_bits - at >= 8:
+        return 0
+    while at < coded_bits:
+        if coded[at >> 3] >> (at & 7) & 1:
+            return 0
+        at += 1
+    return 1
+
+
+def count_bits(const uint8_t[::1] bits not None):
+    """How many are set."""
+    return _count_set(&bits[0], bits.shape[0]) if bits.shape[0] else 0
+
+
+def code_bits(const uint8_t[::1] bits not None):
+    """A filter's bits as a Rice code of the gaps between those that are set; at least one is."""
+    cdef uint64_t count = _count_set(&bits[0], bits.shape[0]) if bits.shape[0] else 0
+    if count == 0:
+        raise ValueError("bits has none that is set")
+    cdef uint64_t size_bits = 8 * bits.shape[0]
+    cdef int parameter = _rice_parameter(size_bits, count)
+    cdef uint64_t most = count * (parameter + 1) + (size_bits >> parameter)
+    out = bytearray(most // 8 + 1)
+    cdef uint8_t[::1] view = out
+    with nogil:
+        most = _code(&bits[0], size_bits, parameter, &view[0])
+    return bytes(out[:(most + 7) // 8])
+
+
+def bits_of(const uint8_t[::1] coded not None, *, count, size_bytes):
+    """The bits whose code_bits() are these; None where none of that count and size has this code."""
+    cdef uint64_t wanted = _checked("count", count, 1, SIZE_BITS_MAX)
+    cdef uint64_t size_bits = 8 * _checked("size_bytes", size_bytes, 1, SIZE_BITS_MAX // 8)
+    if wanted > size_bits or coded.shape[0] == 0:
+        return None
+    cdef bytes bits = PyBytes_FromStringAndSize(NULL, size_bits // 8)
+    cdef uint8_t *out = <uint8_t *>PyBytes_AS_STRING(bits)
+    memset(out, 0, size_bits // 8)
+    cdef int parameter = _rice_parameter(size_bits, wanted)
+    cdef int is_code
+    with nogil:
+        is_code = _decode(&coded[0], 8 * coded.shape[0], wanted, size_bits, parameter, out)
+    return bits if is_code else None
+
+
 def _checked(name, value, low, high):
     number = operator.index(value)
     if not low <= number <= high:

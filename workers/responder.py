@@ -35,6 +35,7 @@ from dispersy.protocol.wire.frames import (
     Fragment,
     FragmentRequest,
     Large,
+    RangeRequest,
     RequestMissing,
     SyncRequest,
     frame,
@@ -328,6 +329,8 @@ class Responder:
         try:
             if each.type == FrameType.SYNC_REQUEST:
                 self._receive_request(served, source, SyncRequest.decode(each.body))
+            elif each.type == FrameType.RANGE_REQUEST:
+                self._receive_request(served, source, RangeRequest.decode(each.body))
             elif each.type == FrameType.AUDIT_REQUEST:
                 self._receive_audit_request(served, source, AuditRequest.decode(each.body))
             elif each.type == FrameType.AUDIT:

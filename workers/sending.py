@@ -24,7 +24,7 @@ REQUEST_NUMBER_SIZE = 4
 Sent = tuple[bytes, bytes]
 """18-byte address, datagram."""
 
-_REFUSED = (FrameType.SYNC_REQUEST, FrameType.FRAGMENT_REQUEST)
+_REFUSED = (FrameType.SYNC_REQUEST, FrameType.RANGE_REQUEST, FrameType.FRAGMENT_REQUEST)
 """Requests whose answers are large; both begin with their number."""
 
 

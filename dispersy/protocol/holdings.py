@@ -83,6 +83,19 @@ def first_key_of(global_time: int) -> OrderKey:
     return OrderKey(GlobalTime(global_time).to_bytes(8, "big") + bytes(16))
 
 
+def time_of(key: OrderKey) -> int:
+    """The global time of an order key."""
+    return int.from_bytes(key[:8], "big")
+
+
+def key_between(lower: bytes, upper: bytes) -> OrderKey:
+    """The order key of fewest bytes on its way that lies above one key and not above the other."""
+    for index in range(ORDER_KEY_SIZE):
+        if lower[index] != upper[index]:
+            return OrderKey(upper[: index + 1].ljust(ORDER_KEY_SIZE, b"\0"))
+    return OrderKey(upper[:ORDER_KEY_SIZE])
+
+
 def key_after(key: OrderKey) -> OrderKey:
     """The next order key; two messages that share theirs would take 2^64 attempts to make."""
     return (

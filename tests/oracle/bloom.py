@@ -32,3 +32,17 @@ class BloomFilter:
 
     def to_bytes(self) -> bytes:
         return self.bits.to_bytes(self.size_bits // 8, "little")
+
+
+def coded(bits: bytes) -> bytes:
+    """The gaps between the bits that are set, as a text of noughts and ones first."""
+    number = int.from_bytes(bits, "little")
+    places = [place for place in range(8 * len(bits)) if number >> place & 1]
+    width = 0
+    while 2 << width <= 8 * len(bits) // len(places):
+        width += 1
+    text = ""
+    for before, place in zip([-1, *places], places, strict=False):
+        rest = place - before - 1
+        text += "1" * (rest >> width) + "0" + "".join(str(rest >> bit & 1) for bit in range(width))
+    return int(text[::-1], 2).to_bytes(-(-len(text) // 8), "little")

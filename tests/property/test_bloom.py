@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dispersy.ext.bloom import BloomFilter
+from dispersy.ext.bloom import BloomFilter, bits_of, code_bits, count_bits
 from tests.oracle.bloom import BloomFilter as Oracle
+from tests.oracle.bloom import coded
 
 KEY_SIZE = 32
 salts = st.integers(0, 2**32 - 1)
@@ -187,3 +189,57 @@ def test_arguments_that_do_not_fit_are_named(call: Callable[[], object], said: s
     """Goal: a caller's fault is a ValueError that says what would be right."""
     with pytest.raises(ValueError, match=said):
         call()
+
+
+some_bits = st.binary(min_size=1, max_size=300) | st.builds(
+    lambda places: sum(1 << place for place in places).to_bytes(2_000, "little"),
+    st.sets(st.integers(0, 15_999), min_size=1, max_size=40),
+)
+
+
+@settings(deadline=None)
+@given(bits=some_bits)
+@example(bits=b"\xff" * 9)
+@example(bits=bytes(99) + b"\x80")
+def test_coded_bits_are_the_oracles(bits: bytes) -> None:
+    """Goal: one code for any bits, of which the same bits are read again, and none for no bits."""
+    count = sum(byte.bit_count() for byte in bits)
+    assert count_bits(bits) == count
+    if not count:
+        with pytest.raises(ValueError, match="none that is set"):
+            code_bits(bits)
+        return
+    assert code_bits(bits) == coded(bits)
+    assert bits_of(coded(bits), count=count, size_bytes=len(bits)) == bits
+
+
+@settings(deadline=None, max_examples=500)
+@given(code=st.binary(max_size=40), count=st.integers(1, 60), size_bytes=st.integers(1, 300))
+def test_any_bytes_are_one_code_or_none(code: bytes, count: int, size_bytes: int) -> None:
+    """Goal: what is read is written the same, so no two codes mean one filter."""
+    bits = bits_of(code, count=count, size_bytes=size_bytes)
+    if bits is not None:
+        assert (len(bits), count_bits(bits)) == (size_bytes, count)
+        assert code_bits(bits) == code
+
+
+@settings(deadline=None)
+@given(bits=some_bits.filter(any), data=st.data())
+def test_a_damaged_code_is_another_or_none(bits: bytes, data: st.DataObject) -> None:
+    """Goal: a byte more or less, or a bit that changed, is seen or is another filter."""
+    code, size, count = code_bits(bits), len(bits), count_bits(bits)
+    assert bits_of(code + b"\0", count=count, size_bytes=size) is None
+    assert bits_of(code[:-1], count=count, size_bytes=size) is None
+    changed = bytearray(code)
+    changed[data.draw(st.integers(0, len(code) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert bits_of(changed, count=count, size_bytes=size) != bits
+
+
+def test_a_code_is_as_small_as_said() -> None:
+    """Goal: at 1/128 and less set bits a key takes at most log2(1/share) + 1.6 bits."""
+    rng = random.Random(4)
+    for share in (1 / 100, 1 / 128, 1 / 180, 1 / 1_000):
+        built = BloomFilter(size_bits=int(4_000 / share) // 8 * 8, hash_count=1, salt=1)
+        built.add_many(rng.randbytes(4_000 * KEY_SIZE), KEY_SIZE)
+        code = code_bits(built.to_bytes())
+        assert 8 * len(code) / 4_000 < math.log2(1 / share) + 1.6

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispersy.constants import FRAGMENT_SIZE
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
+from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MemberId, MessageId, OrderKey
 from dispersy.protocol.wire import frames
 from dispersy.protocol.wire.announcements import IdPrefix
@@ -118,6 +119,29 @@ def sync_requests(draw: st.DrawFn) -> frames.SyncRequest:
         salt=draw(u32),
         hash_count=hash_count,
         filter=bits,
+    )
+
+
+times = st.integers(0, UVARINT_MAX) | st.integers(0, 300)
+
+
+@st.composite
+def range_requests(draw: st.DrawFn) -> frames.RangeRequest:
+    time, beginning = draw(times), draw(st.binary(max_size=16))
+    spans = [draw(st.integers(0, min(200_000, UVARINT_MAX - time))) for _ in range(2)]
+    high = first_key_of(time + max(spans)) if max(spans) else ORDER_TOP
+    described = first_key_of(time + min(spans)) if 0 < min(spans) < max(spans) else ORDER_TOP
+    bits = draw(st.just(b"") | filters.filter(any))
+    number = draw(u32)
+    return frames.RangeRequest(
+        number=number,
+        budget=draw(positive_byte),
+        low=OrderKey(first_key_of(time)[:8] + beginning.ljust(16, b"\0")),
+        high=high,
+        salt=number if bits else 0,
+        hash_count=draw(st.integers(1, 32)) if bits else 0,
+        filter=bits,
+        described=described if bits else ORDER_TOP,
     )
 
 
@@ -238,6 +262,7 @@ every_frame = st.one_of(
     responses,
     punctures,
     sync_requests(),
+    range_requests(),
     busies,
     pushes(),
     signature_requests,
@@ -256,6 +281,7 @@ every_frame = st.one_of(
 )
 ENDS_IN_A_LIST = {
     FrameType.SYNC_REQUEST,
+    FrameType.RANGE_REQUEST,
     FrameType.REQUEST_MISSING,
     FrameType.PUSH,
     FrameType.SIGNATURE_REQUEST,

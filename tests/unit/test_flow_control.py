@@ -189,3 +189,30 @@ def test_silence_is_probed_and_is_no_loss() -> None:
     before = drive.flow.rate
     assert before * DATAGRAM_BITS == pytest.approx(path.rate, rel=0.15)
     assert drive.flow.loss < 0.02
+
+
+def test_first_requests_double_where_answers_come_at_once() -> None:
+    """A fast path is not asked in many small requests: one for what the window allows, each time for twice
+    as much."""
+    flow, asked, now = FlowControl(), list[int](), 0.0
+    while flow.goes_singly and len(asked) < 20:
+        room = flow.room(now, singly=True)
+        asked.append(room)
+        flow.ask(len(asked), room, now)
+        now += 0.1
+        for _ in range(room):
+            flow.arrive(len(asked), now)
+        assert flow.room(now, singly=True) > 0
+        flow.close(len(asked), lost=0)
+    assert asked == [12, 24, 48, 64, 64]
+
+
+def test_a_slow_path_is_asked_for_little_at_a_time_at_once() -> None:
+    """An answer that takes a quarter of a round trip to arrive shows that a longer one would only queue."""
+    flow = FlowControl()
+    flow.ask(1, 10, 0.0)
+    for index in range(4):
+        assert flow.goes_singly
+        flow.arrive(1, 0.1 + index * 0.012)
+    assert not flow.goes_singly
+    assert flow.budget == 3

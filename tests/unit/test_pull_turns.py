@@ -11,7 +11,7 @@ from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.puller import Puller, Send
 from dispersy.protocol.sync.transfer import Transfer
-from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, SyncRequest
+from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RangeRequest
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import LAST_OF_ANSWER
 from dispersy.protocol.wire.summary import Summary
@@ -36,9 +36,9 @@ def test_a_pull_goes_on_after_a_repair_from_the_same_source() -> None:
     puller.receive_summary(SOURCE, THEIRS, 0.0)
     puller.receive_summary(OTHER, THEIRS, 0.1)
     now = 0.2
-    while requests := asked(puller, FrameType.SYNC_REQUEST):
+    while requests := asked(puller, FrameType.RANGE_REQUEST):
         for each in requests:
-            request = SyncRequest.decode(each.body)
+            request = RangeRequest.decode(each.body)
             high = key_after(request.low)
             puller.receive_envelope(
                 SOURCE, request.number, LAST_OF_ANSWER, request.low, high, None, 1, 100, now
@@ -52,13 +52,13 @@ def test_a_pull_goes_on_after_a_repair_from_the_same_source() -> None:
     puller.handle_timer(now + 1)
     [audit] = asked(puller, FrameType.AUDIT_REQUEST)
     puller.receive_audit(SOURCE, Audit(AuditRequest.decode(audit.body).number, 5, 5), now + 1)
-    [repair] = asked(puller, FrameType.SYNC_REQUEST)
-    puller.receive_busy(SOURCE, Busy(SyncRequest.decode(repair.body).number, 100), now + 1)
+    [repair] = asked(puller, FrameType.RANGE_REQUEST)
+    puller.receive_busy(SOURCE, Busy(RangeRequest.decode(repair.body).number, 100), now + 1)
     assert puller.counts["repairs"] == 1
     puller.receive_summary(SOURCE, THEIRS, now + 2)
     for step in range(30):
         puller.handle_timer(now + 2 + step)
-    assert asked(puller, FrameType.SYNC_REQUEST)
+    assert asked(puller, FrameType.RANGE_REQUEST)
 
 
 def test_late_datagrams_cut_what_is_left_into_a_bounded_number_of_ranges() -> None:

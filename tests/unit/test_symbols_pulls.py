@@ -67,7 +67,7 @@ def test_where_symbols_are_no_use_ranges_come_next() -> None:
     request = describe(puller, theirs)
     told = SetSymbols(b"one set.", 0, b"")
     puller.receive_reply(SOURCE, Symbols(request.number, last=True, told=told), 0.1)
-    assert asked(puller) == [FrameType.SYNC_REQUEST]
+    assert asked(puller) == [FrameType.RANGE_REQUEST]
     assert (puller.counts["by-symbols"], puller.counts["by-tip"]) == (1, 1)
 
 

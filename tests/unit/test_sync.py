@@ -20,7 +20,7 @@ from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.flow_control import WINDOW_START
 from dispersy.protocol.sync.puller import Puller
-from dispersy.protocol.wire.frames import Busy, MissingLast, RequestMissing, SyncRequest
+from dispersy.protocol.wire.frames import Busy, MissingLast, RequestMissing, SyncRequest, decode_frame
 from dispersy.protocol.wire.numbers import ControlKind, FrameType
 from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER
 from dispersy.protocol.wire.summary import Summary
@@ -47,9 +47,9 @@ def make_puller(messages: int = 0, *, defined: bool = True) -> tuple[Puller, Sto
 
 def requests_of(puller: Puller) -> list[tuple[Address, SyncRequest]]:
     return [
-        (event.address, SyncRequest.decode(event.body))
+        (event.address, request)
         for event in puller.drain()
-        if event.frame_type is FrameType.SYNC_REQUEST
+        if isinstance(request := decode_frame(event.frame_type, event.body), SyncRequest)
     ]
 
 
@@ -68,7 +68,8 @@ def arrive(
 
 
 def test_requests_for_ranges_of_their_own_are_under_way_at_once() -> None:
-    """One before anything is known of the path, then several, one range behind the other."""
+    """One before anything is known of the path, then several, one range behind the other, where an answer
+    takes a while to arrive."""
     puller, _ = make_puller()
     puller.receive_summary(SOURCE, THEIRS, 0.0)
     [(address, request)] = requests_of(puller)
@@ -77,7 +78,7 @@ def test_requests_for_ranges_of_their_own_are_under_way_at_once() -> None:
     # It is thought to hold 5,000 messages of 900 times.
     assert request.high == key(WINDOW_START * 5 * 900 // 5_000 + 2)
     for time in range(4):
-        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1)
+        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1 + time / 100)
     following = [each for _, each in requests_of(puller)]
     assert len(following) > 1
     assert len({each.number for each in following}) == len(following)
@@ -90,7 +91,7 @@ def test_a_gap_is_asked_for_again_and_only_the_gap() -> None:
     puller.receive_summary(SOURCE, THEIRS, 0.0)
     [(_, request)] = requests_of(puller)
     for low, high in ((0, 1), (2, 3), (4, 5)):
-        arrive(puller, request, low=key(low), high=key(high), now=0.1)
+        arrive(puller, request, low=key(low), high=key(high), now=0.1 + low / 50)
     [(_, second), *_] = requests_of(puller)
     arrive(puller, request, low=key(5), high=request.high, flags=LAST_OF_ANSWER | END_OF_RANGE, now=0.2)
     arrive(puller, request, low=key(3), high=key(4), now=0.2)
@@ -215,7 +216,7 @@ def test_one_request_too_many_ends_nothing() -> None:
     puller.receive_summary(SOURCE, THEIRS, 0.0)
     [(_, request)] = requests_of(puller)
     for time in range(4):
-        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1)
+        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1 + time / 100)
     following = [each for _, each in requests_of(puller)]
     puller.receive_busy(SOURCE, Busy(following[-1].number, 200), 0.2)
     assert requests_of(puller) == []
@@ -336,7 +337,7 @@ def test_nothing_found_where_much_was_promised_is_asked_for_as_one() -> None:
         for _, request in requests_of(puller):
             requests += 1
             empty_end(puller, request, now)
-    assert 3 <= requests <= 20, requests
+    assert 2 <= requests <= 20, requests
 
 
 def test_duplicates_for_ever_do_not_keep_us_busy() -> None:

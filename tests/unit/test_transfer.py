@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
+from dispersy.constants import FRAMES_SIZE_MAX
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.transfer import (
-    FILTER_SIZE_MAX,
     Coverage,
     Transfer,
     error_rate_for,
@@ -18,6 +18,8 @@ from dispersy.protocol.sync.transfer import (
     gaps_between,
     make_request,
 )
+from dispersy.protocol.wire.frames import RangeRequest, decode_frame
+from dispersy.protocol.wire.records import LAST_OF_ANSWER
 from simulation.holdings import history, make_holdings
 
 
@@ -40,7 +42,8 @@ def test_an_answer_has_no_more_datagrams_than_twice_its_budget() -> None:
 
 
 def test_a_request_fits_its_datagram_and_describes_what_it_says() -> None:
-    """A filter of what is held in the range, cut where one datagram is full; a fresh salt each time."""
+    """A filter of what is held in the range, cut at a global time where one datagram is full; the salt is the
+    request's number."""
     holdings = make_holdings()
     holdings.add(history(5_000))
     salts = set()
@@ -48,26 +51,76 @@ def test_a_request_fits_its_datagram_and_describes_what_it_says() -> None:
         request = make_request(
             holdings=holdings,
             wanted=(ORDER_LOW, ORDER_TOP),
-            number=1,
+            number=len(salts) + 1,
             budget=1,
             error_rate=error_rate,
-            rng=Random(int(1 / error_rate)),
+            rng=Random(1),
+            is_alone=False,
         )
-        assert len(request.filter) <= FILTER_SIZE_MAX
+        assert len(request.encode()) + 3 <= FRAMES_SIZE_MAX
         keys, _, _ = holdings.scan(request.low, request.high, 10_000)
         ids = b"".join(keys[start + 8 : start + 40] for start in range(0, len(keys), 40))
-        assert len(ids) // 32 == pytest.approx(filter_capacity(error_rate), abs=1)
+        assert len(ids) // 32 == pytest.approx(filter_capacity(error_rate), rel=0.02)
         bloom = BloomFilter.from_bytes(request.filter, hash_count=request.hash_count, salt=request.salt)
         assert set(bloom.missing_many(ids, 32)) == {0}
         others = Random(1).randbytes(32 * 20_000)
         assert 1 - sum(bloom.missing_many(others, 32)) / 20_000 < 1.3 * error_rate + 0.001
         salts.add(request.salt)
-    assert len(salts) == 4
+    assert salts == {1, 2, 3, 4}
+
+
+def test_what_is_not_described_is_asked_for_whole() -> None:
+    """Above what is held a filter says nothing, so it gets nothing wrong there."""
+    holdings = make_holdings()
+    holdings.add(history(100))
+    highest = holdings.summary().highest
+    for wanted, described in (
+        ((ORDER_LOW, ORDER_TOP), key(highest + 1)),
+        ((ORDER_LOW, key(highest + 1)), ORDER_TOP),
+        # Its end lies within a global time, which a sync-request alone can say.
+        ((ORDER_LOW, OrderKey(key(highest + 9)[:8] + bytes(15) + b"\1")), ORDER_TOP),
+    ):
+        request = make_request(
+            holdings=holdings, wanted=wanted, number=7, budget=1, error_rate=0.3, rng=Random(1)
+        )
+        assert (request.low, request.high, request.described) == (*wanted, described)
+        assert isinstance(request, RangeRequest) == (not any(wanted[1][8:]) or wanted[1] == ORDER_TOP)
+        assert decode_frame(request.type, request.encode()) == request
+
+
+def test_ranges_are_cut_into_equal_parts() -> None:
+    """A last small part would be a request of its own; parts leave room for what a range has more."""
+    transfer = Transfer(Outline([(0, 1_000, 1_000)]))
+    transfer.add((ORDER_LOW, key(1_000)))
+    holdings, rng, asked = make_holdings(), Random(1), list[int]()
+    while transfer.has_more():
+        request, _ = transfer.next_request(
+            holdings=holdings, number=len(asked) + 1, budget=64, room=64, error_rate=0.01, rng=rng
+        )
+        asked.append(int.from_bytes(request.high[:8], "big") - int.from_bytes(request.low[:8], "big"))
+        assert request.budget == 55
+    assert len(asked) == 4
+    assert max(asked) - min(asked) <= 4
+
+
+def test_a_single_request_goes_on_as_far_as_it_gets() -> None:
+    """Nothing else is under way, so nobody needs to know where it stops."""
+    transfer = Transfer(Outline([(0, 1_000, 1_000)]))
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    request, expected = transfer.next_request(
+        holdings=make_holdings(), number=1, budget=20, room=20, error_rate=0.01, rng=Random(1), is_single=True
+    )
+    assert (request.high, request.budget, expected) == (ORDER_TOP, 20, 20)
+    flags = LAST_OF_ANSWER
+    assert transfer.receive(number=1, flags=0, low=ORDER_LOW, high=key(5), count=5) is Coverage.PART
+    assert not transfer.has_ended(1)
+    assert transfer.receive(number=1, flags=flags, low=key(9), high=key(12), count=5) is Coverage.PART
+    assert transfer.has_ended(1)
 
 
 def test_the_error_rate_follows_held_and_missing() -> None:
     """Much held and little missing: a coarse filter over more ids costs fewer bytes."""
-    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.011)
+    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.008)
     assert error_rate_for(held=10, missing=100_000) == 0.001
     assert error_rate_for(held=100_000, missing=1) == 0.3
     assert filter_capacity(0.01) > 900

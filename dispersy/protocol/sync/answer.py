@@ -42,6 +42,7 @@ from dispersy.protocol.holdings import (
     MessageHoldings,
     ids_of,
     key_after,
+    key_between,
     named_by,
     order_key_at,
     packed_keys_of,
@@ -195,7 +196,14 @@ class Answer:
             # Downwards an interval ends with its own last key, upwards before the next one's first.
             edge = self._read_keys[done - 1 : done] if self._descends else self._read_keys[done : done + 1]
             is_rest = done < len(self._read_keys)
-            self._cover(areas, order_key_at(edge[0], 0) if is_rest else self._scanned_to)
+            if not is_rest:
+                to = self._scanned_to
+            elif self._descends:
+                to = order_key_at(edge[0], 0)
+            else:
+                # A short bound leaves more room on the link, and most often the next request is a short one.
+                to = key_between(self._read_keys[done - 1], edge[0])
+            self._cover(areas, to)
         del self._read[:done], self._read_keys[:done]
 
     def _cover(self, areas: _Areas, to: OrderKey) -> None:
@@ -216,11 +224,8 @@ class Answer:
         count = len(keys) // KEY_SIZE
         self._scan_count += count
         if count:
-            lacks = (
-                b"\1" * count if self._filter is None else self._filter.missing_many(ids_of(keys), ID_SIZE)
-            )
             pairs = zip(packed_keys_of(keys), memoryview(cursors).cast("Q"), strict=True)
-            lacked = list(compress(pairs, lacks))
+            lacked = list(compress(pairs, self._lacks(keys)))
             self._wanted.extend(self._selected(lacked) if self._kinds else lacked)
         if complete:
             self._scanned_to = self._end
@@ -245,6 +250,16 @@ class Answer:
             self._selected_size += sum(map(len, messages))
             found += [row for row, message in zip(part, messages, strict=True) if message[0] in self._kinds]
         return found
+
+    def _lacks(self, keys: bytes) -> bytes:
+        """One byte a key, ascending: whether the asker lacks it."""
+        count = len(keys) // KEY_SIZE
+        if self._filter is None:
+            return b"\1" * count
+        while count and order_key_at(keys, count - 1) >= self._request.described:
+            count -= 1
+        described = self._filter.missing_many(ids_of(keys[: count * KEY_SIZE]), ID_SIZE)
+        return described + b"\1" * (len(keys) // KEY_SIZE - count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,20 @@ from __future__ import annotations
 
 from collections import deque
 
-from dispersy.constants import ANSWER_TIME_MAX_S
+from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S
 from dispersy.protocol.flow import RoundTrips
 
-WINDOW_START = 10
+WINDOW_START = 12
+"""As many bytes as TCP begins with (RFC 6928)."""
 BUDGET_MIN, BUDGET_MAX = 3, 32
 BUDGET_S = 0.02
 """Of data a request asks for: long answers would be slow to repair, short ones are many requests."""
+BURST_SHARE = 0.25
+"""Of a round trip: an answer that takes no longer to arrive, from its first datagram to its last, shows a
+path that carries much more at once. As long as answers do, requests are as long as may be, for each has its
+price."""
+SINGLE_MAX = 3 * ANSWER_BUDGET_MAX
+"""Datagrams: as long as no more may be under way, one request asks for what the others would."""
 MEASURE_S, MEASURE_DATAGRAMS = 0.25, 9
 """The least that a delivery rate is measured over."""
 RATE_LIFETIME_S = 3.0
@@ -46,13 +53,14 @@ LOSS_DATAGRAMS = 400
 class _Flight:
     """A request under way."""
 
-    __slots__ = ("arrived", "asked_at", "budget", "is_slow")
+    __slots__ = ("arrived", "asked_at", "budget", "first_at", "is_slow")
 
     def __init__(self, budget: int, asked_at: float, *, is_slow: bool) -> None:
         self.budget = budget
         self.asked_at = asked_at
         self.is_slow = is_slow
         self.arrived = 0
+        self.first_at = 0.0
 
 
 class FlowControl:
@@ -70,7 +78,7 @@ class FlowControl:
         self._flights: dict[int, _Flight] = {}
         self._in_flight = 0
         self._window = WINDOW_START
-        self._is_starting = True
+        self._is_starting = self._comes_at_once = True
         self._best = 0.0
         self._flat_rounds = 0
         self._round_ends = 0.0
@@ -101,6 +109,12 @@ class FlowControl:
         wanted = self._window // 8 if self._is_starting else round(self.rate * BUDGET_S)
         return max(BUDGET_MIN, min(BUDGET_MAX, wanted))
 
+    @property
+    def goes_singly(self) -> bool:
+        """Whether one request may ask for all that may be under way: the first ones, on a path that takes
+        it."""
+        return self._is_starting and self._comes_at_once and self._window <= SINGLE_MAX
+
     def burst(self, most: int) -> int:
         """How many of so many datagrams the path may well carry at once; all while nothing is known of it."""
         return most if self._is_starting else max(1, min(most, self._allowed()))
@@ -124,21 +138,28 @@ class FlowControl:
 
     # Asking.
 
-    def room(self, now: float) -> int:
-        """Datagrams that may be asked for now; all at once only before the path is known."""
-        if now < self._may_ask_at:
-            return 0
-        return self._room()
+    def room(self, now: float, *, singly: bool = False, least: int = 0) -> int:
+        """Datagrams that may be asked for now; all at once only before the path is known.
 
-    def next_room(self) -> float | None:
+        singly   one request is to ask for all of it
+        least    fewer are not worth their request, unless half of the path's own are fewer
+        """
+        return 0 if now < self._may_ask_at else self._room(singly, least)
+
+    def next_room(self, *, singly: bool = False, least: int = 0) -> float | None:
         """When room() may change though nothing arrives; None: not before something does, or a time-out."""
-        return self._may_ask_at if self._room() else None
+        return self._may_ask_at if self._room(singly, least) else None
 
-    def _room(self) -> int:
+    def _room(self, singly: bool, least: int) -> int:
+        if singly and self.has_heard:
+            # The last few of the one before may be lost: as if they were here already.
+            most = min(ANSWER_BUDGET_MAX, self._window + self._in_flight)
+            return most if self._in_flight <= most // 8 else 0
         allowed = self._allowed()
         left = allowed - self.in_flight()
         # Half a request would be as dear as a whole one.
-        return left if left >= min(self.budget, allowed) else 0
+        least = max(min(self.budget, allowed), min(least, allowed // 2))
+        return left if left >= least else 0
 
     def ask(self, number: int, datagrams: int, now: float) -> None:
         """A request for so many leaves."""
@@ -172,7 +193,10 @@ class FlowControl:
         self._in_flight -= flight.arrived <= flight.budget
         self._front = max(self._front, flight.asked_at)
         if flight.arrived == 1:
+            flight.first_at = now
             self._measure(now - flight.asked_at, now)
+        elif now - flight.first_at > BURST_SHARE * self._base:
+            self._comes_at_once = False
         if self._is_starting:
             self._start(now)
 
@@ -253,6 +277,7 @@ class FlowControl:
             return False
         self.round_trips.timed_out()
         if self._is_starting and self.round_trips.timeouts > 1:
+            self._comes_at_once = False
             # One silence is as likely a request that was lost as an answer that was too much.
             self._window = max(PROBE_DATAGRAMS, self._window // 2)
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispersy.protocol.holdings import first_key_of
+from dispersy.protocol.holdings import first_key_of, time_of
 from dispersy.protocol.identifiers import OrderKey
 
 SCALE_MAX = 1 << 20
@@ -61,8 +61,3 @@ class Outline:
         if expected:
             ratio = min(4.0, max(0.25, (found + 1) / (expected + 1)))
             self._scale = min(SCALE_MAX, max(1 / SCALE_MAX, self._scale * ratio**0.25))
-
-
-def time_of(key: OrderKey) -> int:
-    """The global time of an order key."""
-    return int.from_bytes(key[:8], "big")

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from dispersy.constants import IDLE_ANSWERS_MAX
+from dispersy.constants import ANSWER_BUDGET_MAX, IDLE_ANSWERS_MAX
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Reply
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
-from dispersy.protocol.sync.transfer import Coverage, Transfer, error_rate_for
+from dispersy.protocol.sync.transfer import FILTER_SLACK, Coverage, Transfer, error_rate_for
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.summary import Summary
 
+FILTER_ROOM = ANSWER_BUDGET_MAX - FILTER_SLACK
+"""Datagrams: what a request with a filter is to bring at least, on a path that takes twice as much."""
 LATE_MAX = 256
 """Requests given up of which it is remembered when they were asked."""
 
@@ -33,6 +35,10 @@ class RangeCourse:
         self._flow = source.flow
         self._flow.forget()
         self._transfer = transfer
+        # As it was at the beginning: what is asked for later is still as full of gaps as it was then.
+        self._error_rate = filter_error_rate(asking, source)
+        # What is asked for next is partly held, as of the last step: the store is not read in between.
+        self._is_held = False
         self._given_up: OrderedDict[int, float] = OrderedDict()
         # Our summary when answers were last known to bring something, and those since that were not.
         self._idle_with = asking.holdings.summary()
@@ -54,8 +60,11 @@ class RangeCourse:
                 self.has_failed = True
                 return []
         found = []
-        while transfer.has_more() and (room := flow.room(now)):
-            if flow.is_under_way() and not flow.has_heard:
+        while transfer.has_more():
+            self._is_held = transfer.begins_held(asking.holdings)
+            singly = self._goes_singly()
+            room = flow.room(now, singly=singly, least=FILTER_ROOM * self._is_held)
+            if not room or (flow.is_under_way() and not flow.has_heard):
                 break
             request, datagrams = transfer.next_request(
                 holdings=asking.holdings,
@@ -63,8 +72,9 @@ class RangeCourse:
                 budget=flow.budget if flow.has_heard else room,
                 room=min(room, asking.budget_max),
                 budget_max=asking.budget_max,
-                error_rate=filter_error_rate(asking, self._source),
+                error_rate=self._error_rate,
                 rng=asking.rng,
+                is_single=singly and flow.has_heard,
             )
             flow.ask(request.number, datagrams, now)
             asking.counts["requests"] += 1
@@ -87,7 +97,8 @@ class RangeCourse:
             self._flow.arrive_late(now, self._given_up.get(number, now))
             return Heard.PART
         self._flow.arrive(number, now)
-        if coverage is Coverage.WHOLE:
+        if coverage is Coverage.WHOLE or (self._transfer.has_ended(number) and self._is_alone(number)):
+            # Nothing asked later will tell that what is missing of a single answer is lost.
             self._close(number)
         for overdue in self._flow.overdue(now):
             self._close(overdue)
@@ -118,7 +129,9 @@ class RangeCourse:
         return self._flow.next_overdue()
 
     def next_step(self) -> float | None:
-        return self._flow.next_room() if self._transfer.has_more() else None
+        if not self._transfer.has_more():
+            return None
+        return self._flow.next_room(singly=self._goes_singly(), least=FILTER_ROOM * self._is_held)
 
     def asked(self, number: int) -> bool:
         return self._transfer.is_asked(number)
@@ -131,6 +144,14 @@ class RangeCourse:
 
     def is_over(self) -> bool:
         return self._transfer.is_complete()
+
+    def _goes_singly(self) -> bool:
+        """Whether one request is to be under way. Those with filters reach no further than one describes, so
+        several are."""
+        return self._flow.goes_singly and not self._is_held
+
+    def _is_alone(self, number: int) -> bool:
+        return self._goes_singly() and not self._flow.is_under_way_beside(number)
 
     def _close(self, number: int) -> None:
         answered = self._transfer.close(number)

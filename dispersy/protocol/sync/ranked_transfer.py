@@ -18,9 +18,10 @@ from dispersy.protocol.holdings import (
     key_after,
     order_key_at,
     packed_keys_of,
+    time_of,
 )
 from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
-from dispersy.protocol.sync.outline import Outline, time_of
+from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.transfer import Answered, Coverage, Range, Transfer, filter_capacity, make_filter
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
@@ -89,7 +90,7 @@ class RankedTransfer(Transfer):
         rng: Random,
     ) -> tuple[SyncRequest, Range]:
         beside = len(self._selection.encode())
-        capacity = filter_capacity(error_rate, beside=beside)
+        capacity = filter_capacity(error_rate, coded=False, beside=beside)
         ids, (low, high) = self._held_in(holdings, self._seen(wanted), capacity)
         salt, hash_count, bits = make_filter(ids, error_rate=error_rate, rng=rng, beside=beside)
         request = SyncRequest(

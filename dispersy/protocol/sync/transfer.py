@@ -18,6 +18,7 @@ from random import Random
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
+    FILTER_ERROR_ALONE,
     FILTER_ERROR_MAX,
     FILTER_ERROR_MIN,
     FILTER_ERROR_RATIO,
@@ -35,23 +36,29 @@ from dispersy.protocol.holdings import (
     first_key_of,
     ids_of,
     order_key_at,
+    time_of,
 )
-from dispersy.protocol.identifiers import OrderKey
+from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.wire.frames import SyncRequest
+from dispersy.protocol.wire.frames import RangeRequest, SyncRequest
+from dispersy.protocol.wire.range_frames import says_shortly
 from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
 
 Range = tuple[OrderKey, OrderKey]
 
 FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
-"""Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count."""
+"""Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count; a range-request, with
+the two sizes of a coded filter, takes less."""
 MESSAGES_PER_DATAGRAM_START = 5.0
-FILTER_BUDGET = 60
-"""Datagrams that a request with a filter asks for: each has a head of its own."""
+PLAIN_SLACK, FILTER_SLACK = 6, 8
+"""Datagrams that a request may bring above what is expected, without and with a filter: those held at random
+leave now more and now less."""
 LATE_REQUESTS_MAX = 256
 """Requests whose datagrams may still come after their answer is over."""
 ANSWER_DATAGRAMS_RATIO = 2
 """Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
+CODED_SLACK = 1.05
+"""A Rice code takes up to 2 % more than the entropy of its gaps; the rest is chance."""
 EMPTY_ANSWERS_MAX = 3
 """Answers in a row without a message and without an end: more is somebody who keeps us busy."""
 
@@ -88,9 +95,10 @@ def error_rate_for(*, held: int, missing: int) -> float:
     return min(FILTER_ERROR_MAX, max(FILTER_ERROR_MIN, FILTER_ERROR_RATIO * held / max(1, missing)))
 
 
-def filter_capacity(error_rate: float, *, beside: int = 0) -> int:
+def filter_capacity(error_rate: float, *, coded: bool = True, beside: int = 0) -> int:
     """How many ids one request describes at this rate, with so many bytes of other things in it."""
-    return int((FILTER_SIZE_MAX - beside) * 8 / _bits_per_key(error_rate))
+    bits = _coded_bits_per_key(error_rate) if coded and _is_coded(error_rate) else _bits_per_key(error_rate)
+    return int((FILTER_SIZE_MAX - beside) * 8 / bits)
 
 
 def make_request(
@@ -108,17 +116,39 @@ def make_request(
     is_alone   it is not one of many whose wrong positives something else finds in the end
     """
     low, high = wanted
-    capacity = filter_capacity(error_rate)
+    if is_alone:
+        error_rate = min(error_rate, FILTER_ERROR_ALONE)
+    is_short = says_shortly(low, high)
+    capacity = filter_capacity(error_rate, coded=is_short)
     keys, _, _ = holdings.scan(low, high, capacity + 1)
     count = len(keys) // KEY_SIZE
-    if count == 0:
-        return SyncRequest(number=number, budget=budget, low=low, high=high)
     if count > capacity:
-        high, count = order_key_at(keys, capacity), capacity
-        keys = keys[: capacity * KEY_SIZE]
-    salt, hash_count, bits = make_filter(ids_of(keys), error_rate=error_rate, rng=rng, is_alone=is_alone)
-    return SyncRequest(
-        number=number, budget=budget, low=low, high=high, salt=salt, hash_count=hash_count, filter=bits
+        high = order_key_at(keys, capacity)
+        if high >= first_key_of(time_of(low) + 1):
+            high = first_key_of(time_of(high))
+        else:
+            is_short = False
+            high = order_key_at(keys, filter_capacity(error_rate, coded=False))
+        while count and order_key_at(keys, count - 1) >= high:
+            count -= 1
+    kind = RangeRequest if is_short else SyncRequest
+    if count == 0:
+        return kind(number=number, budget=budget, low=low, high=high)
+    bloom = _filter_for(
+        count, error_rate, salt=number if is_short else rng.getrandbits(32), may_be_coded=is_short
+    )
+    bloom.add_many(ids_of(keys[: count * KEY_SIZE]), ID_SIZE)
+    assert bloom.fill() <= FILTER_FILL_MAX
+    behind = first_key_of(time_of(order_key_at(keys, count - 1)) + 1)
+    return kind(
+        number=number,
+        budget=budget,
+        low=low,
+        high=high,
+        salt=bloom.salt,
+        hash_count=bloom.hash_count,
+        filter=bloom.to_bytes(),
+        described=behind if is_short and behind < high else ORDER_TOP,
     )
 
 
@@ -140,6 +170,18 @@ def make_filter(
     bloom.add_many(ids, ID_SIZE)
     assert bloom.fill() <= FILTER_FILL_MAX
     return bloom.salt, bloom.hash_count, bloom.to_bytes()
+
+
+def _filter_for(count: int, error_rate: float, *, salt: int, may_be_coded: bool) -> BloomFilter:
+    """An empty filter of the fewest bytes on its way for so many ids."""
+    if may_be_coded and _is_coded(error_rate):
+        return BloomFilter(size_bits=8 * ceil(count / error_rate / 8), hash_count=1, salt=salt)
+    size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
+    bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=salt)
+    if bloom.hash_count > 1 or not may_be_coded:
+        return bloom
+    # One hash is always coded on its way.
+    return BloomFilter(size_bits=size * 8, hash_count=2, salt=salt)
 
 
 def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> list[Range]:
@@ -194,7 +236,7 @@ class Transfer:
         self._todo: list[Range] = []
         self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, Range] = OrderedDict()
-        self._empty_answers = self._nothing_found = 0
+        self._empty_answers = self._nothing_found = self._answers = 0
 
     def add(self, wanted: Range) -> None:
         """Ask for this range too, behind what there is."""
@@ -207,6 +249,10 @@ class Transfer:
     def has_more(self) -> bool:
         """Whether anything is left to ask."""
         return bool(self._todo)
+
+    def begins_held(self, holdings: MessageHoldings) -> bool:
+        """Whether some of what is next may be held."""
+        return bool(self._todo) and self._is_held(holdings, self._todo[0][0])
 
     def is_asked(self, number: int) -> bool:
         """Whether this request is under way."""
@@ -222,25 +268,28 @@ class Transfer:
         budget_max: int = ANSWER_BUDGET_MAX,
         error_rate: float,
         rng: Random,
+        is_single: bool = False,
     ) -> tuple[SyncRequest, int]:
         """Begin the next request, of which so many datagrams are expected; there must be something to ask.
 
         budget      datagrams of a request, where it is known how many a range brings
         room        at most, where that is not known: then no other request can go on behind it
         budget_max  at most in any case
+        is_single   no other is to be under way, so it may go on as far as it gets
         """
         low, high = self._take_next(min(budget, room), rng)
         is_held = self._is_held(holdings, low)
-        if is_held:
-            # A filter has a price of its own, whatever it describes.
-            budget = max(budget, FILTER_BUDGET)
-        budget = min(budget, room)
-        cut = self._outline.cut(low, high, budget * self.per_datagram)
-        expected = budget = room if cut is None else budget
-        if cut is not None:
+        left = self._outline.expected(low, high) / self.per_datagram
+        datagrams = self._wanted_datagrams(left, budget, room, budget_max, is_held=is_held)
+        cut = self._outline.cut(low, high, datagrams * self.per_datagram)
+        expected = budget = room if cut is None else ceil(datagrams)
+        if cut is not None and is_single and high > first_key_of(holdings.summary().highest):
+            expected = min(room, max(1, ceil(left)))
+            budget, cut = room, None
+        elif cut is not None:
             expected = min(budget, max(1, ceil(self._outline.expected(low, cut) / self.per_datagram)))
             # What does not fit would be another request, and where we hold some another filter.
-            budget = min(budget_max, expected + (expected // 4 if is_held else 0) + 2)
+            budget = min(budget_max, expected + expected // (4 if is_held else 16) + 2)
         if cut is not None and cut < high:
             self._todo.insert(0, (cut, high))
             high = cut
@@ -288,6 +337,16 @@ class Transfer:
         )
         return request, (request.low, request.high)
 
+    def _wanted_datagrams(
+        self, left: float, budget: int, room: int, budget_max: int, *, is_held: bool
+    ) -> float:
+        """What the next request is cut to, of so many that its range is thought to bring."""
+        most = max(1, min(room, budget_max - (FILTER_SLACK if is_held else PLAIN_SLACK)))
+        # A filter has a price of its own, whatever it describes.
+        wanted = min(most, max(budget, most if is_held else 1))
+        # In equal parts, for a last small one costs as much as the others.
+        return left / ceil(left / wanted) if left > wanted else wanted
+
     def receive(self, *, number: int, flags: int, low: OrderKey, high: OrderKey, count: int) -> Coverage:
         """A datagram of an answer has come."""
         asked = self._asked.get(number)
@@ -319,6 +378,10 @@ class Transfer:
             return Coverage.WHOLE
         return Coverage.PART
 
+    def has_ended(self, number: int) -> bool:
+        """Whether the end of an answer has come, which may have gaps."""
+        return number in self._asked and self._asked[number].stop is not None
+
     def close(self, number: int) -> Answered:
         """An answer is over, because all of it is here or no more of it is to be waited for."""
         asked = self._asked.pop(number)
@@ -333,7 +396,9 @@ class Transfer:
             self._late.popitem(last=False)
         if asked.datagrams:
             if asked.count and stop < high:
-                self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) / 8
+                self._answers += 1
+                weight = max(1 / 8, 1 / (self._answers + 1))
+                self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) * weight
             self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
             self._nothing_found = 0 if asked.count else self._nothing_found + 1
             if self._nothing_found >= EMPTY_ANSWERS_MAX:
@@ -356,4 +421,16 @@ def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:
 
 
 def _bits_per_key(error_rate: float) -> float:
+    """Of a filter of as many hashes as suit it."""
     return -log(error_rate) / log(2) ** 2
+
+
+def _coded_bits_per_key(error_rate: float) -> float:
+    """Of a filter of one hash whose bits are coded: what the gaps between its bits take, and what their
+    code takes more."""
+    return (-log(error_rate) + 1) / log(2) * CODED_SLACK
+
+
+def _is_coded(error_rate: float) -> bool:
+    """Whether that is the smaller one."""
+    return _coded_bits_per_key(error_rate) < _bits_per_key(error_rate)

@@ -12,14 +12,13 @@ from typing import ClassVar, get_args
 
 from dispersy.constants import (
     DATAGRAM_SIZE_MAX,
-    FILTER_FILL_MAX,
     FRAMES_PER_DATAGRAM_MAX,
     FRAMES_SIZE_MAX,
     TOKEN_SIZE,
 )
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address, decode_address, encode_address
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.wire.announcements import Have, Want
 from dispersy.protocol.wire.introductions import (
     IntroductionRequest,
@@ -36,11 +35,11 @@ from dispersy.protocol.wire.missing import (
     RequestMissing,
     Wanted,
 )
-from dispersy.protocol.wire.numbers import BINDING_FLAGS, FrameType, MessagesFlag, SyncFlag
+from dispersy.protocol.wire.numbers import BINDING_FLAGS, FrameType, MessagesFlag
 from dispersy.protocol.wire.packing import FieldReader, decode_bound, encode_bound, encode_uvarint
 from dispersy.protocol.wire.pings import Ping, Pong
 from dispersy.protocol.wire.push import Push
-from dispersy.protocol.wire.selection import Selection
+from dispersy.protocol.wire.range_frames import RangeRequest, SyncRequest
 from dispersy.protocol.wire.signatures import SignatureRequest, SignatureResponse
 from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
 from dispersy.protocol.wire.sync_frames import Symbols, SymbolsRequest
@@ -70,6 +69,7 @@ __all__ = [
     "Pong",
     "PunctureRequest",
     "Push",
+    "RangeRequest",
     "RequestMissing",
     "SignatureRequest",
     "SignatureResponse",
@@ -91,10 +91,8 @@ __all__ = [
 DATAGRAM_MARK = 0xD3
 AUDIT_KEY_SIZE = 16
 SUM_SIZE = 12
-HASH_COUNT_MAX = 32
 # An int: the complement of an IntFlag leaves out the very bits that mean nothing.
 _MESSAGES_FLAGS_REFUSED = BINDING_FLAGS & ~sum(MessagesFlag)
-_SYNC_FLAGS_REFUSED = BINDING_FLAGS & ~sum(SyncFlag)
 NO_TOKEN = bytes(TOKEN_SIZE)
 
 
@@ -165,71 +163,6 @@ class PunctureRequest:
         request = cls(reader.integer(4), reader.part(decode_address), reader.part(decode_address))
         reader.finish()
         return request
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncRequest:
-    """Asks for what the sender lacks of a range.
-
-    budget      datagrams that the answer may take, 1 to 255
-    low, high   order keys, half open, low < high
-    selection   which messages of the range; None: all, ascending
-    salt        u32, the filter's seed
-    hash_count  1 to 32; 0 without a filter
-    filter      bits of what the sender holds in the range (ext.bloom), empty exactly without a filter
-    """
-
-    type: ClassVar[FrameType] = FrameType.SYNC_REQUEST
-
-    number: int
-    budget: int
-    low: OrderKey = ORDER_LOW
-    high: OrderKey = ORDER_TOP
-    selection: Selection | None = None
-    salt: int = 0
-    hash_count: int = 0
-    filter: bytes = b""
-
-    def encode(self) -> bytes:
-        assert 1 <= self.budget <= 255
-        assert self.low < self.high
-        assert 0 <= self.hash_count <= HASH_COUNT_MAX
-        assert (self.hash_count == 0) == (not self.filter)
-        return (
-            self.number.to_bytes(4, "big")
-            + bytes((SyncFlag(0) if self.selection is None else SyncFlag.SELECTION, self.budget))
-            + encode_bound(self.low)
-            + encode_bound(self.high)
-            + (b"" if self.selection is None else self.selection.encode())
-            + self.salt.to_bytes(4, "big")
-            + bytes((self.hash_count,))
-            + self.filter
-        )
-
-    @classmethod
-    def decode(cls, body: bytes) -> SyncRequest:
-        """raises WireError, also filter-full: such a filter would be examined at length and answer little."""
-        reader = FieldReader(body)
-        number, flags, budget = reader.integer(4), reader.integer(1), reader.positive_byte()
-        if flags & _SYNC_FLAGS_REFUSED:
-            raise WireError("flags-unknown")
-        low, high = _range(reader)
-        selection = Selection.read(reader) if flags & SyncFlag.SELECTION else None
-        salt, hash_count, bits = reader.integer(4), reader.integer(1), reader.rest()
-        if hash_count > HASH_COUNT_MAX or (hash_count == 0) != (not bits):
-            raise WireError("filter-malformed")
-        if int.from_bytes(bits, "big").bit_count() > FILTER_FILL_MAX * 8 * len(bits):
-            raise WireError("filter-full")
-        return cls(
-            number=number,
-            budget=budget,
-            low=low,
-            high=high,
-            selection=selection,
-            salt=salt,
-            hash_count=hash_count,
-            filter=bits,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +284,7 @@ class AuditRequest:
     @classmethod
     def decode(cls, body: bytes) -> AuditRequest:
         reader = FieldReader(body)
-        request = cls(reader.integer(4), reader.take(AUDIT_KEY_SIZE), *_range(reader))
+        request = cls(reader.integer(4), reader.take(AUDIT_KEY_SIZE), *reader.key_range())
         reader.finish()
         return request
 
@@ -384,6 +317,7 @@ Frame = (
     | IntroductionResponse
     | PunctureRequest
     | SyncRequest
+    | RangeRequest
     | Busy
     | Have
     | Want
@@ -420,10 +354,3 @@ def decode_frame(frame_type: int, body: bytes) -> Frame:
 
 def _summary(reader: FieldReader) -> Summary:
     return Summary.decode(reader.take(SUMMARY_SIZE))
-
-
-def _range(reader: FieldReader) -> tuple[OrderKey, OrderKey]:
-    low, high = reader.part(decode_bound), reader.part(decode_bound)
-    if low >= high:
-        raise WireError("range-empty")
-    return low, high

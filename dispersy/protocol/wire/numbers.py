@@ -56,6 +56,7 @@ FRAMES_SPOKEN = frozenset(
         FrameType.PUSH,
         FrameType.SYMBOLS_REQUEST,
         FrameType.SYMBOLS,
+        FrameType.RANGE_REQUEST,
         FrameType.TREE_REQUEST,
         FrameType.TREE,
         FrameType.AUDIT_REQUEST,

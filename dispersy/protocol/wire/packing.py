@@ -105,6 +105,13 @@ class FieldReader:
         value, self.offset = decode(self.data, self.offset)
         return value
 
+    def key_range(self) -> tuple[OrderKey, OrderKey]:
+        """Two bounds; WireError range-empty where nothing can lie between them."""
+        low, high = self.part(decode_bound), self.part(decode_bound)
+        if low >= high:
+            raise WireError("range-empty")
+        return low, high
+
     def rest(self) -> bytes:
         return self.take(len(self.data) - self.offset)
 
