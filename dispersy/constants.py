@@ -33,6 +33,13 @@ ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
 ANSWERS_MAX = 64
 """Requests that a responder works off at once; to more the answer is busy."""
+BUSY_PER_SECOND_MAX = 4
+"""That one address is told: who asks in spite of it hears nothing."""
+FRAGMENTS_AGAIN_MAX = 4
+"""How many times all fragments of a message are given to one address: each may be lost now and then."""
+FRAGMENTS_GIVEN_MAX = 4_096
+FRAGMENTS_GIVEN_S = 3_600.0
+"""Of how many messages and addresses it is remembered, and for how long."""
 CLOCK_AHEAD_MAX = 10_000
 """How far ahead of our clock a message may lift it; also bounded by pruning."""
 CLOCK_AHEAD_MIN = 100

@@ -7,7 +7,6 @@ others and with the verifier's batches, and forgotten.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from time import perf_counter
@@ -20,10 +19,9 @@ from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.large_messages.assembly import AssemblyRoom
-from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
 from dispersy.protocol.large_messages.fragment_sources import Whole
 from dispersy.protocol.large_messages.fragments import Fragments
-from dispersy.protocol.sync.answer import Answer, answer_audit
+from dispersy.protocol.sync.answering import Answering, Request, Sent
 from dispersy.protocol.sync.named_requests import NamedRequests
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
@@ -37,27 +35,26 @@ from dispersy.protocol.wire.frames import (
     Large,
     RangeRequest,
     RequestMissing,
+    Symbols,
+    SymbolsRequest,
     SyncRequest,
+    Tree,
+    TreeRequest,
     frame,
 )
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import ENVELOPE
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.answers_in_work import AnswersInWork
 from dispersy.workers.named_answers import Asked, Find, NamedAnswers
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.served import CommittedHoldings, Served, selections_in
-from dispersy.workers.symbols_answers import SymbolsAnswers
-from dispersy.workers.tree_answers import TreeAnswers
 
-BUSY_MS = 200
-AUDITS_MAX = 16
-"""Audits that wait, one an address: sixty bytes ask for a look at 100,000 ids."""
-AUDIT_REST = 9.0
-"""Times what an audit took, until the next: audits have a tenth of the time at most."""
-
+_REQUESTS: dict[int, type[Request]] = {
+    each.type: each
+    for each in (SyncRequest, RangeRequest, SymbolsRequest, TreeRequest, FragmentRequest, AuditRequest)
+}
 SendOut = Callable[[int, list[tuple[bytes, bytes]]], None]
 SettingsOf = Callable[[bytes, str], CommunitySettings]
 """Of a community's id and name."""
@@ -92,16 +89,11 @@ class Responder:
         self._untold = Untold()
         # As the last note said; None: to be told again to all.
         self._restored: dict[int, list[bytes]] | None = None
-        self._answers = AnswersInWork.of_sync_requests()
-        self._fragment_answers = AnswersInWork.of_fragment_requests()
+        self._answering = Answering(reporter.counters)
         self._room = AssemblyRoom()
         self._whole: list[tuple[int, Whole]] = []
-        self._audits: deque[tuple[Served, Address, AuditRequest]] = deque()
-        self._audits_from = 0.0
         self._clocks: list[tuple[int, int, bool, bool]] = []
         self._named = NamedAnswers(find)
-        self._symbols = SymbolsAnswers(reporter)
-        self._trees = TreeAnswers(reporter)
         self._told: list[int] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
@@ -109,9 +101,7 @@ class Responder:
         numbers = {record.number for record in communities}
         for number in self._served.keys() - numbers:
             self._served.pop(number).fragments.close()
-        self._fragment_answers.keep(numbers)
-        self._answers.keep(numbers)
-        self._audits = deque(each for each in self._audits if each[0].record.number in numbers)
+        self._answering.keep(numbers)
         for record in communities:
             if responder_of(record.community_id, workers=self._workers) != self._index:
                 continue
@@ -177,6 +167,7 @@ class Responder:
                     served.fragments.receive_committed(now)
                     served.puller.set_processed(total, now)
                     if number in note.summaries:
+                        self._answering.allowance.look(number, served.holdings.summary().count)
                         served.puller.receive_committed(now)
                     self._drain(served)
         finally:
@@ -205,9 +196,11 @@ class Responder:
             self._reader.release()
 
     def next_deadline(self) -> float | None:
-        deadlines = [self._schedule.next_deadline(), self._named.next_deadline()]
-        if self._audits:
-            deadlines.append(self._audits_from)
+        deadlines = [
+            self._schedule.next_deadline(),
+            self._named.next_deadline(),
+            self._answering.next_audit(),
+        ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -241,23 +234,28 @@ class Responder:
 
     def step(self, now: float) -> bool:
         """Work off a few datagrams of the oldest answer; True when there is more to do."""
-        if self._audits and now >= self._audits_from:
-            self._answer_audit(now)
-        self._work_off(self._answers, "responder.answer")
-        self._work_off(self._fragment_answers, "responder.fragments")
-        return bool(self._answers or self._fragment_answers)
+        if (due := self._answering.next_audit()) is not None and now >= due:
+            began = perf_counter()
+            ended = self._work_off(lambda: self._answering.step_audit(now), "responder.audit")
+            self._answering.rest(now, ended - began)
+        if self._answering:
+            self._work_off(self._answering.step_answer, "responder.answer")
+            self._work_off(self._answering.step_fragments, "responder.fragments")
+        return bool(self._answering)
 
-    def _work_off(self, answers: AnswersInWork, step: str) -> None:
-        if not answers:
-            return
+    def _work_off(self, step: Callable[[], Sent | None], name: str) -> float:
+        """Let one step be done with the store as it is now; when it ended."""
         began = perf_counter()
         self._reader.refresh()
         try:
-            community, source, sent = answers.step()
+            worked = step()
         finally:
             self._reader.release()
-        self._send_answer(community, source, sent)
-        self._reporter.step(step, began, len(sent))
+        if worked is None:
+            return began
+        number, source, frames = worked
+        self._send_answer(number, source, frames)
+        return self._reporter.step(name, began, len(frames))
 
     def report(self) -> dict[str, Any]:
         """What its communities counted, of those where something happened."""
@@ -327,18 +325,14 @@ class Responder:
     def _receive_frame(self, served: Served, each: bus.SyncFrame, now: float) -> None:
         source = Address(each.source)
         try:
-            if each.type == FrameType.SYNC_REQUEST:
-                self._receive_request(served, source, SyncRequest.decode(each.body))
-            elif each.type == FrameType.RANGE_REQUEST:
-                self._receive_request(served, source, RangeRequest.decode(each.body))
-            elif each.type == FrameType.AUDIT_REQUEST:
-                self._receive_audit_request(served, source, AuditRequest.decode(each.body))
+            if each.type in _REQUESTS:
+                self._receive_request(served, source, _REQUESTS[each.type].decode(each.body), now)
             elif each.type == FrameType.AUDIT:
                 served.puller.receive_audit(source, Audit.decode(each.body), now)
-            elif each.type in (FrameType.SYMBOLS_REQUEST, FrameType.SYMBOLS):
-                self._send_answer(served.record.number, source, self._symbols.receive(served, each, now))
-            elif each.type in (FrameType.TREE_REQUEST, FrameType.TREE):
-                self._send_answer(served.record.number, source, self._trees.receive(served, each, now))
+            elif each.type == FrameType.SYMBOLS:
+                served.puller.receive_reply(source, Symbols.decode(each.body), now)
+            elif each.type == FrameType.TREE:
+                served.puller.receive_reply(source, Tree.decode(each.body), now)
             elif each.type == FrameType.BUSY:
                 busy = Busy.decode(each.body)
                 served.fragments.receive_busy(source, busy.number, busy.wait_ms / 1000, now)
@@ -347,8 +341,6 @@ class Responder:
                 served.fragments.receive_names(source, Large.decode(each.body).names, now)
             elif each.type == FrameType.FRAGMENT:
                 served.fragments.receive_fragment(source, Fragment.decode(each.body), now)
-            elif each.type == FrameType.FRAGMENT_REQUEST:
-                self._receive_fragment_request(served, source, FragmentRequest.decode(each.body))
             elif each.type == FrameType.REQUEST_MISSING:
                 self._receive_missing(served, source, each.body, now)
         except WireError as error:
@@ -371,52 +363,11 @@ class Responder:
         if frames:
             self._send(community, [(source, each) for each in frames])
 
-    def _receive_request(self, served: Served, source: Address, request: SyncRequest) -> None:
-        if not served.record.definition:
-            return
-        number, at_once_max = served.record.number, served.settings.answers_at_once_max
-        if not self._answers.admits(number, source, of_community_max=at_once_max):
-            self._refuse(served, source, request.number)
-            return
-        answer = Answer(
-            request,
-            served.holdings,
-            served.holdings.sent_summary(),
-            budget_max=served.settings.answers_budget_max,
-        )
-        self._answers.add(number, source, answer)
-        served.counts["answers"] += 1
-
-    def _receive_fragment_request(self, served: Served, source: Address, request: FragmentRequest) -> None:
-        if not self._fragment_answers.admits(served.record.number, source):
-            self._refuse(served, source, request.number)
-            return
-        answer = FragmentAnswer(request, served.holdings)
-        self._fragment_answers.add(served.record.number, source, answer)
-
-    def _refuse(self, served: Served, source: Address, number: int) -> None:
-        """There is too much to do: it shall ask again later."""
-        busy = Busy(number, BUSY_MS)
-        self._send(served.record.number, [(source, frame(FrameType.BUSY, busy.encode()))])
-        self._reporter.counters["busy"] += 1
-        served.counts["busy"] += 1
-
-    def _receive_audit_request(self, served: Served, source: Address, request: AuditRequest) -> None:
-        if len(self._audits) >= AUDITS_MAX or any(source == asker for _, asker, _ in self._audits):
-            self._reporter.counters["audit-refused"] += 1
-            return
-        self._audits.append((served, source, request))
-
-    def _answer_audit(self, now: float) -> None:
-        began = perf_counter()
-        served, source, request = self._audits.popleft()
-        self._reader.refresh()
-        try:
-            audit = answer_audit(request, served.holdings)
-        finally:
-            self._reader.release()
-        self._send(served.record.number, [(source, frame(FrameType.AUDIT, audit.encode()))])
-        self._audits_from = now + AUDIT_REST * (self._reporter.step("responder.audit", began, 1) - began)
+    def _receive_request(self, served: Served, source: Address, request: Request, now: float) -> None:
+        if served.record.definition:
+            summary = served.holdings.sent_summary()
+            frames = self._answering.receive(served.answered, source, request, summary, now)
+            self._send_answer(served.record.number, source, frames)
 
     def _drain(self, served: Served) -> None:
         self._schedule.touch(served.record.number)

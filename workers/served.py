@@ -14,10 +14,10 @@ from dispersy.protocol.definitions.ranking import selections_of
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.sync.answer import Answered, read_answered
+from dispersy.protocol.sync.answering import AnsweredCommunity
 from dispersy.protocol.sync.named_requests import NamedRequests
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
-from dispersy.protocol.sync.symbols_answer import SymbolSets
 from dispersy.protocol.wire.frames import RequestMissing
 from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.numbers import MessagesFlag
@@ -93,9 +93,16 @@ class Served:
         self.newest = newest
         self.named = named
         self.counts: Counter[str] = Counter()
+        self.answered = AnsweredCommunity(
+            record.number,
+            holdings,
+            puller,
+            self.counts,
+            budget_max=settings.answers_budget_max,
+            at_once_max=settings.answers_at_once_max,
+        )
         self.clock_voices = ClockVoices()
         # As the last note said: notes repeat what has not changed.
-        self.symbol_sets = SymbolSets()
         self.noted: tuple[int, bytes | None] | None = None
 
     def receive_envelope(self, source: Address, envelope: tuple[Any, ...], now: float) -> bool:

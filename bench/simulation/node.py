@@ -12,15 +12,13 @@ from dispersy.ext import wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.large_messages.assembly import AssemblyRoom
-from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
 from dispersy.protocol.large_messages.fragment_sources import AskFragments, Whole
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.spreading.spreading import FRESH_MAX, Spreader
-from dispersy.protocol.sync.answer import Answer, answer_audit, answer_missing, named_frames
+from dispersy.protocol.sync.answer import answer_missing, named_frames
+from dispersy.protocol.sync.answering import AnsweredCommunity, Answering, Request
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
-from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync.tree_answer import answer_tree
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.walk_events import (
     SameKeyElsewhere,
@@ -67,7 +65,7 @@ from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.token import Tokens
-from simulation.holdings import COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
+from simulation.holdings import COMMUNITY, COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key, sign
 
@@ -104,15 +102,13 @@ class Node:
         self.world = world
         self.address = address
         if holdings is None:
-            shares = world.corpus is not None
-            holdings = SharedHoldings(world.corpus) if shares else make_holdings(sum_bits=sum_bits)
+            corpus = world.corpus
+            holdings = make_holdings(sum_bits=sum_bits) if corpus is None else SharedHoldings(corpus)
         self.holdings = holdings
         self.commit_delay_s = commit_delay_s
         self.definition = b"definition" * 5 if defined else b""
         rng = Random(seed)
-        key_seed = rng.randbytes(32)
-        if key_of is not None:
-            key_seed = key_of._secret[:32]
+        key_seed = rng.randbytes(32) if key_of is None else key_of._secret[:32]
         self.member = MemberId(public_key(key_seed, models=world.models))
         self._secret = key_seed + self.member
         self.tokens = Tokens(secret=rng.randbytes(16), tag=TAG)
@@ -136,8 +132,9 @@ class Node:
             audit_ids_max=audit_ids_max,
             audit_interval_s=audit_interval_s,
         )
-        self.symbol_sets = SymbolSets()
         self.counts: Counter[str] = Counter()
+        self.answering = Answering(self.counts)
+        self._answered = AnsweredCommunity(COMMUNITY, self.holdings, self.puller, self.counts)
         self.spreader = self._make_spreader(rng, pace) if spreads and synchronises else None
         """None: as a version that neither pushes nor announces."""
         self.heard: Counter[str] = Counter()
@@ -325,34 +322,17 @@ class Node:
                     self._check(self.holdings.read(area_of([received.message])), announced=0)
                 else:
                     self.heard["messages"] += 1
-            case SyncRequest():
+            case SyncRequest() | SymbolsRequest() | TreeRequest() | FragmentRequest() | AuditRequest():
                 if self.definition:
-                    answer = Answer(received, self.holdings, self.holdings.summary())
-                    while not answer.finished:
-                        for frames in answer.frames(16):
-                            self._send_frames(source, FrameType.MESSAGES, frames)
+                    self._receive_request(source, received)
             case Large(_, names):
                 self.fragments.receive_names(source, names, now)
             case Fragment():
                 self.fragments.receive_fragment(source, received, now)
-            case FragmentRequest():
-                fragments = FragmentAnswer(received, self.holdings)
-                while not fragments.finished:
-                    for frames in fragments.frames(16):
-                        self._send_frames(source, FrameType.FRAGMENT, frames)
-            case SymbolsRequest():
-                if self.definition:
-                    self._answer_symbols(source, received)
-            case TreeRequest():
-                if self.definition:
-                    for each in answer_tree(received, self.holdings):
-                        self._send_frames(source, FrameType.TREE, each)
             case Symbols() | Tree():
                 self.puller.receive_reply(source, received, now)
             case Busy():
                 self.puller.receive_busy(source, received, now)
-            case AuditRequest():
-                self._send_frame(source, FrameType.AUDIT, answer_audit(received, self.holdings).encode())
             case Audit():
                 self.puller.receive_audit(source, received, now)
             case RequestMissing(wanted=MissingNewest(author)):
@@ -362,18 +342,16 @@ class Node:
                 for frames in answer_missing(received, self.definition):
                     self._send_frames(source, FrameType.MESSAGES, frames)
 
-    def _answer_symbols(self, source: Address, request: SymbolsRequest) -> None:
-        answered = answer_symbols(
-            request,
-            self.holdings,
-            self.symbol_sets,
-            self.holdings.summary(),
-            described=self.puller.described_to(source),
-        )
-        if answered.is_shared:
-            self.puller.share(source, self.now)
-        for frames in answered.frames:
-            self._send_frames(source, FrameType.SYMBOLS, frames)
+    def _receive_request(self, source: Address, request: Request) -> None:
+        """Answers leave at once, whole: a node's processor is not modelled."""
+        now, answering = self.now, self.answering
+        for frames in answering.receive(self._answered, source, request, self.holdings.summary(), now):
+            self._send_frames(source, FrameType(frames[0]), frames)
+        for step in (answering.step_answer, answering.step_fragments, lambda: answering.step_audit(now)):
+            while (worked := step()) is not None:
+                _, target, answers = worked
+                for frames in answers:
+                    self._send_frames(target, FrameType(frames[0]), frames)
 
     def _tell_summary(self) -> None:
         if self.definition:

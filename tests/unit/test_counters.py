@@ -29,7 +29,7 @@ ROLES = {
     "responder.py",
     "sending.py",
     "served.py",
-    "symbols_answers.py",
+    "answering.py",
     "verifier.py",
     "worker.py",
 }

@@ -16,6 +16,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
 from dispersy.protocol.sync.answer import Answer
+from dispersy.protocol.sync.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX
 from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
 from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.protocol.wire.missing import MissingLast, MissingNewest
@@ -25,7 +26,6 @@ from dispersy.protocol.wire.records import ENVELOPE, LAST_OF_ANSWER
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
-from dispersy.workers.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX
 from dispersy.workers.clock_voices import CLOCK_VOICES_S
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import Responder
@@ -321,7 +321,7 @@ def test_an_answer_whose_messages_were_purged_meanwhile_is_dropped(house: House)
     request = RequestMissing(number=9, budget=4, wanted=MissingNewest(MemberId(MASTER)))
     house.receive(FrameType.REQUEST_MISSING, request.encode())
     house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
-    [(_, _, answer)] = house.responder._answers._answers
+    [(_, _, answer)] = house.responder._answering._answers._answers
     assert isinstance(answer, Answer)
     # It has looked where messages are, and not read them yet.
     answer._scan_more()

@@ -8,13 +8,13 @@ from dispersy.constants import ASKED_FIRST_S, HELD_BACK_MAX_S, SHARED_EXCHANGE_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.sync.answering import LARGE_PER_ANSWER
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.wire.frames import Busy, Large, Symbols, SymbolsRequest
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import LAST_OF_ANSWER
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import ITEM_SIZE, Described, Items, Lacked, SetSymbols
-from dispersy.workers.symbols_answers import LARGE_PER_ANSWER
 from simulation.holdings import StoreHoldings, history, make_holdings, make_message
 from simulation.measures import frames_of
 from tests.unit.test_responder import NUMBER, House

@@ -18,6 +18,8 @@ from dispersy.protocol.wire.stripped import Stripped
 class FragmentAnswer:
     """The answer to one fragment-request; finished when frames() has given all."""
 
+    examined = 1
+
     def __init__(self, request: FragmentRequest, holdings: MessageHoldings) -> None:
         self.finished = False
         self._request = request

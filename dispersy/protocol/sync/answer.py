@@ -134,6 +134,11 @@ class Answer:
         self._read: list[Answered] = []
         self._packed: deque[tuple[_Areas, OrderKey, OrderKey]] = deque()
 
+    @property
+    def examined(self) -> int:
+        """Ids that were looked at so far."""
+        return self._scan_count
+
     def frames(self, datagrams: int) -> list[bytes]:
         """The frames of up to so many datagrams more."""
         if self._is_random and not self._packed and not self.finished:

@@ -36,9 +36,15 @@ assert _FRAGMENTS_PER_SOURCE_MAX * FRAGMENT_SIZE >= ASSEMBLY_SIZE_PER_SOURCE_MAX
 
 
 class Stepped(Protocol):
-    """An answer that is produced in steps, from the store as it is then."""
+    """An answer that is produced in steps, from the store as it is then.
+
+    examined   ids looked at so far
+    """
 
     finished: bool
+
+    @property
+    def examined(self) -> int: ...
 
     def frames(self, datagrams: int) -> list[bytes]:
         """The frames of up to so many datagrams more."""
@@ -89,13 +95,15 @@ class AnswersInWork:
         """One more, that was admitted."""
         self._answers.append((community, source, answer))
 
-    def step(self) -> tuple[int, Address, list[bytes]]:
-        """A few datagrams of the oldest: community, to whom, and the frames of one each."""
+    def step(self) -> tuple[int, Address, list[bytes], int]:
+        """A few datagrams of the oldest: community, to whom, the frames of one each, and how many ids were
+        looked at for them."""
         community, source, answer = self._answers.popleft()
+        examined = answer.examined
         try:
             frames = answer.frames(STEP_DATAGRAMS)
         except KeyError:
-            return community, source, []  # Purged meanwhile, and the note of it is still on its way.
+            return community, source, [], 0  # Purged meanwhile, and the note of it is still on its way.
         if not answer.finished:
             self._answers.append((community, source, answer))
-        return community, source, frames
+        return community, source, frames, answer.examined - examined

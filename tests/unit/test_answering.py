@@ -1,0 +1,212 @@
+"""What neighbours may cost the answering side: all that an honest one needs, whatever they ask."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from dispersy.constants import (
+    ANSWER_BUDGET_MAX,
+    BUSY_PER_SECOND_MAX,
+    DATAGRAM_SIZE_MAX,
+    FRAGMENTS_AGAIN_MAX,
+    FRAGMENTS_GIVEN_S,
+)
+from dispersy.ext import sketch
+from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.shares import Shares
+from dispersy.protocol.sync.allowance import (
+    COPIES,
+    EXAMINED_SIZE,
+    HOST_FACTOR,
+    REFILL_MIN,
+    SPENT_MIN,
+    FragmentsGiven,
+)
+from dispersy.protocol.sync.answering import SPENT_MS, AnsweredCommunity, Answering, Request
+from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX
+from dispersy.protocol.wire.frames import (
+    AuditRequest,
+    Busy,
+    FragmentRequest,
+    MessagesHeader,
+    SymbolsRequest,
+    SyncRequest,
+    decode_frame,
+)
+from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.sync_frames import SYMBOLS_PER_DATAGRAM, Described
+from simulation.holdings import StoreHoldings, history, make_holdings
+from simulation.measures import frames_of
+
+HELD = 3_000
+MESSAGES = history(HELD + 500)
+SIZE = sum(map(len, MESSAGES)) / len(MESSAGES)
+
+
+class Asking:
+    """The asking side, which does nothing here."""
+
+    def described_to(self, source: Address) -> bytes | None:  # noqa: ARG002
+        return None
+
+    def share(self, source: Address, now: float) -> None: ...
+
+
+class Counted(StoreHoldings):
+    examined = 0
+
+    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
+        found = super().scan(low, high, limit)
+        self.examined += len(found[1]) // 8
+        return found
+
+
+class House:
+    """Answers about 3,000 messages; what is sent is kept by whom it goes to."""
+
+    def __init__(self) -> None:
+        self.holdings = Counted(make_holdings().store)
+        self.holdings.add(MESSAGES[:HELD])
+        self.counts: Counter[str] = Counter()
+        self.answering = Answering(self.counts)
+        self.community = AnsweredCommunity(1, self.holdings, Asking(), self.counts)
+        self.sent: Counter[Address] = Counter()
+
+    def ask(self, source: Address, request: Request, now: float) -> list[bytes]:
+        """All that a request brings."""
+        found: list[bytes] = []
+        answering, summary = self.answering, self.holdings.summary()
+        found += answering.receive(self.community, source, request, summary, now)
+        for step in (answering.step_answer, answering.step_fragments, lambda: answering.step_audit(now)):
+            while (worked := step()) is not None:
+                found += worked[2]
+        self.sent[source] += sum(map(len, found))
+        return found
+
+
+def peer(host: int, port: int = 6421) -> Address:
+    return make_address(f"192.0.2.{host}", port)
+
+
+def fetch_all(house: House, source: Address, now: float) -> int:
+    """As a newcomer does that is at it alone; how many requests were refused."""
+    low, refused, done = ORDER_LOW, 0, False
+    while not done:
+        frames = house.ask(source, SyncRequest(number=1, budget=ANSWER_BUDGET_MAX, low=low), now)
+        bodies = [each for one in frames for each in frames_of(bytes(18) + one)]
+        refused += sum(frame_type == FrameType.BUSY for frame_type, _ in bodies)
+        if not bodies or bodies[-1][0] == FrameType.BUSY:
+            return refused
+        header, _ = MessagesHeader.decode(bodies[-1][1])
+        low, done = OrderKey(header.high), header.end_of_range
+    return refused
+
+
+MESSAGES_FROM = HELD.to_bytes(8, "big") + bytes(16)
+
+
+def test_everything_is_given_twice_and_then_little() -> None:
+    """Goal: whoever lost what it had gets it again; the third time it waits, and others do not."""
+    house = House()
+    for _ in range(COPIES):
+        assert fetch_all(house, peer(1), 0.0) == 0
+    given = house.sent[peer(1)]
+    assert given >= COPIES * HELD * SIZE
+    for again in range(10):
+        fetch_all(house, peer(1), 1.0 + again)
+    assert house.sent[peer(1)] < given + SPENT_MIN + ANSWER_BUDGET_MAX * DATAGRAM_SIZE_MAX
+    assert fetch_all(house, peer(2), 11.0) == 0
+
+
+def test_who_has_had_all_is_told_so_once_a_second() -> None:
+    """Goal: a refusal is small, and says how long to wait."""
+    house = House()
+    assert any(fetch_all(house, peer(1), 0.0) for _ in range(10))
+    told = [house.ask(peer(1), SyncRequest(number=7, budget=4), 1.5) for _ in range(BUSY_PER_SECOND_MAX)]
+    assert [len(frames) for frames in told] == [1, 0, 0, 0]
+    assert decode_frame(FrameType.BUSY, told[0][0][2:]) == Busy(7, SPENT_MS)
+    assert house.counts["busy"] > BUSY_PER_SECOND_MAX
+
+
+def test_what_is_new_may_be_asked_for_by_who_had_all() -> None:
+    """Goal: an account is no sum for ever: what comes is given too."""
+    house = House()
+    assert any(fetch_all(house, peer(1), 0.0) for _ in range(10))
+    house.holdings.add(MESSAGES[HELD:])
+    request = SyncRequest(number=1, budget=32, low=OrderKey(MESSAGES_FROM))
+    assert any(frame[0] == FrameType.MESSAGES for frame in house.ask(peer(1), request, 1.0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_host_costs_no_more_than_its_part_whatever_it_asks(seed: int) -> None:
+    """Goal: bytes and ids looked at are bounded by what is held and by time, from however many ports."""
+    house, rng = House(), Random(seed)
+    seconds = 120
+    house.ask(peer(1, 1), SyncRequest(number=1, budget=1), 0.0)
+    for quarter in range(4 * seconds):
+        now = quarter / 4
+        garbage = rng.randbytes(SYMBOLS_PER_DATAGRAM * sketch.SYMBOL_SIZE)
+        request = rng.choice(
+            [
+                SyncRequest(number=1, budget=ANSWER_BUDGET_MAX),
+                SyncRequest(number=1, budget=9, hash_count=32, filter=b"\x55" * 1_000),
+                AuditRequest(1, rng.randbytes(16), ORDER_LOW, ORDER_TOP),
+                SymbolsRequest(1, ANSWER_BUDGET_MAX, Described(rng.getrandbits(32), garbage)),
+            ]
+        )
+        house.ask(peer(1, rng.randrange(1, 9)), request, now)
+    sent = sum(house.sent.values())
+    most = SPENT_MIN + COPIES * HELD * (SIZE + 30)
+    overshoot = ANSWERS_PER_HOST_MAX * ANSWER_BUDGET_MAX * DATAGRAM_SIZE_MAX
+    busy = seconds * 8 * BUSY_PER_SECOND_MAX * 10
+    assert sent + EXAMINED_SIZE * house.holdings.examined < (
+        HOST_FACTOR * (most + REFILL_MIN * seconds) + overshoot + busy
+    )
+    assert fetch_all(house, peer(2), seconds) == 0
+
+
+def test_fragments_of_one_message_are_given_a_few_times() -> None:
+    """Goal: 64 KiB for forty bytes are not to be had again and again, but after an hour."""
+    given, request = FragmentsGiven(), FragmentRequest(1, OrderKey(bytes(23) + b"\1"), (1 << 57) - 1)
+    admitted = [given.admits(1, peer(1), request, 0.0) for _ in range(10)]
+    assert admitted == [True] * FRAGMENTS_AGAIN_MAX + [False] * (10 - FRAGMENTS_AGAIN_MAX)
+    assert given.admits(1, peer(2), request, 1.0)
+    assert given.admits(1, peer(1), FragmentRequest(1, OrderKey(bytes(23) + b"\2"), 1), 1.0)
+    assert not given.admits(1, peer(1), request, FRAGMENTS_GIVEN_S - 1)
+    assert given.admits(1, peer(1), request, FRAGMENTS_GIVEN_S)
+
+
+@pytest.mark.parametrize("crowd", ["hosts", "ports"])
+def test_a_crowd_leaves_the_next_one_its_share(crowd: str) -> None:
+    """Goal: what a second has is not used up by eight that ask as fast as they can."""
+    shares = Shares(in_all=128, per_address=32, sources_max=256)
+    flooders = [peer(1 + each) if crowd == "hosts" else peer(1, 1 + each) for each in range(8)]
+    for second in range(3):
+        admitted = Counter(
+            source for _ in range(100) for source in flooders if shares.admit(source, second + 0.1)
+        )
+        late = sum(shares.admit(peer(99), second + 0.9) for _ in range(32))
+        assert sum(admitted.values()) + late <= 128
+        if second:
+            assert late >= 12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_hold_for_any_crowd(seed: int) -> None:
+    """Goal: never more in a second, in all or of one address; whoever is alone has its whole limit."""
+    rng, shares = Random(seed), Shares(in_all=100, per_address=30, sources_max=20)
+    for second in range(4):
+        used: Counter[Address] = Counter()
+        for _ in range(400):
+            source, count = peer(rng.randrange(1, 9), rng.randrange(1, 9)), rng.randrange(1, 5)
+            if shares.admit(source, second + rng.random(), count=count):
+                used[source] += count
+        assert max(used.values()) <= 30
+        assert 50 <= sum(used.values()) <= 100
+        assert len(used) <= 20 + 20 * (second > 0)
+    alone = [shares.admit(peer(1), 99.0) for _ in range(40)]
+    assert sum(alone) == 30
