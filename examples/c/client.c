@@ -3,11 +3,10 @@
        ./client publish COMMUNITY TEXT...
        ./client follow COMMUNITY
 
-   Another program takes this file as it is, with CLIENT_WITHOUT_MAIN (conformance.c does). */
+   A program of one's own takes this file as it is, and defines CLIENT_WITHOUT_MAIN, as conformance.c does. */
 
 #include <msgpack.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,94 +16,57 @@
 
 enum { REPLY_LIMIT_MS = 2000, QUIET_MS = 2000, PAUSE_NS = 100000000, TRIES_MAX = 30, FOLLOW_ID = 1 };
 
-int64_t now_ms(clockid_t clock) {
+int64_t now_ms(void) {
     struct timespec now;
-    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The fields of a request besides v, id and op, packed one after the other. */
-typedef struct {
-    msgpack_sbuffer buffer;
-    unsigned count;
-} fields;
+/* What a request has besides v, id and op, packed field by field: PUT(&f, "count", uint64, 7). */
+typedef struct { msgpack_sbuffer bytes; unsigned count; } fields;
 
-msgpack_packer put(fields *f, const char *name) { /* then pack its value with what this gives */
-    msgpack_packer p;
-    msgpack_packer_init(&p, &f->buffer, msgpack_sbuffer_write);
-    if (name) msgpack_pack_str_with_body(&p, name, strlen(name));
-    f->count += name != NULL;
-    return p;
-}
-
-void put_number(fields *f, const char *name, uint64_t number) {
-    msgpack_packer p = put(f, name);
-    msgpack_pack_uint64(&p, number);
-}
-
-void put_text(fields *f, const char *name, const char *text) {
-    msgpack_packer p = put(f, name);
-    msgpack_pack_str_with_body(&p, text, strlen(text));
-}
+#define PACK(f, type, ...) msgpack_pack_##type(&(msgpack_packer){&(f)->bytes, msgpack_sbuffer_write}, __VA_ARGS__)
+#define PACK_TEXT(f, text) PACK(f, str_with_body, text, strlen(text))
+#define PUT(f, name, type, ...) (PACK_TEXT(f, name), PACK(f, type, __VA_ARGS__), (f)->count++)
+#define PUT_TEXT(f, name, text) PUT(f, name, str_with_body, text, strlen(text))
 
 void put_all(fields *f, const fields *more) {
     f->count += more->count;
-    if (more->count) msgpack_sbuffer_write(&f->buffer, more->buffer.data, more->buffer.size);
+    if (more->count) msgpack_sbuffer_write(&f->bytes, more->bytes.data, more->bytes.size);
 }
 
-void fields_clear(fields *f) { msgpack_sbuffer_destroy(&f->buffer); }
+/* What came, begun as {0}: the texts and bytes of its map lie in the message, until another one is received. */
+typedef struct { zmq_msg_t message; msgpack_unpacked map; } frame;
 
-/* A map that came; what its fields point to lives until the frame is cleared. An empty one has no fields. */
-typedef struct {
-    zmq_msg_t message;
-    msgpack_unpacked unpacked;
-} frame;
-
-void frame_init(frame *f) {
-    zmq_msg_init(&f->message);
-    msgpack_unpacked_init(&f->unpacked);
+bool receive(void *socket, frame *f, int64_t limit_ms) { /* false, and an empty map: nothing came */
+    int limit = limit_ms > 0 ? (int)limit_ms : 0;
+    zmq_msg_close(&f->message); /* refuses, and does no harm, where there was none */
+    msgpack_unpacked_destroy(&f->map);
+    *f = (frame){0};
+    if (zmq_setsockopt(socket, ZMQ_RCVTIMEO, &limit, sizeof limit) || zmq_msg_init(&f->message)) abort();
+    if (zmq_msg_recv(&f->message, socket, 0) < 0) return false;
+    msgpack_unpack_next(&f->map, zmq_msg_data(&f->message), zmq_msg_size(&f->message), NULL);
+    return true;
 }
 
-void frame_clear(frame *f) {
-    zmq_msg_close(&f->message);
-    msgpack_unpacked_destroy(&f->unpacked);
+bool is_text(const msgpack_object *o, const char *text) {
+    const msgpack_object_str *str = &o->via.str;
+    return o->type == MSGPACK_OBJECT_STR && str->size == strlen(text) && !memcmp(str->ptr, text, str->size);
 }
 
-bool is_text(const msgpack_object *object, const char *text) {
-    return object && object->type == MSGPACK_OBJECT_STR && object->via.str.size == strlen(text) &&
-           !memcmp(object->via.str.ptr, text, object->via.str.size);
-}
-
-const msgpack_object *field(const msgpack_object *map, const char *name) { /* NULL where it is absent */
-    if (!map || map->type != MSGPACK_OBJECT_MAP) return NULL;
-    for (uint32_t i = 0; i < map->via.map.size; i++)
+const msgpack_object *value(const msgpack_object *map, const char *name) { /* nil where it is absent */
+    static const msgpack_object nil = {.type = MSGPACK_OBJECT_NIL};
+    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++)
         if (is_text(&map->via.map.ptr[i].key, name)) return &map->via.map.ptr[i].val;
-    return NULL;
+    return &nil;
 }
 
-uint64_t number_of(const msgpack_object *object) { /* 0 for what is no number */
-    return object && object->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? object->via.u64 : 0;
+const msgpack_object *field(const frame *f, const char *name) { return value(&f->map.data, name); }
+uint64_t number(const frame *f, const char *name) { /* 0 where it is absent */
+    return field(f, name)->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? field(f, name)->via.u64 : 0;
 }
 
-bool receive(void *socket, frame *received, int64_t limit_ms) {
-    zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
-    frame_clear(received);
-    frame_init(received);
-    if (zmq_poll(&item, 1, limit_ms > 0 ? (long)limit_ms : 0) <= 0) return false;
-    return zmq_msg_recv(&received->message, socket, 0) >= 0;
-}
-
-bool unpack(frame *f) {
-    size_t size = zmq_msg_size(&f->message);
-    return msgpack_unpack_next(&f->unpacked, zmq_msg_data(&f->message), size, NULL) == MSGPACK_UNPACK_SUCCESS;
-}
-
-/* One DEALER, which is one client in the eyes of the node. */
-typedef struct {
-    void *socket;
-    uint64_t number;
-} connection;
-
+/* A DEALER on `control`, which is one client in the eyes of the node, or a SUB on `events`. */
 void *opened(void *context, int type, const char *endpoint) {
     int linger = 0;
     void *socket = zmq_socket(context, type);
@@ -112,245 +74,132 @@ void *opened(void *context, int type, const char *endpoint) {
     return socket;
 }
 
-uint64_t connection_send(connection *c, const char *op, uint64_t id, const fields *f) { /* id 0: a new one */
+void send_request(void *socket, const char *op, uint64_t id, const fields *f) {
     fields whole = {0};
-    msgpack_packer p = put(&whole, NULL);
-    msgpack_pack_map(&p, 3 + f->count);
-    put_number(&whole, "v", 1);
-    put_number(&whole, "id", id ? id : (id = ++c->number));
-    put_text(&whole, "op", op);
+    PACK(&whole, map, 3 + f->count);
+    PUT(&whole, "v", uint64, 1);
+    PUT(&whole, "id", uint64, id);
+    PUT_TEXT(&whole, "op", op);
     put_all(&whole, f);
     /* No room, for a node that has been away for long has a thousand of ours waiting, is as good as no answer. */
-    zmq_send(c->socket, whole.buffer.data, whole.buffer.size, ZMQ_DONTWAIT);
-    fields_clear(&whole);
-    return id;
+    zmq_send(socket, whole.bytes.data, whole.bytes.size, ZMQ_DONTWAIT);
+    msgpack_sbuffer_destroy(&whole.bytes);
 }
 
-bool connection_receive(connection *c, frame *received, int64_t limit_ms) { /* false: nothing came */
-    return receive(c->socket, received, limit_ms) && unpack(received);
+/* A reply grants or refuses; an event, or what has not come, is none. */
+enum reply { NONE, GRANTED, REFUSED } reply_of(const frame *f) {
+    const msgpack_object *ok = field(f, "ok");
+    return ok->type != MSGPACK_OBJECT_BOOLEAN ? NONE : ok->via.boolean ? GRANTED : REFUSED;
 }
 
-bool is_ok(const msgpack_object *ok) { return ok && ok->type == MSGPACK_OBJECT_BOOLEAN && ok->via.boolean; }
-
-bool has_code(const frame *reply, const char *code) {
-    return is_text(field(field(&reply->unpacked.data, "error"), "code"), code);
+bool has_code(const frame *f, const char *code) { return is_text(value(field(f, "error"), "code"), code); }
+bool is_passing(const frame *f) { /* whether the same is to be sent again in a moment */
+    return reply_of(f) == NONE || has_code(f, "no-answer") || has_code(f, "starting") || has_code(f, "busy");
 }
 
-bool is_passing(const frame *reply) { /* whether the same is to be sent again in a moment */
-    bool is_silent = !field(&reply->unpacked.data, "ok");
-    return is_silent || has_code(reply, "no-answer") || has_code(reply, "starting") || has_code(reply, "busy");
-}
-
-/* True for a reply that is ok; false for an error, or for an empty frame when no reply came. */
-bool request(connection *c, const char *op, const fields *f, frame *reply) {
-    uint64_t id = connection_send(c, op, 0, f);
-    int64_t limit = now_ms(CLOCK_MONOTONIC) + REPLY_LIMIT_MS;
-    while (connection_receive(c, reply, limit - now_ms(CLOCK_MONOTONIC))) {
-        const msgpack_object *map = &reply->unpacked.data, *ok = field(map, "ok");
-        /* Answers to requests that were given up are passed over. */
-        if (ok && number_of(field(map, "id")) == id) return is_ok(ok);
-    }
-    return false;
+enum reply request(void *socket, const char *op, const fields *f, frame *reply) {
+    static uint64_t id;
+    int64_t limit = now_ms() + REPLY_LIMIT_MS;
+    send_request(socket, op, ++id, f);
+    while (receive(socket, reply, limit - now_ms())) /* replies to what was given up come, too */
+        if (reply_of(reply) != NONE && number(reply, "id") == id) return reply_of(reply);
+    return NONE;
 }
 
 /* Publishes once, however often it has to be asked: all tries carry the same request_id. */
-void put_request_id(fields *f) {
-    unsigned char id[16];
-    int64_t ms = now_ms(CLOCK_REALTIME);
-    for (int i = 0; i < 6; i++) id[i] = (unsigned char)(ms >> (40 - 8 * i));
-    if (getrandom(id + 6, 10, 0) != 10) abort();
-    msgpack_packer p = put(f, "request_id");
-    msgpack_pack_bin_with_body(&p, id, sizeof id);
-}
-
-bool publish(connection *c, const char *op, const fields *f, frame *reply) { /* f with a request_id */
-    for (int tries = 1; !request(c, op, f, reply); tries++) {
-        if (tries == TRIES_MAX || !is_passing(reply)) return false;
+enum reply publish(void *socket, const char *op, const fields *f, frame *reply) {
+    for (int tries = 1; request(socket, op, f, reply) != GRANTED && is_passing(reply) && tries < TRIES_MAX; tries++)
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-    }
-    return true;
+    return reply_of(reply);
 }
 
-/* All events after `since`, in order, each once, over restarts of the node; on a connection of its own. */
-typedef struct {
-    connection connection;
-    fields filters; /* communities and kinds */
-    const char *since; /* "begin", "now", or NULL: the cursor */
-    uint64_t cursor;
-    unsigned credit, dealt_with;
-} follow;
-
-enum outcome { NOTHING, EVENT, REFUSED };
-
-static void ask(follow *f) {
-    fields all = {0};
-    if (f->since) put_text(&all, "since", f->since);
-    else put_number(&all, "since", f->cursor);
-    put_number(&all, "credit", f->credit);
-    put_all(&all, &f->filters);
-    connection_send(&f->connection, "follow", FOLLOW_ID, &all);
-    fields_clear(&all);
+void put_request_id(fields *f) {
+    uint64_t ms = (uint64_t)time(NULL) * 1000;
+    unsigned char id[16] = {ms >> 40, ms >> 32, ms >> 24, ms >> 16, ms >> 8, ms};
+    if (getrandom(id + 6, 10, 0) != 10) abort();
+    PUT(f, "request_id", bin_with_body, id, sizeof id);
 }
 
-static void deal_with(follow *f, bool is_paid) {
-    f->dealt_with += is_paid;
-    if (f->dealt_with * 2 < f->credit) return;
-    fields grant = {0};
-    put_number(&grant, "count", f->dealt_with);
-    connection_send(&f->connection, "credit", FOLLOW_ID, &grant);
-    fields_clear(&grant);
-    f->dealt_with = 0;
-}
-
-/* Its filters become its own. */
-void follow_open(follow *f, void *context, const char *endpoint) {
-    f->connection.socket = opened(context, ZMQ_DEALER, endpoint);
-    ask(f);
-}
-
-enum outcome follow_next(follow *f, frame *event, int64_t limit_ms) { /* an event then counts as dealt with */
-    int64_t limit = now_ms(CLOCK_MONOTONIC) + limit_ms, left;
-    while ((left = limit - now_ms(CLOCK_MONOTONIC)) > 0) {
-        if (!connection_receive(&f->connection, event, left < QUIET_MS ? left : QUIET_MS)) {
-            ask(f); /* Silence, or a new gateway that does not know us: `follow-exists` tells that all is well. */
-            continue;
-        }
-        const msgpack_object *map = &event->unpacked.data, *ok = field(map, "ok");
-        bool is_caught_up = is_text(field(map, "event"), "caught-up");
-        uint64_t cursor = number_of(field(map, is_ok(ok) ? "since" : "cursor"));
-        if (ok && !is_ok(ok) && !is_passing(event) && !has_code(event, "follow-exists")) return REFUSED;
-        if (ok && !is_ok(ok)) continue;
-        if (!ok && !is_caught_up && !f->since && cursor <= f->cursor) continue;
-        f->since = NULL;
-        f->cursor = cursor;
-        if (ok) f->dealt_with = 0;
-        else deal_with(f, !is_caught_up);
-        if (!ok) return EVENT;
-    }
-    return NOTHING;
-}
-
-void follow_close(follow *f) {
-    zmq_close(f->connection.socket);
-    fields_clear(&f->filters);
-}
-
-/* The simple way: what the events socket says, and whether something was missed. The socket subscribes to the
-   beginnings of topics with zmq_setsockopt(socket, ZMQ_SUBSCRIBE). */
-typedef struct topic {
-    struct topic *next;
-    uint64_t last;
-    char name[]; /* zero-terminated */
-} topic;
-
+/* All events after `since`, in order, each once, over restarts of the node; on a socket of its own. */
 typedef struct {
     void *socket;
-    topic *topics;
-} subscription;
+    fields filters; /* communities and kinds */
+    const char *since; /* "begin", "now", or NULL: the cursor */
+    uint64_t cursor, credit, dealt_with;
+} follow;
 
-/* The topic, or NULL when nothing comes; is_lost: something before it on its topic may have been missed. */
-const topic *subscription_next(subscription *s, frame *header, zmq_msg_t *payload, bool *is_lost, int64_t limit_ms) {
-    if (!receive(s->socket, header, limit_ms)) return NULL;
-    size_t size = zmq_msg_size(&header->message);
-    const char *name = zmq_msg_data(&header->message);
-    topic *t = s->topics;
-    while (t && (strlen(t->name) != size || memcmp(t->name, name, size))) t = t->next;
-    bool is_new = !t;
-    if (is_new) {
-        if (!(t = calloc(1, sizeof *t + size + 1))) abort();
-        memcpy(t->name, name, size);
-        t->next = s->topics;
-        s->topics = t;
-    }
-    /* The frames of a message arrive together. */
-    if (!receive(s->socket, header, 0) || !unpack(header) || zmq_msg_recv(payload, s->socket, 0) < 0) abort();
-    const msgpack_object *map = &header->unpacked.data;
-    uint64_t previous = number_of(field(map, "previous"));
-    *is_lost = !is_new && previous != t->last;
-    t->last = is_text(field(map, "event"), "heartbeat") ? previous : number_of(field(map, "cursor"));
-    return t;
+void follow_send(follow *f, const char *op) { /* follow, or credit for what was dealt with */
+    fields all = {0};
+    if (!strcmp(op, "credit")) PUT(&all, "count", uint64, f->dealt_with);
+    else if (f->since) PUT_TEXT(&all, "since", f->since);
+    else PUT(&all, "since", uint64, f->cursor);
+    if (!strcmp(op, "follow")) PUT(&all, "credit", uint64, f->credit), put_all(&all, &f->filters);
+    send_request(f->socket, op, FOLLOW_ID, &all);
+    msgpack_sbuffer_destroy(&all.bytes);
 }
 
-void subscription_close(subscription *s) {
-    zmq_close(s->socket);
-    for (topic *next; s->topics; s->topics = next) {
-        next = s->topics->next;
-        free(s->topics);
+/* The next event: NONE with a map, which then counts as dealt with, or an empty one when none comes; or REFUSED. */
+enum reply follow_next(follow *f, frame *event, int64_t limit_ms) {
+    for (int64_t limit = now_ms() + limit_ms;;) {
+        int64_t left = limit - now_ms();
+        if (!receive(f->socket, event, left < QUIET_MS ? left : QUIET_MS)) {
+            follow_send(f, "follow"); /* to a new gateway, perhaps; `follow-exists` tells that all is well */
+            if (left > QUIET_MS) continue;
+            return NONE;
+        }
+        enum reply reply = reply_of(event);
+        uint64_t cursor = number(event, reply == GRANTED ? "since" : "cursor");
+        bool is_caught_up = is_text(field(event, "event"), "caught-up");
+        if (reply == REFUSED && !is_passing(event) && !has_code(event, "follow-exists")) return REFUSED;
+        if (reply == REFUSED || (reply == NONE && !is_caught_up && !f->since && cursor <= f->cursor)) continue;
+        f->since = NULL;
+        f->cursor = cursor;
+        f->dealt_with = reply == GRANTED ? 0 : f->dealt_with + !is_caught_up;
+        if (f->dealt_with * 2 >= f->credit) follow_send(f, "credit"), f->dealt_with = 0;
+        if (reply == NONE) return NONE;
     }
+}
+
+/* The simple way: of an event that a SUB on `events` has received, whether one before it on its topic was missed.
+   `last` is kept for each topic, UINT64_MAX to begin with. */
+bool is_after_gap(const frame *header, uint64_t *last) {
+    uint64_t previous = number(header, "previous"), before = *last;
+    *last = number(header, is_text(field(header, "event"), "heartbeat") ? "previous" : "cursor");
+    return before != UINT64_MAX && before != previous;
 }
 
 #ifndef CLIENT_WITHOUT_MAIN
-/* The path of the control socket, as `dispersy status --json` says it. */
-static char *control_endpoint(void) {
-    static char told[1 << 20];
-    FILE *status = popen("dispersy status --json", "r");
-    if (!status) return NULL;
-    told[fread(told, 1, sizeof told - 1, status)] = 0;
-    char *start = strstr(told, "\"ipc://"), *control = NULL;
-    for (; start && !control; start = strstr(start, "\"ipc://")) {
-        char *path = ++start;
-        start = path + strcspn(path, "\"");
-        if (*start && !strncmp(start - 8, "/control", 8)) control = path;
-        if (control) *start = 0;
-    }
-    return pclose(status) ? NULL : control;
-}
-
-static int complain(const frame *reply) {
-    const msgpack_object *error = field(&reply->unpacked.data, "error"), *message = field(error, "message");
-    if (!message) fprintf(stderr, "the node is silent\n");
-    else fprintf(stderr, "%.*s\n", (int)message->via.str.size, message->via.str.ptr);
-    return 1;
-}
-
-static int publish_texts(connection *c, const char *community, int count, char **texts, frame *reply) {
-    fields f = {0};
-    put_text(&f, "community", community);
-    put_text(&f, "kind", "text");
-    msgpack_packer p = put(&f, "payloads");
-    msgpack_pack_array(&p, (size_t)count);
-    for (int i = 0; i < count; i++) msgpack_pack_bin_with_body(&p, texts[i], strlen(texts[i]));
-    put_request_id(&f);
-    bool is_published = publish(c, "publish-many", &f, reply);
-    fields_clear(&f);
-    return is_published ? 0 : complain(reply);
-}
-
-static int print_all(void *context, const char *control, const char *community, frame *event) {
-    follow f = {.since = "begin", .credit = 100};
-    msgpack_packer p = put(&f.filters, "communities");
-    msgpack_pack_array(&p, 1);
-    msgpack_pack_str_with_body(&p, community, strlen(community));
-    follow_open(&f, context, control);
-    for (enum outcome came; (came = follow_next(&f, event, 60000)) != REFUSED;) {
-        const msgpack_object *map = &event->unpacked.data, *author = field(map, "author");
-        const msgpack_object *payload = field(map, "payload");
-        if (came != EVENT || !is_text(field(map, "event"), "message") || !payload) continue;
-        for (uint32_t i = 0; author && i < 4; i++) printf("%02x", (unsigned char)author->via.bin.ptr[i]);
-        printf(" %.*s\n", (int)payload->via.bin.size, payload->via.bin.ptr);
-        fflush(stdout);
-    }
-    follow_close(&f);
-    return complain(event);
-}
-
 int main(int count, char **words) {
     bool is_publish = count > 3 && !strcmp(words[1], "publish");
-    if (!is_publish && (count != 3 || strcmp(words[1], "follow"))) {
-        fprintf(stderr, "usage: %s publish COMMUNITY TEXT... | follow COMMUNITY\n", words[0]);
-        return 2;
+    if (!is_publish && (count != 3 || strcmp(words[1], "follow")))
+        return fprintf(stderr, "usage: %s publish COMMUNITY TEXT... | follow COMMUNITY\n", words[0]), 2;
+    static fields f; /* static: let go of when the program ends */
+    static frame came;
+    static char control[256];
+    FILE *status = popen("dispersy status --json | grep -o 'ipc://[^\"]*/control' | tr -d '\\n'", "r");
+    if (!status || !fgets(control, sizeof control, status)) return 3; /* dispersy has said why */
+    static void *socket;
+    socket = opened(zmq_ctx_new(), ZMQ_DEALER, control);
+    if (is_publish) {
+        PUT_TEXT(&f, "community", words[2]);
+        PUT_TEXT(&f, "kind", "text");
+        PUT(&f, "payloads", array, (size_t)count - 3);
+        for (char **text = words + 3; *text; text++) PACK(&f, bin_with_body, *text, strlen(*text));
+        put_request_id(&f);
+        if (publish(socket, "publish-many", &f, &came) == GRANTED) return 0;
+    } else {
+        PUT(&f, "communities", array, 1);
+        PACK_TEXT(&f, words[2]);
+        follow following = {.socket = socket, .filters = f, .since = "begin", .credit = 100};
+        for (follow_send(&following, "follow"); follow_next(&following, &came, 60000) != REFUSED; fflush(stdout)) {
+            if (!is_text(field(&came, "event"), "message")) continue;
+            const msgpack_object_bin by = field(&came, "author")->via.bin, payload = field(&came, "payload")->via.bin;
+            for (uint32_t i = 0; i < 4 && i < by.size; i++) printf("%02x", (unsigned char)by.ptr[i]);
+            printf(" %.*s\n", (int)payload.size, payload.ptr);
+        }
     }
-    char *control = control_endpoint();
-    if (!control) return 3; /* dispersy has said why */
-    void *context = zmq_ctx_new();
-    connection c = {.socket = opened(context, ZMQ_DEALER, control)};
-    frame received;
-    frame_init(&received);
-    int status = is_publish ? publish_texts(&c, words[2], count - 3, words + 3, &received)
-                            : print_all(context, control, words[2], &received);
-    frame_clear(&received);
-    zmq_close(c.socket);
-    zmq_ctx_term(context);
-    return status;
+    const msgpack_object_str message = value(field(&came, "error"), "message")->via.str;
+    fprintf(stderr, "not done: %.*s\n", (int)message.size, message.size ? message.ptr : "");
+    return 1;
 }
 #endif

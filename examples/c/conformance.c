@@ -6,14 +6,21 @@
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 
+enum { TOPICS_MAX = 256 };
+
 typedef struct {
     void *context;
     const char *control, *events;
-    connection connection;
+    void *socket, *subscriber;
     follow follow;
-    subscription subscription;
     frame frame;
     char *since;
+    struct {
+        char name[256];
+        uint64_t last;
+    } topics[TOPICS_MAX];
+    unsigned topic_count;
+    uint64_t sent;
 } driver;
 
 /* JSON to MessagePack: {"hex": "..."} is bytes. */
@@ -60,8 +67,9 @@ static fields fields_of(const cJSON *object, const char *const *leave_out) {
         bool is_left_out = false;
         for (const char *const *name = leave_out; *name; name++) is_left_out |= !strcmp(*name, child->string);
         if (is_left_out) continue;
-        msgpack_packer p = put(&f, child->string);
-        pack(&p, child);
+        PACK_TEXT(&f, child->string);
+        pack(&(msgpack_packer){&f.bytes, msgpack_sbuffer_write}, child);
+        f.count++;
     }
     return f;
 }
@@ -114,7 +122,7 @@ static void print_object(const msgpack_object *o) {
 }
 
 static void print_reply(const frame *reply) {
-    if (reply->unpacked.data.type == MSGPACK_OBJECT_MAP) print_object(&reply->unpacked.data);
+    if (reply->map.data.type == MSGPACK_OBJECT_MAP) print_object(&reply->map.data);
     else printf("{\"ok\":false,\"error\":{\"code\":\"timeout\",\"message\":\"the node is silent\",\"hint\":\"\"}}");
 }
 
@@ -123,95 +131,121 @@ static void print_reply(const frame *reply) {
 static void do_request(driver *d, const cJSON *line) {
     const cJSON *asked = cJSON_GetObjectItem(line, "request");
     fields f = fields_of(asked, (const char *[]){"op", NULL});
-    request(&d->connection, cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op")), &f, &d->frame);
+    request(d->socket, cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op")), &f, &d->frame);
     print_reply(&d->frame);
-    fields_clear(&f);
+    msgpack_sbuffer_destroy(&f.bytes);
 }
 
 static void do_publish(driver *d, const cJSON *line) {
     fields f = fields_of(line, (const char *[]){"do", "op", NULL});
-    publish(&d->connection, cJSON_GetStringValue(cJSON_GetObjectItem(line, "op")), &f, &d->frame);
+    publish(d->socket, cJSON_GetStringValue(cJSON_GetObjectItem(line, "op")), &f, &d->frame);
     print_reply(&d->frame);
-    fields_clear(&f);
+    msgpack_sbuffer_destroy(&f.bytes);
 }
 
 static void do_send(driver *d, const cJSON *line) {
     const cJSON *asked = cJSON_GetObjectItem(line, "request"), *id = cJSON_GetObjectItem(asked, "id");
-    const char *op = cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op"));
+    /* Away from those that the client counts by itself. */
+    uint64_t number = id ? (uint64_t)id->valuedouble : (1u << 20) + d->sent++;
     fields f = fields_of(asked, (const char *[]){"op", "id", NULL});
-    printf("{\"id\":%" PRIu64 "}", connection_send(&d->connection, op, id ? (uint64_t)id->valuedouble : 0, &f));
-    fields_clear(&f);
+    send_request(d->socket, cJSON_GetStringValue(cJSON_GetObjectItem(asked, "op")), number, &f);
+    printf("{\"id\":%" PRIu64 "}", number);
+    msgpack_sbuffer_destroy(&f.bytes);
 }
 
 static void do_frame(driver *d, const cJSON *line) {
     size_t size;
     unsigned char *bytes = bytes_of(cJSON_GetObjectItem(line, "frame"), &size);
-    zmq_send(d->connection.socket, bytes, size, 0);
+    zmq_send(d->socket, bytes, size, 0);
     free(bytes);
     printf("{}");
+}
+
+static void follow_end(driver *d) {
+    if (d->follow.socket) zmq_close(d->follow.socket);
+    msgpack_sbuffer_destroy(&d->follow.filters.bytes);
+    free(d->since);
 }
 
 static void do_follow(driver *d, const cJSON *line) {
     const cJSON *since = cJSON_GetObjectItem(line, "since");
     fields filters = fields_of(line, (const char *[]){"do", "since", "credit", NULL});
-    if (d->follow.connection.socket) follow_close(&d->follow);
-    free(d->since);
+    follow_end(d);
     d->since = cJSON_IsString(since) ? strdup(since->valuestring) : NULL;
     d->follow = (follow){
+        .socket = opened(d->context, ZMQ_DEALER, d->control),
         .filters = filters,
         .since = d->since,
         .cursor = cJSON_IsNumber(since) ? (uint64_t)since->valuedouble : 0,
-        .credit = (unsigned)cJSON_GetObjectItem(line, "credit")->valueint,
+        .credit = (uint64_t)cJSON_GetObjectItem(line, "credit")->valueint,
     };
-    follow_open(&d->follow, d->context, d->control);
+    follow_send(&d->follow, "follow");
     printf("{}");
 }
 
 static void do_subscribe(driver *d, const cJSON *line) {
     const cJSON *topic;
-    if (d->subscription.socket) subscription_close(&d->subscription);
-    d->subscription.socket = opened(d->context, ZMQ_SUB, d->events);
+    if (d->subscriber) zmq_close(d->subscriber);
+    d->subscriber = opened(d->context, ZMQ_SUB, d->events);
+    d->topic_count = 0;
     cJSON_ArrayForEach(topic, cJSON_GetObjectItem(line, "topics"))
-        zmq_setsockopt(d->subscription.socket, ZMQ_SUBSCRIBE, topic->valuestring, strlen(topic->valuestring));
+        zmq_setsockopt(d->subscriber, ZMQ_SUBSCRIBE, topic->valuestring, strlen(topic->valuestring));
     printf("{}");
 }
+
+static bool is_map(const frame *f) { return f->map.data.type == MSGPACK_OBJECT_MAP; }
 
 /* receive and next: up to `count` frames by the limit, under `name`. */
 static void do_take(driver *d, const cJSON *line, bool is_follow) {
     int count = cJSON_GetObjectItem(line, "count")->valueint;
-    int64_t limit = now_ms(CLOCK_MONOTONIC) + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
     for (int taken = 0; taken < count; taken++) {
-        enum outcome came = is_follow ? follow_next(&d->follow, &d->frame, limit - now_ms(CLOCK_MONOTONIC))
-                                      : (enum outcome)connection_receive(&d->connection, &d->frame, limit - now_ms(CLOCK_MONOTONIC));
+        enum reply came = NONE;
+        if (is_follow) came = follow_next(&d->follow, &d->frame, limit - now_ms());
+        else receive(d->socket, &d->frame, limit - now_ms());
         if (came == REFUSED && !taken) {
             print_reply(&d->frame);
             return;
         }
-        if (came != EVENT) count = taken;
         if (!taken) printf(is_follow ? "{\"events\":[" : "{\"frames\":[");
-        else if (came == EVENT) putchar(',');
-        if (came == EVENT) print_object(&d->frame.unpacked.data);
+        if (came == REFUSED || !is_map(&d->frame)) break;
+        if (taken) putchar(',');
+        print_object(&d->frame.map.data);
     }
     printf("]}");
 }
 
+/* What was had last on this topic. */
+static uint64_t *last_of(driver *d, const char *name) {
+    unsigned i = 0;
+    while (i < d->topic_count && strcmp(d->topics[i].name, name)) i++;
+    if (i == TOPICS_MAX) abort();
+    if (i == d->topic_count) {
+        strcpy(d->topics[d->topic_count++].name, name);
+        d->topics[i].last = UINT64_MAX;
+    }
+    return &d->topics[i].last;
+}
+
 static void do_hear(driver *d, const cJSON *line) {
     int count = cJSON_GetObjectItem(line, "count")->valueint;
-    int64_t limit = now_ms(CLOCK_MONOTONIC) + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    int64_t limit = now_ms() + cJSON_GetObjectItem(line, "limit_ms")->valueint;
+    char name[sizeof d->topics->name];
     zmq_msg_t payload;
-    bool is_lost;
-    const topic *heard;
     zmq_msg_init(&payload);
     printf("{\"events\":[");
-    for (int taken = 0; taken < count; taken++) {
-        if (!(heard = subscription_next(&d->subscription, &d->frame, &payload, &is_lost, limit - now_ms(CLOCK_MONOTONIC)))) break;
+    for (int taken = 0; taken < count && receive(d->subscriber, &d->frame, limit - now_ms()); taken++) {
+        zmq_msg_t *topic = &d->frame.message;
+        snprintf(name, sizeof name, "%.*s", (int)zmq_msg_size(topic), (char *)zmq_msg_data(topic));
+        /* The frames of a message arrive together. */
+        if (!receive(d->subscriber, &d->frame, 0) || zmq_msg_recv(&payload, d->subscriber, 0) < 0) abort();
         printf(taken ? ",[" : "[");
-        print_text(heard->name, strlen(heard->name));
+        print_text(name, strlen(name));
         putchar(',');
-        print_object(&d->frame.unpacked.data);
+        print_object(&d->frame.map.data);
         putchar(',');
         print_bytes(zmq_msg_data(&payload), zmq_msg_size(&payload));
-        printf(",%s]", is_lost ? "true" : "false");
+        printf(",%s]", is_after_gap(&d->frame, last_of(d, name)) ? "true" : "false");
     }
     printf("]}");
     zmq_msg_close(&payload);
@@ -236,8 +270,7 @@ int main(int count, char **words) {
     driver d = {.context = zmq_ctx_new(), .control = words[1], .events = words[2]};
     char *text = NULL;
     size_t room = 0;
-    frame_init(&d.frame);
-    d.connection.socket = opened(d.context, ZMQ_DEALER, d.control);
+    d.socket = opened(d.context, ZMQ_DEALER, d.control);
     while (getline(&text, &room, stdin) > 0) {
         cJSON *line = cJSON_Parse(text);
         if (!line) abort();
@@ -247,11 +280,11 @@ int main(int count, char **words) {
         cJSON_Delete(line);
     }
     free(text);
-    free(d.since);
-    frame_clear(&d.frame);
-    zmq_close(d.connection.socket);
-    if (d.follow.connection.socket) follow_close(&d.follow);
-    if (d.subscription.socket) subscription_close(&d.subscription);
+    zmq_msg_close(&d.frame.message);
+    msgpack_unpacked_destroy(&d.frame.map);
+    follow_end(&d);
+    zmq_close(d.socket);
+    if (d.subscriber) zmq_close(d.subscriber);
     zmq_ctx_term(d.context);
     return 0;
 }
