@@ -69,8 +69,9 @@ class History:
         self, seed: int | str, *, node: Callable[[Pen, Decisions], Node], oracle: type[Oracle] = Oracle
     ) -> None:
         self.rng = rng = random.Random(seed)
-        # Of its own, so that histories without pruning are what they were before there was any.
+        # Of their own, so that histories are what they were before there was pruning, or a second form.
         self.ages = random.Random(f"{seed} ages")
+        self.forms = random.Random(f"{seed} forms")
         self.has_pruning = self.ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
         self.pen = Pen(rng)
@@ -350,13 +351,15 @@ class History:
         others = [other for other in self.nodes if other is not node and self.may_meet(node, other)]
         if others:
             share = self.rng.choice((1.0, 1.0, 0.6))
-            live = self.rng.choice(others).live()
-            node.receive(message for message in live if self.rng.random() < share)
+            other = self.rng.choice(others)
+            node.receive((each for each in other.live() if self.rng.random() < share), other)
 
     def hand_on(self, node: Node) -> None:
-        """Somebody brings along anything that was ever written, live or not, past every partition."""
+        """Somebody brings along anything that was ever written, live or not, past every partition, in the
+        form that some node has it in."""
         count = self.rng.randint(1, 3)
-        node.receive(self.rng.sample(self.written, k=min(count, len(self.written))))
+        messages = self.rng.sample(self.written, k=min(count, len(self.written)))
+        node.receive(messages, self.forms.choice(self.nodes))
 
     def forget(self, node: Node) -> None:
         node.forget(self.rng, self.rng.choice((0.5, 1.0, 1.0)))
@@ -387,7 +390,7 @@ class History:
             for node in self.rng.sample(self.nodes, k=len(self.nodes)):
                 for other in self.nodes:
                     if other is not node:
-                        changed |= node.receive(other.live())
+                        changed |= node.receive(other.live(), other)
                         before = node.time
                         node.hear(other.time)
                         changed |= node.time != before

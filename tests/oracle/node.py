@@ -22,8 +22,8 @@ class Node:
         self.time = 0
         """How far pruning has come; it never falls."""
 
-    def receive(self, messages: Iterable[Message]) -> bool:
-        """Whether any was new."""
+    def receive(self, messages: Iterable[Message], _: Node | None = None) -> bool:
+        """Whether any was new; what another node gives comes in the form that it has it in."""
         before = len(self.held)
         self.held.update((message.id, message) for message in messages)
         if len(self.held) > before:

@@ -5,24 +5,25 @@ The nodes are those of test_intake_histories.py; every third has its store on di
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import msgspec
 
-from dispersy.protocol.intake.marks import INACTIVE
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.interface.directory import Directory
 from dispersy.service.interface.requests import CREDIT_MAX, Event
 from dispersy.service.operations.follow import Follow
 from dispersy.storage.lmdb_store import LmdbStore
-from dispersy.storage.store import EntryType, StoreWriter
+from dispersy.storage.store import StoreWriter
 from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
-from tests.oracle.state import DataMessage, DefinitionMessage, Marks
+from tests.oracle.node import Node
+from tests.oracle.state import DataMessage, DefinitionMessage, Marks, Message
 from tests.oracle.writing import Pen
-from tests.property.test_intake_histories import LOG_MAX, WrittenNode
+from tests.property.test_intake_histories import WrittenNode
 
 HISTORIES = 15
 ON_DISK_EVERY = 3
@@ -42,6 +43,7 @@ class FollowedNode(WrittenNode):
     """A node with a follower from its beginning that shows what it is told to.
 
     shown  (community, message id) of what it shows; messages of histories have one payload
+    known  all data that ever came, also what is gone
     """
 
     stores = count()
@@ -50,6 +52,7 @@ class FollowedNode(WrittenNode):
         self._folder = keys
         self.shown: set[tuple[bytes, bytes]] = set()
         self.told: list[tuple[str, bytes, str]] = []
+        self.known: dict[bytes, DataMessage] = {}
         self._directory = EveryKind()
         self._follow = Follow(1, None, frozenset(), 0, CREDIT_MAX, True)
         super().__init__(pen, decisions, keys)
@@ -59,6 +62,11 @@ class FollowedNode(WrittenNode):
         if number % ON_DISK_EVERY:
             return super().new_store()
         return LmdbStore(self._folder / f"store-{number}")
+
+    def receive(self, messages: Iterable[Message], source: Node | None = None) -> bool:
+        messages = list(messages)
+        self.known |= {each.id: each for each in messages if isinstance(each, DataMessage)}
+        return super().receive(messages, source)
 
     def commit(self) -> None:
         super().commit()
@@ -91,13 +99,13 @@ class FollowedNode(WrittenNode):
         return {each.id for each in data if each.kind in kinds and each.id not in live}
 
     def grown_old(self) -> set[bytes]:
-        """What is inactive, or removed as old since it was shown: no event tells either to who listens."""
-        logged = {
-            entry.message_id
-            for entry in self.store.log(1, LOG_MAX)
-            if entry.type == EntryType.MESSAGE and not entry.marks & INACTIVE
-        }
-        return {each for _, each in self.shown} - logged
+        """What the pruning rule says is inactive by now, still held or not: no event tells it to who listens.
+
+        What is missing for any other reason is not forgiven: somebody would have had to tell it.
+        """
+        rules = self.decisions.oracle(self.held.values(), self.time)
+        shown = [self.known[each] for number, each in self.shown if number == b"%d" % self.number]
+        return {each.id for each in shown if each.kind in rules.rules and rules.is_inactive(each)}
 
     def told_of(self, wrong: set[bytes], expected: dict[bytes, Marks]) -> str:
         """What the events of these messages were, and what the rules say of each."""

@@ -35,9 +35,9 @@ class Followed(Node):
         self._kinds: set[int] = set()
         self._targets: dict[MessageId, DataMessage] = {}
 
-    def receive(self, messages: Iterable[Message]) -> bool:
+    def receive(self, messages: Iterable[Message], source: Node | None = None) -> bool:
         fresh = [message for message in messages if message.id not in self.held]
-        changed = super().receive(fresh)
+        changed = super().receive(fresh, source)
         for message in fresh:
             if isinstance(message, ControlMessage):
                 self.timeline.add(message)

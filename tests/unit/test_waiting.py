@@ -114,6 +114,19 @@ def test_a_message_waits_once() -> None:
     assert inside(room) == [1, 2]
 
 
+def test_a_whole_message_takes_the_place_of_what_is_left_of_it() -> None:
+    """Goal: anybody can strip a message and send that first; it keeps nothing from waiting, and is waited for
+    once."""
+    room = WaitingRoom()
+    assert room.add(waiter(1, Awaited.UNDO))
+    assert not room.add(waiter(1, Awaited.UNDO))
+    assert room.add(waiter(1, Awaited.PERMISSION))
+    assert not room.add(waiter(1, Awaited.UNDO))
+    assert room.counts() == {"permission": 1}
+    assert numbers(room.take([waiter(1).message_id])) == [1]
+    assert len(room) == 0
+
+
 @pytest.mark.parametrize("awaited", Awaited)
 def test_waiting_ends(awaited: Awaited) -> None:
     """Goal: nothing waits for ever, and nothing less long for having come into a room that was empty long."""

@@ -122,9 +122,13 @@ class WaitingRoom:
         return Counter(str(each.awaited) for each in self._waiters.values())
 
     def add(self, waiter: Waiter) -> bool:
-        """Let a message wait; False when it does already."""
-        if waiter.message_id in self._waiters:
-            return False
+        """Let a message wait; False when it does already. A whole one takes the place of what is left of it,
+        which anybody can make of it and send first."""
+        known = self._waiters.get(waiter.message_id)
+        if known is not None:
+            if waiter.awaited == Awaited.UNDO or known.awaited != Awaited.UNDO:
+                return False
+            self._remove(waiter.message_id)
         while (share := self._full_share(waiter)) is not None:
             self._evict(share)
         size = len(waiter.message)
