@@ -12,8 +12,10 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake.intake import Intake
 from dispersy.protocol.intake.marks import DENIED
 from dispersy.protocol.intake.received import pack
+from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.store import CommunityRecord, StoreWriter
+from dispersy.workers.ways import Ways
 
 
 class Community:
@@ -34,6 +36,7 @@ class Communities:
     """By their numbers, as the store knows them and the batch changes them.
 
     touched     numbers of those that the batch brings something
+    ways        by which the newest messages came
     changed     records that the batch makes durable, by number
     counters    where what cannot be understood is counted
     """
@@ -41,6 +44,7 @@ class Communities:
     def __init__(self, store: StoreWriter, counters: Counter[str]) -> None:
         self._store = store
         self._counters = counters
+        self.ways = Ways()
         self.by_number: dict[int, Community] = {}
         self.touched: set[int] = set()
         self.changed: dict[int, CommunityRecord] = {}
@@ -90,6 +94,7 @@ class Communities:
     def receive_own(self, community: Community, messages: Sequence[bytes]) -> bytes:
         """Take messages that we have signed; their packed message_records."""
         records, arena = pack(messages, community.record.community_id)
+        self.ways.note(records, Way.OWN)
         community.intake.receive(records, arena)
         self.touched.add(community.record.number)
         return records

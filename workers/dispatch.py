@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import accumulate
+from struct import Struct
 
 import zmq
 
@@ -18,6 +19,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.ways import Way, way_of
 from dispersy.protocol.wire.records import STRIPPED_LIST
 from dispersy.workers.report import Reporter
 
@@ -28,7 +30,8 @@ OUTSTANDING_MAX = 2
 """Batches a verifier may have: one in work, one at hand."""
 PENDING_BYTES_MAX = 2 << 20
 """Some 10,000 messages: half a second of one core. In bytes, for a peer says how many messages they are."""
-_FLAGS_OFFSET = 18
+_NUMBER = Struct("=I")
+_NUMBER_OFFSET, _FLAGS_OFFSET = 4, 18
 """In an envelope_record."""
 INTRODUCTIONS_MAX = 256
 """Introductions that wait to be checked; more are dropped."""
@@ -49,7 +52,7 @@ class _Verifier:
 
 @dataclass(slots=True)
 class _Batch:
-    """Messages of one community on their way to a verifier: whole ones, or stripped ones.
+    """Messages of one community on their way to a verifier, all come alike: whole ones, or stripped ones.
 
     announced  of them in messages and stripped frames, whose envelopes a responder has seen
     parts      the bucket of the host that sent them, and an area
@@ -58,6 +61,7 @@ class _Batch:
 
     community: int
     is_stripped: bool
+    way: Way
     announced: int = 0
     count: int = 0
     parts: list[tuple[int, bytes]] = field(default_factory=list)
@@ -93,30 +97,41 @@ class Dispatch:
         if not count:
             return
         is_stripped = bool(envelope[_FLAGS_OFFSET] & STRIPPED_LIST)
-        self._add(community, source, area, is_stripped=is_stripped, announced=count, count=count)
+        way = way_of(_NUMBER.unpack_from(envelope, _NUMBER_OFFSET)[0])
+        self._add(community, source, area, way, is_stripped=is_stripped, announced=count, count=count)
 
-    def pushed(self, community: int, source: bytes, area: bytes, count: int) -> None:
+    def pushed(
+        self, community: int, source: bytes, area: bytes, count: int, *, way: Way = Way.PUSHED
+    ) -> None:
         """New messages that were pushed or announced: to the verifiers, and to no responder, which waits for
         none."""
         if count:
-            self._add(community, source, area, is_stripped=False, announced=0, count=count)
+            self._add(community, source, area, way, is_stripped=False, announced=0, count=count)
 
     def imported(self, header: bytes, area: bytes) -> None:
         """A portion of a file takes its turn among what neighbours send."""
         community, _, count, is_stripped = bus.IMPORT_HEADER.unpack(header)
         self._pending_bytes += len(area)
-        batch = _Batch(community, is_stripped, count=count, parts=[(0, area)], imported=header)
+        batch = _Batch(community, is_stripped, Way.BUNDLE, count=count, parts=[(0, area)], imported=header)
         self._batches.append(batch)
 
     def _add(
-        self, community: int, source: bytes, area: bytes, *, is_stripped: bool, announced: int, count: int
+        self,
+        community: int,
+        source: bytes,
+        area: bytes,
+        way: Way,
+        *,
+        is_stripped: bool,
+        announced: int,
+        count: int,
     ) -> None:
         self._pending_bytes += len(area)
         last = self._batches[-1] if self._batches else None
-        kind = (community, is_stripped, b"")
-        is_of_last = last is not None and (last.community, last.is_stripped, last.imported) == kind
+        kind = (community, is_stripped, way, b"")
+        is_of_last = last is not None and (last.community, last.is_stripped, last.way, last.imported) == kind
         if last is None or not is_of_last or last.count + count > BATCH_MESSAGES_MAX:
-            last = _Batch(community, is_stripped)
+            last = _Batch(community, is_stripped, way)
             self._batches.append(last)
         last.parts.append((bucket_of(Address(source), key=self._source_key), area))
         last.announced += announced
@@ -184,7 +199,7 @@ class Dispatch:
         sources = [
             bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, batch.parts, strict=True)
         ]
-        header = bus.VERIFY_HEADER.pack(batch.community, batch.announced)
+        header = bus.VERIFY_HEADER.pack(batch.community, batch.announced, batch.way)
         area = b"".join(area for _, area in batch.parts)
         kind = bus.VERIFY_STRIPPED if batch.is_stripped else bus.VERIFY
         parts = [kind, header, area, b"".join(sources)]

@@ -67,6 +67,7 @@ class Ledger:
         self._store = store
         self._communities = Communities(store, self.counters)
         self._communities.read_store()
+        self.ways = self._communities.ways
         self._purging = Purging(store, self._communities)
         self._pruning = PruningSteps(store, self._communities)
         self.blocking = Blocking(store, self._communities)
@@ -238,7 +239,8 @@ class Ledger:
 
     def explain(self, number: int, message_id: bytes) -> dict[str, Any]:
         """As explaining.explain()."""
-        return explain(self._store, self._communities.joined(number), message_id)
+        community = self._communities.joined(number)
+        return {**explain(self._store, community, message_id), "came_by": self.ways.name(message_id)}
 
     def members(self, number: int, *, limit: int, after: bytes) -> dict[str, Any]:
         """As members_page()."""
@@ -292,6 +294,7 @@ class Ledger:
         processed = {number: each.processed for number, each in self._communities.by_number.items()}
         self._store.reload()
         self._communities.read_store()
+        self.ways = self._communities.ways
         self._publishing.read_store()
         self._passing.forget_batch()
         self._purging.read_store()

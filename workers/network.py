@@ -42,6 +42,7 @@ from dispersy.protocol.address import (
     split_endpoint,
 )
 from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
@@ -244,7 +245,7 @@ class NetworkRole:
             size += length
             if neighbourhood.answers_want(source, number, area, now):
                 # No responder waits for it.
-                self._dispatch.pushed(neighbourhood.number, source, area, count)
+                self._dispatch.pushed(neighbourhood.number, source, area, count, way=Way.ANNOUNCED)
             else:
                 responder = neighbourhood.responder
                 self._dispatch.messages(neighbourhood.number, responder, source, record, area, count)

@@ -27,6 +27,7 @@ from dispersy.bus.sockets import (
 )
 from dispersy.ext.verify import self_test
 from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.workers.loop import Loop
 from dispersy.workers.opening import joined, open_reader
@@ -182,7 +183,8 @@ class WorkerRole:
             area = encode_uvarint(len(whole.message)) + whole.message
             bucket = bucket_of(whole.source, key=self._settings.start_id.encode())
             # Announced to no puller, so it accounts for none.
-            header, sources = bus.VERIFY_HEADER.pack(community, 0), bus.VERIFY_SOURCE.pack(len(area), bucket)
+            header = bus.VERIFY_HEADER.pack(community, 0, Way.FRAGMENTS)
+            sources = bus.VERIFY_SOURCE.pack(len(area), bucket)
             self._batches.append(_Batch(bus.VERIFY, header, area, sources, is_own=True))
         if self._batches and self._finished is None:
             self._verify(self._batches.popleft())
@@ -191,12 +193,12 @@ class WorkerRole:
         if batch.kind == bus.VERIFY_IMPORTED:
             self._verify_imported(batch.header, batch.area)
             return
-        community, announced = bus.VERIFY_HEADER.unpack(batch.header)
+        community, announced, way = bus.VERIFY_HEADER.unpack(batch.header)
         is_stripped = batch.kind == bus.VERIFY_STRIPPED
         records = self._verifier.batch(
             community, batch.area, monotonic(), batch.sources, stripped=is_stripped
         )
-        accounted = bus.MESSAGES_HEADER.pack(community, announced)
+        accounted = bus.MESSAGES_HEADER.pack(community, announced, way)
         parts = [bus.MESSAGES, accounted, records, batch.area]
         self._finished = _Finished(parts, announced, perf_counter(), batch.is_own)
         self._send_finished()

@@ -20,6 +20,7 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, receive_all, send_or_drop
 from dispersy.errors import StorageError, UsageError, WireError
+from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
@@ -140,11 +141,13 @@ class WriterRole:
             if kind == bus.IMPORTED:
                 dropped, records, arena = parts
                 number = self._importing.receive(header, bus.dropped_decoder.decode(dropped), records)
+                self._ledger.ways.note(records, Way.BUNDLE)
                 self._ledger.receive(number, 0, records, arena)
                 self._reporter.step("writer.import", began, len(records) // MESSAGE.size)
                 continue
-            number, announced = bus.MESSAGES_HEADER.unpack(header)
+            number, announced, way = bus.MESSAGES_HEADER.unpack(header)
             records, arena = parts
+            self._ledger.ways.note(records, Way(way))
             count, now_records = self._gathering.receive(number, announced, records, arena, monotonic())
             self._ledger.receive(number, count, now_records, arena)
             self._reporter.step("writer.intake", began, len(records) // MESSAGE.size)

@@ -78,12 +78,12 @@ ASKED = b"asked"
 """[ASKED, u32 community number, AskedSignature list]: to the gateway: drafts that applications decide on"""
 
 NUMBER = Struct("=I")
-VERIFY_HEADER = Struct("=II")
-"""community number, messages in the area that came in messages frames"""
+VERIFY_HEADER = Struct("=IIB")
+"""community number, messages in the area that came in messages frames, the way that they came"""
 VERIFY_SOURCE = Struct("=IB")
 """Where in the area what one neighbour sent ends, and the bucket of its host; in order."""
-MESSAGES_HEADER = Struct("=II")
-"""community number, messages that this accounts for (those dropped on the way included)"""
+MESSAGES_HEADER = Struct("=IIB")
+"""community number, messages that this accounts for (those dropped since included), the way that they came"""
 IMPORT_HEADER = Struct("=IQI?")
 """community number, which portion of a file, messages in the area, whether these are stripped"""
 CREDIT_HEADER = Struct("=QQ")

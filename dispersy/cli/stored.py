@@ -15,6 +15,7 @@ from dispersy.cli.messages import printable
 from dispersy.cli.output import HomeOption, JsonOption, examples, id_text, out, show_json, without_frame
 from dispersy.client import Client, Message
 from dispersy.errors import UsageError
+from dispersy.service.operations.explanation import CAME_BY
 
 GET_EXAMPLES = examples(
     "dispersy get chat 9f2c...",
@@ -131,6 +132,8 @@ def explain(
     out.print(f"[bold]{escape(told['state'])}[/bold]: {escape(told['text'])}")
     if told["cursor"] is not None:
         out.print(f"  cursor {told['cursor']}")
+    if told["state"] not in ("unknown", "undefined"):
+        out.print(f"  how it came: {CAME_BY[told['came_by']]}")
     for title, rows in (("permitted by", told["proof"]), ("against it", told["against"])):
         if rows:
             out.print(f"  {title}")

@@ -20,6 +20,7 @@ from dispersy.errors import StorageError, UsageError, WireError
 from dispersy.ext.wire import DROP_REASONS, split
 from dispersy.protocol.address import Address, format_address, parse_address
 from dispersy.protocol.hosts import bucket_of
+from dispersy.protocol.ways import Way, way_of
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, STRIPPED_LIST
@@ -223,7 +224,8 @@ class Node:
                 self._receive_elsewhere(served[index], source, frame_type, body, data[_TOKEN])
             for message in served[index].drain_pushed():
                 # Announced to no responder, so it accounts for none.
-                self._verify(served[index].number, source, encode_uvarint(len(message)) + message, 0)
+                area = encode_uvarint(len(message)) + message
+                self._verify(served[index].number, source, area, 0, way=Way.PUSHED)
             for signature in served[index].drain_signatures():
                 self._ledger.signatures.receive(
                     served[index].number, signature.source, signature.type, signature.body
@@ -234,19 +236,28 @@ class Node:
             number = served[index].number
             area = data[offset : offset + length]
             if served[index].answers_want(source, request, area, now):
-                self._verify(number, source, area, 0)
+                self._verify(number, source, area, 0, way=Way.ANNOUNCED)
                 continue
             self._responder.receive(bus.ENVELOPES, number, source + record, now)
             if count:
-                self._verify(number, source, area, count, stripped=bool(flags & STRIPPED_LIST))
+                is_stripped = bool(flags & STRIPPED_LIST)
+                self._verify(number, source, area, count, way=way_of(request), stripped=is_stripped)
         self._finish()
 
     def _verify(
-        self, number: int, source: Address, area: bytes, announced: int, *, stripped: bool = False
+        self,
+        number: int,
+        source: Address,
+        area: bytes,
+        announced: int,
+        *,
+        way: Way,
+        stripped: bool = False,
     ) -> None:
         bucket = bus.VERIFY_SOURCE.pack(len(area), bucket_of(source, key=_SOURCE_KEY))
         now = self._clock.now
         records = self._verifier.batch(number, area, now, bucket, stripped=stripped)
+        self._ledger.ways.note(records, way)
         count, records = self._gathering.receive(number, announced, records, area, now)
         self._ledger.receive(number, count, records, area)
 
@@ -333,7 +344,8 @@ class Node:
             busy |= self._responder.step(self._clock.now)
             for number, whole in self._responder.drain_whole():
                 # Announced to no puller, as what was pushed.
-                self._verify(number, whole.source, encode_uvarint(len(whole.message)) + whole.message, 0)
+                area = encode_uvarint(len(whole.message)) + whole.message
+                self._verify(number, whole.source, area, 0, way=Way.FRAGMENTS)
                 busy = True
             busy |= self._find()
             for number, clock, is_median, is_newcomer in self._responder.drain_clocks():

@@ -40,6 +40,7 @@ def test_what_is_stored_is_found(make_node: MakeNode) -> None:
     )
     assert "line 4" in node.command("get", "chat", wanted["message_id"]).stdout
     assert shown(node, "explain", "chat", wanted["message_id"])[0]["state"] == "shown"
+    assert "how it came: this node" in node.command("explain", "chat", wanted["message_id"]).stdout
     assert "unknown" in node.command("explain", "chat", "ab" * 32).stdout
     _try_subscriptions(node, listed)
     _try_mistakes(node)

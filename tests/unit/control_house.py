@@ -29,6 +29,7 @@ NOTHING_KNOWN: dict[str, Any] = {
     "refused": "",
     "reason": "",
     "counts": True,
+    "came_by": "",
     "proof": [],
     "against": [],
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import zmq
@@ -11,6 +13,7 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.records import STRIPPED_LIST
 from dispersy.workers.dispatch import (
     BATCH_MESSAGES_MAX,
@@ -49,7 +52,8 @@ class Worker:
             kind, header, data, *rest = self.receive()
         self.kind = kind
         self.sources = list(bus.VERIFY_SOURCE.iter_unpack(rest[0]))
-        community, count = bus.VERIFY_HEADER.unpack(header)
+        community, count, way = bus.VERIFY_HEADER.unpack(header)
+        self.way = Way(way)
         return community, count, data
 
 
@@ -141,6 +145,25 @@ def test_stripped_messages_go_in_batches_of_their_own(house: House) -> None:
     assert (first.verify(), first.kind) == ((1, 1, b"a"), bus.VERIFY)
     assert (second.verify(), second.kind) == ((1, 2, b"bc"), bus.VERIFY_STRIPPED)
     assert (first.verify(), first.kind) == ((1, 1, b"d"), bus.VERIFY)
+
+
+def test_a_batch_came_one_way(house: House) -> None:
+    """The number of an answer tells it; what is pushed and what was asked for are batches of their own."""
+    house.credit(0, 0)
+    for way in (Way.RANGES, Way.SYMBOLS):
+        number = number_for(way, Random(1)).to_bytes(4, sys.byteorder)
+        house.dispatch.messages(1, 0, SOURCE, ENVELOPE[:4] + number + ENVELOPE[8:], b"a", 1)
+        house.dispatch.flush()
+        house.workers[0].verify()
+        assert house.workers[0].way is way
+        house.credit(0, 1 if way is Way.RANGES else 2)
+    house.dispatch.pushed(1, SOURCE, b"b", 1)
+    house.dispatch.pushed(1, SOURCE, b"c", 1, way=Way.ANNOUNCED)
+    house.dispatch.flush()
+    assert [(house.workers[0].verify()[2], house.workers[0].way) for _ in range(2)] == [
+        (b"b", Way.PUSHED),
+        (b"c", Way.ANNOUNCED),
+    ]
 
 
 def test_the_one_with_the_fewest_outstanding_gets_the_batch(house: House) -> None:

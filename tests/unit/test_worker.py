@@ -10,6 +10,7 @@ import zmq
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, receive_all
+from dispersy.protocol.ways import Way
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.loop import Loop
 from dispersy.workers.worker import WorkerRole, _Batch
@@ -35,7 +36,7 @@ class Writer:
         self._limit = monotonic() + LIMIT_S
         self._intake = bound(loop.context, zmq.PULL, self._settings.socket("intake"), queued_max=1)
         for number in range(BATCHES):
-            header = bus.VERIFY_HEADER.pack(UNKNOWN_COMMUNITY, number)
+            header = bus.VERIFY_HEADER.pack(UNKNOWN_COMMUNITY, number, Way.RANGES)
             self._worker._batches.append(_Batch(bus.VERIFY, header, b"", b""))
         loop.every(0.01, self._look)
 

@@ -48,6 +48,7 @@ from dispersy.protocol.large_messages.fragment_sources import (
     gives_way,
     lowest,
 )
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
 from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
 
@@ -249,9 +250,9 @@ class Fragments:
                 return
             bits = lowest(assembly.unasked, min(free, FRAGMENTS_PER_REQUEST_MAX))
             assembly.asked |= bits
-            number = self._rng.randrange(1, 1 << 32)
+            number = number_for(Way.FRAGMENTS, self._rng)
             while number in known.out:
-                number = self._rng.randrange(1, 1 << 32)
+                number = number_for(Way.FRAGMENTS, self._rng)
             known.out[number] = Requested(assembly, bits, now, now + known.pace.timeout_s())
             self._events.append(AskFragments(source, FragmentRequest(number, assembly.name.key, bits)))
             self.counts["fragment-requests"] += 1

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from dispersy.protocol.address import Address
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.announcements import PREFIXES_MAX, IdPrefix
 
 WANTED_IDS_MAX = 4_096
@@ -132,7 +133,7 @@ class WantedIds:
         return self._heap[0][0] if self._heap else None
 
     def _await(self, source: Address) -> int:
-        number = self._rng.randrange(1, 1 << 32)
+        number = number_for(Way.ANNOUNCED, self._rng)
         if len(self._awaited) >= ANSWERS_AWAITED_MAX:
             del self._awaited[next(iter(self._awaited))]
         self._awaited[number] = source

@@ -16,6 +16,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import Holdings, key_behind, sum_range
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.transfer import Range
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Audit, AuditRequest
 from dispersy.protocol.wire.summary import Summary
 
@@ -87,7 +88,7 @@ class Auditor:
         low, high = course.asked
         count, total, _ = sum_range(self._holdings, low, high, key=course.key, limit=self._ids_max)
         course.expected = (count, total)
-        course.number = self._rng.randrange(1, 1 << 32)
+        course.number = number_for(Way.RANGES, self._rng)
         self._due_at = now + AUDIT_TIMEOUT_S
         return course.source, AuditRequest(course.number, course.key, low, high)
 

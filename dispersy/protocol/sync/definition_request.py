@@ -8,6 +8,7 @@ from random import Random
 from dispersy.constants import REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import leaves_for
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import MissingLast, RequestMissing
 from dispersy.protocol.wire.numbers import ControlKind
 
@@ -46,7 +47,7 @@ class DefinitionRequest:
         rounds = self._attempts // len(self._peers)
         self._attempts += 1
         self._due_at = now + min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))
-        number = self._rng.randrange(1, 1 << 32)
+        number = number_for(Way.NAME, self._rng)
         return source, RequestMissing(number, 1, MissingLast(ControlKind.DEFINITION, 1))
 
     def _make_room(self, source: Address) -> None:

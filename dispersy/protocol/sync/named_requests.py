@@ -34,6 +34,7 @@ from dispersy.protocol.hosts import bucket_of, leaves_for
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.ranges import Range, merged, without
 from dispersy.protocol.wants import Wants
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import (
     MissingLast,
     MissingMessages,
@@ -254,9 +255,9 @@ class NamedRequests:
             for name in question.names:
                 self._things[name].due_at = float(int(now) + 1)
             return None
-        number = self._rng.randrange(1, 1 << 32)
+        number = number_for(Way.NAME, self._rng)
         while number in self._out:
-            number = self._rng.randrange(1, 1 << 32)
+            number = number_for(Way.NAME, self._rng)
         self._out[number] = _Request(source, question, now + REQUEST_TIMEOUT_START_S)
         self.counts["named-requests"] += 1
         for name in question.names:

@@ -15,6 +15,7 @@ from dispersy.constants import ANSWER_BUDGET_MAX, REQUEST_TIMEOUT_MAX_S, REQUEST
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import leaves_for
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import MissingNewest, RequestMissing
 
 
@@ -85,4 +86,4 @@ class NewestRequest:
         return min(due, default=None)
 
     def _questions(self, now: float) -> list[_Question]:
-        return [_Question(author, self._rng.randrange(1, 1 << 32), now) for author in self._authors]
+        return [_Question(author, number_for(Way.NAME, self._rng), now) for author in self._authors]

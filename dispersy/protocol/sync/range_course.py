@@ -14,6 +14,7 @@ from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.transfer import FILTER_SLACK, Coverage, Transfer, error_rate_for
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.summary import Summary
 
@@ -68,7 +69,7 @@ class RangeCourse:
                 break
             request, datagrams = transfer.next_request(
                 holdings=asking.holdings,
-                number=asking.rng.randrange(1, 1 << 32),
+                number=number_for(Way.RANGES, asking.rng),
                 budget=flow.budget if flow.has_heard else room,
                 room=min(room, asking.budget_max),
                 budget_max=asking.budget_max,

@@ -30,6 +30,7 @@ from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Repl
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.symbols_answer import surplus_of, symbols_for
+from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Symbols, SymbolsRequest
 from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
 from dispersy.protocol.wire.summary import Summary
@@ -216,7 +217,7 @@ class SymbolsCourse:
         return questions
 
     def _question(self, what: Described | Further | Items, budget: int, now: float) -> SymbolsRequest:
-        number = self._asking.rng.randrange(1, 1 << 32)
+        number = number_for(Way.SYMBOLS, self._asking.rng)
         self._asked[number] = _Asked(what, now)
         self._due_at = now + self._source.flow.round_trips.timeout_s()
         self._asking.counts["requests"] += 1

@@ -44,13 +44,26 @@ DENIED_WHY = {
     "pruned": "it is too old: neither is it offered any more, nor taken",
     "revoked": "what permitted its author was revoked, and this message is not among what was kept",
 }
+CAME_BY = {
+    "own": "this node published it",
+    "offered": "a neighbour sent it that had compared its messages with this node's",
+    "pushed": "a neighbour pushed it when it was new",
+    "announced": "asked for when a neighbour announced it",
+    "symbols": "asked for when coded symbols had told the difference to a neighbour",
+    "ranges": "asked for as part of a range, by filters",
+    "name": "asked for by name, for something else rests on it",
+    "fragments": "fetched in fragments",
+    "bundle": "it was in a file that was imported",
+    "": "not known any more",
+}
+"""What is said to people of each protocol.ways.Way."""
 POWERLESS = "its author holds no power for it"
 
 
 def explained(
     entry: LogEntry | None, told: Mapping[str, Any], *, is_defined: bool, is_blocked: bool = False
 ) -> dict[str, Any]:
-    """The fields state, text, held, cursor, hidden, reason, proof and against of a reply to `explain`.
+    """Fields of a reply to `explain`: state, text, held, cursor, hidden, reason, came_by, proof and against.
 
     entry       of the message, None where the log does not have it
     told        what the writer says (workers/explaining.py)
@@ -67,6 +80,7 @@ def explained(
         "cursor": entry.cursor if entry is not None else None,
         "hidden": marks,
         "reason": _reason(state, told),
+        "came_by": told["came_by"],
         "proof": list(_named(told["proof"])),
         "against": list(_named(told["against"])),
     }

@@ -1,0 +1,49 @@
+"""By which means a message came: a request's number says it, and its answer repeats the number.
+
+So nothing has to be looked up, and no role has to ask another: the lowest bits of a number are the way, the
+others are random. Whoever answers learns no more than the request says itself; whoever answers with another
+number is shown as something else, and no more than that.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from random import Random
+
+WAY_BITS = 4
+NUMBER_BITS = 32
+
+
+class Way(IntEnum):
+    """The means, as `explain` names them by `label`."""
+
+    OFFERED = 0
+    """A neighbour that compared sets with us sent what we lack, without a request and its number."""
+    PUSHED = 1
+    ANNOUNCED = 2
+    """Asked for after a neighbour had announced its id."""
+    SYMBOLS = 3
+    RANGES = 4
+    NAME = 5
+    """Asked for by name: a proof, a gap in a sequence, the definition."""
+    FRAGMENTS = 6
+    BUNDLE = 7
+    OWN = 8
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+def number_for(way: Way, rng: Random) -> int:
+    """A request's number, never 0."""
+    return rng.randrange(1, 1 << (NUMBER_BITS - WAY_BITS)) << WAY_BITS | way
+
+
+def way_of(number: int) -> Way:
+    """What was asked for with this number, or might have been: whoever answers says it."""
+    way = number & ((1 << WAY_BITS) - 1)
+    return Way(way) if way in _WAYS else Way.OFFERED
+
+
+_WAYS = frozenset(Way)
