@@ -20,7 +20,6 @@ from dispersy.client import new_request_id
 from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
-from dispersy.protocol.definitions.policies import choose
 from dispersy.service.gateway.gateway import GatewayRole
 from dispersy.service.interface.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
@@ -206,7 +205,7 @@ def test_an_id_or_its_beginning_names_a_community(house: House) -> None:
         (
             _create(
                 "chat",
-                Kind(number=64, name="text", distribution=choose("distribution", "full-sync", order=1)),
+                Kind(number=64, name="text", batch_window_ms=60_000),
             ),
             "definition-not-enforced",
         ),
