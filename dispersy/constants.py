@@ -76,6 +76,12 @@ PRUNED_PER_COMMIT_MAX = 1_024
 """Messages that one commit looks at, and that it removes, because they are old: some 20 ms."""
 WAKE_INTERVAL_S = 10.0
 """Between two times that one community is asked to be loaded because somebody speaks to it."""
+TRACKED_MAX, TRACKED_PEERS_MAX = 1_000, 100
+"""Communities that a tracker knows, and members that it knows of each: some 100 MB if all are there."""
+TRACKED_PER_HOST_MAX = 32
+"""Communities that one host may have brought to a tracker: then the first of them makes room."""
+TRACKER_STEP_S = 20.0
+"""Between two steps of a tracker in one community: two or three members stay known where nobody asks."""
 REQUESTS_KEPT = 100_000
 """Publish requests whose answer can be repeated; older request ids are refused."""
 CANDIDATES_MAX = 1_000

@@ -13,8 +13,6 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import CommunitySettings
 from dispersy.bus.sharding import responder_of
 from dispersy.errors import WireError
-from dispersy.ext.digest import tokens_many
-from dispersy.ext.verify import sign_many
 from dispersy.protocol.address import Address, format_address
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.spreading.pusher import Pusher, Target
@@ -45,15 +43,14 @@ from dispersy.protocol.wire.frames import (
     Want,
     datagram,
     frame,
-    introduction_signed_bytes,
-    token_datagram,
 )
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord
-from dispersy.workers.counters import count_sent, frame_size
+from dispersy.workers.counters import count_sent
 from dispersy.workers.twins import TwinsHeard
+from dispersy.workers.walk_datagrams import WalkDatagrams
 
 PEERS_REPORTED_MAX = 100
 DEFAULTS = CommunitySettings()
@@ -98,10 +95,10 @@ class Neighbourhood:
         self.responder = responder_of(record.community_id, workers=workers)
         self.defined = False
         self._summary = b""
-        self._secret = secret
-        self._token_secret = token_secret
-        self._epoch = epoch
         self._counters = counters
+        self._made = WalkDatagrams(
+            self.tag, secret=secret, token_secret=token_secret, epoch=epoch, counters=counters
+        )
         self._touch = touch
         self._peers = set(peers)
         self.own_wan = ""
@@ -375,20 +372,10 @@ class Neighbourhood:
         self._touch(self.number)
         for event in self._walker.drain():
             match event:
-                case SendToken(address, header_token):
-                    given = self._token(address, now)
-                    count_sent(self._counters, FrameType.TOKEN, frame_size(len(given)))
-                    self._datagrams.append((address, token_datagram(self.tag, header_token, given)))
-                case SendIntroduction(address):
-                    self._datagrams.append((address, self._introduction(event, now)))
-                case SendKeepAlive(address, header_token, frame_type, body):
-                    given = frame(FrameType.TOKEN, self._token(address, now))
-                    made = datagram(self.tag, header_token, (given, frame(frame_type, body)))
-                    count_sent(self._counters, FrameType.TOKEN, len(given))
-                    count_sent(self._counters, frame_type, frame_size(len(body)))
-                    self._datagrams.append((address, made))
-                case SendFrame(address, frame_type, body):
-                    self._send(address, frame_type, body)
+                case SendToken() | SendIntroduction() | SendKeepAlive() | SendFrame():
+                    made = self._made.made(event, self._walker.token_for(event.address), now)
+                    if made is not None:
+                        self._datagrams.append((event.address, made))
                 case SummaryHeard(source, _, summary):
                     self._hear_summary(source, summary, now)
                 case CandidateFound(source, _):
@@ -418,22 +405,3 @@ class Neighbourhood:
                 # That it is there is to be known now, what it holds later.
                 told = b""
         self._heard.append(bus.PeerHeard(source, told))
-
-    def _introduction(self, sent: SendIntroduction, now: float) -> bytes:
-        signed = introduction_signed_bytes(
-            self.tag,
-            sent.header_token,
-            sent.frame_type,
-            sent.unsigned_body,
-            receiver_member=sent.receiver_member,
-        )
-        signature = sign_many(self._secret, [signed])
-        # The token frame lets the receiver answer, and renews what it holds as the walk goes.
-        given = frame(FrameType.TOKEN, self._token(sent.address, now))
-        introduction = frame(sent.frame_type, sent.unsigned_body + signature)
-        count_sent(self._counters, FrameType.TOKEN, len(given))
-        count_sent(self._counters, sent.frame_type, len(introduction))
-        return datagram(self.tag, sent.header_token, (given, introduction))
-
-    def _token(self, address: Address, now: float) -> bytes:
-        return tokens_many(address, self.tag, self._epoch(now), self._token_secret)

@@ -55,6 +55,7 @@ _ENTRIES = (
     Entry("blocked", "blocking", "Show whom this node does not listen to."),
     Entry("status", "node", "Show how the node is: addresses, communities, processes."),
     Entry("peers", "node", "Show the neighbours this node walks among."),
+    Entry("tracker", "tracker", "Make members of any community known to each other until Ctrl-C."),
     Entry("demo", "demo", "Start nodes, publish on one, and see every node get everything."),
 )
 COMMANDS = {entry.name: entry for entry in _ENTRIES}

@@ -22,6 +22,7 @@ from dispersy.constants import (
     NUDGED_MAX,
     SETTLED_NEIGHBOURS,
     STEP_INTERVAL_S,
+    TOKENS_MAX,
     WALK_REQUESTS_MAX,
 )
 from dispersy.protocol.address import Address, usable_as_peer
@@ -109,7 +110,7 @@ class Walker:
         self._settling = Settling(self._pace, now)
         self._neighbours = Neighbours(candidates=self._candidates, own=self._own, settling=self._settling)
         self._tick_at = self._pace.tick_after(now)
-        self._tokens = TokensHeld(keep=self._candidates)
+        self._tokens = TokensHeld(keep=self._candidates, count_max=min(TOKENS_MAX, 2 * candidates_max))
         self._keep_alive = KeepAlive(
             neighbours=self._neighbours,
             tokens=self._tokens,

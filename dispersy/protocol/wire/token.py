@@ -70,13 +70,14 @@ class Tokens:
 
 
 class TokensHeld:
-    """The tokens that others gave us, at most TOKENS_MAX.
+    """The tokens that others gave us, at most `count_max`.
 
     keep   addresses whose tokens leave last: proven strangers must not push out those of neighbours
     """
 
-    def __init__(self, keep: Container[Address]) -> None:
+    def __init__(self, keep: Container[Address], *, count_max: int = TOKENS_MAX) -> None:
         self._keep = keep
+        self._count_max = count_max
         self._tokens: OrderedDict[Address, tuple[bytes, float]] = OrderedDict()
 
     def get(self, address: Address) -> bytes | None:
@@ -87,7 +88,7 @@ class TokensHeld:
         """Only from a datagram whose own token was valid, or anybody could spoil what we hold."""
         self._tokens[address] = (token, now)
         self._tokens.move_to_end(address)
-        if len(self._tokens) > TOKENS_MAX:
+        if len(self._tokens) > self._count_max:
             strangers = (held for held in self._tokens if held not in self._keep and held != address)
             del self._tokens[next(strangers, next(iter(self._tokens)))]
 
