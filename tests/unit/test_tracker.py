@@ -182,9 +182,11 @@ def test_there_are_no_more_communities_and_members_than_limits_say(monkeypatch: 
     """The community heard longest ago makes room, and of a crowd in one so many stay."""
     monkeypatch.setattr(tracker_module, "TRACKED_MAX", 3)
     house = House()
+    steady = Peer(9, OTHER)
     for number in range(6):
-        house.run(Peer(10 + number, number.to_bytes(8, "big")), seconds=1)
+        house.run(steady, Peer(10 + number, number.to_bytes(8, "big")), seconds=8)
     assert len(house.tracker) == 3
+    assert house.tracker.members(OTHER, house.now) == [steady.member]
     assert house.tracker.members((5).to_bytes(8, "big"), house.now)
     assert not house.tracker.members((2).to_bytes(8, "big"), house.now)
     for number in range(TRACKED_PEERS_MAX + 30):
