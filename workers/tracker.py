@@ -51,7 +51,7 @@ from dispersy.workers.walk_datagrams import WalkDatagrams
 
 log = logging.getLogger("dispersy.tracker")
 TAG_OFFSET, TOKEN_OFFSET, TOKEN_END = 2, 10, 18
-RECEIVES_PER_TURN_MAX = 8
+READS_PER_TURN_MAX = 8
 FORGET_S, TELL_S = 60.0, 60.0
 """How often communities in which nobody speaks any more are forgotten, and how often numbers are logged."""
 
@@ -304,7 +304,7 @@ class TrackerRole:
         self._udp.close()
 
     def _receive(self) -> None:
-        for _ in range(RECEIVES_PER_TURN_MAX):
+        for _ in range(READS_PER_TURN_MAX):
             arena, datagrams = self._receiver.receive(self._udp.fileno())
             if not arena:
                 return
