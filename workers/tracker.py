@@ -45,13 +45,12 @@ from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import DATAGRAM, FRAME, TOKEN_CURRENT
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.workers.loop import Loop
-from dispersy.workers.network import open_udp
+from dispersy.workers.network import RECEIVES_PER_TURN_MAX, open_udp
 from dispersy.workers.schedule import Schedule
 from dispersy.workers.walk_datagrams import WalkDatagrams
 
 log = logging.getLogger("dispersy.tracker")
 TAG_OFFSET, TOKEN_OFFSET, TOKEN_END = 2, 10, 18
-READS_PER_TURN_MAX = 8
 FORGET_S, TELL_S = 60.0, 60.0
 """How often communities in which nobody speaks any more are forgotten, and how often numbers are logged."""
 
@@ -304,7 +303,7 @@ class TrackerRole:
         self._udp.close()
 
     def _receive(self) -> None:
-        for _ in range(READS_PER_TURN_MAX):
+        for _ in range(RECEIVES_PER_TURN_MAX):
             arena, datagrams = self._receiver.receive(self._udp.fileno())
             if not arena:
                 return

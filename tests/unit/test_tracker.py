@@ -184,10 +184,11 @@ def test_there_are_no_more_communities_and_members_than_limits_say(monkeypatch: 
     house = House()
     steady = Peer(9, OTHER)
     for number in range(6):
-        house.run(steady, Peer(10 + number, number.to_bytes(8, "big")), seconds=8)
-    assert len(house.tracker) == 3
+        house.run(steady, Peer(10 + number, number.to_bytes(8, "big")), seconds=30)
+        assert len(house.tracker) <= 3
     assert house.tracker.members(OTHER, house.now) == [steady.member]
-    assert house.tracker.counters["communities-forgotten"] == 6 - 2, "one that spoke had to come again"
+    begun = len(house.tracker) + house.tracker.counters["communities-forgotten"]
+    assert begun == 7, "one that spoke had to begin again"
     assert house.tracker.members((5).to_bytes(8, "big"), house.now)
     assert not house.tracker.members((2).to_bytes(8, "big"), house.now)
     for number in range(TRACKED_PEERS_MAX + 30):
