@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dispersy.constants import PRUNED_PER_COMMIT_MAX
+from dispersy.constants import CLOCK_AHEAD_MIN, PRUNED_PER_COMMIT_MAX
 from dispersy.protocol.holdings import KEY_SIZE, first_key_of, key_after, order_key_at
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.intake.clock import ahead_max
@@ -100,11 +100,12 @@ class PruningSteps:
 
         They are believed no further than what is held bears out, for anybody may be a neighbour: the median
         also across a gap, up to messages that are held beyond it. A newcomer, who holds nothing, takes the
-        median as it is.
+        median as it is; where it has heard too few for one, it goes as far as its messages bear them out.
         """
         is_pruned = bool(community.intake.prunings())
-        if not is_newcomer:
-            clock = min(clock, self._borne_out(community, up_to=clock if is_median else community.clock))
+        if not (is_median and is_newcomer):
+            is_across = is_median or is_newcomer
+            clock = min(clock, self._borne_out(community, up_to=clock if is_across else community.clock))
         is_further = clock > community.clock and (is_newcomer or is_pruned)
         if is_further:
             community.clock = clock
@@ -123,6 +124,8 @@ class PruningSteps:
         if highest > up_to:
             keys, _, _ = self._store.scan_back(number, ORDER_LOW, first_key_of(up_to + 1), 1)
             highest = int.from_bytes(keys[:8], "big")
+        if community.intake.definitions.current is None:
+            return max(community.followed, highest) + CLOCK_AHEAD_MIN  # who knows how little it will allow
         return max(community.followed, highest) + ahead_max(community.intake.prunings().values())
 
     def add_to(self, batch: Batch) -> None:

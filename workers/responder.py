@@ -217,10 +217,9 @@ class Responder:
         finally:
             self._reader.release()
         for served in due:
-            median = served.clock_voices.take(now)
-            if median is not None:
-                clock, is_newcomer = median
-                self._clocks.append((served.record.number, clock, True, is_newcomer))
+            word = served.clock_voices.take(now)
+            if word is not None:
+                self._clocks.append((served.record.number, *word))
             asking = served.asks(now)
             if asking:
                 self._send(
@@ -314,7 +313,7 @@ class Responder:
             if heard.summary:
                 summary = Summary.decode(heard.summary)
                 state = self._reader.state(served.record.number)
-                clock = served.clock_voices.hear(heard.source, summary, state, now)
+                clock = served.clock_voices.hear(source, summary, state, now)
                 if clock is not None:
                     self._clocks.append((served.record.number, clock, False, False))
                 served.puller.receive_summary(source, summary, now)

@@ -89,7 +89,7 @@ IMPORT_HEADER = Struct("=IQI?")
 CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
 CLOCK_HEADER = Struct("=IQBB")
-"""community number, global time, whether it is the word of several"""
+"""community number, global time, whether it is the word of several, and whether a newcomer's"""
 OUTBOUND_ITEM = Struct("=18sH")
 ENVELOPE_ITEM_SIZE = 18 + 96
 

@@ -229,6 +229,19 @@ def test_nobody_is_made_to_forget_by_what_neighbours_say(tmp_path: Path) -> None
     assert states(node, [*news, beyond]) == ["gone"] * 12 + ["live"]
 
 
+def test_a_newcomer_believes_few_neighbours_as_far_as_messages_go(tmp_path: Path) -> None:
+    """Goal: who has heard fewer than three is lifted to what is held, also across a gap, and a little on."""
+    node = GovernedNode(tmp_path, None, *kinds(20_000, 40_000))
+    node.ledger.hear_clock(NUMBER, 1 << 40, is_median=False, is_newcomer=True)
+    settle(node)
+    ahead = clock.ahead_max([Pruning(20_000, 40_000)])
+    assert node.store.state(NUMBER).clock <= 2 + ahead
+    receive(node, BERT.data(NEWS, 50_000))
+    node.ledger.hear_clock(NUMBER, 1 << 40, is_median=False, is_newcomer=True)
+    settle(node)
+    assert node.store.state(NUMBER).clock == 50_000 + ahead
+
+
 def test_an_undo_leaves_with_its_target(node: GovernedNode) -> None:
     """Goal: it is offered no longer than what it takes back, which stays taken back where it is kept."""
     target = ANNA.data(NEWS, 2)

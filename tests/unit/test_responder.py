@@ -12,7 +12,7 @@ from dispersy.constants import MISSING_PER_SECOND_MAX
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
-from dispersy.protocol.address import Address
+from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
 from dispersy.protocol.sync.answer import Answer
@@ -186,6 +186,24 @@ def test_a_newcomers_clock_takes_the_median(house: House) -> None:
     assert due is not None
     house.responder.handle_timer(1.0 + CLOCK_VOICES_S)
     assert house.responder.drain_clocks() == [(NUMBER, 72, True, True)]
+
+
+def test_a_newcomer_that_hears_few_hosts_is_not_lifted_by_one(house: House) -> None:
+    """Goal: the word of fewer than three is held against what is stored, and asked for until they are three;
+    a host with many ports is one."""
+
+    def hear(source: Address, now: float) -> list[tuple[int, int, bool, bool]]:
+        heard = bus.PeerHeard(source, Summary(highest=10**12, count=9).encode())
+        house.responder.receive(bus.PEERS, NUMBER, bus.encode([heard]), now)
+        house.responder.handle_timer(now + CLOCK_VOICES_S)
+        return house.responder.drain_clocks()
+
+    unsure, sure = [(NUMBER, 10**12, False, True)], [(NUMBER, 10**12, True, True)]
+    hosts = [make_address("192.0.2.9", port) for port in (1, 2, 3)]
+    assert [hear(each, 10.0 * number) for number, each in enumerate(hosts, start=1)] == [unsure] * 3
+    assert hear(make_address("192.0.2.10", 1), 40.0) == unsure
+    assert hear(make_address("192.0.2.11", 1), 50.0) == sure
+    assert hear(make_address("192.0.2.12", 1), 60.0) == []
 
 
 def test_audits_are_rare_however_many_are_asked_for(house: House) -> None:
