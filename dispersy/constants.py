@@ -283,7 +283,7 @@ SHARED_EXCHANGE_S = 2.0
 """For so long a neighbour that has described its set to us is not asked: it sends us what we lack."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
-FILTER_ERROR_RATIO = 0.008
+FILTER_ERROR_RATIO = 0.0055
 """Error rate = this times held / missing, between the two above: a wrong positive costs some 27 bytes of
 symbols, and half the rate a bit for every held id."""
 FILTER_ERROR_ALONE = 1 / 128

@@ -25,6 +25,7 @@ from dispersy.protocol.sync.answering import Answering, Request, Sent
 from dispersy.protocol.sync.named_requests import NamedRequests
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.questions import in_datagrams
 from dispersy.protocol.wants import Wants
 from dispersy.protocol.wire.frames import (
     Audit,
@@ -371,7 +372,7 @@ class Responder:
     def _drain(self, served: Served) -> None:
         self._schedule.touch(served.record.number)
         self._untold.touch(served.record.number)
-        sent = [(event.address, frame(event.frame_type, event.body)) for event in served.puller.drain()]
+        sent = [(address, frames) for address, _, frames in in_datagrams(served.puller.drain())]
         for fetched in served.fragments.drain():
             if isinstance(fetched, Whole):
                 self._whole.append((served.record.number, fetched))

@@ -19,6 +19,7 @@ from dispersy.protocol.sync.answer import answer_missing, named_frames
 from dispersy.protocol.sync.answering import AnsweredCommunity, Answering, Request
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.questions import in_datagrams
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.walk_events import (
     SameKeyElsewhere,
@@ -391,8 +392,8 @@ class Node:
         if self.spreader is not None:
             for sent in self.spreader.drain():
                 self._send_frame(sent.address, sent.frame_type, sent.body)
-        for send in self.puller.drain():
-            self._send_frame(send.address, send.frame_type, send.body)
+        for address, frame_type, frames in in_datagrams(self.puller.drain()):
+            self._send_frames(address, frame_type, frames)
         for fetched in self.fragments.drain():
             match fetched:
                 case AskFragments(address, request):

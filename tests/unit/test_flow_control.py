@@ -216,3 +216,14 @@ def test_a_slow_path_is_asked_for_little_at_a_time_at_once() -> None:
         flow.arrive(1, 0.1 + index * 0.012)
     assert not flow.goes_singly
     assert flow.budget == 3
+
+
+def test_a_second_request_waits_for_the_first_answer() -> None:
+    """However little the first one asks for; and nobody is to look again at once."""
+    flow = FlowControl()
+    flow.ask(1, 2, 0.0)
+    assert flow.room(0.0) == 0
+    assert flow.next_room() is None
+    flow.arrive(1, 0.1)
+    assert flow.room(0.1) > 0
+    assert flow.next_room() is not None

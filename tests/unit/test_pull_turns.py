@@ -9,7 +9,8 @@ from dispersy.protocol.address import make_address
 from dispersy.protocol.holdings import first_key_of, key_after
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.sync.puller import Puller, Send
+from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.questions import Send
 from dispersy.protocol.sync.transfer import Transfer
 from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RangeRequest
 from dispersy.protocol.wire.numbers import FrameType

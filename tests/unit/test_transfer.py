@@ -120,7 +120,7 @@ def test_a_single_request_goes_on_as_far_as_it_gets() -> None:
 
 def test_the_error_rate_follows_held_and_missing() -> None:
     """Much held and little missing: a coarse filter over more ids costs fewer bytes."""
-    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.008)
+    assert error_rate_for(held=1_000, missing=1_000) == pytest.approx(0.0055)
     assert error_rate_for(held=10, missing=100_000) == 0.001
     assert error_rate_for(held=100_000, missing=1) == 0.3
     assert filter_capacity(0.01) > 900

@@ -6,7 +6,7 @@ from dispersy.constants import TIP_SIZE
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.sync.course import Asking, Course
-from dispersy.protocol.sync.means import Means
+from dispersy.protocol.sync.means import BEHIND_MIN, Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import Source
@@ -19,7 +19,7 @@ from dispersy.protocol.sync.transfer import Range, Transfer, filter_capacity
 def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
     """The course of a means that is not REPAIR; None where all that it reaches has been asked for."""
     if means is Means.SYMBOLS:
-        return SymbolsCourse(asking, pull.source)
+        return SymbolsCourse(asking, pull.source, lacking=_lacking(asking, pull))
     if means is Means.RANKED:
         return _make_ranked(asking, pull)
     low, high = _reach(means, asking, pull), pull.floor
@@ -59,6 +59,16 @@ def _make_ranked(asking: Asking, pull: Pull) -> Course:
         # Of the kinds before the last one, the sums of all say little.
         expected=None if pull.selections else missing,
     )
+
+
+def _lacking(asking: Asking, pull: Pull) -> int | None:
+    """How many messages symbols will tell that we lack, where that is known to be many.
+
+    After a sweep through everything that is the wrong positives of its filters, and hardly anything else.
+    """
+    missing = pull.source.summary.count - asking.holdings.summary().count
+    is_swept = pull.source.everything_at > pull.began_at
+    return missing if is_swept and missing > BEHIND_MIN else None
 
 
 def _reach(means: Means, asking: Asking, pull: Pull) -> OrderKey:

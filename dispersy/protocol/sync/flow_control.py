@@ -121,7 +121,7 @@ class FlowControl:
 
     @property
     def has_heard(self) -> bool:
-        """Whether anything has ever come; before, a second request is no better than the first."""
+        """Whether anything has ever come."""
         return self.round_trips.mean_s is not None
 
     def in_flight(self) -> int:
@@ -142,7 +142,7 @@ class FlowControl:
         """Datagrams that may be asked for now; all at once only before the path is known.
 
         singly   one request is to ask for all of it
-        least    fewer are not worth their request, unless half of the path's own are fewer
+        least    fewer are not worth their request, unless a third of the path's own are fewer
         """
         return 0 if now < self._may_ask_at else self._room(singly, least)
 
@@ -151,6 +151,9 @@ class FlowControl:
         return self._may_ask_at if self._room(singly, least) else None
 
     def _room(self, singly: bool, least: int) -> int:
+        if self._flights and not self.has_heard:
+            # A second request is no better than the first.
+            return 0
         if singly and self.has_heard:
             # The last few of the one before may be lost: as if they were here already.
             most = min(ANSWER_BUDGET_MAX, self._window + self._in_flight)
@@ -158,7 +161,7 @@ class FlowControl:
         allowed = self._allowed()
         left = allowed - self.in_flight()
         # Half a request would be as dear as a whole one.
-        least = max(min(self.budget, allowed), min(least, allowed // 2))
+        least = max(min(self.budget, allowed), min(least, allowed // 3))
         return left if left >= least else 0
 
     def ask(self, number: int, datagrams: int, now: float) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from dispersy.constants import (
@@ -47,21 +47,12 @@ from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
 from dispersy.protocol.sync.means import Means, asks_first, choose_means
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources
+from dispersy.protocol.sync.questions import Send
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
 from dispersy.protocol.sync.transfer import Range
 from dispersy.protocol.wire.frames import Audit, Busy
-from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A datagram of this one frame to a neighbour."""
-
-    address: Address
-    frame_type: FrameType
-    body: bytes
 
 
 class Puller:

@@ -19,7 +19,9 @@ from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.summary import Summary
 
 FILTER_ROOM = ANSWER_BUDGET_MAX - FILTER_SLACK
-"""Datagrams: what a request with a filter is to bring at least, on a path that takes twice as much."""
+"""Datagrams: what a request with a filter is to bring at least, on a path that takes three times as much."""
+FILTERS_TOGETHER = 3
+"""Requests that fit one datagram where half is held; a path that takes many is asked so many at once."""
 LATE_MAX = 256
 """Requests given up of which it is remembered when they were asked."""
 
@@ -60,12 +62,14 @@ class RangeCourse:
             if self._brought_nothing():
                 self.has_failed = True
                 return []
-        found = []
+        found: list[SyncRequest] = []
         while transfer.has_more():
             self._is_held = transfer.begins_held(asking.holdings)
             singly = self._goes_singly()
-            room = flow.room(now, singly=singly, least=FILTER_ROOM * self._is_held)
-            if not room or (flow.is_under_way() and not flow.has_heard):
+            room = flow.room(
+                now, singly=singly, least=FILTER_ROOM * self._is_held if found else self._least()
+            )
+            if not room:
                 break
             request, datagrams = transfer.next_request(
                 holdings=asking.holdings,
@@ -132,7 +136,7 @@ class RangeCourse:
     def next_step(self) -> float | None:
         if not self._transfer.has_more():
             return None
-        return self._flow.next_room(singly=self._goes_singly(), least=FILTER_ROOM * self._is_held)
+        return self._flow.next_room(singly=self._goes_singly(), least=self._least())
 
     def asked(self, number: int) -> bool:
         return self._transfer.is_asked(number)
@@ -150,6 +154,10 @@ class RangeCourse:
         """Whether one request is to be under way. Those with filters reach no further than one describes, so
         several are."""
         return self._flow.goes_singly and not self._is_held
+
+    def _least(self) -> int:
+        """Datagrams that there is to be room for before anything is asked."""
+        return FILTER_ROOM * FILTERS_TOGETHER if self._is_held else 0
 
     def _is_alone(self, number: int) -> bool:
         return self._goes_singly() and not self._flow.is_under_way_beside(number)

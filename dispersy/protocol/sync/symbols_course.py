@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
@@ -29,7 +30,7 @@ from dispersy.protocol.sync.answer import read_answered, unasked_bodies
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
-from dispersy.protocol.sync.symbols_answer import surplus_of, symbols_for
+from dispersy.protocol.sync.symbols_answer import SYMBOLS_PER_DIFFERENCE, surplus_of, symbols_for
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Symbols, SymbolsRequest
 from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
@@ -134,11 +135,15 @@ class _TheirSet:
 
 
 class SymbolsCourse:
-    """Gets what a source has and we lack, and gives it what it lacks; implements Course."""
+    """Gets what a source has and we lack, and gives it what it lacks; implements Course.
 
-    def __init__(self, asking: Asking, source: Source) -> None:
+    lacking   messages that we are known to lack, too many for one datagram to tell: then we do not describe
+              our set but ask for so many symbols of the neighbour's
+    """
+
+    def __init__(self, asking: Asking, source: Source, *, lacking: int | None = None) -> None:
         self.means = Means.SYMBOLS
-        self.estimate: int | None = None
+        self.estimate = self._lacking = lacking
         self.has_failed = False
         self.has_everything = False
         self.received = 0
@@ -179,7 +184,7 @@ class SymbolsCourse:
                 return []
         if self._wanted:
             return self._ask_for_items(now)
-        if self._theirs.count:
+        if self._theirs.count or self._lacking is not None:
             return self._ask_further(now)
         return self._describe(now)
 
@@ -198,7 +203,7 @@ class SymbolsCourse:
         gap = self._theirs.first_gap()
         if gap is None:
             first = self._theirs.count
-            needed = max(int(first * GROWTH), symbols_for(self.estimate or 0))
+            needed = max(int(first * GROWTH), self._needed())
             gap = first, min(SYMBOLS_KEPT, needed) - first
         first, count = gap
         if count <= 0 or self._theirs.changes > SYMBOL_SETS_CHANGED_MAX:
@@ -206,6 +211,13 @@ class SymbolsCourse:
             return []
         budget = min(ANSWER_BUDGET_MAX, -(-(first + count) // SYMBOLS_PER_DATAGRAM))
         return [self._question(Further(self._theirs.name, first, count), budget, now)]
+
+    def _needed(self) -> int:
+        """How many symbols it takes, in all. Where that is known and not estimated, few are asked for beyond
+        the mean: some more, if they are too few, cost less than what would be over every time."""
+        if self._lacking is None:
+            return symbols_for(self.estimate or 0)
+        return int(SYMBOLS_PER_DIFFERENCE * self._lacking + sqrt(self._lacking)) + 1
 
     def _ask_for_items(self, now: float) -> Sequence[Question]:
         """All that is wanted, as far as what it brings is no more than a link may well carry at once."""

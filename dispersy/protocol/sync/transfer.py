@@ -50,7 +50,7 @@ FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
 """Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count; a range-request, with
 the two sizes of a coded filter, takes less."""
 MESSAGES_PER_DATAGRAM_START = 5.0
-PLAIN_SLACK, FILTER_SLACK = 6, 8
+PLAIN_SLACK, FILTER_SLACK = 6, 6
 """Datagrams that a request may bring above what is expected, without and with a filter: those held at random
 leave now more and now less."""
 LATE_REQUESTS_MAX = 256
@@ -59,6 +59,8 @@ ANSWER_DATAGRAMS_RATIO = 2
 """Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
 CODED_SLACK = 1.05
 """A Rice code takes up to 2 % more than the entropy of its gaps; the rest is chance."""
+FULL_DATAGRAMS_MIN = 8
+"""Of an answer that reaches the end of its range: its last datagram, half full on average, hides little."""
 EMPTY_ANSWERS_MAX = 3
 """Answers in a row without a message and without an end: more is somebody who keeps us busy."""
 
@@ -337,6 +339,10 @@ class Transfer:
         )
         return request, (request.low, request.high)
 
+    def _learn_size(self, per_datagram: float) -> None:
+        self._answers += 1
+        self.per_datagram += (per_datagram - self.per_datagram) * max(1 / 8, 1 / (self._answers + 1))
+
     def _wanted_datagrams(
         self, left: float, budget: int, room: int, budget_max: int, *, is_held: bool
     ) -> float:
@@ -395,10 +401,8 @@ class Transfer:
         if len(self._late) > LATE_REQUESTS_MAX:
             self._late.popitem(last=False)
         if asked.datagrams:
-            if asked.count and stop < high:
-                self._answers += 1
-                weight = max(1 / 8, 1 / (self._answers + 1))
-                self.per_datagram += (asked.count / asked.datagrams - self.per_datagram) * weight
+            if asked.count and (stop < high or asked.datagrams >= FULL_DATAGRAMS_MIN):
+                self._learn_size(asked.count / (asked.datagrams - (stop == high) / 2))
             self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
             self._nothing_found = 0 if asked.count else self._nothing_found + 1
             if self._nothing_found >= EMPTY_ANSWERS_MAX:
