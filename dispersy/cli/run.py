@@ -167,6 +167,9 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
     if config.metrics is not None:
         others = [*repeated, *([f"--listen {shlex.quote(options.listen)}"] if options.listen else [])]
         check_port_free(config.metrics, others, option="--metrics")
+    for key, address in (("control", config.tcp_control), ("events", config.tcp_events)):
+        if address is not None:
+            check_port_free(address, option=f"[tcp] {key}")
     passphrase = unlock(place.keys, config.passphrase_file)
     if config.group != NO_GROUP:
         demand_passage(place.runtime, config.group)

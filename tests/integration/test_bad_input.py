@@ -4,6 +4,7 @@ fault it was; the node that was asked goes on as before.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_a_taken_port_names_the_next_free_one(node: Node, short_folder: Path) ->
     free = other.stderr.rpartition("--listen 127.0.0.1:")[2].split()[0]
     assert int(free) > int(listen.rpartition(":")[2])
     assert not (short_folder / "b").exists(), "a failed start leaves no home behind"
+
+
+def test_a_taken_tcp_port_names_the_next_free_one(node: Node, short_folder: Path) -> None:
+    """Goal: before anything starts, not when the role that binds it does."""
+    home = short_folder / "c"
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        (home / "config.toml").write_text(f'[tcp]\nevents = "127.0.0.1:{taken}"\n', encoding="utf-8")
+        other = run_command(["run", "--home", str(home), "--listen", "127.0.0.1:0"], node.environment)
+    assert other.returncode == REFUSED
+    assert f"TCP port {taken} is taken" in other.stderr
+    assert int(other.stderr.rpartition('events = "127.0.0.1:')[2].split('"')[0]) > taken
+    assert "in [tcp] of config.toml" in " ".join(other.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from dispersy.errors import UsageError
 PORTS_TRIED_MAX = 100
 TCP_OPTIONS = frozenset({"--metrics"})
 """Of `dispersy run`; the others are about UDP."""
+TCP_SETTINGS = frozenset({"[tcp] control", "[tcp] events"})
+"""Of config.toml: no option stands for them."""
 
 
 def check_port_free(address: Endpoint, options: Sequence[str] = (), *, option: str = "--listen") -> None:
     """Raise UsageError `port-taken` that names the next free port, when somebody listens there already.
 
     options  others that were given, which the command in the hint shall have too
-    option   of `dispersy run`, which takes this address
+    option   of `dispersy run`, which takes this address, or one of TCP_SETTINGS
     """
     problem = _bind_problem(address, option)
     if problem is None:
@@ -33,23 +35,32 @@ def check_port_free(address: Endpoint, options: Sequence[str] = (), *, option: s
     last = min(address.port + PORTS_TRIED_MAX, 65535)
     candidates = (Endpoint(address.host, port) for port in range(address.port + 1, last + 1))
     free = next((candidate for candidate in candidates if _bind_problem(candidate, option) is None), None)
-    command = " ".join(["dispersy run", *options, option, shlex.quote(str(free))])
+    hint = "choose another port"
+    if free and option in TCP_SETTINGS:
+        table, key = option.split()
+        hint = f'the next free one: {key} = "{free}" in {table} of config.toml'
+    elif free:
+        hint = "the next free one: " + " ".join(["dispersy run", *options, option, shlex.quote(str(free))])
     raise UsageError(
         f"{_protocol(option)} port {address.port} is taken by another program (maybe another node)",
         code="port-taken",
-        hint=f"the next free one: {command}" if free else "choose another port",
+        hint=hint,
     )
 
 
 def _protocol(option: str) -> str:
-    return "TCP" if option in TCP_OPTIONS else "UDP"
+    return "TCP" if _is_tcp(option) else "UDP"
+
+
+def _is_tcp(option: str) -> bool:
+    return option in TCP_OPTIONS | TCP_SETTINGS
 
 
 def _bind_problem(address: Endpoint, option: str) -> OSError | None:
     number = address.numeric
     assert number is not None
     family = socket.AF_INET6 if number.version == 6 else socket.AF_INET
-    tcp = option in TCP_OPTIONS
+    tcp = _is_tcp(option)
     try:
         with socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as probe:
             if tcp:
