@@ -95,7 +95,7 @@ class Responder:
         self._whole: list[tuple[int, Whole]] = []
         self._clocks: list[tuple[int, int, bool, bool]] = []
         self._named = NamedAnswers(find)
-        self._told: list[int] = []
+        self._told: list[tuple[int, Address]] = []
 
     def set_communities(self, communities: Sequence[CommunityRecord], now: float) -> None:
         """Serve those of our shard and no others; tell a puller when its definition has come."""
@@ -270,8 +270,8 @@ class Responder:
         clocks, self._clocks = self._clocks, []
         return clocks
 
-    def drain_told(self) -> list[int]:
-        """Communities in which a neighbour has said what it holds of ours."""
+    def drain_told(self) -> list[tuple[int, Address]]:
+        """(community, neighbour) that has said what it holds of ours."""
         told, self._told = self._told, []
         return told
 
@@ -303,7 +303,7 @@ class Responder:
         for position in range(0, len(data), bus.ENVELOPE_ITEM_SIZE):
             source = Address(data[position : position + 18])
             if served.receive_envelope(source, ENVELOPE.unpack_from(data, position + 18), now):
-                self._told.append(served.record.number)
+                self._told.append((served.record.number, source))
             self._drain(served)
 
     def _receive_peers(self, served: Served, data: bytes, now: float) -> None:

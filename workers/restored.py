@@ -18,7 +18,10 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreWriter
 
 GRACE_S = 3.0
-"""After the first answer: for other neighbours, and until the messages that were sent are committed."""
+"""After what ends the waiting: for other neighbours, and until the messages that were sent are committed."""
+HOSTS_MIN = 3
+"""So many hosts must have answered before it is believed that nobody knows more: to say nothing costs a liar
+nothing, and whoever answers first would decide how long the others have."""
 HELD_MAX = 1_024
 """Orders that wait, as many as the gateway lets wait in all."""
 
@@ -34,8 +37,9 @@ class _Asking:
 
     def __init__(self, authors: Sequence[bytes], due_at: float) -> None:
         self.authors = list(authors)
+        self.limit_at = due_at
         self.due_at = due_at
-        self.is_answered = False
+        self.hosts: set[int] = set()
 
 
 class RestoredHome(Generic[Held]):
@@ -93,12 +97,20 @@ class RestoredHome(Generic[Held]):
         self._held.append((number, order))
         return True
 
-    def receive_told(self, number: int, now: float) -> None:
-        """A neighbour has said what it holds of ours."""
+    def receive_told(self, number: int, host: int, now: float) -> None:
+        """A neighbour has said what it holds of ours; its messages, if it has any, come by themselves."""
         asking = self._asking.get(number)
-        if asking is not None and not asking.is_answered:
-            asking.is_answered = True
+        if asking is None or host in asking.hosts:
+            return
+        asking.hosts.add(host)
+        if len(asking.hosts) == HOSTS_MIN:
             asking.due_at = min(asking.due_at, now + GRACE_S)
+
+    def receive_own(self, number: int, now: float) -> None:
+        """Messages of ours have come that were not held: nobody can make them up, and more may follow."""
+        asking = self._asking.get(number)
+        if asking is not None:
+            asking.due_at = min(asking.limit_at, now + GRACE_S)
 
     def next_deadline(self) -> float | None:
         return min((asking.due_at for asking in self._asking.values()), default=None)
@@ -107,7 +119,7 @@ class RestoredHome(Generic[Held]):
         """End what has lasted long enough; the orders that waited for it, in their order."""
         over = {number for number, asking in self._asking.items() if asking.due_at <= now}
         for number in over:
-            if not self._asking.pop(number).is_answered:
+            if not self._asking.pop(number).hosts:
                 self._unanswered.add(number)
         released = [order for number, order in self._held if number in over]
         if over:

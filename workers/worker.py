@@ -68,7 +68,7 @@ class WorkerRole:
         self._done = 0
         self._batches: deque[_Batch] = deque()
         self._finished: _Finished | None = None
-        self._told: set[int] = set()
+        self._told: set[tuple[int, int]] = set()
         self._communities_version = -1
         self._reporter = Reporter(self.name, settings, lambda: self._responder.report())
 
@@ -174,11 +174,12 @@ class WorkerRole:
         clocks = self._responder.drain_clocks()
         for clock in clocks:
             send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(*clock)])
-        self._told.update(self._responder.drain_told())
-        for community in list(self._told):
+        for community, source in self._responder.drain_told():
+            self._told.add((community, bucket_of(source, key=self._settings.start_id.encode())))
+        for told in list(self._told):
             # What the writer does not take now it is told in a later turn: it waits for this.
-            if send_or_drop(self._intake, [bus.TOLD, bus.NUMBER.pack(community)]):
-                self._told.discard(community)
+            if send_or_drop(self._intake, [bus.TOLD, bus.TOLD_HEADER.pack(*told)]):
+                self._told.discard(told)
         for community, whole in self._responder.drain_whole():
             area = encode_uvarint(len(whole.message)) + whole.message
             bucket = bucket_of(whole.source, key=self._settings.start_id.encode())

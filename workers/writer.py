@@ -127,7 +127,8 @@ class WriterRole:
                 )
                 continue
             if kind == bus.TOLD:
-                self._restored.receive_told(bus.NUMBER.unpack(header)[0], monotonic())
+                number, host = bus.TOLD_HEADER.unpack(header)
+                self._restored.receive_told(number, host, monotonic())
                 continue
             if kind == bus.SIGNATURE:
                 received = bus.signature_decoder.decode(parts[0])
@@ -210,6 +211,8 @@ class WriterRole:
     def _commit(self) -> None:
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
+        for number in self._ledger.drain_own_unknown():
+            self._restored.receive_own(number, monotonic())
         leaving = self._ledger.drain_leaving()
         # Before the note: whoever hears of another summary knows then what of it spreads by itself.
         self._send_by_community(bus.PUSH, leaving.pushed)

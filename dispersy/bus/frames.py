@@ -45,7 +45,7 @@ CLOCK = b"K"
 """[CLOCK, CLOCK_HEADER]: how far neighbours' clocks have come, for one that is behind"""
 
 TOLD = b"T"
-"""[TOLD, u32 community number]: a neighbour has said what it holds of ours, its messages are on their way"""
+"""[TOLD, TOLD_HEADER]: a neighbour has said what it holds of ours, its messages are on their way"""
 
 # network -> writer, socket intake
 SIGNATURE = b"G"
@@ -88,6 +88,8 @@ IMPORT_HEADER = Struct("=IQI?")
 """community number, which portion of a file, messages in the area, whether these are stripped"""
 CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
+TOLD_HEADER = Struct("=IB")
+"""community number, the bucket of the neighbour's host (protocol/hosts.py): one host is one voice"""
 CLOCK_HEADER = Struct("=IQBB")
 """community number, global time, whether it is the word of several, and whether a newcomer's"""
 OUTBOUND_ITEM = Struct("=18sH")

@@ -168,7 +168,7 @@ def test_a_restored_node_asks_every_neighbour_for_its_own(house: House) -> None:
     envelope = ENVELOPE.pack(0, request.number, 0, 0, 0, 0, LAST_OF_ANSWER, 0, none, none, none, 0)
     for _ in range(2):
         house.responder.receive(bus.ENVELOPES, NUMBER, address(1) + envelope, 1.1)
-    assert house.responder.drain_told() == [NUMBER]
+    assert house.responder.drain_told() == [(NUMBER, address(1))]
     house.responder.committed(bus.CommitNote(0, 0, {}, {}), 2.0)
     house.responder.receive(bus.PEERS, NUMBER, bus.encode([bus.PeerHeard(address(2), b"")]), 2.0)
     before = len(house.sent)

@@ -11,7 +11,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.wire.frames import MissingNewest
-from dispersy.workers.restored import GRACE_S, HELD_MAX, RestoredHome
+from dispersy.workers.restored import GRACE_S, HELD_MAX, HOSTS_MIN, RestoredHome
 
 AUTHOR, OTHER = MemberId(b"a" * 32), MemberId(b"b" * 32)
 COMMUNITIES = {1: (b"1" * 32, [AUTHOR]), 2: (b"2" * 32, [OTHER])}
@@ -34,7 +34,7 @@ def test_a_home_that_fits_holds_nothing() -> None:
     assert home.next_deadline() is None
 
 
-def test_publishing_waits_for_the_first_answer_and_a_grace() -> None:
+def test_publishing_waits_for_what_came_and_a_grace() -> None:
     """Other communities go on waiting for theirs; one that was joined since has nothing to wait for."""
     home = restored()
     assert home.authors() == {1: [AUTHOR], 2: [OTHER]}
@@ -42,8 +42,8 @@ def test_publishing_waits_for_the_first_answer_and_a_grace() -> None:
     assert home.hold(2, "other")
     assert home.hold(1, "second")
     assert not home.hold(3, "joined since")
-    home.receive_told(1, 105.0)
-    home.receive_told(1, 107.0)
+    home.receive_told(1, 7, 104.0)
+    home.receive_own(1, 105.0)
     assert home.next_deadline() == 105.0 + GRACE_S
     assert home.handle_timer(105.0 + GRACE_S - 0.1) == []
     assert home.handle_timer(105.0 + GRACE_S) == ["first", "second"]
@@ -55,9 +55,10 @@ def test_publishing_waits_for_the_first_answer_and_a_grace() -> None:
 
 
 def test_it_waits_at_most_so_long_and_then_warns() -> None:
-    """An answer at the last moment makes it no longer; the warning stays where none came."""
+    """What comes at the last moment makes it no longer; the warning stays where no answer came."""
     home = restored()
-    home.receive_told(1, 129.0)
+    home.receive_told(1, 7, 120.0)
+    home.receive_own(1, 129.0)
     assert home.next_deadline() == 130.0
     asking = home.warnings(118.0)
     assert [warning["code"] for warning in asking] == ["home-restored"] * 2
@@ -68,6 +69,20 @@ def test_it_waits_at_most_so_long_and_then_warns() -> None:
     assert warning["code"] == "home-restored-unanswered"
     assert warning["community"] == b"2" * 32
     assert "within 30 s" in warning["message"]
+
+
+def test_one_host_that_says_nothing_does_not_end_the_waiting() -> None:
+    """However often it says so: who holds more has the whole time to say so, until several agree."""
+    home = restored()
+    for _ in range(HOSTS_MIN):
+        home.receive_told(1, 7, 101.0)
+    assert home.next_deadline() == 130.0
+    home.receive_told(1, 8, 102.0)
+    home.receive_told(1, 9, 103.0)
+    home.receive_told(1, 10, 110.0)
+    assert home.next_deadline() == 103.0 + GRACE_S
+    home.receive_own(1, 105.0)
+    assert home.next_deadline() == 105.0 + GRACE_S, "more may follow what came late"
 
 
 def test_a_community_that_is_served_later_is_asked_in_then() -> None:
