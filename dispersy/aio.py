@@ -268,12 +268,16 @@ class AsyncClient(AsyncGoverns, AsyncCosigns, AsyncCarries):
         """One of communities(): by name, id in hex, or the beginning of one."""
         return await self.run(operations.community(name))
 
-    async def create(self, name: str, definition: bytes = b"", *, as_key: str = "") -> dict[str, Any]:
+    async def create(
+        self, name: str, definition: bytes = b"", *, as_key: str = "", request_id: bytes | None = None
+    ) -> dict[str, Any]:
         """A new community with the canonical bytes of a definition, or with one kind `text`.
 
-        as_key     a key of the node's keyring to be a member with; without it a fresh one
+        as_key      a key of the node's keyring to be a member with; without it a fresh one
+        request_id  as in publish(): whoever repeats it gets the first community
         """
-        return await self.request("create", name=name, definition=definition, **{"as": as_key})
+        fields = operations.creation(name, definition, request_id, as_key)
+        return await self.request("create", **fields)
 
     async def join(
         self, community: bytes, *, name: str = "", peers: Sequence[str] = (), as_key: str = ""

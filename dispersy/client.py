@@ -247,12 +247,16 @@ class Client(Governs, Cosigns, Carries):
         """One of communities(): by name, id in hex, or the beginning of one."""
         return self.run(operations.community(name))
 
-    def create(self, name: str, definition: bytes = b"", *, as_key: str = "") -> dict[str, Any]:
+    def create(
+        self, name: str, definition: bytes = b"", *, as_key: str = "", request_id: bytes | None = None
+    ) -> dict[str, Any]:
         """A new community with the canonical bytes of a definition, or with one kind `text`.
 
-        as_key     a key of the node's keyring to be a member with; without it a fresh one
+        as_key      a key of the node's keyring to be a member with; without it a fresh one
+        request_id  as in publish(): whoever repeats it gets the first community
         """
-        return self.request("create", name=name, definition=definition, **{"as": as_key})
+        fields = operations.creation(name, definition, request_id, as_key)
+        return self.request("create", **fields)
 
     def join(
         self, community: bytes, *, name: str = "", peers: Sequence[str] = (), as_key: str = ""

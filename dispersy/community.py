@@ -296,9 +296,8 @@ class BlockingCommunity(Declaring):
 
 
 def _create(cls: type[Declaring], name: str, as_key: str) -> Procedure[bytes]:
-    reply = yield from operations.request(
-        "create", name=name, definition=cls.definition(name), **{"as": as_key}
-    )
+    fields = operations.creation(name, cls.definition(name), None, as_key)
+    reply = yield from operations.request("create", **fields)
     community_id: bytes = reply["community_id"]
     return community_id
 

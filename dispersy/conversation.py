@@ -32,7 +32,7 @@ node has been away."""
 REPEATED_CODES = frozenset({"busy", "starting"})
 """Answers that mean: the same again in a moment."""
 ASKED_ONCE = frozenset({"create", "sign"})
-"""Operations that would do something else the second time."""
+"""Operations that would do something else the second time, unless a request id says that it is the same."""
 
 Frame = dict[str, Any]
 """A MessagePack map of docs/interface.md, decoded."""
@@ -93,6 +93,7 @@ class Numbers:
 class _Call:
     op: str
     frame: bytes
+    is_asked_once: bool
     limit: float
     again_at: float | None
 
@@ -114,7 +115,9 @@ class Calls:
     def submit(self, op: str, fields: Mapping[str, Any], now: float) -> int:
         """Begin a request; its number, which the Answered event will carry."""
         number = self._numbers.next()
-        call = _Call(op, encode_request(number, op, fields), now + self._timeout_s, None)
+        is_asked_once = op in ASKED_ONCE and not fields.get("request_id")
+        frame = encode_request(number, op, fields)
+        call = _Call(op, frame, is_asked_once, now + self._timeout_s, None)
         self._waiting[number] = call
         self._send(call, now)
         return number
@@ -137,7 +140,7 @@ class Calls:
     def receive_disconnect(self, now: float) -> None:
         """The node has gone: what was with it is lost with it, and waits for the next one."""
         for call in self._waiting.values():
-            if call.op not in ASKED_ONCE:
+            if not call.is_asked_once:
                 self._send(call, now)
 
     def next_deadline(self) -> float | None:
@@ -159,7 +162,7 @@ class Calls:
 
     def _send(self, call: _Call, now: float) -> None:
         # A request that was with a gateway that crashed is lost with it.
-        call.again_at = None if call.op in ASKED_ONCE else now + REPEAT_S
+        call.again_at = None if call.is_asked_once else now + REPEAT_S
         self._events.append(Send(call.frame))
 
     def _finish(self, number: int, outcome: Frame | UsageError) -> None:

@@ -416,6 +416,16 @@ def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
             raise not_running(home, str(why))
 
 
+def creation(name: str, definition: bytes, request_id: bytes | None, as_key: str) -> dict[str, Any]:
+    """The fields of create."""
+    return {
+        "name": name,
+        "definition": definition,
+        "request_id": request_id or new_request_id(),
+        "as": as_key,
+    }
+
+
 def publication(
     community: str,
     kind: str,

@@ -60,6 +60,7 @@ class Ledger:
     def __init__(self, store: StoreWriter, keyring: Keyring, *, now_ms: int) -> None:
         self.counters: Counter[str] = Counter()
         self._own_unknown: Counter[int] = Counter()
+        self._own_unknown_since: set[int] = set()
         self._own_heard: set[int] = set()
         self._wanted: dict[int, Wants] = {}
         """As the last notes said."""
@@ -199,9 +200,14 @@ class Ledger:
         if outcome is not None:
             self._outcomes.append(outcome)
 
-    def create(self, ticket: Ticket, *, name: str, definition: bytes, as_key: str = "") -> None:
+    def create(
+        self, ticket: Ticket, *, name: str, definition: bytes, as_key: str = "", request_id: bytes = b""
+    ) -> None:
         """As Membership.create."""
-        self.answer(ticket, self.membership.create(name=name, definition=definition, as_key=as_key))
+        created = self.membership.create(
+            name=name, definition=definition, as_key=as_key, request_id=request_id
+        )
+        self.answer(ticket, created)
 
     def join(
         self, ticket: Ticket, *, community_id: bytes, name: str, peers: Iterable[str], as_key: str = ""
@@ -219,6 +225,11 @@ class Ledger:
         joined = self._communities.by_number
         found = ((joined.get(number), count) for number, count in self._own_unknown.items())
         return [(each.record.number, each.record.community_id, count) for each, count in found if each]
+
+    def drain_own_unknown(self) -> set[int]:
+        """The communities in which such messages have come since this was asked."""
+        numbers, self._own_unknown_since = self._own_unknown_since, set()
+        return numbers
 
     def fate(self, number: int, message_id: bytes) -> tuple[bool, str]:
         """Of a message that is not held: whether it waits here, and why it was refused lately."""
@@ -434,3 +445,4 @@ class Ledger:
                 author = arena[fields[0] + 2 : fields[0] + 34]
                 if author == community.record.member_id and fields[ID_INDEX] not in published:
                     self._own_unknown[community.record.number] += 1
+                    self._own_unknown_since.add(community.record.number)

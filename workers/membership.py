@@ -42,12 +42,18 @@ class Membership:
         self.begun_again: set[int] = set()
         """Numbers that communities were given in this batch because they were destroyed."""
 
-    def create(self, *, name: str, definition: bytes, as_key: str = "") -> dict[str, Any]:
+    def create(
+        self, *, name: str, definition: bytes, as_key: str = "", request_id: bytes = b""
+    ) -> dict[str, Any]:
         """A new community: keys for its master and for us as a member, and the definition that the master
         signs.
 
-        as_key    a key of ours to be its member with, as chosen_key() takes it; empty: a fresh one
+        as_key      a key of ours to be its member with, as chosen_key() takes it; empty: a fresh one
+        request_id  what was made under it before is answered once more, as it is now; empty: it is made
         """
+        for made_before in self._communities.by_number.values():
+            if request_id and made_before.record.created_by == request_id:
+                return {**_joined(made_before.record), "already": True, "keys_made": []}
         accept_definition(definition)
         # Before anything is made: a key that is not there must leave nothing behind.
         member = chosen_key(self._keyring, as_key) if as_key else None
@@ -77,7 +83,9 @@ class Membership:
         if member is None:
             member = new_key(self._keyring, f"{name}-{number}-member")
             made.append(member.name)
-        community = self._join_new(number, master.public, name, member.public, (), is_master=True)
+        community = self._join_new(
+            number, master.public, name, member.public, (), is_master=True, created_by=request_id
+        )
         self._communities.receive_own(community, [message])
         return {**_joined(community.record), "already": False, "keys_made": made}
 
@@ -225,6 +233,7 @@ class Membership:
         bootstrap: tuple[str, ...],
         *,
         is_master: bool,
+        created_by: bytes = b"",
     ) -> Community:
         record = CommunityRecord(
             number=number,
@@ -233,6 +242,7 @@ class Membership:
             member_id=member_id,
             bootstrap=bootstrap,
             is_master=is_master,
+            created_by=created_by,
         )
         community = self._communities.load(record)
         self._communities.change(community, record)

@@ -80,7 +80,13 @@ def perform(
                 now_ms=now_ms,
             )
         case "create":
-            ledger.create(ticket, name=order.name, definition=order.definition, as_key=order.as_key)
+            ledger.create(
+                ticket,
+                name=order.name,
+                definition=order.definition,
+                as_key=order.as_key,
+                request_id=order.request_id,
+            )
         case "join":
             ledger.join(
                 ticket,

@@ -66,6 +66,8 @@ class CommunityRecord:
     restored: bool = False
     """Whether neighbours are still to be asked for what we have published, since the home was restored or
     copied: where it was not served then, that is due when it is."""
+    created_by: bytes = b""
+    """The id of the request that made it here: repeating that one gives the first answer."""
 
     @property
     def served(self) -> bool:

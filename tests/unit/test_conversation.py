@@ -79,6 +79,10 @@ def test_what_would_be_done_twice_is_asked_once() -> None:
     calls.receive_disconnect(1.0)
     calls.handle_timer(20.0)
     assert sent(calls) == []
+    calls.submit("create", {"request_id": bytes(16)}, 20.0)
+    assert len(sent(calls)) == 1
+    calls.receive_disconnect(21.0)
+    assert [each["op"] for each in sent(calls)] == ["create"], "its request id says that it is the same one"
 
 
 def test_a_busy_node_is_asked_again_in_a_moment() -> None:

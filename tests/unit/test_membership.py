@@ -12,7 +12,7 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import BlockedRecord, EntryType
 from dispersy.workers import purging
 from dispersy.workers.ledger import Ledger
-from tests.unit.test_ledger import NOW_MS, House
+from tests.unit.test_ledger import DEFINITION, NOW_MS, House
 
 MEMBER = b"b" * 32
 
@@ -275,6 +275,29 @@ def test_numbers_are_given_once(tmp_path: Path) -> None:
     order(house, house.ledger.membership.leave(1, purge=True))
     house.ledger = Ledger(house.store, Keyring(house.home / "keys"), now_ms=NOW_MS)
     assert house.create("news")["number"] == 2
+
+
+def test_a_repeated_create_gives_the_first_community(tmp_path: Path) -> None:
+    """In one batch, later, and of a writer that was started since; another request has no part in it."""
+    house = House(tmp_path)
+
+    def create(ticket: str, request_id: bytes) -> None:
+        house.ledger.create(ticket, name="chat", definition=DEFINITION, request_id=request_id)
+
+    create("first", b"1" * 16)
+    create("at once", b"1" * 16)
+    outcomes = house.commit()
+    first = outcomes["first"]
+    again = {**first, "already": True, "keys_made": []}
+    assert (first["already"], outcomes["at once"]) == (False, again)
+    house.start()
+    create("later", b"1" * 16)
+    assert house.commit()["later"] == again
+    for request_id in (b"2" * 16, b""):
+        with pytest.raises(UsageError) as refused:
+            create("other", request_id)
+        assert refused.value.code == "name-taken"
+    assert [record.name for record in house.store.communities()] == ["chat"]
 
 
 def test_a_restored_community_is_to_be_asked_in_once_it_is_served(house: House) -> None:

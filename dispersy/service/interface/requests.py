@@ -188,6 +188,8 @@ class Create(Request, tag="create", rename={"as_key": "as"}):
     name: CommunityText
     definition: Annotated[bytes, msgspec.Meta(max_length=1_090)] = b""
     as_key: KeyText = ""
+    request_id: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+    """Empty, or 16 bytes: whoever gives one may repeat the request."""
 
 
 class Join(Request, tag="join", rename={"as_key": "as"}):

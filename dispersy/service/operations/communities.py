@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispersy.errors import UsageError
 from dispersy.invite import is_own
 from dispersy.protocol.address import format_address, parse_address
 from dispersy.service.interface import requests
@@ -11,6 +12,7 @@ from dispersy.service.interface.orders import Orders
 from dispersy.service.interface.view import View
 from dispersy.service.operations.overview import Overview
 from dispersy.service.operations.publication import check_name, new_definition
+from dispersy.workers.requests import REQUEST_ID_SIZE
 
 
 class Communities:
@@ -25,10 +27,21 @@ class Communities:
         return {"communities": self._overview.communities(self._view.store(), left=request.left)}
 
     def create(self, client: bytes, request: requests.Create) -> None:
-        """Not repeatable: a second order would be refused, for the name is taken by the first."""
-        definition = new_definition(request.name, request.definition)
-        order = {"op": "create", "name": request.name, "definition": definition, "as_key": request.as_key}
-        self._orders.place(client, request.id, order, repeatable=False)
+        """Repeatable where it has a request id: without one the name is taken by the first."""
+        if len(request.request_id) not in (0, REQUEST_ID_SIZE):
+            raise UsageError(
+                f"a request id has {REQUEST_ID_SIZE} bytes, not {len(request.request_id)}",
+                code="request-id",
+                hint="6 bytes unix milliseconds, then 10 random ones",
+            )
+        order = {
+            "op": "create",
+            "name": request.name,
+            "definition": new_definition(request.name, request.definition),
+            "as_key": request.as_key,
+            "request_id": request.request_id,
+        }
+        self._orders.place(client, request.id, order, repeatable=bool(request.request_id))
 
     def join(self, client: bytes, request: requests.Join) -> None:
         if request.name:
