@@ -45,6 +45,7 @@ cdef class Heads:
     cdef head *slots
     cdef uint64_t *changed_slots  # indices into slots; there is room for as many as slots may be used
     cdef size_t slot_count, used, changed_count
+    cdef readonly bint was_put
 
     def __cinit__(self, *, Py_ssize_t capacity=1024):
         self._renew(_slots_for(capacity, sizeof(head)))
@@ -206,6 +207,7 @@ cdef class Heads:
         self._reserve(1)
         slot = self._find(wanted.lane, _position(wanted.lane, LANE_WORDS))
         self._set(slot, wanted.lane, sequence, global_time, irregular)
+        self.was_put = True
 
     def forget(self, uint32_t community):
         """Remove all of one community; changed() speaks of them no more."""
@@ -216,6 +218,7 @@ cdef class Heads:
         memset(self.slots, 0xFF, self.slot_count * sizeof(head))
         self.used = 0
         self.changed_count = 0
+        self.was_put = False
 
     def changed(self):
         """Heads changed since the last call: (community, name, kind, sequence, time, irregular), sorted."""
@@ -232,6 +235,7 @@ cdef class Heads:
         for index in range(self.changed_count):
             self.slots[self.changed_slots[index]].changed = 0
         self.changed_count = 0
+        self.was_put = False
         heads.sort()
         return heads
 

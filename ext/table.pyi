@@ -59,6 +59,9 @@ class Heads:
     def forget(self, community: int) -> None:
         """Remove all of one community."""
     def clear(self) -> None: ...
+    @property
+    def was_put(self) -> bool:
+        """Whether a head was put, and not only advanced, since changed() or clear()."""
     def changed(self) -> list[tuple[int, bytes, int, int, int, bool]]:
         """Heads changed since the last call: (community, name, kind, sequence, time, irregular), sorted."""
 

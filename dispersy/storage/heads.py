@@ -41,6 +41,9 @@ class StoredHeads:
         everything: bool,
     ) -> None:
         """Write what the log does not tell, with `everything` what changed. If `txn` fails: open() again."""
+        if not (everything or self.heads.was_put or self._kept):
+            # All that changed rose with messages of the log: the kernel remembers which, until the next run.
+            return
         changed = {row[:3]: row[3:] for row in self.heads.changed()}
         chosen = [lane for lane, head in changed.items() if head[2] or lane in self._irregular]
         self._irregular.update(lane for lane in chosen if changed[lane][2])

@@ -88,6 +88,7 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.heads = Heads(capacity=0)
+        self.was_put = False
         self.oracle = HeadsOracle()
 
     @rule(
@@ -138,6 +139,7 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     ) -> None:
         self.heads.put(community, author, kind, sequence, global_time, irregular)
         self.oracle.put((community, author, kind), (sequence, global_time, irregular))
+        self.was_put = True
 
     @rule(community=communities, author=authors, kind=kinds)
     def get(self, community: int, author: bytes, kind: int) -> None:
@@ -151,12 +153,14 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     @rule()
     def clear(self) -> None:
         self.heads.clear()
+        self.was_put = False
         self.oracle.heads.clear()
         self.oracle.changes.clear()
 
     @rule()
     def changed(self) -> None:
         assert self.heads.changed() == self.oracle.changed()
+        self.was_put = False
 
     @rule(community=communities, kind=kinds)
     def lanes(self, community: int, kind: int) -> None:
@@ -165,6 +169,7 @@ class HeadsBesideDictionary(RuleBasedStateMachine):
     @invariant()
     def same_length(self) -> None:
         assert len(self.heads) == len(self.oracle.heads)
+        assert self.heads.was_put == self.was_put
 
 
 class SpansBesideDictionary(RuleBasedStateMachine):
