@@ -103,6 +103,12 @@ def filled(
     return empty, one, other
 
 
+def is_scattered(times: Sequence[int]) -> bool:
+    """Whether the half that came first lies all over: in order it would span half of the time."""
+    half = times[: len(times) // 2]
+    return max(half) - min(half) > 0.7 * (max(times) - min(times))
+
+
 def test_high_priority_comes_before_low() -> None:
     """Few reports among much else are here before it, and so is what permits; then all is."""
     kinds = [kind(BULK, priority=64), kind(CHAT), kind(REPORT, priority=200)]
@@ -127,8 +133,7 @@ def test_the_newest_come_first_where_that_is_the_order(held: int) -> None:
     assert other.world.now < 2 * in_order.world.now, "it is not one request after the other"
     times = empty.times(CHAT)
     assert times[0] > 2_400
-    half = times[: len(times) // 2]
-    assert min(half) > (held + 2_520) / 2 - 250
+    assert min(times[: len(times) // 4]) > (held + 2_520) / 2 - 250
     falls = [one > other for one, other in pairwise(times)]
     assert sum(falls) > 0.5 * len(falls)
 
@@ -140,9 +145,8 @@ def test_random_order_is_by_lot_and_the_lot_is_seeded() -> None:
     for seed in (1, 1, 2):
         empty, _, _ = filled([kind(CHAT, order=Order.RANDOM)], messages, seed=seed)
         times = empty.times(CHAT)
-        firsts.append(times[:500])
-        # In order the first fifth would lie in the lowest fifth; by lot its mean is about the middle's.
-        assert 500 < sum(times[:500]) / 500 < 2_000, f"seed {seed}"
+        firsts.append(times[:1_000])
+        assert is_scattered(times), f"seed {seed}"
     assert firsts[0] == firsts[1]
     assert firsts[0] != firsts[2]
 
@@ -150,12 +154,11 @@ def test_random_order_is_by_lot_and_the_lot_is_seeded() -> None:
 def test_mixed_kinds_each_keep_their_order() -> None:
     """Of one priority: ascending, descending, random, one after the other."""
     kinds = [kind(CHAT, order=Order.DESCENDING), kind(NEWS), kind(BULK, order=Order.RANDOM)]
-    empty, _, _ = filled(kinds, written({CHAT: 800, NEWS: 800, BULK: 800}, seed=4))
+    empty, _, _ = filled(kinds, written({CHAT: 800, NEWS: 800, BULK: 2_000}, seed=4))
     for number, expected in ((NEWS, True), (CHAT, False)):
         rises = [one < other for one, other in pairwise(empty.times(number))]
         assert sum(each == expected for each in rises) > 0.75 * len(rises)
-    lots = empty.times(BULK)[:160]
-    assert max(lots) - min(lots) > 800
+    assert is_scattered(empty.times(BULK))
     places = [empty.places(number) for number in (NEWS, CHAT, BULK)]
     for before, behind in pairwise(places):
         assert before[len(before) // 2] < behind[0]

@@ -150,13 +150,20 @@ class RankedTransfer(Transfer):
             messages = holdings.messages([cursor for _, cursor in part])
             yield from (key for (key, _), message in zip(part, messages, strict=True) if message[0] in kinds)
 
-    def _take_next(self, budget: int, rng: Random) -> Range:
+    def _wanted_datagrams(
+        self, left: float, budget: int, room: int, budget_max: int, *, is_held: bool
+    ) -> float:
+        # By lot the next request begins elsewhere: the more one brings, the fewer there are.
+        budget = room if self._selection.order is Order.RANDOM else budget
+        return super()._wanted_datagrams(left, budget, room, budget_max, is_held=is_held)
+
+    def _take_next(self, datagrams: int, rng: Random) -> Range:
         """In random order a piece of what is left, about as large as one request brings."""
         if self._selection.order is not Order.RANDOM:
             return self._todo.pop(0)
         low, high = self._todo.pop(rng.randrange(len(self._todo)))
         begin, behind = max(self._begin, time_of(low)), min(self._behind, time_of(high))
-        pieces = round(self._outline.expected(low, high) / (budget * self.per_datagram))
+        pieces = round(self._outline.expected(low, high) / (datagrams * self.per_datagram))
         if pieces > 1 and begin < behind and len(self._todo) < PULL_GAPS_MAX // 2:
             middle = first_key_of(begin + rng.randrange(pieces) * (behind - begin) // pieces)
             if low < middle < high:

@@ -38,7 +38,7 @@ from dispersy.protocol.holdings import (
     order_key_at,
     time_of,
 )
-from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.wire.frames import RangeRequest, SyncRequest
 from dispersy.protocol.wire.range_frames import says_shortly
@@ -201,12 +201,16 @@ def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> lis
 
 
 class _Asked:
-    """A request under way: its range, and what its answer covered so far."""
+    """A request under way: its range, and what its answer covered so far.
 
-    __slots__ = ("budget", "count", "covered", "datagrams", "range", "stop")
+    is_again   it begins below what has been asked for: it repeats a gap, of which most may have come late
+    """
 
-    def __init__(self, wanted: Range, budget: int) -> None:
+    __slots__ = ("budget", "count", "covered", "datagrams", "is_again", "range", "stop")
+
+    def __init__(self, wanted: Range, budget: int, *, is_again: bool) -> None:
         self.range = wanted
+        self.is_again = is_again
         self.budget = budget
         self.covered: list[Range] = []
         self.stop: OrderKey | None = None
@@ -239,6 +243,7 @@ class Transfer:
         self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, Range] = OrderedDict()
         self._empty_answers = self._nothing_found = self._answers = 0
+        self._asked_to = ORDER_LOW
 
     def add(self, wanted: Range) -> None:
         """Ask for this range too, behind what there is."""
@@ -279,7 +284,7 @@ class Transfer:
         budget_max  at most in any case
         is_single   no other is to be under way, so it may go on as far as it gets
         """
-        low, high = self._take_next(min(budget, room), rng)
+        low, high = self._take_next(min(room, budget_max), rng)
         is_held = self._is_held(holdings, low)
         left = self._outline.expected(low, high) / self.per_datagram
         datagrams = self._wanted_datagrams(left, budget, room, budget_max, is_held=is_held)
@@ -305,11 +310,12 @@ class Transfer:
         )
         if wanted[1] < high:
             self._todo.insert(0, (wanted[1], high))
-        self._asked[number] = _Asked(wanted, budget)
+        self._asked[number] = _Asked(wanted, budget, is_again=wanted[0] < self._asked_to)
+        self._asked_to = max(self._asked_to, wanted[1])
         return request, min(expected, budget)
 
-    def _take_next(self, budget: int, rng: Random) -> Range:  # noqa: ARG002 by who draws
-        """What to ask for next, or begin with, of what is left; a request brings `budget` datagrams."""
+    def _take_next(self, datagrams: int, rng: Random) -> Range:  # noqa: ARG002 by who draws
+        """What to ask for next, or begin with, of what is left; a request brings `datagrams` at most."""
         return self._todo.pop(0)
 
     def _is_held(self, holdings: MessageHoldings, low: OrderKey) -> bool:
@@ -404,7 +410,8 @@ class Transfer:
             if asked.count and (stop < high or asked.datagrams >= FULL_DATAGRAMS_MIN):
                 self._learn_size(asked.count / (asked.datagrams - (stop == high) / 2))
             self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
-            self._nothing_found = 0 if asked.count else self._nothing_found + 1
+            if not asked.is_again:
+                self._nothing_found = 0 if asked.count else self._nothing_found + 1
             if self._nothing_found >= EMPTY_ANSWERS_MAX:
                 # It said it had more. What is left is one range then, and not as many as it likes.
                 self._outline = Outline()
