@@ -184,15 +184,16 @@ class Node:
 
     def next_deadline(self) -> float:
         deadline = self.walker.next_deadline()
-        pulls = self.puller.next_deadline()
-        commits = self._commits[0][0] if self._commits else deadline
-        others = (
-            pulls,
+        for other in (
+            self._commits[0][0] if self._commits else None,
+            self.puller.next_deadline(),
             self.newest.next_deadline(),
             self.fragments.next_deadline(),
             None if self.spreader is None else self.spreader.next_deadline(),
-        )
-        return min(deadline, commits, *(other for other in others if other is not None))
+        ):
+            if other is not None and other < deadline:
+                deadline = other
+        return deadline
 
     def handle_timer(self) -> None:
         now = self.now
@@ -362,8 +363,8 @@ class Node:
         self._drain()
 
     def _drain(self) -> None:
-        now = self.now
         for event in self.walker.drain():
+            now = self.now
             match event:
                 case SendToken(address, header_token):
                     given = self.tokens.token_for(address, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
 
@@ -12,10 +13,13 @@ from dispersy.protocol.address import Address, is_ipv4
 Host = NewType("Host", bytes)
 """16 bytes of an IPv4-mapped address, or the 8 bytes of an IPv6 network: who has one /64 has all of it."""
 
+_HOSTS_MAX = 4_096
+"""Addresses whose host is remembered: limits ask for those of all neighbours at once."""
 _LOOPBACK_4 = bytes(10) + b"\xff\xff\x7f"
 _LOOPBACK_6 = bytes(15) + b"\x01"
 
 
+@lru_cache(_HOSTS_MAX)
 def host_of(address: Address) -> Host | None:
     """Whom this address is counted as; None: nobody, for it is this machine, where many nodes are normal."""
     if address.startswith((_LOOPBACK_4, _LOOPBACK_6)):

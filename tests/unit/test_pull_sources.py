@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+import pytest
+
 from dispersy.constants import (
     MET_PER_HOST_MAX,
     PULL_SOURCES_MAX,
@@ -65,3 +67,32 @@ def test_a_neighbour_that_held_the_same_set_is_not_pulled_from_because_ours_has_
     assert sources.begin_at(grown) is None
     sources.hear(SOURCE, Summary(count=5, sum=7), ours=grown, now=1.0)
     assert sources.begin_at(grown) is not None
+
+
+@pytest.mark.parametrize("change", ["word", "own-store", "source", "forgiven", "time"])
+def test_that_nobody_has_anything_is_remembered_until_something_changes(change: str) -> None:
+    """Whoever is asked about all the time answers from memory, and not a moment longer than that is true."""
+    sources, ours, now, rng = PullSources(), Summary(count=5, sum=5), 100.0, Random(1)
+    sources.hear(SOURCE, THEIRS, ours=ours, now=now)
+    source = sources.get(SOURCE)
+    assert source is not None
+    if change in ("source", "forgiven", "time"):
+        source.not_before = now + 60
+    else:
+        sources.hear(SOURCE, ours, ours=ours, now=now)
+    assert sources.choose(ours, now, last=None, rng=rng) is None
+    assert sources.choose(ours, now, last=None, rng=rng) is None
+    if change == "word":
+        sources.hear(SOURCE, THEIRS, ours=ours, now=now)
+    elif change == "own-store":
+        # What it had said last was never found equal to this one.
+        source.matched, ours = None, Summary(count=4, sum=4)
+    elif change == "source":
+        changed = sources.get(SOURCE)
+        assert changed is not None
+        changed.not_before = now
+    elif change == "forgiven":
+        sources.forgive(now)
+    else:
+        now += 61
+    assert sources.choose(ours, now, last=None, rng=rng) == SOURCE

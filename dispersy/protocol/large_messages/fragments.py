@@ -161,6 +161,11 @@ class Fragments:
         for source, known in self._sources.items():
             self._drop(source, known)
 
+    @property
+    def expects(self) -> bool:
+        """Whether anything was named that is not here yet."""
+        return bool(self._wanted)
+
     def expected(self, source: Address) -> list[LargeName]:
         """What this source has named and is not here yet."""
         known = self._sources.get(source)
@@ -204,6 +209,8 @@ class Fragments:
         self._ask_all(now)
 
     def next_deadline(self) -> float | None:
+        if not self._wanted and not self._sources:
+            return self._again_at
         moments = [wanted.stored_by for wanted in self._wanted.values() if wanted.stored_by is not None]
         for known in self._sources.values():
             moments += [due_at(request, known) for request in known.out.values()]

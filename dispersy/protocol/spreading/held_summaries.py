@@ -62,8 +62,9 @@ class HeldSummaries:
         self._quiet_at = quiet_at
 
     def next_deadline(self) -> float | None:
-        held_max_s = LOADED_HELD_MAX_S if self._is_loaded else HELD_MAX_S
-        return min(self._quiet_at, self._since + held_max_s) if self._held else None
+        if not self._held:
+            return None
+        return min(self._quiet_at, self._since + (LOADED_HELD_MAX_S if self._is_loaded else HELD_MAX_S))
 
     def due(self, now: float) -> list[tuple[Address, Summary]]:
         """(neighbour, summary) of those that are heard now: all when it is quiet, else the last one."""

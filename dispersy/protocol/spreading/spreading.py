@@ -286,9 +286,9 @@ class Spreader:
     # -- time ------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        repeats = min((each.at for each in self._repeated.values()), default=None)
+        repeats = min([each.at for each in self._repeated.values()]) if self._repeated else None
         deadlines = (self._announce_at, self._wants.next_deadline(), self._held.next_deadline(), repeats)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def handle_timer(self, now: float) -> None:
         for source, number, prefixes in self._wants.due(now):

@@ -69,6 +69,8 @@ class NewestRequest:
     def step(self, now: float) -> list[tuple[Address, RequestMissing]]:
         """What to send now."""
         due: list[tuple[Address, RequestMissing]] = []
+        if not self._authors:
+            return due
         for source, questions in self._peers.items():
             for question in questions:
                 if question.due_at > now:
@@ -82,6 +84,8 @@ class NewestRequest:
         return due
 
     def next_deadline(self) -> float | None:
+        if not self._authors:
+            return None
         due = (question.due_at for questions in self._peers.values() for question in questions)
         return min(due, default=None)
 

@@ -149,14 +149,32 @@ class PullSources:
         """towards: our summary as it is compared with that of one of them."""
         self._towards = towards
         self._sources: dict[Address, Source] = {}
+        self._lapses_at = float("-inf")
+        # With which summary of ours nobody may be pulled from, and until when (None: for ever): asked far
+        # more often than it changes. None: something has changed since.
+        self._idle: tuple[Summary, float | None] | None = None
 
     def get(self, address: Address) -> Source | None:
+        """The source at this address, for somebody who may change it."""
+        self._idle = None
         return self._sources.get(address)
+
+    def _is_idle(self, ours: Summary, now: float) -> bool:
+        """Whether it is known without a look that nobody may be pulled from now."""
+        if self._idle is None:
+            return False
+        towards, until = self._idle
+        return (until is None or now < until) and towards == ours
+
+    def look_again(self) -> None:
+        """What is expected of sources decides, too, and changes without a word to us."""
+        self._idle = None
 
     def hear(
         self, address: Address, summary: Summary, *, ours: Summary, now: float, waits: bool = False
     ) -> None:
         """Take a neighbour's newest word; waits: it is the one that asks first."""
+        self._idle = None
         source = self._sources.get(address)
         if source is None:
             if not self._make_room(address):
@@ -178,24 +196,26 @@ class PullSources:
 
     def forgive(self, now: float) -> None:
         """All of them: what they brought was lost here."""
+        self._idle = None
         for source in self._sources.values():
             source.forgive(now)
 
     def hold(self, address: Address, until: float) -> None:
         """Let no transfer from there begin before."""
-        source = self._sources.get(address)
+        source = self.get(address)
         if source is not None:
             source.held_until = until
 
     def keep_word(self, addresses: Iterable[Address], now: float) -> None:
         """What these had named has come: they need not wait as if they had had nothing."""
         for address in addresses:
-            source = self._sources.get(address)
+            source = self.get(address)
             if source is not None:
                 source.forgive(now)
                 source.bear_fruit()
 
     def remove(self, address: Address) -> None:
+        self._idle = None
         self._sources.pop(address, None)
 
     def choose(self, ours: Summary, now: float, *, last: Address | None, rng: Random) -> Address | None:
@@ -205,42 +225,54 @@ class PullSources:
 
         last    who had to make room, and has a turn only if nobody else may
         """
-        ready = self.ready(ours, now)
+        if self._is_idle(ours, now):
+            return None
+        moments = self._moments(ours)
+        ready = [address for address, begins_at in moments if now >= begins_at]
+        if not ready:
+            self._idle = ours, min([begins_at for _, begins_at in moments], default=None)
+            return None
         ready = [each for each in ready if each != last] or ready
         fruitful = [address for address in ready if self._sources[address].fruitful]
         if fruitful and rng.random() < FRUITFUL_SHARE:
             ready = fruitful
-        return rng.choice(ready) if ready else None
+        return rng.choice(ready)
 
     def ready(self, ours: Summary, now: float) -> list[Address]:
         """Who may be pulled from now."""
-        return [
-            address
-            for address, source in self._sources.items()
-            if (begins_at := self._begins_at(address, source, ours)) is not None and now >= begins_at
-        ]
+        return [address for address, begins_at in self._moments(ours) if now >= begins_at]
 
     def begin_at(self, ours: Summary) -> float | None:
         """When the next transfer may begin, from whomever."""
-        moments = (self._begins_at(address, source, ours) for address, source in self._sources.items())
-        return min((moment for moment in moments if moment is not None), default=None)
+        if self._idle is not None and self._idle[0] == ours:
+            return self._idle[1]
+        return min([begins_at for _, begins_at in self._moments(ours)], default=None)
 
-    def _begins_at(self, address: Address, source: Source, ours: Summary) -> float | None:
-        towards = self._towards(address, ours)
-        begins_at = source.begins_at(towards)
-        if towards is not ours:
-            # Equal only with what is on its way, which may not come.
-            source.matched = None
-        return begins_at
+    def _moments(self, ours: Summary) -> list[tuple[Address, float]]:
+        """When a transfer may begin from each that may have something for us."""
+        moments = []
+        for address, source in self._sources.items():
+            towards = self._towards(address, ours)
+            begins_at = source.begins_at(towards)
+            if towards is not ours:
+                # Equal only with what is on its way, which may not come.
+                source.matched = None
+            if begins_at is not None:
+                moments.append((address, begins_at))
+        return moments
 
     def expire(self, now: float) -> None:
+        if now < self._lapses_at:
+            return
         lapsed = [
             address
             for address, source in self._sources.items()
             if now >= source.heard_at + PULL_SOURCE_LIFETIME_S
         ]
         for address in lapsed:
-            del self._sources[address]
+            self.remove(address)
+        heard_at = min((source.heard_at for source in self._sources.values()), default=now)
+        self._lapses_at = heard_at + PULL_SOURCE_LIFETIME_S
 
     def _make_room(self, address: Address) -> bool:
         """For a new one; False: there is none."""

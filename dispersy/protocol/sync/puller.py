@@ -231,7 +231,7 @@ class Puller:
         elif pull.course is not None:
             deadlines.append(pull.course.next_deadline())
             deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else [pull.course.next_step()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def drain(self) -> list[Send]:
         events, self._events = self._events, []
@@ -254,6 +254,8 @@ class Puller:
         source = None if chosen is None else self._sources.get(chosen)
         if chosen is None or source is None:
             self._begins_at = self._sources.begin_at(ours)
+            if self._fragments is not None and self._fragments.expects:
+                self._sources.look_again()
             return None
         source.began_at = now
         parked = self._parked.pop(chosen, None)

@@ -57,7 +57,7 @@ class Announcers:
         for address, asked_at in list(self._chosen.items()):
             candidate = self._candidates.get(address)
             is_near = candidate is not None and candidate.is_verified(now)
-            heard_at = candidate.proven_at() if candidate is not None and is_near else asked_at
+            heard_at = candidate.proven_at if candidate is not None and is_near else asked_at
             if now >= heard_at + (SILENT_S if is_near else ANSWER_S):
                 del self._chosen[address]
         if len(self._chosen) >= ANNOUNCERS_MAX:

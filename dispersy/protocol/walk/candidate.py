@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum
+from operator import attrgetter
 from random import Random
 
 from dispersy.constants import (
@@ -59,6 +60,8 @@ LIFETIME_S = {
     Category.DISCOVERED: DISCOVERED_LIFETIME_S,
 }
 _LIFETIMES = tuple(LIFETIME_S.items())
+_PROVEN = (Category.WALKED, Category.STUMBLED)
+_PROVEN_AT = attrgetter("proven_at")
 
 WALKED_SHARE, STUMBLED_SHARE, INTRODUCED_SHARE, BOOTSTRAP_SHARE = 0.4975, 0.24825, 0.24825, 0.005
 """How often a step goes where. Half to those who answered before: strangers alone would let an attacker who
@@ -74,6 +77,8 @@ class Candidate:
     """An address and when it was last heard of in each way (NEVER: not at all).
 
     member        known once it has proven itself
+    proven_at     when it last proved that it receives at its address
+    verified_until  when that lapses
     asked_at      our last introduction-request to it
     failures      requests in a row that it left unanswered
     is_silent     one under way has been unanswered for a while, and nothing was heard since
@@ -101,11 +106,13 @@ class Candidate:
         "lifetime_scale",
         "member",
         "met_at",
+        "proven_at",
         "round_trip_s",
         "signed_at",
         "summary",
         "summary_at",
         "told",
+        "verified_until",
         "vote",
         "wan",
     )
@@ -116,6 +123,7 @@ class Candidate:
         self.is_metered = False
         self.member: MemberId | None = None
         self.heard: dict[Category, float] = {}
+        self.proven_at = self.verified_until = NEVER
         self.asked_at = NEVER
         self.failures = 0
         self.is_silent = False
@@ -132,6 +140,21 @@ class Candidate:
         self.summary_at = NEVER
         self.told: Summary | None = None
 
+    def hear(self, category: Category, at: float) -> None:
+        """It was heard of in this way."""
+        self.heard[category] = at
+        if category in _PROVEN:
+            # Kept, for all neighbours are asked for it whenever one of them is chosen.
+            self.proven_at = max(self.proven_at, at)
+            until = at + LIFETIME_S[category] * self.lifetime_scale
+            self.verified_until = max(self.verified_until, until)
+
+    def doubt(self, now: float) -> None:
+        """As if somebody had just named it: whether it is still there has to be seen."""
+        self.heard = {Category.INTRODUCED: now}
+        self.proven_at = self.verified_until = self.asked_at = self.summary_at = NEVER
+        self.summary = None
+
     def heard_at(self, category: Category) -> float:
         return self.heard.get(category, NEVER)
 
@@ -143,12 +166,8 @@ class Candidate:
                 return category
         return None
 
-    def proven_at(self) -> float:
-        """When it last proved that it receives at its address."""
-        return max(self.heard_at(Category.WALKED), self.heard_at(Category.STUMBLED))
-
     def is_verified(self, now: float) -> bool:
-        return self.category(now) in (Category.WALKED, Category.STUMBLED)
+        return now < self.verified_until
 
     def may_be_walked_to(self, now: float) -> bool:
         is_due = not self.is_metered and now >= self.asked_at + REVISIT_S
@@ -165,7 +184,7 @@ class Candidate:
     def absorb(self, other: Candidate) -> None:
         """Take over what is known of the same member at its former address."""
         for category, at in other.heard.items():
-            self.heard[category] = max(at, self.heard_at(category))
+            self.hear(category, max(at, self.heard_at(category)))
         self.asked_at = max(self.asked_at, other.asked_at)
         self.answers_pings = other.answers_pings
         self.asks_announcements = other.asks_announcements
@@ -212,7 +231,7 @@ class Candidates:
             candidate = self._by_address[address] = Candidate(address, lifetime_scale=self._lifetime_scale)
             if (host := host_of(address)) is not None:
                 self._by_host.setdefault(host, {})[address] = candidate
-        candidate.heard[category] = now
+        candidate.hear(category, now)
         return candidate
 
     def prove(self, address: Address, member: MemberId, category: Category, now: float) -> Candidate:
@@ -269,14 +288,12 @@ class Candidates:
     def doubt(self, now: float) -> None:
         """All are as if somebody had just named them: whether they are still there has to be seen."""
         for candidate in self:
-            candidate.heard = {Category.INTRODUCED: now}
-            candidate.asked_at = candidate.summary_at = NEVER
-            candidate.summary = None
+            candidate.doubt(now)
 
     def verified(self, now: float) -> list[Candidate]:
         """Those that have proven themselves lately, the freshest first."""
-        proven = [candidate for candidate in self if candidate.is_verified(now)]
-        proven.sort(key=Candidate.proven_at, reverse=True)
+        proven = [candidate for candidate in self._by_address.values() if now < candidate.verified_until]
+        proven.sort(key=_PROVEN_AT, reverse=True)
         return proven
 
     def speaking(self, now: float) -> list[Candidate]:
@@ -319,7 +336,7 @@ class Candidates:
             if not candidate.is_verified(now):
                 del self._rotation[address]
                 continue
-            if candidate.is_silent or candidate.proven_at() < heard_since:
+            if candidate.is_silent or candidate.proven_at < heard_since:
                 continue
             if candidate is requester or candidate.member == requester.member or candidate.is_metered:
                 continue
@@ -349,4 +366,4 @@ class Candidates:
 
 
 def _usefulness(candidate: Candidate, now: float) -> tuple[bool, bool, float]:
-    return candidate.category(now) is Category.WALKED, candidate.is_verified(now), candidate.proven_at()
+    return candidate.category(now) is Category.WALKED, candidate.is_verified(now), candidate.proven_at

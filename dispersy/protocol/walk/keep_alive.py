@@ -147,7 +147,7 @@ class KeepAlive:
             self._send(address, sent.number, now)
 
     def next_deadline(self) -> float | None:
-        return min((sent.retry_at for sent in self._sent.values()), default=None)
+        return min([sent.retry_at for sent in self._sent.values()]) if self._sent else None
 
     def drain(self) -> list[WalkEvent]:
         """What is to be sent."""
@@ -163,5 +163,5 @@ class KeepAlive:
             self._counts["pings-sent"] += 1
 
     def _is_due(self, candidate: Candidate, now: float) -> bool:
-        silent_s = now - candidate.proven_at()
+        silent_s = now - candidate.proven_at
         return silent_s >= KEEP_ALIVE_S + TICK_S or (silent_s >= KEEP_ALIVE_S and self._rng.random() < 0.5)

@@ -85,7 +85,7 @@ class Neighbours:
         candidate.answers_pings = True
         candidate.is_silent = False
         candidate.failures = 0
-        candidate.heard[category] = now
+        candidate.hear(category, now)
         self._hear_summary(candidate, candidate.member, summary, now)
 
     def at(self, source: Address, now: float) -> Candidate | None:

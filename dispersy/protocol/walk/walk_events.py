@@ -121,7 +121,7 @@ class CandidateView:
             address=candidate.address,
             member=candidate.member,
             category=category,
-            proven_age_s=None if candidate.member is None else now - candidate.proven_at(),
+            proven_age_s=None if candidate.member is None else now - candidate.proven_at,
             round_trip_s=candidate.round_trip_s,
             connection=candidate.connection,
             lan=candidate.lan,

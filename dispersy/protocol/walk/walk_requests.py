@@ -157,7 +157,9 @@ class WalkRequests:
                     self._doubt(address, request, now)
 
     def next_deadline(self) -> float | None:
-        return min((min(each.retry_at, each.expires_at) for each in self._requests.values()), default=None)
+        if not self._requests:
+            return None
+        return min([min(each.retry_at, each.expires_at) for each in self._requests.values()])
 
     def drain(self) -> list[WalkEvent]:
         """What is to be sent."""
@@ -177,7 +179,7 @@ class WalkRequests:
     def _doubt(self, address: Address, request: WalkRequest, now: float) -> None:
         """It has not answered for a while: until it is heard again others are better asked and named."""
         candidate = self._candidates.get(address)
-        if candidate is None or not candidate.is_verified(now) or candidate.proven_at() >= request.began_at:
+        if candidate is None or not candidate.is_verified(now) or candidate.proven_at >= request.began_at:
             return
         candidate.is_silent = True
         self._turnover.fall_silent(now)

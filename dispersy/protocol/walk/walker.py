@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from random import Random
 
 from dispersy.constants import (
@@ -305,7 +306,7 @@ class Walker:
         """Everybody in the table, verified ones first and these the freshest first."""
         return [
             CandidateView.of(candidate, category, self._neighbours.summary, now)
-            for candidate in sorted(self._candidates, key=Candidate.proven_at, reverse=True)
+            for candidate in sorted(self._candidates, key=attrgetter("proven_at"), reverse=True)
             if (category := candidate.category(now)) is not None
         ]
 
@@ -340,21 +341,26 @@ class Walker:
         self._neighbours.count_votes(now)
 
     def next_deadline(self) -> float:
-        deadlines = [
-            self._steps.due_at(),
-            self._tick_at,
+        deadline = min(self._steps.due_at(), self._tick_at)
+        for other in (
             self._nudges.next_deadline(),
             self._neighbours.votes_at,
             self._keep_alive.next_deadline(),
             self._requests.next_deadline(),
             self._bootstrap.next_deadline(),
-        ]
-        return min(deadline for deadline in deadlines if deadline is not None)
+        ):
+            if other is not None and other < deadline:
+                deadline = other
+        return deadline
 
     def drain(self) -> list[WalkEvent]:
-        events, self._events = self._events, []
-        machines = (self._neighbours, self._keep_alive, self._requests, self._nudges)
-        return [*(event for machine in machines for event in machine.drain()), *events]
+        events = self._neighbours.drain()
+        events += self._keep_alive.drain()
+        events += self._requests.drain()
+        events += self._nudges.drain()
+        events += self._events
+        self._events = []
+        return events
 
     # Steps and requests.
 
@@ -380,7 +386,7 @@ class Walker:
         """Whether neighbours go so fast, and so few are left, that others are looked for soon."""
         if self._pace.is_metered or not self._turnover.is_high(now):
             return False
-        heard = sum(now < each.proven_at() + HEARD_WITHIN_S for each in self._candidates)
+        heard = sum(now < each.proven_at + HEARD_WITHIN_S for each in self._candidates)
         return heard < HEARD_ENOUGH
 
     def _introduced_to(self, candidate: Candidate, now: float) -> Candidate | None:

@@ -37,10 +37,11 @@ class FrameType(IntEnum):
     WANT = 27
     LARGE = 28
 
-    @property
-    def label(self) -> str:
-        """Its name in docs, counters and logs."""
-        return self.name.lower().replace("_", "-")
+    label: str
+    """Its name in docs, counters and logs."""
+
+    def __init__(self, _number: int) -> None:
+        self.label = self._name_.lower().replace("_", "-")
 
 
 FRAMES_SPOKEN = frozenset(
@@ -101,8 +102,11 @@ class MessageFlag(IntFlag):
     N_HOP = 8
 
 
-class IntroductionFlag(IntFlag):
-    """Flags of introductions; bits 3 and 4 hold the ConnectionType."""
+class IntroductionFlag(IntEnum):
+    """Flags of introductions; bits 3 and 4 hold the ConnectionType.
+
+    No IntFlag: each datagram is asked for them, and that costs one ten times as much.
+    """
 
     ASKS_INTRODUCTION = 1
     ASKS_ANNOUNCEMENTS = 2
@@ -133,8 +137,8 @@ class SyncFlag(IntFlag):
     SELECTION = 1
 
 
-class MessagesFlag(IntFlag):
-    """Flags of a messages frame."""
+class MessagesFlag(IntEnum):
+    """Flags of a messages frame; no IntFlag, as those of introductions."""
 
     END_OF_RANGE = 1
     LAST_OF_ANSWER = 2

@@ -32,7 +32,7 @@ class Summary:
 
         Horizons say nothing about that: with nothing between two of them, the sets are the same.
         """
-        return (self.count, self.sum) == (other.count, other.sum)
+        return self.sum == other.sum and self.count == other.count
 
     def at_clock(self, clock: int) -> Summary:
         """As it is sent: with the sender's clock."""
