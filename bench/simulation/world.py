@@ -6,6 +6,7 @@ planned. The same seed gives the same world, datagram by datagram (`digest` prov
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -22,6 +23,8 @@ from simulation.shared import Corpus
 
 STEP_S = 1e-6
 """A machine whose deadline does not move would stop the world: time passes in any case."""
+SPINS_MAX = 20_000
+"""Turns of one node at once, without time for anything else: more than any audit takes to begin."""
 ARRIVAL, DOWNLINK, DEADLINE, ACTION = range(4)
 
 
@@ -70,6 +73,8 @@ class World:
         self._clocks: dict[Address, tuple[float, float]] = {}
         self._timers: dict[Address, float] = {}
         """When each node is looked at next; entries of the heap that differ are stale."""
+        self._spins: Counter[Address] = Counter()
+        """Turns of a node after which it was due again at once."""
 
     def add(self, host: int, *, bootstrap: list[Node] | None = None, **options: Any) -> Node:
         """A node at 192.0.2.host, or 44.x.y.z for larger numbers.
@@ -224,6 +229,11 @@ class World:
             self.now += STEP_S
             node.handle_timer()
         self.watch(address)
+        if is_due and self._timers.get(address) == self.now:
+            self._spins[address] += 1
+            assert self._spins[address] < SPINS_MAX, f"{address.hex()} spins at {self.now:.6f}"
+        elif self._spins:
+            self._spins.pop(address, None)
         return is_due
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from dispersy.constants import PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
 from dispersy.protocol.holdings import first_key_of, key_after
@@ -80,3 +82,22 @@ def test_late_datagrams_cut_what_is_left_into_a_bounded_number_of_ranges() -> No
         )
         ranges += 1
     assert ranges == PULL_GAPS_MAX
+
+
+@pytest.mark.parametrize("count", [0, 3, 300])
+def test_who_waits_for_the_first_answer_of_all_sleeps(count: int) -> None:
+    """A moment that has passed, named as the next deadline, would have its role spin until an answer is here."""
+    holdings = make_holdings()
+    holdings.add(history(count))
+    puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audits=False)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, Summary(highest=9_000, count=90_000, sum=77), 0.0)
+    now = 0.0
+    for _ in range(12):
+        puller.handle_timer(now)
+        deadline = puller.next_deadline()
+        if deadline is None:
+            break
+        assert deadline > now
+        now = deadline
+    assert puller.counts["requests"] > 1, "what was not answered is asked again"
