@@ -86,7 +86,7 @@ def test_late_datagrams_cut_what_is_left_into_a_bounded_number_of_ranges() -> No
 
 @pytest.mark.parametrize("count", [0, 3, 300])
 def test_who_waits_for_the_first_answer_of_all_sleeps(count: int) -> None:
-    """A moment that has passed, named as the next deadline, would have its role spin until an answer is here."""
+    """A moment that has passed, named as the next deadline, would have its role spin until the answer."""
     holdings = make_holdings()
     holdings.add(history(count))
     puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audits=False)

@@ -161,7 +161,6 @@ class Fragments:
         for source, known in self._sources.items():
             self._drop(source, known)
 
-    @property
     def expects(self) -> bool:
         """Whether anything was named that is not here yet."""
         return bool(self._wanted)

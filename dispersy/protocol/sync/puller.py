@@ -254,7 +254,7 @@ class Puller:
         source = None if chosen is None else self._sources.get(chosen)
         if chosen is None or source is None:
             self._begins_at = self._sources.begin_at(ours)
-            if self._fragments is not None and self._fragments.expects:
+            if self._fragments is not None and self._fragments.expects():
                 self._sources.look_again()
             return None
         source.began_at = now
