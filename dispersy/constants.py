@@ -240,8 +240,9 @@ each further one, up to LARGE_FAILED_S."""
 LARGE_STORED_S = 10.0
 """A whole message is given so long to reach the store; then it was no good, or waits for what permits it."""
 ASSEMBLIES_SIZE_MAX = 4 << 20
-ASSEMBLY_SIZE_PER_SOURCE_MAX = 128 << 10
-"""Bytes of large messages that are not whole yet, of a process and of one source."""
+ASSEMBLY_SIZE_PER_SOURCE_MAX = 256 << 10
+"""Bytes of large messages that are not whole yet, of a process and of one source: what 20 Mbit/s take in a
+round trip of 100 ms."""
 ASSEMBLY_EVICTED_S = 5.0
 """After which one makes room for others, where there is none."""
 ASSEMBLY_TIME_MAX_S = 300.0

@@ -9,6 +9,7 @@ import pytest
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.testing.links import Link
 from simulation.holdings import history, make_message
+from simulation.links import Path
 from simulation.node import Node
 from simulation.world import World, equal
 
@@ -74,3 +75,15 @@ def test_what_a_break_interrupts_goes_on_after_it() -> None:
     world.links.cut.clear()
     assert world.run(15, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
     assert wasted(messages, old, newcomer) < 1.1
+
+
+def test_one_source_fills_a_fast_link() -> None:
+    """20 Mbit/s and 100 ms of round trip hold 250 KB: with half of that under way most of it stays empty."""
+    rate = 20e6 / 8
+    world = World(seed=3, link=Path(delay_s=0.05, rate=rate, queue=256_000))
+    old = world.add(1)
+    messages = mixed(150)
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    assert world.run(60, until=lambda: equal(old, newcomer))
+    assert sum(map(len, messages)) / world.now > 0.5 * rate
