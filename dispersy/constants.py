@@ -165,6 +165,11 @@ PULL_SOURCES_MAX = 64
 PULL_SOURCES_PER_HOST_MAX = 8
 PULL_SOURCE_LIFETIME_S = 120.0
 PULL_BUDGET_MIN = 4
+PARTNERS_MAX = 3
+"""Neighbours that take part in what is pulled from one: four uplinks fill most downlinks, and more would ask
+each for little."""
+PARTNERS_MISSING_MIN = 1_000
+"""Messages: less is here before a second neighbour's path is known."""
 BACKLOG_MAX = 1_500
 """Messages on their way to the store above which no more are asked for."""
 BACKLOG_STALL_S = 1.0

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from simulation.scenario import Scenario
-from simulation.scenarios import differences, endurance, filling, identical, lying, spreading, unrest
+from simulation.scenarios import (
+    differences,
+    endurance,
+    filling,
+    gathering,
+    identical,
+    lying,
+    spreading,
+    unrest,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -12,6 +21,7 @@ SCENARIOS: dict[str, Scenario] = {
         differences.SCATTERED,
         differences.NEWEST_MISSING,
         filling.NEWCOMER,
+        gathering.SCENARIO,
         differences.HALF,
         filling.THREE_G,
         filling.ON_WIFI,

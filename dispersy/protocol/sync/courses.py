@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispersy.constants import TIP_SIZE
+from dispersy.constants import PARTNERS_MISSING_MIN, TIP_SIZE
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.sync.course import Asking, Course
@@ -28,7 +28,13 @@ def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
     pull.floor = low
     ours = asking.holdings.summary()
     outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
-    transfer = Transfer(outline, is_one_of_many=means is Means.EVERYTHING)
+    # What lies among what we hold: at the tip it comes in order.
+    is_scattered = ours.count > 0 and pull.source.summary.count - ours.count >= PARTNERS_MISSING_MIN
+    transfer = Transfer(
+        outline,
+        is_one_of_many=means is Means.EVERYTHING,
+        is_scattered=is_scattered and means is Means.EVERYTHING,
+    )
     transfer.add((low, high))
     return RangeCourse(asking, pull.source, means=means, transfer=transfer)
 

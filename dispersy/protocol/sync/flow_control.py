@@ -239,6 +239,14 @@ class FlowControl:
             found.append(number)
         return found
 
+    def requests(self) -> list[int]:
+        """The numbers of those under way, the oldest first."""
+        return list(self._flights)
+
+    def has_asked(self, number: int) -> bool:
+        """Whether this request is under way."""
+        return number in self._flights
+
     def is_under_way_beside(self, number: int) -> bool:
         """Whether another request is under way."""
         return any(each != number for each in self._flights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dispersy.constants import SETTLE_MAX_S, SETTLE_S, TURN_MAX_S, TURN_MESSAGES_MIN
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.course import Course
@@ -102,6 +103,35 @@ class Pull:
     def gains(self, ours: Summary) -> bool:
         """Whether the store took anything since this turn began, and something came that it may have been."""
         return self.brought() and not ours.same_set(self.began_with)
+
+    def waited_enough(self, now: float) -> bool:
+        """Whether nothing was asked for SETTLE_MAX_S: what others send must not hold us for ever."""
+        if self.settle_by is None:
+            self.settle_by = now + SETTLE_MAX_S
+        return now >= self.settle_by
+
+    def is_settled(self, ours: Summary, now: float, *, has_passed: bool) -> bool:
+        """Whether what arrived for it is in the store, or has had time enough to get there.
+
+        has_passed   the backlog is through with it
+        """
+        if self.waited_enough(now):
+            return True
+        if not has_passed:
+            self.settled_at = None
+            return False
+        if self.settled_at is None:
+            changed = not self.received() or not ours.same_set(self.began_with)
+            self.settled_at = now if changed else now + SETTLE_S
+        return now >= self.settled_at
+
+    def turn_is_over(self, ours: Summary, now: float) -> bool:
+        """Whether others that wait have waited long enough; a turn that fills the store is a longer one."""
+        if ours.count - self.turn_count >= TURN_MESSAGES_MIN and now < self.began_at + TURN_MAX_S:
+            self.turn_at = now
+            self.turn_count = ours.count
+            return False
+        return True
 
     def end(self, ours: Summary, now: float) -> None:
         """The summaries still differ, and it has done what it may."""

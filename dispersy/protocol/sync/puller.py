@@ -27,11 +27,7 @@ from dispersy.constants import (
     LONE_TIMEOUTS_MAX,
     REPAIRS_MAX,
     REQUEST_TIMEOUTS_MAX,
-    SETTLE_MAX_S,
-    SETTLE_S,
     SHARED_EXCHANGE_S,
-    TURN_MAX_S,
-    TURN_MESSAGES_MIN,
     TURN_S,
 )
 from dispersy.protocol.address import Address
@@ -45,6 +41,7 @@ from dispersy.protocol.sync.courses import make_course, make_repair
 from dispersy.protocol.sync.definition_request import DefinitionRequest
 from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
 from dispersy.protocol.sync.means import Means, asks_first, choose_means
+from dispersy.protocol.sync.partners import Partners
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources
 from dispersy.protocol.sync.questions import Send
@@ -94,6 +91,7 @@ class Puller:
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
         self._selections: Sequence[Selection] = ()
         self._sources = PullSources(towards=self._towards)
+        self._partners = Partners(sources=self._sources, asking_of=self._asking_of, rng=rng)
         self._repairs: list[tuple[Address, Range]] = []
         self._pull: Pull | None = None
         self._parked: dict[Address, Pull] = {}
@@ -135,14 +133,18 @@ class Puller:
         if count:
             self._backlog.announce(count, now)
         pull = self._pull
-        if pull is None or pull.course is None or source != pull.address:
+        is_partner = self._partners.is_one(source)
+        if pull is None or pull.course is None or not (is_partner or source == pull.address):
             return
         received = pull.received()
         arrival = Arrival(number, flags, OrderKey(low), OrderKey(high), count, summary)
-        heard = pull.course.receive_messages(arrival, now)
+        if is_partner:
+            heard = self._partners.receive_messages(source, arrival, now)
+        else:
+            heard = pull.course.receive_messages(arrival, now)
         if pull.received() > received:
             pull.announced = self._backlog.announced
-        if heard is Heard.END and summary is not None:
+        if heard is Heard.END and summary is not None and not is_partner:
             pull.source.summary, pull.source.heard_at = summary, now
         if heard is not Heard.FOREIGN:
             self.counts[f"came-by-{pull.course.means}"] += count
@@ -177,11 +179,13 @@ class Puller:
     def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
         """A neighbour has too much to do: leave it alone for as long as it says."""
         pull = self._pull
+        if self._partners.is_one(source):
+            self._partners.receive_busy(source, busy.number, busy.wait_ms / 1000, now)
         if pull is None or source != pull.address or not (pull.course and pull.course.asked(busy.number)):
             return
         if not pull.course.receive_busy(busy.number, busy.wait_ms / 1000, now):
             pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
-            self._pull = None
+            self._leave_pull()
         self._proceed(now)
 
     # What the house says.
@@ -201,7 +205,7 @@ class Puller:
 
     def receive_loss(self, now: float) -> None:
         """What was on its way to our store is gone: ask again, and blame nobody who brought it."""
-        self._pull = None
+        self._leave_pull()
         self._backlog.forget()
         self._sources.forgive(now)
         self._proceed(now)
@@ -219,6 +223,7 @@ class Puller:
         pull = self._pull
         if pull is not None and pull.course is not None and pull.course.handle_timer(now):
             self._bear_silence(pull, now)
+        self._partners.handle_timer(now)
         self._proceed(now)
 
     def next_deadline(self) -> float | None:
@@ -229,8 +234,9 @@ class Puller:
         if pull is None:
             deadlines.append(self._begins_at)
         elif pull.course is not None:
-            deadlines.append(pull.course.next_deadline())
-            deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else [pull.course.next_step()]
+            deadlines += [pull.course.next_deadline(), self._partners.next_deadline()]
+            steps = [pull.course.next_step(), self._partners.next_step()]
+            deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else steps
         return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def drain(self) -> list[Send]:
@@ -265,20 +271,14 @@ class Puller:
         return Pull(chosen, source, ours, now, selections=self._selections)
 
     def _others_wait(self, pull: Pull, ours: Summary, now: float) -> bool:
-        return any(address != pull.address for address in self._sources.ready(ours, now))
+        waiting = (each for each in self._sources.ready(ours, now) if not self._partners.is_one(each))
+        return any(address != pull.address for address in waiting)
 
     def _turn_is_over(self, pull: Pull, now: float) -> bool:
-        """Whether others wait and have waited long enough; a turn that fills the store is a longer one."""
         if now < pull.turn_at + TURN_S:
             return False
         ours = self._holdings.summary()
-        if not self._others_wait(pull, ours, now):
-            return False
-        if ours.count - pull.turn_count >= TURN_MESSAGES_MIN and now < pull.began_at + TURN_MAX_S:
-            pull.turn_at = now
-            pull.turn_count = ours.count
-            return False
-        return True
+        return self._others_wait(pull, ours, now) and pull.turn_is_over(ours, now)
 
     def _end_turn(self, pull: Pull, now: float) -> None:
         """Others wait: keep what this transfer has still to do for its next turn."""
@@ -296,7 +296,7 @@ class Puller:
         if Means.REPAIR not in pull.tried:
             self._parked[pull.address] = pull
         self._made_room = pull.address
-        self._pull = None
+        self._leave_pull()
 
     # One pull.
 
@@ -335,7 +335,7 @@ class Puller:
                 return False
             self._end_turn(pull, now)
             return True
-        if self._backlog.is_full() and not self._waited_enough(pull, now):
+        if self._backlog.is_full() and not pull.waited_enough(now):
             return False
         if course.waits_for_store() and not self._is_settled(pull, now):
             return False
@@ -343,6 +343,9 @@ class Puller:
         questions = course.step(now)
         for question in questions:
             self._send((pull.address, question))
+        self._partners.invite(pull, self._holdings.summary(), now)
+        for asked in self._partners.step(now):
+            self._send(asked)
         if course.has_failed or course.is_over():
             return True
         if questions:
@@ -370,7 +373,7 @@ class Puller:
         means = choose_means(ours=towards, theirs=pull.source.summary, history=pull.history(now))
         if means is None:
             pull.end(towards, now)
-            self._pull = None
+            self._leave_pull()
             return
         course = make_course(means, self._asking_of(pull.address), pull)
         if course is None:
@@ -384,27 +387,14 @@ class Puller:
         if timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
-            self._pull = None
+            self._leave_pull()
         elif timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
             self._give_up(pull, now)
 
-    def _waited_enough(self, pull: Pull, now: float) -> bool:
-        """Whether we asked nothing for SETTLE_MAX_S: what others send must not hold us for ever."""
-        if pull.settle_by is None:
-            pull.settle_by = now + SETTLE_MAX_S
-        return now >= pull.settle_by
-
     def _is_settled(self, pull: Pull, now: float) -> bool:
         """Whether what arrived for this transfer is in the store, or has had time enough to get there."""
-        if self._waited_enough(pull, now):
-            return True
-        if not self._backlog.has_passed(pull.announced):
-            pull.settled_at = None
-            return False
-        if pull.settled_at is None:
-            changed = not pull.received() or not self._holdings.summary().same_set(pull.began_with)
-            pull.settled_at = now if changed else now + SETTLE_S
-        return now >= pull.settled_at
+        has_passed = self._backlog.has_passed(pull.announced)
+        return pull.is_settled(self._holdings.summary(), now, has_passed=has_passed)
 
     def _end_course(self, pull: Pull, now: float) -> None:
         """Sets are equal, or a course has got what it could: another one comes next."""
@@ -419,7 +409,7 @@ class Puller:
         if course.means is Means.REPAIR or pull.source.summary.same_set(towards):
             if pull.gained:
                 pull.source.bear_fruit()
-            self._pull = None
+            self._leave_pull()
             return
         if course.estimate is not None:
             pull.estimate = course.estimate
@@ -428,14 +418,19 @@ class Puller:
             pull.source.seen = pull.source.summary, towards
         if course.means is Means.EVERYTHING:
             pull.source.end_everything(now, fruit=not ours.same_set(pull.course_with))
+        self._partners.dismiss()
         pull.end_course()
+
+    def _leave_pull(self) -> None:
+        self._partners.dismiss()
+        self._pull = None
 
     def _give_up(self, pull: Pull, now: float) -> None:
         ours = self._holdings.summary()
         if pull.gained or pull.gains(ours):
             pull.source.bear_fruit()
         pull.source.bear_none(ours, now)
-        self._pull = None
+        self._leave_pull()
 
     def _send(self, asked: tuple[Address, Question] | None) -> None:
         if asked is not None:

@@ -89,6 +89,8 @@ class RangeCourse:
 
     def receive_messages(self, arrival: Arrival, now: float) -> Heard:
         number = arrival.number
+        if not self._flow.has_asked(number) and number not in self._given_up:
+            return Heard.FOREIGN
         coverage = self._transfer.receive(
             number=number,
             flags=arrival.flags,
@@ -139,7 +141,7 @@ class RangeCourse:
         return self._flow.next_room(singly=self._goes_singly(), least=self._least())
 
     def asked(self, number: int) -> bool:
-        return self._transfer.is_asked(number)
+        return self._flow.has_asked(number)
 
     def is_under_way(self) -> bool:
         return self._flow.is_under_way()
@@ -149,6 +151,20 @@ class RangeCourse:
 
     def is_over(self) -> bool:
         return self._transfer.is_complete()
+
+    def left(self) -> float:
+        """How many messages are thought to be still to be asked for; 0.0 where nobody knows."""
+        return self._transfer.left()
+
+    def shared_with(self, asking: Asking, source: Source) -> RangeCourse:
+        """A course of another source that draws from what this one has still to ask."""
+        return RangeCourse(asking, source, means=self.means, transfer=self._transfer)
+
+    def leave(self) -> None:
+        """Take no further part: what is under way is to be asked of others."""
+        for number in self._flow.requests():
+            self._transfer.close(number)
+        self._flow.forget()
 
     def _goes_singly(self) -> bool:
         """Whether one request is to be under way. Those with filters reach no further than one describes, so

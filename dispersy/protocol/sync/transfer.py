@@ -228,13 +228,16 @@ class Transfer:
     """What one course asks and gets. Whoever owns it sends its requests and tells it what arrived.
 
     is_one_of_many   its filters are, so they are as small as they may be
+    is_scattered     pieces are asked for in random order: those who ask the same of one source then have
+                     different ones of it, and get the others from each other
     received         messages so far
     per_datagram   messages that a datagram held lately
     """
 
     empty_answers_max = EMPTY_ANSWERS_MAX
 
-    def __init__(self, outline: Outline, *, is_one_of_many: bool = False) -> None:
+    def __init__(self, outline: Outline, *, is_one_of_many: bool = False, is_scattered: bool = False) -> None:
+        self._is_scattered = is_scattered
         self.received = 0
         self._is_one_of_many = is_one_of_many
         self.per_datagram = MESSAGES_PER_DATAGRAM_START
@@ -314,9 +317,23 @@ class Transfer:
         self._asked_to = max(self._asked_to, wanted[1])
         return request, min(expected, budget)
 
-    def _take_next(self, datagrams: int, rng: Random) -> Range:  # noqa: ARG002 by who draws
+    def left(self) -> float:
+        """How many messages are thought to be in what is left; 0.0 where nobody knows."""
+        return sum(self._outline.expected(low, high) for low, high in self._todo)
+
+    def _take_next(self, datagrams: int, rng: Random) -> Range:
         """What to ask for next, or begin with, of what is left; a request brings `datagrams` at most."""
-        return self._todo.pop(0)
+        if not self._is_scattered:
+            return self._todo.pop(0)
+        low, high = self._todo.pop(rng.randrange(len(self._todo)))
+        expected = self._outline.expected(low, high)
+        pieces = round(expected / (datagrams * self.per_datagram))
+        if pieces > 1 and len(self._todo) < PULL_GAPS_MAX // 2:
+            middle = self._outline.cut(low, high, expected * rng.randrange(pieces) / pieces)
+            if middle is not None and low < middle < high:
+                self._todo.insert(0, (low, middle))
+                low = middle
+        return low, high
 
     def _is_held(self, holdings: MessageHoldings, low: OrderKey) -> bool:
         """Whether anything that we hold may lie above."""
