@@ -5,11 +5,11 @@ means comes next stands in means.py. After each, when all that came is in the st
 again, and where they are equal that is the end. A pull that brought nothing makes the neighbour wait, longer
 each time: it has nothing for us, or a filter's wrong positive, which a new salt finds.
 
-One pull runs at a time in a community, and neighbours take turns; where much is missing others take part in
-it (partners.py). What a neighbour claims costs it nothing,
-so nothing that only it says gives it more time: an answer has a time of its own and a number of datagrams, a
-turn ends while others wait unless the store is taking in what comes, and whose turn is next is drawn by lot,
-mostly among those who brought something. A pull goes on in its next turn where it stopped.
+One pull runs at a time in a community, and neighbours take turns; where much is missing others take part
+in it (partners.py). What a neighbour claims costs it nothing, so nothing that only it says gives it more
+time: an answer has a time of its own and a number of datagrams, a turn ends while others wait unless the
+store is taking in what comes, and whose turn is next is drawn by lot, mostly among those who brought
+something. A pull goes on in its next turn where it stopped.
 """
 
 from __future__ import annotations
