@@ -15,7 +15,7 @@ from dispersy.constants import AUDIT_TIMEOUT_S, AUDITED_MAX
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import Holdings, key_behind, sum_range
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.sync.transfer import Range
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Audit, AuditRequest
 from dispersy.protocol.wire.summary import Summary

@@ -6,6 +6,7 @@ from dispersy.constants import PARTNERS_MISSING_MIN, TIP_SIZE
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.sync.course import Asking, Course
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import BEHIND_MIN, Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull import Pull
@@ -13,7 +14,7 @@ from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.range_course import RangeCourse, filter_error_rate, outline_of
 from dispersy.protocol.sync.ranked_course import RankedCourse
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
-from dispersy.protocol.sync.transfer import Range, Transfer, filter_capacity
+from dispersy.protocol.sync.transfer import Transfer, filter_capacity
 
 
 def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:

@@ -41,13 +41,13 @@ from dispersy.protocol.sync.course import Arrival, Asking, Course, Heard, Questi
 from dispersy.protocol.sync.courses import make_course, make_repair
 from dispersy.protocol.sync.definition_request import DefinitionRequest
 from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import Means, asks_first, choose_means
 from dispersy.protocol.sync.partners import Partners
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources
 from dispersy.protocol.sync.questions import Send
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
-from dispersy.protocol.sync.transfer import Range
 from dispersy.protocol.wire.frames import Audit, Busy
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from dispersy.constants import SELECTIONS_RETRY_S
 from dispersy.protocol.sync.course import Arrival, Asking, Heard
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.range_course import RangeCourse
 from dispersy.protocol.sync.ranked_transfer import RankedTransfer
-from dispersy.protocol.sync.transfer import Range
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.selection import Selection
 

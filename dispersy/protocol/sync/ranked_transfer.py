@@ -21,8 +21,9 @@ from dispersy.protocol.holdings import (
     time_of,
 )
 from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.sync.transfer import Answered, Coverage, Range, Transfer, filter_capacity, make_filter
+from dispersy.protocol.sync.transfer import Answered, Coverage, Transfer, filter_capacity, make_filter
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
 from dispersy.protocol.wire.selection import Order, Selection

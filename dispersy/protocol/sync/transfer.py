@@ -10,7 +10,6 @@ the store yet.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import ceil, log
@@ -39,12 +38,11 @@ from dispersy.protocol.holdings import (
     time_of,
 )
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.sync.gaps import Range, gaps_between, gaps_left
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.wire.frames import RangeRequest, SyncRequest
 from dispersy.protocol.wire.range_frames import says_shortly
 from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
-
-Range = tuple[OrderKey, OrderKey]
 
 FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
 """Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count; a range-request, with
@@ -186,20 +184,6 @@ def _filter_for(count: int, error_rate: float, *, salt: int, may_be_coded: bool)
     return BloomFilter(size_bits=size * 8, hash_count=2, salt=salt)
 
 
-def gaps_between(low: OrderKey, high: OrderKey, covered: Iterable[Range]) -> list[Range]:
-    """The parts of [low, high) that no covered interval touches, ascending."""
-    gaps: list[Range] = []
-    for start, end in sorted(covered):
-        if start >= high:
-            break
-        if start > low:
-            gaps.append((low, start))
-        low = max(low, end)
-    if low < high:
-        gaps.append((low, high))
-    return gaps
-
-
 class _Asked:
     """A request under way: its range, and what its answer covered so far.
 
@@ -313,7 +297,8 @@ class Transfer:
         )
         if wanted[1] < high:
             self._todo.insert(0, (wanted[1], high))
-        self._asked[number] = _Asked(wanted, budget, is_again=wanted[0] < self._asked_to)
+        is_again = wanted[0] < self._asked_to and not self._is_scattered
+        self._asked[number] = _Asked(wanted, budget, is_again=is_again)
         self._asked_to = max(self._asked_to, wanted[1])
         return request, min(expected, budget)
 
@@ -441,11 +426,6 @@ class Transfer:
         del self._todo[PULL_GAPS_MAX:]
         progress = not asked.datagrams or (stop > low and self._empty_answers < self.empty_answers_max)
         return Answered(lost=lost, has_come=asked.datagrams > 0, count=asked.count, progress=progress)
-
-
-def gaps_left(gaps: Iterable[Range], covered: Range) -> list[Range]:
-    """The gaps without what one interval covers."""
-    return [left for low, high in gaps for left in gaps_between(low, high, (covered,))]
 
 
 def _bits_per_key(error_rate: float) -> float:
