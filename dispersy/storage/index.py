@@ -198,13 +198,15 @@ class Index:
 
     def write_run(self, txn: lmdb.Transaction[bytes]) -> list[int]:
         """Write the tail as a run, merging when there are enough; the runs there are once `txn` commits."""
-        bases = [number for number in self._runs if number < MERGED]
-        number = max((number & ~MERGED for number in self._runs), default=-1) + 1
+        # Of a run that is swept empty the other table may have some entries left, which name nothing either.
+        numbers = {*self._ids.numbers(txn), *self._slots.numbers(txn)}
+        bases = sorted(number for number in numbers if number < MERGED)
+        number = max((number & ~MERGED for number in numbers), default=-1) + 1
         prefixes, cursors = self._id_tail.sorted_items()
         self._ids.write(txn, number, id_entries(prefixes, cursors))
         self._slots.write(txn, number, b"".join(self._slot_tail.entries()))
         bases.append(number)
-        merged = [number for number in self._runs if number >= MERGED]
+        merged = sorted(number for number in numbers if number >= MERGED)
         if len(bases) == RUNS_MERGED:
             for table, size in ((self._ids, IDENTIFIER.size), (self._slots, SLOT.size)):
                 entries = slices(b"".join([table.take(txn, base) for base in bases]), size)

@@ -81,6 +81,7 @@ from dispersy.storage.store import (
 )
 from dispersy.storage.stored_symbols import StoredSymbols
 from dispersy.storage.stored_tree import StoredTrees
+from dispersy.storage.sweep import Sweep
 
 __all__ = ["LmdbReader", "LmdbStore"]
 
@@ -137,6 +138,7 @@ class LmdbStore(IndexedReader):
         )
         self._sum_modulus = 1 << sum_bits
         self._run_records = run_records
+        self._sweep = Sweep(self._databases)
         self._stored_heads = StoredHeads()
         self.heads = self._stored_heads.heads
         self.clear_dead_readers()
@@ -236,6 +238,8 @@ class LmdbStore(IndexedReader):
             changes.states[community] = replace(state, summary=summary, pruning_time=pruning_time)
         for community, entries_max in batch.purges:
             self._purge(txn, community, entries_max, changes)
+        if batch.removed or batch.purges:
+            self._sweep.sweep(txn)
         self._write_meta(txn, batch)
         for each in self._descriptions:
             each.write(txn, changes.sets, before=self._states, after=changes.states)

@@ -400,3 +400,23 @@ def test_a_broken_record_is_named(store: LmdbStore, path: Path) -> None:
     store.refresh()
     with pytest.raises(StorageError, match=f"{path}: a record in the store is damaged"):
         store.communities()
+
+
+def test_runs_do_not_grow_with_what_is_gone(path: Path) -> None:
+    """Goal: however many messages came and went, the runs name about what is there, and it is found."""
+    kept, portion, rounds = 200, 100, 16
+    with closing(LmdbStore(path, run_records=100)) as store:
+        store.commit(Batch(communities=[JOINED]))
+        for last in range(portion, rounds * portion + 1, portion):
+            commit_samples(store, last + 1 - portion, portion)
+            old = [entry.cursor for entry in store.lane(1, AUTHOR, 64) if entry.sequence <= last - kept]
+            store.commit(Batch(inactive=old))
+            store.commit(Batch(removed=old))
+        left = list(range(1 + rounds * portion - kept, 1 + rounds * portion))
+        assert sequences(store) == left
+    with closing(lmdb.open(str(path), max_dbs=16)) as environment, environment.begin() as txn:
+        runs = environment.open_db(b"runs", txn=txn, create=False)
+        size = sum(len(page) for _, page in txn.cursor(runs))
+    assert size < 2 * 64 * kept
+    with closing(LmdbStore(path)) as again:
+        assert sequences(again) == left
