@@ -137,7 +137,9 @@ def play(bench: Bench, scenario: Scenario, played: Played) -> None:
                 values = Series(tuple(outcome.measures[measure] for outcome in outcomes))
                 name = named(scenario.name, named(variant, whose + measure))
                 bench.figure(name, values, unit=scenario.units.get(measure, ""))
+    bench.is_exact = scenario.holds_short
     scenario.judge(bench, results[scenario.name])
+    bench.is_exact = False
     if options.plot is not None:
         draw_into(options.plot, scenario, results)
 

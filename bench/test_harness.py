@@ -101,3 +101,14 @@ def test_absolutes_are_not_judged_when_short(
     bench.at_least("rate", 1.0, 1e9, ratio=False)
     assert bench.finish() == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["goals"][0]["holds"] is None
+
+
+@pytest.mark.parametrize(("measured", "status"), [(200.0, 0), (201.0, 1)])
+def test_what_no_machine_changes_is_judged_when_short(
+    harness: ModuleType, monkeypatch: pytest.MonkeyPatch, measured: float, status: int
+) -> None:
+    """Goal: bytes counted by a virtual clock hold in continuous integration, and without lenience."""
+    bench = run(harness, monkeypatch, "--short")
+    bench.is_exact = True
+    bench.at_most("bytes", measured, 200.0, ratio=False)
+    assert bench.finish() == status

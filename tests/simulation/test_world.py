@@ -183,3 +183,13 @@ def test_modelled_checks_take_their_time() -> None:
     pair.world.checking_s = 0.01
     assert pair.run(60)
     assert pair.world.now - pair.began_at > 3.0
+
+
+def test_a_node_that_spins_fails_its_world() -> None:
+    """Time passes in spite of it, a microsecond a turn, and so nothing else would show it."""
+    world = World(seed=1, log=False)
+    node = world.add(1)
+    node.next_deadline = lambda: 0.0  # type: ignore[method-assign]
+    node.handle_timer = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="spins"):
+        world.run(1.0)

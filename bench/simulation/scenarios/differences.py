@@ -184,6 +184,7 @@ SCATTERED = Scenario(
     original=original_scattered,
     seeds=20,
     tiny=True,
+    holds_short=True,
 )
 NEWEST_MISSING = Scenario(
     name="newest",
@@ -193,6 +194,7 @@ NEWEST_MISSING = Scenario(
     units=UNITS,
     original=original_newest,
     tiny=True,
+    holds_short=True,
 )
 HALF = Scenario(
     name="half",

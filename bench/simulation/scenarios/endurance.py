@@ -247,6 +247,8 @@ PHONE = Scenario(
     units=UNITS,
     original=original_phone,
     seeds=10,
+    tiny=True,
+    holds_short=True,
     shown="until caught up",
 )
 CHANNEL = Scenario(
