@@ -195,7 +195,7 @@ TURN_MAX_S = 30.0
 """A turn ends after it in any case where others wait, and goes on later where it stopped."""
 FRUITFUL_SHARE = 0.75
 """How often the next turn goes to those that brought something lately, where strangers wait too."""
-SELECTIONS_RETRY_S = 600.0
+SELECTIONS_RETRY_S = 30.0
 """Until a neighbour that did not answer for certain kinds is asked so again; meanwhile it gives all alike."""
 PULL_GAPS_MAX = 1_024
 """Intervals that one transfer keeps for asking again; what overflows is found by the next pass."""

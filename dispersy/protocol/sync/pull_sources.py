@@ -38,6 +38,7 @@ class Source:
     fruitful     the store took something from a transfer of it, and its word was not broken often since
     held_until   before, it does itself what a transfer from it would do; held_since: when that began
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
+    selects      it has answered for certain kinds
     selections_at  when certain kinds may be asked for again: it may not know how to answer that
     seen         (its summary, ours) when the last fruitless one ended
     behind_since since when its horizon has been said to be earlier than ours; None: it is not
@@ -59,6 +60,7 @@ class Source:
         "not_before",
         "seen",
         "selections_at",
+        "selects",
         "summary",
         "symbols_at",
         "undescribed",
@@ -70,7 +72,7 @@ class Source:
         self.heard_at = now
         self.behind_since: float | None = None
         self.flow = FlowControl()
-        self.fruitful = False
+        self.fruitful = self.selects = False
         self.forgive(now)
 
     def forgive(self, now: float) -> None:

@@ -42,13 +42,14 @@ class RankedCourse(RangeCourse):
     def receive_messages(self, arrival: Arrival, now: float) -> Heard:
         heard = super().receive_messages(arrival, now)
         if heard is not Heard.FOREIGN:
-            self._silences = 0
+            # From now on its silence is only silence.
+            self._source.selects = True
         self._leave_if_failed(now)
         return heard
 
     def handle_timer(self, now: float) -> bool:
         is_silent = super().handle_timer(now)
-        self._silences += is_silent
+        self._silences += is_silent and not self._source.selects
         if self._silences >= SILENCES_MAX:
             self.has_failed = True
         self._leave_if_failed(now)
