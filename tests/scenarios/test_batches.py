@@ -69,7 +69,7 @@ def test_what_is_received_waits_for_the_window_too_and_is_stored_at_once(
         sent = network.now
         chat.quick.publish("does not wait")
         network.settle()
-        assert {count for now, count in seen if now < sent} == {before}, "something was there before it was sent"
+        assert {count for now, count in seen if now < sent} == {before}, "it was there before it was sent"
         waiting = [count for now, count in seen if sent < now < sent + WINDOW_S]
         assert before + 1 in waiting, "what does not wait did not come while the rest waited"
         assert {count for _, count in seen} <= {before, before + 1, before + 20, before + 21}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
@@ -36,23 +37,16 @@ class Follows:
     def begin(self, client: bytes, request: requests.Follow) -> dict[str, Any]:
         """UsageError `follow-exists`, `too-many` or `cursor-ahead`."""
         last, directory = self._last_cursor(request.since), self._view.directory
-        holder = self._holder(client)
-        own = sum(self._holder(each) == holder for each, _ in self._follows)
         if (client, request.id) in self._follows:
             raise UsageError(
                 f"a follow with id {request.id!r} is running", code="follow-exists", hint="cancel it first"
-            )
-        if own >= FOLLOWS_PER_CLIENT_MAX or len(self._follows) >= FOLLOWS_MAX:
-            raise UsageError(
-                f"at most {FOLLOWS_PER_CLIENT_MAX} follows a client and {FOLLOWS_MAX} in all",
-                code="too-many",
-                hint="one follow may name many communities",
             )
         numbers = frozenset(directory.resolve(text).number for text in request.communities)
         if isinstance(request.since, int):
             position = request.since
         else:
             position = 0 if request.since == "begin" else last
+        self._make_room(client)
         self._follows[client, request.id] = Follow(
             id=request.id,
             communities=numbers if request.communities else None,
@@ -62,6 +56,27 @@ class Follows:
             aligned=isinstance(request.since, str),
         )
         return {"since": position, "last_cursor": last}
+
+    def _make_room(self, client: bytes) -> None:
+        """Where all places are taken, whoever has most of them gives one to who has fewer: a few connections
+        must not keep all others out. The follow ends as by a restart: in silence, to be asked for again.
+
+        raises  UsageError `too-many`
+        """
+        held = Counter(self._holder(each) for each, _ in self._follows)
+        own = held[self._holder(client)]
+        if own < FOLLOWS_PER_CLIENT_MAX:
+            if len(self._follows) < FOLLOWS_MAX:
+                return
+            ((most, count),) = held.most_common(1)
+            if count > own + 1:
+                del self._follows[next(key for key in self._follows if self._holder(key[0]) == most)]
+                return
+        raise UsageError(
+            f"at most {FOLLOWS_PER_CLIENT_MAX} follows a client and {FOLLOWS_MAX} in all",
+            code="too-many",
+            hint="one follow may name many communities",
+        )
 
     def _last_cursor(self, since: int | str) -> int:
         """The log's end; UsageError `cursor-ahead` when the client has dealt with more than there is."""
