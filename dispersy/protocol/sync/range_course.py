@@ -63,7 +63,8 @@ class RangeCourse:
                 self.has_failed = True
                 return []
         found: list[SyncRequest] = []
-        while transfer.has_more():
+        # The store is read only where anything may be asked at all: this is called with each datagram.
+        while transfer.has_more() and flow.room(now):
             self._is_held = transfer.begins_held(asking.holdings)
             singly = self._goes_singly()
             room = flow.room(
