@@ -74,6 +74,8 @@ PURGE_ENTRIES_MAX = 1_024
 """Entries of the log that one commit looks at to remove a community's: some 20 ms, and others wait for it."""
 PRUNED_PER_COMMIT_MAX = 1_024
 """Messages that one commit looks at, and that it removes, because they are old: some 20 ms."""
+PRUNED_READ_MAX = 64
+"""Of these, messages that are in memory at a time: at most 4 MiB, where all at once may be 64 MiB."""
 SWEPT_PAGES_MAX, SWEPT_SIZE_MAX = 32, 4 << 20
 """Pages of sorted runs that a commit which removes messages looks through for what is gone, and the bytes of
 the log that it reads for that."""

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dispersy.constants import CLOCK_AHEAD_MIN, PRUNED_PER_COMMIT_MAX
+from dispersy.constants import CLOCK_AHEAD_MIN, PRUNED_PER_COMMIT_MAX, PRUNED_READ_MAX
 from dispersy.protocol.holdings import KEY_SIZE, first_key_of, key_after, order_key_at
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.intake.clock import ahead_max
@@ -166,7 +166,9 @@ class PruningSteps:
                 step.scans.pop()
             else:
                 scan.low = key_after(order_key_at(keys, -1))
-            aged = self._aged(community, scan.kinds, array("Q", cursors).tolist())
+            old = array("Q", cursors).tolist()
+            parts = (old[at : at + PRUNED_READ_MAX] for at in range(0, len(old), PRUNED_READ_MAX))
+            aged = [each for part in parts for each in self._aged(community, scan.kinds, part)]
             community.intake.retire(aged)
             gone = {kind: prunings[kind].pruned_to(step.time) for kind in scan.kinds & prunings.keys()}
             # They are found among those that are retired only once that is durable.

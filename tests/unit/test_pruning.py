@@ -229,6 +229,24 @@ def test_nobody_is_made_to_forget_by_what_neighbours_say(tmp_path: Path) -> None
     assert states(node, [*news, beyond]) == ["gone"] * 12 + ["live"]
 
 
+def test_a_portion_is_read_in_parts(node: GovernedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: however large messages are and however many a step retires, few are in memory at a time."""
+    monkeypatch.setattr(pruning, "PRUNED_READ_MAX", 4)
+    news = [ANNA.data(NEWS, time) for time in range(2, 14)]
+    receive(node, *news)
+    sizes: list[int] = []
+    read = node.store.messages
+
+    def messages(cursors: Sequence[int]) -> list[bytes]:
+        sizes.append(len(cursors))
+        return read(cursors)
+
+    monkeypatch.setattr(node.store, "messages", messages)
+    receive(node, BERT.data(OPEN, 100))
+    assert states(node, news) == ["gone"] * 12
+    assert max(sizes) <= 4
+
+
 def test_a_newcomer_believes_few_neighbours_as_far_as_messages_go(tmp_path: Path) -> None:
     """Goal: who has heard fewer than three is lifted to what is held, also across a gap, and a little on."""
     node = GovernedNode(tmp_path, None, *kinds(20_000, 40_000))
