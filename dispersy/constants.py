@@ -156,6 +156,8 @@ NUDGE_INTERVAL_S = 0.25
 NUDGED_MAX = 5
 NUDGES_MAX = 64
 """Nudges whose answer is still taken."""
+NUDGES_ANSWERED_MAX, NUDGES_ANSWERED_S = 2, 4.0
+"""Nudges of one address that are answered in so many seconds: the others are heard all the same."""
 BOOTSTRAP_ADDRESSES_MAX = 64
 """Addresses that a community is first looked for at."""
 

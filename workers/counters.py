@@ -69,6 +69,7 @@ COMMUNITY_COUNTERS = {
     "announced-dropped-full": "announced messages not asked for, for too many were awaited",
     "announced-dropped-rate": "announced messages not looked at, of an address that announced too many",
     "announced-given-up": "announced messages that nobody who announced them gave",
+    "announced-in-vain": "announced messages passed over, of an address that gave none of many before",
     "announced-unasked": "messages announced by neighbours that were not asked to",
     "answers": "sync-requests of neighbours whose answer was begun",
     "busy": "sync- and fragment-requests of neighbours answered with busy",

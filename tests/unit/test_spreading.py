@@ -28,6 +28,8 @@ from dispersy.protocol.spreading.spreading import (
 )
 from dispersy.protocol.spreading.wanted_ids import (
     ASK_AGAIN_S,
+    PASSED_OVER_S,
+    VAIN_MAX,
     VERIFYING_S,
     WANTED_PER_ANNOUNCER_MAX,
     WantedIds,
@@ -352,3 +354,38 @@ def test_where_few_messages_come_no_word_is_held_for_long(house: House) -> None:
             assert not house.spreader.hear_summary(address(1), Summary(count=99, sum=3), ours, 0.0)
         house.run_until(tick / 4)
     assert house.spreader.drain_summaries() == [(address(1), Summary(count=99, sum=3))]
+
+
+def test_who_announces_what_nobody_has_is_passed_over_after_a_while() -> None:
+    """Goal: ids cost their announcer nothing, and must not cost us one question each for ever."""
+    counts: Counter[str] = Counter()
+    wants = WantedIds(rng=Random(1), counts=counts)
+    asked, now = 0, 0.0
+    for second in range(20):
+        ids = [IdPrefix(sha256(b"%d %d" % (second, each)).digest()[:8]) for each in range(140)]
+        wants.hear(address(1), ids, now, delay_s=0.0)
+        for _ in range(4):
+            asked += sum(len(prefixes) for _, _, prefixes in wants.due(now))
+            now += 0.25
+    assert VAIN_MAX <= asked < VAIN_MAX + 2 * 140
+    assert counts["announced-in-vain"] == 20 * 140 - asked
+    wants.hear(address(2), ids[:1], now, delay_s=0.0)
+    assert [source for source, _, _ in wants.due(now)] == [address(2)]
+    now += PASSED_OVER_S
+    wants.hear(address(1), ids, now, delay_s=0.0)
+    assert sum(len(prefixes) for _, _, prefixes in wants.due(now)) == 140
+
+
+def test_who_gives_now_and_then_is_not_passed_over() -> None:
+    """Goal: loss is no lie."""
+    counts: Counter[str] = Counter()
+    wants = WantedIds(rng=Random(1), counts=counts)
+    now = 0.0
+    for second in range(20):
+        ids = [IdPrefix(sha256(b"%d %d" % (second, each)).digest()[:8]) for each in range(140)]
+        wants.hear(address(1), ids, now, delay_s=0.0)
+        wants.due(now)
+        wants.arrive(address(1), ids[0], now)
+        now += 1.0
+        wants.due(now)
+    assert counts["announced-in-vain"] == 0

@@ -6,7 +6,7 @@ there are only so many, in all and of one announcer, and who announces many and 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from random import Random
@@ -27,6 +27,13 @@ VERIFYING_S = 1.0
 """After which a message that came and was not taken is asked for again: perhaps its signature was wrong."""
 ANSWERS_AWAITED_MAX = 256
 """Requests whose answer is still told apart from others."""
+
+
+VAIN_MAX, VAIN_AGAIN = 512, 32
+"""Announced messages that one address was asked for in a row, and nobody gave, after which its announcements
+are passed over for PASSED_OVER_S; and how many it may announce then until the next time."""
+PASSED_OVER_S = 60.0
+VAIN_ADDRESSES_MAX = 256
 
 
 class Want:
@@ -64,6 +71,8 @@ class WantedIds:
         # One entry a want, of its moment or an earlier one: moments only move back.
         self._heap: list[tuple[float, IdPrefix]] = []
         self._awaited: dict[int, Address] = {}
+        # Of announcers that gave nothing since: for how many in a row, and until when they are passed over.
+        self._vain: OrderedDict[Address, tuple[int, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._wants)
@@ -71,7 +80,11 @@ class WantedIds:
     def hear(self, source: Address, prefixes: Iterable[IdPrefix], now: float, *, delay_s: float) -> None:
         """These are announced and not here; they are asked for after delay_s."""
         due_at = now + delay_s
+        _, passed_over_until = self._vain.get(source, (0, now))
         for prefix in prefixes:
+            if now < passed_over_until:
+                self._counts["announced-in-vain"] += 1
+                continue
             want = self._wants.get(prefix)
             if want is None:
                 if len(self._wants) >= WANTED_IDS_MAX or self._of[source] >= WANTED_PER_ANNOUNCER_MAX:
@@ -88,6 +101,7 @@ class WantedIds:
         want = self._wants.get(prefix)
         if want is None:
             return
+        self._vain.pop(source, None)
         want.due_at = now + VERIFYING_S
         if source in want.announcers:
             want.announcers.remove(source)
@@ -117,6 +131,7 @@ class WantedIds:
                 if not want.announcers:
                     self._counts["announced-given-up"] += 1
                     self._release(self._wants.pop(prefix))
+                    self._note_vain(want, now)
                     continue
                 source = want.announcers.popleft()
                 want.asked.append(source)
@@ -128,6 +143,16 @@ class WantedIds:
             for source, prefixes in asked.items()
             for start in range(0, len(prefixes), PREFIXES_MAX)
         ]
+
+    def _note_vain(self, want: Want, now: float) -> None:
+        for source in want.asked:
+            count, until = self._vain.pop(source, (0, now))
+            count += 1
+            if count >= VAIN_MAX:
+                count, until = VAIN_MAX - VAIN_AGAIN, now + PASSED_OVER_S
+            self._vain[source] = (count, until)
+        while len(self._vain) > VAIN_ADDRESSES_MAX:
+            self._vain.popitem(last=False)
 
     def next_deadline(self) -> float | None:
         return self._heap[0][0] if self._heap else None

@@ -49,20 +49,20 @@ class Pull:
         self.gained = False
         self.began_at = self.turn_at = now
         self.began_with = self.course_with = ours
-        self.turn_count = ours.count
+        self.turn_count = self._counted = ours.count
         self.announced = 0
         self.is_held = False
         self.settled_at: float | None = None
         self.settle_by: float | None = None
         # Messages of the courses before this one, and of all when this turn began.
         self._received = 0
-        self._received_before = 0
+        self._received_before = self._came = 0
 
     def take_turn(self, ours: Summary, now: float) -> None:
         """Go on where the last turn stopped."""
         self.began_at = self.turn_at = now
         self.began_with = ours
-        self.turn_count = ours.count
+        self.turn_count = self._counted = ours.count
         self._received_before = self.received()
         self.settled_at = self.settle_by = None
         if self.course is not None:
@@ -132,6 +132,12 @@ class Pull:
             self.turn_count = ours.count
             return False
         return True
+
+    def take_gain(self, ours: Summary) -> int:
+        """Messages that the store has more than when this was last asked, as far as so many have come."""
+        count, self._counted = ours.count - self._counted, ours.count
+        came, self._came = self.received() - self._came, self.received()
+        return min(count, came)
 
     def end(self, ours: Summary, now: float) -> None:
         """The summaries still differ, and it has done what it may."""

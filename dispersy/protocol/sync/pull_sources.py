@@ -21,6 +21,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import host_of
 from dispersy.protocol.pruning import is_later
 from dispersy.protocol.sync.flow_control import FlowControl
+from dispersy.protocol.sync.reputation import Reputations
 from dispersy.protocol.wire.summary import Summary
 
 FRUITLESS_MAX = 3
@@ -155,6 +156,7 @@ class PullSources:
         # With which summary of ours nobody may be pulled from, and until when (None: for ever): asked far
         # more often than it changes. None: something has changed since.
         self._idle: tuple[Summary, float | None] | None = None
+        self.reputations = Reputations()
 
     def get(self, address: Address) -> Source | None:
         """The source at this address, for somebody who may change it."""
@@ -167,6 +169,16 @@ class PullSources:
             return False
         towards, until = self._idle
         return (until is None or now < until) and towards == ours
+
+    def charge(self, address: Address, size: int, now: float) -> None:
+        """So many bytes were sent to pull from there."""
+        self._idle = None
+        self.reputations.charge(address, size, now)
+
+    def credit(self, address: Address, count: int) -> None:
+        """The store has taken in so many messages while we pulled from there."""
+        self._idle = None
+        self.reputations.credit(address, count)
 
     def look_again(self) -> None:
         """What is expected of sources decides, too, and changes without a word to us."""
@@ -260,7 +272,7 @@ class PullSources:
                 # Equal only with what is on its way, which may not come.
                 source.matched = None
             if begins_at is not None:
-                moments.append((address, begins_at))
+                moments.append((address, max(begins_at, self.reputations.begins_at(address))))
         return moments
 
     def expire(self, now: float) -> None:

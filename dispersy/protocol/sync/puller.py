@@ -3,7 +3,7 @@
 A neighbour whose summary differs from ours is pulled from by one course (course.py) after another; which
 means comes next stands in means.py. After each, when all that came is in the store, summaries are compared
 again, and where they are equal that is the end. A pull that brought nothing makes the neighbour wait, longer
-each time: it has nothing for us, or a filter's wrong positive, which a new salt finds.
+each time (reputation.py): it has nothing for us, or a filter's wrong positive, which a new salt finds.
 
 One pull runs at a time in a community, and neighbours take turns; where much is missing others take part
 in it (partners.py). What a neighbour claims costs it nothing, so nothing that only it says gives it more
@@ -195,8 +195,10 @@ class Puller:
         """Our store has changed, and `holdings` shows it."""
         if self._fragments is not None:
             self._sources.keep_word(self._fragments.drain_given(), now)
-        if self._pull is not None and self._pull.settled_at is not None:
-            self._pull.settled_at = now
+        pull = self._pull
+        if pull is not None:
+            self._sources.credit(pull.address, pull.take_gain(self._holdings.summary()))
+            pull.settled_at = None if pull.settled_at is None else now
         self._proceed(now)
 
     def set_processed(self, total: int, now: float) -> None:
@@ -344,6 +346,7 @@ class Puller:
         questions = course.step(now)
         for question in questions:
             self._send((pull.address, question))
+            self._sources.charge(pull.address, len(self._events[-1].body), now)
         self._partners.invite(pull, self._holdings.summary(), now)
         for asked in self._partners.step(now):
             self._send(asked)

@@ -19,14 +19,18 @@ from random import Random
 
 from dispersy.constants import (
     CANDIDATES_MAX,
+    INTRODUCTION_SOURCES_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     NUDGED_MAX,
+    NUDGES_ANSWERED_MAX,
+    NUDGES_ANSWERED_S,
     SETTLED_NEIGHBOURS,
     STEP_INTERVAL_S,
     TOKENS_MAX,
     WALK_REQUESTS_MAX,
 )
 from dispersy.protocol.address import Address, usable_as_peer
+from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.admission import Admission
 from dispersy.protocol.walk.announcers import LISTENERS_MAX, Announcers
@@ -130,6 +134,9 @@ class Walker:
             is_metered=metered,
         )
         self._admission = Admission(per_second=introductions_per_second)
+        self._nudges_answered: PerSecond[Address] = PerSecond(
+            limit=NUDGES_ANSWERED_MAX, keys_max=INTRODUCTION_SOURCES_MAX
+        )
         self._punctures = Punctures(self._own)
         self._nudges = Nudges(
             neighbours=self._neighbours,
@@ -198,6 +205,8 @@ class Walker:
         says_ours = ours is None or (frame.summary is not None and frame.summary.same_set(ours))
         if not frame.asks_introduction and says_ours and not candidate.is_misled(ours):
             return  # A nudge that tells us nothing, nor we them.
+        if not frame.asks_introduction and not self._nudges_answered.admit(source, now / NUDGES_ANSWERED_S):
+            return
         introduced = self._introduced_to(candidate, now) if frame.asks_introduction else None
         # The requester itself may be known elsewhere still: see _prove().
         if introduced is not None and introduced.member == frame.member:
