@@ -9,7 +9,7 @@ import pytest
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.sync.pull_sources import PullSources
 from dispersy.protocol.sync.reputation import (
-    CREDIT_MAX,
+    EARNED_MAX,
     GAIN_WORTH,
     PAUSE_MAX_S,
     STRANGER_PAUSE_MAX_S,
@@ -61,7 +61,7 @@ def test_what_it_brings_pays_for_more() -> None:
     reputations.credit(peer(1), 10)
     assert reputations.begins_at(peer(1)) <= 0.0
     reputations.credit(peer(1), 1_000_000)
-    reputations.charge(peer(1), CREDIT_MAX + WASTE_MAX - GAIN_WORTH, 1.0)
+    reputations.charge(peer(1), EARNED_MAX + WASTE_MAX - GAIN_WORTH, 1.0)
     assert reputations.begins_at(peer(1)) <= 1.0
     reputations.charge(peer(1), 2 * GAIN_WORTH, 1.0)
     assert reputations.begins_at(peer(1)) > 1.0

@@ -23,7 +23,7 @@ WASTE_RATE = 64.0
 """Bytes a second that are forgiven."""
 GAIN_WORTH = 4_096
 """Bytes of description that a message which the store takes in is worth."""
-CREDIT_MAX = 1 << 20
+EARNED_MAX = 1 << 20
 """Bytes that a host may have earned: who brought much may be in vain for some time."""
 PAUSE_MAX_S = 120.0
 STRANGER_PAUSE_MAX_S = 600.0
@@ -81,7 +81,7 @@ class Reputations:
         if account is not None and count > 0:
             if not account.has_gained:
                 self._strangers.owes = max(0.0, self._strangers.owes - max(0.0, account.owes))
-            account.owes = max(-CREDIT_MAX, min(account.owes, WASTE_MAX) - count * GAIN_WORTH)
+            account.owes = max(-EARNED_MAX, min(account.owes, WASTE_MAX) - count * GAIN_WORTH)
             account.has_gained = True
 
     def begins_at(self, address: Address) -> float:
