@@ -44,7 +44,7 @@ def play_propagation(told: Play) -> Outcome:
             "bodies a node": population.heard("messages") / nodes,
             "bytes received a node": population.heard("bytes") / nodes,
         },
-        {"nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in curve]},
+        {"% of nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in curve]},
     )
 
 
@@ -77,7 +77,7 @@ def original_propagation(told: Play) -> Outcome:
         "steps, when they have met and ten are sent it": pushed[-1][0] / STEP_S,
         "until everybody": pushed[-1][0],
     }
-    return Outcome(measures, {"nodes that have it": [(at, 100 * has / told.nodes) for at, has in pushed]})
+    return Outcome(measures, {"% of nodes that have it": [(at, 100 * has / told.nodes) for at, has in pushed]})
 
 
 def play_throughput(told: Play) -> Outcome:
@@ -153,6 +153,7 @@ PROPAGATION = Scenario(
     nodes=1_000,
     seeds=50,
     shown="until everybody",
+    scale="log",
 )
 THROUGHPUT = Scenario(
     name="throughput",
