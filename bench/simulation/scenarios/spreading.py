@@ -77,7 +77,9 @@ def original_propagation(told: Play) -> Outcome:
         "steps, when they have met and ten are sent it": pushed[-1][0] / STEP_S,
         "until everybody": pushed[-1][0],
     }
-    return Outcome(measures, {"% of nodes that have it": [(at, 100 * has / told.nodes) for at, has in pushed]})
+    return Outcome(
+        measures, {"% of nodes that have it": [(at, 100 * has / told.nodes) for at, has in pushed]}
+    )
 
 
 def play_throughput(told: Play) -> Outcome:
