@@ -287,6 +287,16 @@ SYMBOLS_ANSWERED_IN_ALL_MAX = 128
 SYMBOLS_SOURCES_MAX = 256
 """Symbols-requests a second that are answered, of one address, of all, and from how many: what follows a
 large description are some ten of them at once."""
+TREE_SET_MIN = 8_192
+"""Messages below which a filter of all of them is little more than what a tree tells."""
+TREE_NODES_MAX = 64
+"""That are looked into, below the first: what more would cost is about what filters do."""
+TREE_PARTLY_MAX = 4
+"""Children of one node that differ and are partly held, and are looked into even if all of them are."""
+TREE_GAPS_MAX = 64
+"""Ranges that one course is given."""
+TREE_SILENCES_MAX = 2
+"""In a row, after which other means are tried: some version may not speak of trees."""
 TREES_ANSWERED_MAX = 16
 TREES_ANSWERED_IN_ALL_MAX = 64
 TREES_SOURCES_MAX = 256

@@ -61,6 +61,36 @@ def test_symbols_come_first_where_little_may_differ(
     assert choose_means(ours=MANY, theirs=theirs, history=history) is expected
 
 
+LARGE = Summary(highest=90_000, count=90_000, sum=5)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "history", "expected"),
+    [
+        (Summary(highest=95_000, count=95_000, sum=9), History(), Means.TIP),
+        (Summary(highest=95_000, count=95_000, sum=9), History(tried=(Means.TIP,)), Means.TREE),
+        (Summary(highest=95_000, count=95_000, sum=9), History(tried=(Means.TIP, Means.TREE)), Means.RECENT),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE), gaps=True),
+            Means.GAPS,
+        ),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE, Means.GAPS), gaps=True),
+            Means.RECENT,
+        ),
+        (Summary(highest=95_000, count=8_000, sum=9), History(tried=(Means.TIP,)), Means.RECENT),
+        (Summary(highest=95_000, count=95_000, horizon=1, sum=9), History(tried=(Means.TIP,)), Means.RECENT),
+    ],
+)
+def test_a_tree_is_looked_into_where_both_hold_much(
+    theirs: Summary, history: History, expected: Means | None
+) -> None:
+    """Below the newest, and then what it found is asked for."""
+    assert choose_means(ours=LARGE, theirs=theirs, history=history) is expected
+
+
 def test_symbols_are_of_sets_with_one_horizon() -> None:
     """What one has pruned and the other not yet is no difference to repair."""
     theirs = Summary(highest=5_000, count=5_000, horizon=1, sum=9)

@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Scenario] = {
         identical.SCENARIO,
         differences.SCATTERED,
         differences.NEWEST_MISSING,
+        differences.GAPS_MISSING,
         filling.NEWCOMER,
         gathering.SCENARIO,
         differences.HALF,

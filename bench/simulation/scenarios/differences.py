@@ -1,4 +1,4 @@
-"""`scattered`, `newest`, `half`: two nodes that differ, and what saying so costs."""
+"""`scattered`, `newest`, `gaps`, `half`: two nodes that differ, and what saying so costs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ SIZES = {"100k": 100_000, "1M": 1_000_000}
 DESCRIPTION_1000_MAX = 32_000
 NEWEST = 1_000
 NEWEST_DESCRIPTION_MAX = 200
+GAPS = {"one of 5,000": (1, 5_000), "ten of 300": (10, 300)}
+GAPS_DESCRIPTION_MAX = 20_000
 HALF_MAX = {"50 %": 70_000, "90 %": 90_000, "99 %": 30_000}
 UNITS = {
     "description": "bytes",
@@ -140,6 +142,42 @@ def original_newest(told: Play) -> Outcome:
     )
 
 
+def gap_sets(told: Play) -> tuple[int, set[int]]:
+    """(how many there are, what one lacks): stretches of the middle, and of neither end."""
+    count, gaps, length = told.size(1_000_000, short=20_000), *GAPS[told.variant]
+    length = told.size(length, short=length // 10)
+    rng = Random(f"gaps {told.seed}")
+    missing: set[int] = set()
+    for gap in range(gaps):
+        # Apart, for each has a part of the set of its own.
+        low, high = (count * (10 * gap + 1) // (10 * gaps), count * (10 * gap + 9) // (10 * gaps))
+        start = rng.randrange(low, high - length)
+        missing |= set(range(start, start + length))
+    return count, missing
+
+
+def play_gaps(told: Play) -> Outcome:
+    count, missing = gap_sets(told)
+    corpus, _ = corpus_of(count)
+    pair = make_pair(
+        seed=told.seed, link=LINK, corpus=corpus, one=lacking(count, ()), other=lacking(count, missing)
+    )
+    return Outcome(measure(pair, equal=pair.run(looks_every_s=0.01)))
+
+
+def judge_gaps(bench: Bench, results: Results) -> None:
+    for variant, outcomes in results.items():
+        judge_equal(bench, variant, outcomes)
+        described = worst(outcomes, "description")
+        bench.at_most(named(variant, "description"), described, GAPS_DESCRIPTION_MAX, ratio=False)
+
+
+def original_gaps(told: Play) -> Outcome:
+    count, missing = gap_sets(told)
+    held = (number for number in range(count) if number not in missing)
+    return play_original(count, one=range(count), other=held, seed=told.seed, strategy=Strategy.LARGEST)
+
+
 def half_sets(told: Play) -> tuple[int, list[int]]:
     count = told.size(100_000, short=3_000)
     held = float(told.variant.split()[0]) / 100
@@ -193,6 +231,17 @@ NEWEST_MISSING = Scenario(
     judge=judge_newest,
     units=UNITS,
     original=original_newest,
+    tiny=True,
+    holds_short=True,
+)
+GAPS_MISSING = Scenario(
+    name="gaps",
+    about="stretches in the middle of 1M missing, one of 5,000 or ten of 300: at most 20 KB of description",
+    play=play_gaps,
+    judge=judge_gaps,
+    units=UNITS,
+    variants=lambda options: tuple(GAPS),  # noqa: ARG005
+    original=original_gaps,
     tiny=True,
     holds_short=True,
 )

@@ -15,6 +15,7 @@ from dispersy.protocol.sync.range_course import RangeCourse, filter_error_rate, 
 from dispersy.protocol.sync.ranked_course import RankedCourse
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
 from dispersy.protocol.sync.transfer import Transfer, filter_capacity
+from dispersy.protocol.sync.tree_course import TreeCourse
 
 
 def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
@@ -23,6 +24,10 @@ def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
         return SymbolsCourse(asking, pull.source, lacking=_lacking(asking, pull))
     if means is Means.RANKED:
         return _make_ranked(asking, pull)
+    if means is Means.TREE:
+        return TreeCourse(asking, pull.source)
+    if means is Means.GAPS:
+        return _make_gaps(asking, pull)
     low, high = _reach(means, asking, pull), pull.floor
     if low >= high:
         return None
@@ -45,6 +50,15 @@ def make_repair(part: Range, asking: Asking, source: Source) -> Course:
     transfer = Transfer(Outline())
     transfer.add(part)
     return RangeCourse(asking, source, means=Means.REPAIR, transfer=transfer)
+
+
+def _make_gaps(asking: Asking, pull: Pull) -> Course:
+    """The course of what a tree has found."""
+    outline, ranges = pull.gaps
+    transfer = Transfer(outline)
+    for wanted in ranges:
+        transfer.add(wanted)
+    return RangeCourse(asking, pull.source, means=Means.GAPS, transfer=transfer)
 
 
 def _make_ranked(asking: Asking, pull: Pull) -> Course:

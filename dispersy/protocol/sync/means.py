@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dispersy.constants import SYMBOL_DIFFERENCES_MAX, SYMBOL_SET_MIN
+from dispersy.constants import SYMBOL_DIFFERENCES_MAX, SYMBOL_SET_MIN, TREE_SET_MIN
 from dispersy.protocol.wire.summary import Summary
 
 BEHIND_MIN = 45
@@ -27,6 +27,10 @@ class Means(StrEnum):
     """Coded symbols of the whole set: few differences, wherever they lie."""
     TIP = "tip"
     """What lies above our newest messages, and what is missing among these: nearly every difference."""
+    TREE = "tree"
+    """Counts and sums over global time: brings nothing, and finds where the sets differ."""
+    GAPS = "gaps"
+    """What the tree has found."""
     RECENT = "recent"
     """As far back as one filter describes."""
     EVERYTHING = "everything"
@@ -45,6 +49,7 @@ class History:
     ranks         something comes before the rest and has not been asked for
     may_describe  symbols are not too soon after they were no use the last time
     estimate      how many messages differ, where a means has found that out
+    gaps          a tree has found where
     fruitless     pulls from this neighbour in a row that brought nothing
     """
 
@@ -54,6 +59,7 @@ class History:
     ranks: bool = False
     may_describe: bool = True
     estimate: int | None = None
+    gaps: bool = False
     fruitless: int = 0
 
 
@@ -68,9 +74,14 @@ def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means |
         return Means.RANKED
     if _suits_symbols(ours, theirs, history):
         return Means.SYMBOLS
-    for means in (Means.TIP, Means.RECENT):
-        if means not in history.tried:
-            return means
+    if Means.TIP not in history.tried:
+        return Means.TIP
+    if _suits_tree(ours, theirs, history):
+        return Means.TREE
+    if history.gaps and Means.GAPS not in history.tried:
+        return Means.GAPS
+    if Means.RECENT not in history.tried:
+        return Means.RECENT
     if history.may_sweep and Means.EVERYTHING not in history.tried:
         return Means.EVERYTHING
     return None
@@ -100,6 +111,16 @@ def _suits_symbols(ours: Summary, theirs: Summary, history: History) -> bool:
         and ours.horizon == theirs.horizon
         # Where one side has a newer one than the other, most likely so it has those around it.
         and (theirs.highest == ours.highest or Means.TIP in history.tried)
+    )
+
+
+def _suits_tree(ours: Summary, theirs: Summary, history: History) -> bool:
+    """Whether to look where in time the sets differ: worth it where to describe all would be dear."""
+    return (
+        Means.TREE not in history.tried
+        and min(ours.count, theirs.count) >= TREE_SET_MIN
+        # Else whatever one has pruned differs.
+        and ours.horizon == theirs.horizon
     )
 
 

@@ -8,7 +8,9 @@ from dispersy.constants import SETTLE_MAX_S, SETTLE_S, TURN_MAX_S, TURN_MESSAGES
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.course import Course
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import History, Means
+from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
@@ -20,6 +22,7 @@ class Pull:
     course        the one under way; each pull begins with one
     tried         means so far, that of `course` among them
     floor         everything from here upwards has been asked for
+    gaps          where a tree has found that the sets differ, and how many are missing there
     selections    what comes before the rest and has not been asked for; ranked_low: how far back it is
     gained        the store took something from an earlier turn of it
     began_with    our summary when this turn began
@@ -46,6 +49,7 @@ class Pull:
         self.selections = list(selections)
         self.ranked_low: OrderKey | None = None
         self.estimate: int | None = None
+        self.gaps: tuple[Outline, list[Range]] = Outline(), []
         self.gained = False
         self.began_at = self.turn_at = now
         self.began_with = self.course_with = ours
@@ -89,6 +93,7 @@ class Pull:
             ranks=bool(self.selections) and now >= self.source.selections_at,
             may_describe=now >= self.source.symbols_at,
             estimate=self.estimate,
+            gaps=bool(self.gaps[1]),
             fruitless=self.source.fruitless,
         )
 

@@ -48,6 +48,7 @@ from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources
 from dispersy.protocol.sync.questions import Send
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.sync.tree_course import TreeCourse
 from dispersy.protocol.wire.frames import Audit, Busy
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
@@ -417,6 +418,8 @@ class Puller:
             return
         if course.estimate is not None:
             pull.estimate = course.estimate
+        if isinstance(course, TreeCourse):
+            pull.gaps = course.gaps()
         if course.has_everything:
             pull.floor = ORDER_LOW
             pull.source.seen = pull.source.summary, towards
