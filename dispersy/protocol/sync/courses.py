@@ -18,8 +18,11 @@ from dispersy.protocol.sync.transfer import Transfer, filter_capacity
 from dispersy.protocol.sync.tree_course import TreeCourse
 
 
-def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
-    """The course of a means that is not REPAIR; None where all that it reaches has been asked for."""
+def make_course(means: Means, asking: Asking, pull: Pull, *, is_alone: bool) -> Course | None:
+    """The course of a means that is not REPAIR; None where all that it reaches has been asked for.
+
+    is_alone   no other neighbour is known, to whom it would matter in which order messages come
+    """
     if means is Means.SYMBOLS:
         return SymbolsCourse(asking, pull.source, lacking=_lacking(asking, pull))
     if means is Means.RANKED:
@@ -34,8 +37,9 @@ def make_course(means: Means, asking: Asking, pull: Pull) -> Course | None:
     pull.floor = low
     ours = asking.holdings.summary()
     outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
-    # What lies among what we hold: at the tip it comes in order.
-    is_scattered = ours.count > 0 and pull.source.summary.count - ours.count >= PARTNERS_MISSING_MIN
+    # What lies among what we hold: at the tip it comes in order. More pieces are more filters.
+    missing = pull.source.summary.count - ours.count
+    is_scattered = not is_alone and ours.count > 0 and missing >= PARTNERS_MISSING_MIN
     transfer = Transfer(
         outline,
         is_one_of_many=means is Means.EVERYTHING,

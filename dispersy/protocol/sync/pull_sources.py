@@ -158,6 +158,9 @@ class PullSources:
         self._idle: tuple[Summary, float | None] | None = None
         self.reputations = Reputations()
 
+    def __len__(self) -> int:
+        return len(self._sources)
+
     def get(self, address: Address) -> Source | None:
         """The source at this address, for somebody who may change it."""
         self._idle = None

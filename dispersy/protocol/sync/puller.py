@@ -380,7 +380,8 @@ class Puller:
             pull.end(towards, now)
             self._leave_pull()
             return
-        course = make_course(means, self._asking_of(pull.address), pull)
+        is_alone = len(self._sources) == 1
+        course = make_course(means, self._asking_of(pull.address), pull, is_alone=is_alone)
         if course is None:
             pull.tried.append(means)
         else:
