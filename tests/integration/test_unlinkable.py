@@ -29,6 +29,7 @@ from dispersy.protocol.wire.frames import (
 )
 from dispersy.protocol.wire.missing import MissingLast
 from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.summary import Summary
 from tests.integration.node import Node
 from tests.integration.peer import Peer, Received, _read, fence
@@ -44,7 +45,7 @@ SPOKEN = {
     FrameType.INTRODUCTION_REQUEST,
     FrameType.INTRODUCTION_RESPONSE,
     FrameType.PUNCTURE_REQUEST,
-    FrameType.SYNC_REQUEST,
+    FrameType.RANGE_REQUEST,
     FrameType.MESSAGES,
     FrameType.AUDIT,
 }
@@ -136,7 +137,7 @@ def converse(neighbours: list[Neighbour]) -> None:
     first.wait_for(lambda each: each.body(FrameType.MESSAGES) is not None)
     first.send_messages([first.author.message(secrets.token_hex(20).encode()) for _ in range(MESSAGES)])
     first.claim(Summary(highest=1_000, count=1_000, sum=secrets.randbits(90)))
-    first.wait_for(lambda each: len(each.body(FrameType.SYNC_REQUEST) or b"") > 50)
+    first.wait_for(lambda each: len(each.body(FrameType.RANGE_REQUEST) or b"") > 50)
     limit = time.monotonic() + LIMIT_S
     while not first.heard() >= SPOKEN:
         assert time.monotonic() < limit, first.heard()
@@ -168,15 +169,19 @@ def test_two_communities_share_no_key_id_or_token(make_node: Callable[..., Node]
     with node.start() as client:
         listen = client.status()["listen"]
         tags = []
-        for name in ("one", "two"):
+        # As many in both would be asked about in the same words: numbers that name nobody.
+        for name, count in (("one", MESSAGES), ("two", MESSAGES + 17)):
             made = client.create(name)["community_id"]
-            client.publish_many(name, [secrets.token_hex(20).encode() for _ in range(MESSAGES)])
+            client.publish_many(name, [secrets.token_hex(20).encode() for _ in range(count)])
             neighbours = [Neighbour(made, listen, line) for line in lines]
             tags.append(neighbours[0].tag)
             converse(neighbours)
     addresses = [parse_address(listen), *(make_address(*line.socket.getsockname()) for line in lines)]
     allowed = [encode_address(address) for address in addresses]
     allowed += [encode_definition(default_definition(name)) for name in ("one", "two")]
+    # How long such a message is and of which kind: what follows a short bound in every datagram of them.
+    message = neighbours[0].author.message(secrets.token_hex(20).encode())
+    allowed.append(encode_uvarint(len(message)) + message[:2])
     for line in lines:
         line.socket.close()
     sent = [[data for line in lines for data in line.recorded[tag]] for tag in tags]

@@ -157,7 +157,7 @@ def test_answers_have_fewer_datagrams() -> None:
     """Whatever was asked for."""
     shard = Shard(answers_budget_max=3)
     shard.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=16).encode(), stranger(1))
-    assert [answer._budget for _, _, answer in shard.responder._answers._answers] == [3, 16]
+    assert [answer._budget for _, _, answer in shard.responder._answering._answers._answers] == [3, 16]
 
 
 def test_requests_ask_for_fewer_datagrams() -> None:
@@ -166,7 +166,7 @@ def test_requests_ask_for_fewer_datagrams() -> None:
     shard.hear(stranger(1), Summary(highest=900, count=900, sum=9))
     asked = {number: decode_frame(kind, body[2:]) for number, kind, body in shard.sent}
     assert all(isinstance(request, SyncRequest) for request in asked.values())
-    assert asked[SPECIAL].budget == 4 < asked[PLAIN].budget  # type: ignore[union-attr]
+    assert asked[SPECIAL].budget <= 4 < asked[PLAIN].budget  # type: ignore[union-attr]
 
 
 def test_audits_may_be_left_out() -> None:

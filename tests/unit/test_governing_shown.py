@@ -114,6 +114,7 @@ def test_explain_tells_the_proof_and_what_speaks_against_it(house: House) -> Non
         "awaited": "",
         "refused": "",
         "reason": "",
+        "came_by": "",
         "counts": True,
         "proof": [],
         "against": [],
