@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 MASK = (1 << 64) - 1
-SPOKEN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 21, 22, 23, 26, 27}
-NUMBERED = range(1, 28)
+SPOKEN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 26, 27, 28}
+NUMBERED = range(1, 29)
 TokenFunction = Callable[[bytes, bytes, int], bytes]
 """(18-byte address, tag, epoch) -> the 8-byte token."""
 

@@ -213,6 +213,11 @@ def test_flags_that_nobody_need_understand_are_ignored() -> None:
     assert taken == {flags: [flags % 16] if flags % 16 < 8 else [] for flags in range(256)}
 
 
+def test_the_twin_knows_every_frame() -> None:
+    """Goal: a frame that only one of them speaks is found at once, not when chance draws its number."""
+    assert oracle.SPOKEN == wire.FRAMES_SPOKEN
+
+
 @steady
 @given(st.lists(damaged(datagrams()), min_size=1, max_size=4))
 def test_split_is_what_the_format_says(batch: list[bytes]) -> None:
