@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dispersy.service.operations.explanation import CAME_BY
 from tests.integration.node import Node
 
 LIMIT_S = 90.0
@@ -83,7 +84,7 @@ class Names:
     def match(self, said: str, line: str) -> bool:
         """Whether a line is what the document says; what was not known before is known then."""
         if said.startswith(CAME):
-            return line.startswith(CAME)
+            return all(each.removeprefix(CAME) in CAME_BY.values() for each in (said, line))
         parts: list[str] = []
         fresh: list[str] = []
         end = 0

@@ -85,13 +85,11 @@ class Course(Protocol):
 
     means        what it is
     received     messages that have come for it
-    estimate     how many messages differ, if it has found that out
     has_failed   it goes nowhere: the neighbour waits, longer each time
     has_everything  as far as can be told, nothing that the neighbour has is missing here any more
     """
 
     means: Means
-    estimate: int | None
     has_failed: bool
     has_everything: bool
 

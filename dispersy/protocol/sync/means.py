@@ -48,7 +48,6 @@ class History:
     may_sweep     going through everything is not too soon after the last time
     ranks         something comes before the rest and has not been asked for
     may_describe  symbols are not too soon after they were no use the last time
-    estimate      how many messages differ, where a means has found that out
     gaps          a tree has found where
     fruitless     pulls from this neighbour in a row that brought nothing
     """
@@ -58,7 +57,6 @@ class History:
     may_sweep: bool = True
     ranks: bool = False
     may_describe: bool = True
-    estimate: int | None = None
     gaps: bool = False
     fruitless: int = 0
 

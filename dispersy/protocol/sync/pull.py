@@ -48,7 +48,6 @@ class Pull:
         self.floor = ORDER_TOP
         self.selections = list(selections)
         self.ranked_low: OrderKey | None = None
-        self.estimate: int | None = None
         self.gaps: tuple[Outline, list[Range]] = Outline(), []
         self.gained = False
         self.began_at = self.turn_at = now
@@ -92,7 +91,6 @@ class Pull:
             may_sweep=now >= self.source.everything_at,
             ranks=bool(self.selections) and now >= self.source.selections_at,
             may_describe=now >= self.source.symbols_at,
-            estimate=self.estimate,
             gaps=bool(self.gaps[1]),
             fruitless=self.source.fruitless,
         )

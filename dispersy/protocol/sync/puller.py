@@ -417,8 +417,6 @@ class Puller:
                 pull.source.bear_fruit()
             self._leave_pull()
             return
-        if course.estimate is not None:
-            pull.estimate = course.estimate
         if isinstance(course, TreeCourse):
             pull.gaps = course.gaps()
         if course.has_everything:

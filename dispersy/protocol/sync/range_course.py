@@ -31,7 +31,6 @@ class RangeCourse:
 
     def __init__(self, asking: Asking, source: Source, *, means: Means, transfer: Transfer) -> None:
         self.means = means
-        self.estimate: int | None = None
         self.has_failed = self.has_everything = False
         self._asking = asking
         self._source = source

@@ -34,7 +34,6 @@ class TreeCourse:
 
     def __init__(self, asking: Asking, source: Source) -> None:
         self.means = Means.TREE
-        self.estimate: int | None = None
         self.has_failed = self.has_everything = False
         self.received = 0
         self.found: Found = []
