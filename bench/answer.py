@@ -38,7 +38,7 @@ from dispersy.protocol.sync.transfer import FILTER_SIZE_MAX, filter_capacity, ma
 from dispersy.protocol.wire.frames import AuditRequest, SymbolsRequest, SyncRequest
 from dispersy.protocol.wire.sync_frames import ITEM_SIZE, Described, Further, Items
 from dispersy.storage.lmdb_store import LmdbStore
-from dispersy.workers.served import CommittedHoldings
+from dispersy.workers.answering.served import CommittedHoldings
 
 HONEST_SHARE = 1 / 20
 MEMORY_MAX = 16e6

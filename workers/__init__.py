@@ -1,1 +1,1 @@
-"""The roles, one file each, and the loop that drives them."""
+"""The roles, one file each, the loop that drives them, and the rooms of what they are made of."""

@@ -18,8 +18,8 @@ from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.intake.received import ids_of
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.store import StoreReader
+from dispersy.workers.authoring.orders import Outcome, Ticket
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.orders import Outcome, Ticket
 
 IMPORTS_MAX = 16
 IMPORTS_SIZE_MAX = 4 << 20

@@ -21,22 +21,22 @@ from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
-from dispersy.workers.blocking import Blocking
-from dispersy.workers.communities import Communities, Community
-from dispersy.workers.cosigning import Cosigning
-from dispersy.workers.explaining import explain
-from dispersy.workers.following import follow
-from dispersy.workers.freshness import fresh_messages
-from dispersy.workers.governing import Governing
-from dispersy.workers.membership import Membership
-from dispersy.workers.naming import free_name
-from dispersy.workers.orders import ControlOrder, Outcome, Ticket
-from dispersy.workers.passing import NOWHERE, Destination, Leaving, Passing
-from dispersy.workers.permissions import members_page, powers_page
-from dispersy.workers.pruning import PruningSteps
-from dispersy.workers.publishing import ID_INDEX, Publishing, cursors_of
-from dispersy.workers.purging import Purging
-from dispersy.workers.signatures import Signatures
+from dispersy.workers.authoring.cosigning import Cosigning
+from dispersy.workers.authoring.orders import ControlOrder, Outcome, Ticket
+from dispersy.workers.authoring.publishing import ID_INDEX, Publishing, cursors_of
+from dispersy.workers.authoring.signatures import Signatures
+from dispersy.workers.governing.explaining import explain
+from dispersy.workers.governing.governing import Governing
+from dispersy.workers.governing.permissions import members_page, powers_page
+from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.following import follow
+from dispersy.workers.keeping.freshness import fresh_messages
+from dispersy.workers.keeping.passing import NOWHERE, Destination, Leaving, Passing
+from dispersy.workers.keeping.pruning import PruningSteps
+from dispersy.workers.keeping.purging import Purging
+from dispersy.workers.membership.blocking import Blocking
+from dispersy.workers.membership.membership import Membership
+from dispersy.workers.membership.naming import free_name
 
 
 @dataclass(frozen=True, slots=True)

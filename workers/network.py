@@ -50,14 +50,14 @@ from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreReader
 from dispersy.workers.counters import count_sent, frame_size, frames_in
-from dispersy.workers.dispatch import Dispatch
 from dispersy.workers.loop import Loop
-from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.neighbourhoods import Neighbourhoods
+from dispersy.workers.networking.dispatch import Dispatch
+from dispersy.workers.networking.neighbourhood import Neighbourhood
+from dispersy.workers.networking.neighbourhoods import Neighbourhoods
+from dispersy.workers.networking.sending import Sending
 from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
-from dispersy.workers.sending import Sending
 
 log = logging.getLogger("dispersy.network")
 RECEIVES_PER_TURN_MAX = 8

@@ -11,10 +11,10 @@ import msgspec
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.wire.frames import RequestMissing
 from dispersy.storage.store import BlockedRecord, StoreWriter
-from dispersy.workers.finding import find_ids, find_missing, find_newest, find_slot
+from dispersy.workers.authoring.orders import ControlOrder
+from dispersy.workers.keeping.finding import find_ids, find_missing, find_newest, find_slot
+from dispersy.workers.keeping.passing import Destination
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.orders import ControlOrder
-from dispersy.workers.passing import Destination
 
 
 class Order(msgspec.Struct, frozen=True):

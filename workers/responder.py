@@ -47,10 +47,10 @@ from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import ENVELOPE
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.named_answers import Asked, Find, NamedAnswers
+from dispersy.workers.answering.named_answers import Asked, Find, NamedAnswers
+from dispersy.workers.answering.served import CommittedHoldings, Served, selections_in
 from dispersy.workers.report import Reporter, Untold
 from dispersy.workers.schedule import Schedule
-from dispersy.workers.served import CommittedHoldings, Served, selections_in
 
 _REQUESTS: dict[int, type[Request]] = {
     each.type: each

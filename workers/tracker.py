@@ -46,8 +46,8 @@ from dispersy.protocol.wire.records import DATAGRAM, FRAME, TOKEN_CURRENT
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.workers.loop import Loop
 from dispersy.workers.network import RECEIVES_PER_TURN_MAX, open_udp
+from dispersy.workers.networking.walk_datagrams import WalkDatagrams
 from dispersy.workers.schedule import Schedule
-from dispersy.workers.walk_datagrams import WalkDatagrams
 
 log = logging.getLogger("dispersy.tracker")
 TAG_OFFSET, TOKEN_OFFSET, TOKEN_END = 2, 10, 18

@@ -26,14 +26,14 @@ from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
 from dispersy.storage.store import CommunityRecord
-from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.importing import Importing
+from dispersy.workers.keeping.gathering import Gathering, Received
+from dispersy.workers.keeping.passing import Leaving
+from dispersy.workers.keeping.restored import RestoredHome, own_authors
 from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
-from dispersy.workers.passing import Leaving
 from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
-from dispersy.workers.restored import RestoredHome, own_authors
 
 BATCHES_PER_TURN_MAX = 64
 NOTE_INTERVAL_S = 1.0

@@ -32,11 +32,11 @@ from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import CommunityRecord
 from dispersy.testing.connection import AsyncMemoryConnection, Clock, MemoryConnection
 from dispersy.testing.keyring import MemoryKeyring
-from dispersy.workers.gathering import Gathering, Received
 from dispersy.workers.importing import Importing
+from dispersy.workers.keeping.gathering import Gathering, Received
+from dispersy.workers.keeping.passing import Leaving
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.neighbourhood import Neighbourhood
-from dispersy.workers.passing import Leaving
+from dispersy.workers.networking.neighbourhood import Neighbourhood
 from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import Responder

@@ -95,6 +95,15 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "gateway": {"operations", "interface", "home"},
         "processes": {"gateway", "interface", "home", "settings"},
     },
+    "workers": {
+        "": {"networking", "answering", "keeping", "membership", "authoring", "governing"},
+        "networking": set(),
+        "answering": set(),
+        "keeping": set(),
+        "membership": {"keeping"},
+        "authoring": {"keeping", "membership"},
+        "governing": {"keeping", "membership", "authoring"},
+    },
 }
 """What a room within a room may import of its sisters; what lies beside them ("") is open to all."""
 
@@ -135,7 +144,7 @@ def imports_run_downwards(source: Source) -> Violations:
 
 
 def inner_rooms_run_downwards(source: Source) -> Violations:
-    """protocol/ and service/ consist of rooms, too, and each names those that it may use."""
+    """protocol/, service/ and workers/ consist of rooms, too, and each names those that it may use."""
     rooms = ROOMS.get(source.room)
     if rooms is None:
         return

@@ -33,7 +33,7 @@ from dispersy.protocol.wire.packing import decode_uvarint
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock, StoreWriter
-from dispersy.workers.served import CommittedHoldings
+from dispersy.workers.answering.served import CommittedHoldings
 
 COMMUNITY = CommunityId(bytes(range(32)))
 SEED = bytes(range(32))

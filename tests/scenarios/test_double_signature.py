@@ -17,7 +17,7 @@ from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import read_message
 from dispersy.testing import Link, Network, Node
-from dispersy.workers.drafting import SIGNATURE_WAIT_S
+from dispersy.workers.authoring.drafting import SIGNATURE_WAIT_S
 
 DEFINITION = encode_definition(
     Definition(

@@ -15,7 +15,7 @@ from dispersy.protocol.definitions.definition import Definition, Kind, encode_de
 from dispersy.service.gateway.control import Control
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, LogEntry
-from dispersy.workers.finding import find_ids, find_newest, find_slot
+from dispersy.workers.keeping.finding import find_ids, find_newest, find_slot
 from tests.unit.gateway_house import block_of, record_of
 
 CHAT, NEWS = bytes([1]) * 32, bytes([2]) * 32

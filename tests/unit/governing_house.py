@@ -18,8 +18,8 @@ from dispersy.protocol.permissions.control_messages import Body, control_kind, e
 from dispersy.protocol.wire.message import NO_PREVIOUS, MessageView, create_message, read_message
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import EntryType
+from dispersy.workers.authoring.orders import ControlOrder
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.orders import ControlOrder
 from tests.unit.test_ledger import NOW_MS, FailingStore
 
 PAGE, REMARK, OPEN = 64, 65, 66

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dispersy.workers.finding import find_ids, find_slot
+from dispersy.workers.keeping.finding import find_ids, find_slot
 from tests.unit.control_house import NOTHING_KNOWN
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, House
 

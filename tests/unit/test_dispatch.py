@@ -15,7 +15,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.records import STRIPPED_LIST
-from dispersy.workers.dispatch import (
+from dispersy.workers.networking.dispatch import (
     BATCH_MESSAGES_MAX,
     INTRODUCTIONS_MAX,
     OUTSTANDING_MAX,

@@ -21,7 +21,7 @@ from dispersy.protocol.wire.frames import (
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, StoreWriter
-from dispersy.workers.finding import (
+from dispersy.workers.keeping.finding import (
     FIND_IDS_MAX,
     LOOKS_MAX,
     PER_DATAGRAM_MAX,

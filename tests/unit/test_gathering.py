@@ -9,7 +9,7 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import create_many
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import MESSAGE
-from dispersy.workers.gathering import Gathering, Received
+from dispersy.workers.keeping.gathering import Gathering, Received
 
 SECRET = bytes(32) + public_key(bytes(32))
 COMMUNITY = CommunityId(bytes(32))

@@ -18,8 +18,8 @@ from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, EntryType
+from dispersy.workers.authoring.publishing import PUBLISH_MESSAGES_MAX
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.publishing import PUBLISH_MESSAGES_MAX
 
 NOW_MS = 1_700_000_000_000
 DEFINITION = encode_definition(default_definition("chat"))

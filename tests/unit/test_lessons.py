@@ -50,7 +50,7 @@ from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers import verifier as verifier_module
 from dispersy.workers.ledger import Ledger
-from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.networking.neighbourhood import Neighbourhood
 from dispersy.workers.report import Reporter
 from dispersy.workers.verifier import Verifier
 from simulation.holdings import history, make_holdings

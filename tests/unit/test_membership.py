@@ -10,7 +10,7 @@ import pytest
 from dispersy.errors import StorageError, UsageError
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import BlockedRecord, EntryType
-from dispersy.workers import purging
+from dispersy.workers.keeping import purging
 from dispersy.workers.ledger import Ledger
 from tests.unit.test_ledger import DEFINITION, NOW_MS, House
 
@@ -250,7 +250,7 @@ def test_blocks_are_kept_bounded_and_taken_back(house: House, monkeypatch: pytes
     house.start()
     assert house.store.blocked() == [everywhere, here]
     blocking = house.ledger.blocking
-    monkeypatch.setattr("dispersy.workers.blocking.BLOCKED_MAX", 2)
+    monkeypatch.setattr("dispersy.workers.membership.blocking.BLOCKED_MAX", 2)
     with pytest.raises(UsageError, match="2 are blocked"):
         blocking.block(BlockedRecord(0, b"", "192.0.2.1"))
     assert order(house, blocking.unblock(everywhere)) == {"already": False}

@@ -13,7 +13,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.wire.frames import MissingLast, MissingNewest, RequestMissing
-from dispersy.workers.named_answers import (
+from dispersy.workers.answering.named_answers import (
     FIND_LIMIT_S,
     LOOK_UPS_MAX,
     LOOK_UPS_PER_HOST_MAX,

@@ -12,7 +12,7 @@ from dispersy.protocol.wire.frames import IntroductionRequest
 from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord
-from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.networking.neighbourhood import Neighbourhood
 
 SEED = bytes(range(32))
 HERE = make_address("198.51.100.1", 6421)

@@ -18,8 +18,8 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import MessageView, read_message
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.push import Push, check_hops
-from dispersy.workers.passing import NOWHERE, Destination
-from dispersy.workers.publishing import PUSHED_PER_REQUEST_MAX
+from dispersy.workers.authoring.publishing import PUSHED_PER_REQUEST_MAX
+from dispersy.workers.keeping.passing import NOWHERE, Destination
 from tests.scenarios.test_neighbourhood import FAN_OUT, KINDS
 from tests.unit.test_ledger import NOW_MS
 from tests.unit.test_ledger import House as LedgerHouse

@@ -26,7 +26,7 @@ from dispersy.protocol.wire.message import NO_PREVIOUS, read_message
 from dispersy.protocol.wire.numbers import ControlKind, MessageFlag
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
-from dispersy.workers.pins import (
+from dispersy.workers.governing.pins import (
     control_chain,
     cut_of,
     fits,

@@ -17,7 +17,7 @@ from dispersy.protocol.pruning import Pruning, horizon_at, is_later, step_of
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import EntryType
-from dispersy.workers import pruning
+from dispersy.workers.keeping import pruning
 from tests.unit.governed import MASTER, NUMBER, OPEN, Author, GovernedNode, id_of, master
 
 NEWS, RARE = 70, 71

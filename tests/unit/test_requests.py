@@ -6,7 +6,7 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.storage.store import RequestRecord
-from dispersy.workers.requests import REQUEST_AHEAD_MS, Requests
+from dispersy.workers.authoring.requests import REQUEST_AHEAD_MS, Requests
 
 NOW_MS = 1_700_000_000_000
 

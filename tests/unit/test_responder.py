@@ -26,7 +26,7 @@ from dispersy.protocol.wire.records import ENVELOPE, LAST_OF_ANSWER
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
-from dispersy.workers.clock_voices import CLOCK_VOICES_S
+from dispersy.workers.answering.clock_voices import CLOCK_VOICES_S
 from dispersy.workers.report import Reporter
 from dispersy.workers.responder import Responder
 

@@ -11,7 +11,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.sync.newest_request import NewestRequest
 from dispersy.protocol.wire.frames import MissingNewest
-from dispersy.workers.restored import GRACE_S, HELD_MAX, HOSTS_MIN, RestoredHome
+from dispersy.workers.keeping.restored import GRACE_S, HELD_MAX, HOSTS_MIN, RestoredHome
 
 AUTHOR, OTHER = MemberId(b"a" * 32), MemberId(b"b" * 32)
 COMMUNITIES = {1: (b"1" * 32, [AUTHOR]), 2: (b"2" * 32, [OTHER])}

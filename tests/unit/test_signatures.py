@@ -25,9 +25,9 @@ from dispersy.protocol.wire.signatures import (
     request_signed_bytes,
 )
 from dispersy.storage.keyring import Keyring
-from dispersy.workers.cosigning import ASKED_PER_FIRST_MAX
-from dispersy.workers.drafting import REPEAT_S, SIGNATURE_WAIT_S
-from dispersy.workers.passing import Destination
+from dispersy.workers.authoring.cosigning import ASKED_PER_FIRST_MAX
+from dispersy.workers.authoring.drafting import REPEAT_S, SIGNATURE_WAIT_S
+from dispersy.workers.keeping.passing import Destination
 from tests.scenarios.test_double_signature import DEFINITION
 from tests.unit.test_ledger import NOW_MS
 from tests.unit.test_ledger import House as LedgerHouse

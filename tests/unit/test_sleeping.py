@@ -18,8 +18,8 @@ from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import DATAGRAM, FRAME
 from dispersy.protocol.wire.token import SECRET_SIZE
 from dispersy.storage.store import Batch, BlockedRecord, CommunityRecord
+from dispersy.workers.networking.sleeping import Sleeping
 from dispersy.workers.opening import joined
-from dispersy.workers.sleeping import Sleeping
 from tests.unit.test_network import House
 
 SECRET = bytes(SECRET_SIZE)

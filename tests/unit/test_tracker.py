@@ -25,8 +25,8 @@ from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import DATAGRAM, FRAME
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.workers import tracker as tracker_module
+from dispersy.workers.networking.walk_datagrams import WalkDatagrams
 from dispersy.workers.tracker import Tracker
-from dispersy.workers.walk_datagrams import WalkDatagrams
 
 AT = make_address("203.0.113.1", 6421)
 ONE, OTHER = b"tag of 1", b"tag of 2"

@@ -15,7 +15,7 @@ from dispersy.protocol.intake.received import pack
 from dispersy.protocol.ways import Way, number_for, way_of
 from dispersy.service.operations.explanation import CAME_BY
 from dispersy.testing import Network
-from dispersy.workers.ways import WAYS_MAX, Ways
+from dispersy.workers.keeping.ways import WAYS_MAX, Ways
 from tests.unit.control_house import message
 
 PLAIN_NUMBER = "randrange(1, 1 << 32)"

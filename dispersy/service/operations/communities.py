@@ -12,7 +12,7 @@ from dispersy.service.interface.orders import Orders
 from dispersy.service.interface.view import View
 from dispersy.service.operations.overview import Overview
 from dispersy.service.operations.publication import check_name, new_definition
-from dispersy.workers.requests import REQUEST_ID_SIZE
+from dispersy.workers.authoring.requests import REQUEST_ID_SIZE
 
 
 class Communities:

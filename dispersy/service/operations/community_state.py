@@ -19,7 +19,7 @@ def community_state(
 ) -> str:
     """One line; what keeps everything else from happening comes first.
 
-    about    what the network role reports of it (workers/neighbourhood.py); empty: nothing yet
+    about    what the network role reports of it (workers/networking/neighbourhood.py); empty: nothing yet
     refusal  why the definition that came is none that this version takes; empty: it is, or none came
     """
     words = _words(record, about, is_defined=is_defined, refusal=refusal, is_purging=is_purging)

@@ -66,7 +66,7 @@ def explained(
     """Fields of a reply to `explain`: state, text, held, cursor, hidden, reason, came_by, proof and against.
 
     entry       of the message, None where the log does not have it
-    told        what the writer says (workers/explaining.py)
+    told        what the writer says (workers/governing/explaining.py)
     is_defined  whether the community's definition is known
     is_blocked  whether this node does not show what its author writes
     """

@@ -14,10 +14,10 @@ from dispersy.protocol.wire.message import NO_PREVIOUS, MessageTooLong, create_m
 from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreWriter
-from dispersy.workers.blocking import Blocking
-from dispersy.workers.communities import Communities, Community
-from dispersy.workers.naming import chosen_key, free_name, new_key
-from dispersy.workers.purging import Purging
+from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.purging import Purging
+from dispersy.workers.membership.blocking import Blocking
+from dispersy.workers.membership.naming import chosen_key, free_name, new_key
 
 BOOTSTRAP_MAX = 32
 """Addresses kept per community to walk to first; the newest stay."""

@@ -49,8 +49,8 @@ from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.counters import count_sent
-from dispersy.workers.twins import TwinsHeard
-from dispersy.workers.walk_datagrams import WalkDatagrams
+from dispersy.workers.networking.twins import TwinsHeard
+from dispersy.workers.networking.walk_datagrams import WalkDatagrams
 
 PEERS_REPORTED_MAX = 100
 DEFAULTS = CommunitySettings()

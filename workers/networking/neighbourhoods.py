@@ -14,10 +14,10 @@ from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.neighbourhood import Neighbourhood
+from dispersy.workers.networking.neighbourhood import Neighbourhood
+from dispersy.workers.networking.sleeping import Sleeping
 from dispersy.workers.opening import joined
 from dispersy.workers.report import Reporter
-from dispersy.workers.sleeping import Sleeping
 
 
 class Neighbourhoods:

@@ -15,7 +15,7 @@ from dispersy.protocol.intake.received import pack
 from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.storage.store import CommunityRecord, StoreWriter
-from dispersy.workers.ways import Ways
+from dispersy.workers.keeping.ways import Ways
 
 
 class Community:

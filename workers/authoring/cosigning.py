@@ -31,7 +31,7 @@ from dispersy.protocol.wire.signatures import (
 )
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreWriter
-from dispersy.workers.communities import Communities, Community
+from dispersy.workers.keeping.communities import Communities, Community
 
 ASKED_MAX = 64
 """Drafts that wait for a decision, or were decided and may be asked for again, on one node."""

@@ -9,7 +9,7 @@ from functools import partial
 from dispersy.protocol.holdings import highest_stored
 from dispersy.protocol.intake import clock
 from dispersy.storage.store import StoreWriter
-from dispersy.workers.communities import Community
+from dispersy.workers.keeping.communities import Community
 
 
 def follow(store: StoreWriter, community: Community, times: Sequence[int]) -> None:

@@ -26,7 +26,7 @@ from dispersy.protocol.wire.message import KEY_SIZE, MessageView, draft_message,
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, MessageFlag
 from dispersy.protocol.wire.push import LINK_SIZE, chain_link, n_hop_field
 from dispersy.protocol.wire.records import MESSAGE, STRIPPED
-from dispersy.workers.communities import Community
+from dispersy.workers.keeping.communities import Community
 
 KIND_OFFSET, STATE_OFFSET = 26, 30
 """Of these fields in a message_record."""

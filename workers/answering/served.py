@@ -25,7 +25,7 @@ from dispersy.protocol.wire.records import HAS_SUMMARY
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord, StoreReader
-from dispersy.workers.clock_voices import ClockVoices
+from dispersy.workers.answering.clock_voices import ClockVoices
 
 
 class CommittedHoldings:

@@ -11,8 +11,8 @@ from dispersy.protocol.wire.message import MessageView, read_message
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.protocol.wire.stripped import Stripped, with_empty_payloads
 from dispersy.storage.store import EntryType, LogEntry, StoreWriter, is_cut
-from dispersy.workers.communities import Community
-from dispersy.workers.finding import find_ids
+from dispersy.workers.keeping.communities import Community
+from dispersy.workers.keeping.finding import find_ids
 
 ENTRIES_EXAMINED_MAX = 20_000
 """Newest entries of the log that are searched for a message that no longer counts: some 50 ms."""

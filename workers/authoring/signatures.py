@@ -8,9 +8,9 @@ from typing import Any
 from dispersy.bus.frames import AskedSignature, SignatureFrame
 from dispersy.errors import UsageError
 from dispersy.protocol.wire.numbers import FrameType
-from dispersy.workers.cosigning import Cosigning
-from dispersy.workers.drafting import Drafting
-from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.authoring.cosigning import Cosigning
+from dispersy.workers.authoring.drafting import Drafting
+from dispersy.workers.authoring.orders import Outcome, Ticket
 
 
 class Signatures:

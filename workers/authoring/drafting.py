@@ -30,8 +30,8 @@ from dispersy.protocol.wire.signatures import (
 )
 from dispersy.storage.keyring import Key
 from dispersy.storage.store import StoreWriter
-from dispersy.workers.communities import Communities, Community
-from dispersy.workers.orders import Outcome, Ticket
+from dispersy.workers.authoring.orders import Outcome, Ticket
+from dispersy.workers.keeping.communities import Communities, Community
 
 SIGNATURE_WAIT_S = 30.0
 """For the second author, and then again for our own application where payloads were appended. Shorter than

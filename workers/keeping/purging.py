@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispersy.constants import PURGE_ENTRIES_MAX
 from dispersy.storage.store import Batch, StoreWriter
-from dispersy.workers.communities import Communities
+from dispersy.workers.keeping.communities import Communities
 
 
 class Purging:

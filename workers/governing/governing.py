@@ -32,14 +32,11 @@ from dispersy.protocol.wire.message import NO_PREVIOUS, MessageView, create_mess
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import StoreWriter
-from dispersy.workers.communities import Communities, Community
-from dispersy.workers.explaining import control_views
-from dispersy.workers.finding import find_ids
-from dispersy.workers.members import resolve_member
-from dispersy.workers.naming import chosen_key
-from dispersy.workers.orders import ControlOrder, Outcome, Ticket
-from dispersy.workers.permissions import is_double, is_dynamic, kind_name, known_members, would_cut
-from dispersy.workers.pins import (
+from dispersy.workers.authoring.orders import ControlOrder, Outcome, Ticket
+from dispersy.workers.authoring.publishing import PUBLISH_MESSAGES_MAX, Publishing
+from dispersy.workers.governing.explaining import control_views
+from dispersy.workers.governing.permissions import is_double, is_dynamic, kind_name, known_members, would_cut
+from dispersy.workers.governing.pins import (
     ControlLink,
     control_chain,
     cut_of,
@@ -49,7 +46,10 @@ from dispersy.workers.pins import (
     settings_of,
     withdrawal_of,
 )
-from dispersy.workers.publishing import PUBLISH_MESSAGES_MAX, Publishing
+from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.finding import find_ids
+from dispersy.workers.membership.members import resolve_member
+from dispersy.workers.membership.naming import chosen_key
 
 CONTROL_MESSAGES_MAX = PUBLISH_MESSAGES_MAX
 """Of one order: settings to linear that keep what some 20,000 authors have written."""

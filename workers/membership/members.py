@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from dispersy.errors import UsageError
 from dispersy.storage.keyring import Keyring
-from dispersy.workers.naming import HEX_KEY
+from dispersy.workers.membership.naming import HEX_KEY
 
 DIGITS_MIN = 4
 """Fewer are too likely to fit another member tomorrow."""

@@ -16,12 +16,12 @@ from dispersy.protocol.wire.message import create_many
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Key, Keyring
 from dispersy.storage.store import Batch, EntryType, MessageBlock, RequestRecord, StoreWriter
-from dispersy.workers.communities import Communities, Community
-from dispersy.workers.drafting import Drafted, Drafting
-from dispersy.workers.naming import chosen_key
-from dispersy.workers.orders import Outcome, Ticket
-from dispersy.workers.passing import NOWHERE, Destination, Passing
-from dispersy.workers.requests import Requests
+from dispersy.workers.authoring.drafting import Drafted, Drafting
+from dispersy.workers.authoring.orders import Outcome, Ticket
+from dispersy.workers.authoring.requests import Requests
+from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.passing import NOWHERE, Destination, Passing
+from dispersy.workers.membership.naming import chosen_key
 
 PUBLISH_MESSAGES_MAX = 1_000
 PUSHED_PER_REQUEST_MAX = 64

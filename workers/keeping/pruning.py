@@ -20,7 +20,7 @@ from dispersy.protocol.intake.received import each_received, pack
 from dispersy.protocol.intake.retiring import Aged
 from dispersy.protocol.pruning import Pruning, horizon_at, step_of
 from dispersy.storage.store import Batch, StoreWriter
-from dispersy.workers.communities import Communities, Community
+from dispersy.workers.keeping.communities import Communities, Community
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from dispersy.protocol.definitions.definition import Kind
 from dispersy.protocol.permissions.control_messages import Permission
 from dispersy.protocol.permissions.powers import SENIOR, Power
 from dispersy.storage.store import StoreWriter
-from dispersy.workers.communities import Community
-from dispersy.workers.pins import lanes_with_authors
+from dispersy.workers.governing.pins import lanes_with_authors
+from dispersy.workers.keeping.communities import Community
 
 PLACE_ID_SIZE = 16
 """So much of an id tells two grants of one global time apart: with it a place has 58 bytes."""

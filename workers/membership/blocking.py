@@ -8,7 +8,7 @@ from dispersy.constants import BLOCKED_MAX
 from dispersy.errors import UsageError
 from dispersy.storage.blocklist import EVERYWHERE
 from dispersy.storage.store import Batch, BlockedRecord, StoreWriter
-from dispersy.workers.communities import Communities
+from dispersy.workers.keeping.communities import Communities
 
 
 class Blocking:

@@ -1,0 +1,1 @@
+"""How requests become signed messages of ours, also those that a second author signs."""
