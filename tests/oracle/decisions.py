@@ -43,11 +43,9 @@ class Decisions:
 
     def of(self, messages: Iterable[Message], time: int) -> Decision:
         """At a pruning time."""
-        held = {message.id: message for message in messages}
-        ids = frozenset(held)
-        oracle = self._permitting.get(ids)
-        if oracle is None:
-            oracle = self._permitting[ids] = self._permitted(self.oracle(held.values(), time))
+        messages = list(messages)
+        ids = frozenset(message.id for message in messages)
+        oracle = self.permitting(messages)
         if not any(rules.inactive for rules in oracle.rules.values()):
             time = 0  # nothing grows old here
         decision = self._known.get((ids, time))
@@ -56,6 +54,15 @@ class Decisions:
             state = oracle.decide() if oracle.hard is not None else oracle.decide_live()
             decision = self._known[ids, time] = Decision(state, oracle.latest(state))
         return decision
+
+    def permitting(self, messages: Iterable[Message]) -> Oracle:
+        """One that has decided what is permitted, which no pruning time has a part in."""
+        held = {message.id: message for message in messages}
+        ids = frozenset(held)
+        oracle = self._permitting.get(ids)
+        if oracle is None:
+            oracle = self._permitting[ids] = self._permitted(self.oracle(held.values(), 0))
+        return oracle
 
     def _permitted(self, oracle: Oracle) -> Oracle:
         if oracle.hard is not None:

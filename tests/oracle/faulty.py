@@ -101,6 +101,13 @@ class OldOnesKeepOut(Oracle):
         return [message for message in self.choose(permitted) if not self.is_inactive(message)]
 
 
+class KeepsWhatPasses(Oracle):
+    """What is only handed on is kept like anything else."""
+
+    def kept_kinds(self) -> set[int]:
+        return set(self.resolutions)
+
+
 FAULTS = {
     "lower id wins": LowerIdWins,
     "frontier as a number": FrontierAsNumber,
@@ -110,4 +117,5 @@ FAULTS = {
     "no depth": NoDepth,
     "limits count all": LimitsCountAll,
     "old ones keep out": OldOnesKeepOut,
+    "keeps what passes": KeepsWhatPasses,
 }

@@ -2,16 +2,16 @@
 
 A history is a function of its seed. Its nodes hold messages, forget what is not live, and learn from each
 other what is; partitions come and go. Members have rights, mostly, and misuse them: they fork, back-date,
-fill gaps, revoke each other, pin too little, and undo what nobody has seen yet.
+fill gaps, revoke each other, pin too little, and undo what nobody has seen yet. Some kinds are kept by
+nobody, and of some others what is fetched first is not what was written first.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 
-from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.permissions.control_messages import (
     Authorize,
     AuthorRanges,
@@ -20,19 +20,18 @@ from dispersy.protocol.permissions.control_messages import (
     Destroy,
     Grant,
     PairCut,
-    PairRanges,
     Permission,
-    Ranges,
     Revoke,
     Settings,
     Undo,
-    Withdrawal,
 )
 from tests.oracle.decisions import Decisions
+from tests.oracle.kinds import KindMaking
 from tests.oracle.node import Node
-from tests.oracle.state import DataMessage, DefinitionMessage, KindRules, Message
+from tests.oracle.pinning import HonestRevoke, pinned_by, ranges_of, withdrawal
+from tests.oracle.state import DataMessage, DefinitionMessage, Message
 from tests.oracle.timeline import Oracle
-from tests.oracle.writing import Pen
+from tests.oracle.writing import ORDERS, Pen
 
 STEPS = (8, 40)
 MOODS = {
@@ -48,16 +47,6 @@ NODES = (2, 4)
 MEMBERS = (2, 2, 3, 3, 4)
 
 
-@dataclass(frozen=True, slots=True)
-class HonestRevoke:
-    """What the master withdrew, at a moment of the history, and which messages its pins let count."""
-
-    message: ControlMessage
-    withdrawal: Withdrawal
-    pinned: frozenset[MessageId]
-    moment: int
-
-
 class History:
     """Runs step by step; what was written and in which order is in `written`.
 
@@ -69,10 +58,11 @@ class History:
         self, seed: int | str, *, node: Callable[[Pen, Decisions], Node], oracle: type[Oracle] = Oracle
     ) -> None:
         self.rng = rng = random.Random(seed)
-        # Of their own, so that histories are what they were before there was pruning, or a second form.
-        self.ages = random.Random(f"{seed} ages")
+        # Of their own, so that histories are what they were before there was pruning, a second form, ranks.
+        ages = random.Random(f"{seed} ages")
         self.forms = random.Random(f"{seed} forms")
-        self.has_pruning = self.ages.random() < PRUNED_SHARE
+        self.ranks = random.Random(f"{seed} ranks")
+        self.has_pruning = ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
         self.pen = Pen(rng)
         self.master = self.pen.master
@@ -87,29 +77,11 @@ class History:
         if self.has_pruning:
             # So that each clock is within reach of what is left of the others' messages.
             self.pace = 1
-        self.kinds = {64 + index: self.some_rules() for index in range(rng.choice((1, 1, 2)))}
-        self.has_destroy = rng.random() < 0.1
-        self.begin()
-
-    def some_rules(self) -> KindRules:
-        rules = self.some_limits()
-        if not self.has_pruning or self.ages.random() < 0.2:
-            return rules
-        inactive = self.ages.choice((4, 8, 20, 40))
-        return replace(rules, inactive=inactive, prune=inactive + self.ages.choice((1, 8, 40)))
-
-    def some_limits(self) -> KindRules:
-        rng = self.rng
-        if self.mood == "crowded":
-            newest, rate = rng.choice((0, 1, 2)), rng.choice((0, 1, 2, 3))
-            return KindRules(rng.choice(("public", "linear")), newest=newest, rate=rate)
-        return KindRules(
-            resolution=rng.choice(("public", "linear", "linear", "dynamic", "dynamic")),
-            initial=rng.choice(("public", "linear")),
-            newest=rng.choice((0, 0, 0, 1, 2)),
-            rate=rng.choice((0, 0, 0, 0, 1, 3)),
-            author_count=rng.choice((1, 1, 1, 2)),
+        self.making = KindMaking(
+            rng, ages, self.ranks, is_crowded=self.mood == "crowded", has_pruning=self.has_pruning
         )
+        self.kinds = self.making.kinds()
+        self.has_destroy = rng.random() < 0.1
 
     def begin(self) -> None:
         """A definition and some grants that everybody has."""
@@ -129,6 +101,8 @@ class History:
         return dict(least.kinds)[kind].resolution
 
     def run(self) -> None:
+        if not self.written:
+            self.begin()
         for _ in range(self.rng.randint(*STEPS)):
             self.step()
 
@@ -170,47 +144,12 @@ class History:
         has_power = holders and self.rng.random() < 0.9
         member = self.rng.choice(holders) if has_power else self.rng.choice(self.members)
         permissions = Permission(self.rng.choice((31, 31, 7, 1, 2, 4, self.rng.randint(1, 31))))
-        withdrawal = self.withdrawal(node, member, kind, permissions)
-        message = self.govern(node, author, Revoke((withdrawal,)))
+        taken = withdrawal(self.rng, node, member, kind, permissions)
+        message = self.govern(node, author, Revoke((taken,)))
         self.has_revoke = True
         if author == self.master:
-            pinned = frozenset(pinned_by(withdrawal, node.held))
-            self.revokes.append(HonestRevoke(message, withdrawal, pinned, len(self.written)))
-
-    def withdrawal(self, node: Node, member: MemberId, kind: int, permissions: Permission) -> Withdrawal:
-        live = node.live()
-        control = [each for each in live if isinstance(each, ControlMessage) and each.author == member]
-        named = {message.previous for message in control}
-        heads = [message.id for message in control if message.id not in named]
-        lanes: dict[tuple[MemberId, ...], set[int]] = {}
-        for message in live:
-            if isinstance(message, DataMessage) and message.kind == kind and member in message.authors:
-                lanes.setdefault(message.authors, set()).add(message.sequence)
-        careless = self.rng.random()
-        if careless < 0.2:  # the newest head only, or nothing
-            newest = max(control, key=lambda message: (message.global_time, message.id), default=None)
-            heads = [newest.id] if newest is not None and careless < 0.12 else []
-        elif careless < 0.4:  # some of it
-            heads = [head for head in heads if self.rng.random() < 0.5]
-            lanes = {lane: {each for each in lanes[lane] if self.rng.random() < 0.5} for lane in lanes}
-        elif careless < 0.6:  # whatever is here, also what does not count
-            heads = [
-                message.id
-                for message in node.held.values()
-                if isinstance(message, ControlMessage)
-                and message.author == member
-                and self.rng.random() < 0.4
-            ]
-        if not permissions & Permission.PERMIT:
-            lanes = {}
-        pairs = [
-            PairRanges(lane[1 - lane.index(member)], lane.index(member), ranges_of(sequences))
-            for lane, sequences in lanes.items()
-            if len(lane) == 2 and sequences
-        ]
-        own = ranges_of(lanes.get((member,), ()))
-        ordered = tuple(sorted(pairs, key=lambda pair: (pair.other, pair.role)))
-        return Withdrawal(member, kind, permissions, tuple(sorted(heads)), own, ordered)
+            pinned = frozenset(pinned_by(taken, node.held))
+            self.revokes.append(HonestRevoke(message, taken, pinned, len(self.written)))
 
     def settle_policy(self, node: Node) -> None:
         kind = self.rng.choice(list(self.kinds))
@@ -256,6 +195,9 @@ class History:
         kind = self.rng.choice(list(self.kinds))
         count = self.kinds[kind].author_count
         author = self.author(node, kind, Permission.PERMIT)
+        if self.kinds[kind].spread != "kept":
+            self.say(node, author, kind)
+            return
         others = [member for member in (*self.members, self.master) if member != author]
         authors = (author, *self.rng.sample(others, k=count - 1))
         if count == 2 and len(self.written) % 5 == 0:
@@ -273,24 +215,35 @@ class History:
             sequence += self.rng.randint(1, 2)
         self.enter(node, self.pen.data(authors, kind, self.time(node), sequence))
 
+    def say(self, node: Node, author: MemberId, kind: int) -> None:
+        """What nobody keeps: it comes to some of the others now, twice to some, or never."""
+        rules, ranks = self.kinds[kind], self.ranks
+        authors = (author,) if rules.author_count else ()
+        used = [each.sequence for each in self.data() if each.lane == (authors, kind)]
+        # Once more, or so far ahead that the window lets go of those before.
+        ahead = ranks.choice((1, 1, 1, 2, 40, 70, 0))
+        sequence = ranks.choice(used) if used and not ahead else max(used, default=0) + (ahead or 1)
+        message = self.pen.data(
+            authors,
+            kind,
+            self.time(node),
+            sequence if authors else 0,
+            recipient=ranks.choice((self.master, *self.members)) if rules.spread == "direct" else None,
+            hops=rules.hops and ranks.randint(1, rules.hops + (ranks.random() < 0.2)),
+        )
+        self.enter(node, message)
+        for other in self.nodes:
+            for _ in range(ranks.choice((0, 1, 1, 2))):
+                if self.may_meet(node, other):
+                    other.receive([message])
+
     def define(self, node: Node) -> None:
         self.enter(node, self.pen.definition(self.time(node), self.kinds))
 
     def redefine(self, node: Node) -> None:
         """Other limits, and what is frozen; the resolution that it states changes nothing."""
         kind = self.rng.choice(list(self.kinds))
-        before, fresh = self.kinds[kind], self.some_rules()
-        changed = KindRules(
-            fresh.resolution,
-            fresh.initial,
-            fresh.newest,
-            fresh.rate,
-            is_frozen=self.rng.random() < 0.3,
-            author_count=before.author_count,
-            inactive=fresh.inactive,
-            prune=fresh.prune,
-        )
-        rows = self.kinds | {kind: changed}
+        rows = self.kinds | {kind: self.making.changed(self.kinds[kind])}
         self.enter(node, self.pen.definition(self.time(node), rows))
 
     def govern(
@@ -352,7 +305,24 @@ class History:
         if others:
             share = self.rng.choice((1.0, 1.0, 0.6))
             other = self.rng.choice(others)
-            node.receive((each for each in other.live() if self.rng.random() < share), other)
+            given = [each for each in other.live() if self.rng.random() < share]
+            if any(rules.priority != 128 or rules.order != "ascending" for rules in self.kinds.values()):
+                given = self.ranked(given)[: self.ranks.randint(1, 1 + len(given))]
+            node.receive(given, other)
+
+    def ranked(self, messages: list[Message]) -> list[Message]:
+        """As they are fetched: what governs, then kinds of high priority, each in its order; whoever fetches
+        may break off."""
+
+        def rank(message: Message) -> tuple[int, int, float]:
+            if not isinstance(message, DataMessage):
+                return 0, 0, message.global_time
+            rules = self.kinds[message.kind]
+            place = {"ascending": 1, "descending": -1}.get(rules.order)
+            within = message.global_time * place if place else self.ranks.random()
+            return 1 + 255 - rules.priority, ORDERS.index(rules.order), within
+
+        return sorted(messages, key=rank)
 
     def hand_on(self, node: Node) -> None:
         """Somebody brings along anything that was ever written, live or not, past every partition, in the
@@ -397,23 +367,3 @@ class History:
                 if forgetful and self.rng.random() < 0.5:
                     node.forget(self.rng, self.rng.random())
                     forgetful -= 1
-
-
-def ranges_of(sequences: Iterable[int]) -> Ranges:
-    """Sequences as ranges that are not adjacent."""
-    ranges: list[tuple[int, int]] = []
-    for sequence in sorted(set(sequences)):
-        if ranges and ranges[-1][1] + 1 == sequence:
-            ranges[-1] = ranges[-1][0], sequence
-        else:
-            ranges.append((sequence, sequence))
-    return tuple(ranges)
-
-
-def pinned_by(withdrawal: Withdrawal, held: dict[MessageId, Message]) -> Iterable[MessageId]:
-    """The ids of the member's control messages that a pin names or reaches, told without the oracle."""
-    for head in withdrawal.heads:
-        message = held.get(head)
-        while isinstance(message, ControlMessage):
-            yield message.id
-            message = held.get(message.previous)

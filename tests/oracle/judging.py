@@ -7,9 +7,11 @@ from what was written alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dispersy.errors import DispersyError
+from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.permissions.control_messages import (
     Authorize,
     ControlMessage,
@@ -18,35 +20,60 @@ from dispersy.protocol.permissions.control_messages import (
     Settings,
     Undo,
 )
-from tests.oracle.histories import History, HonestRevoke
+from tests.oracle.decisions import Decisions
+from tests.oracle.histories import History
 from tests.oracle.node import Node
+from tests.oracle.pinning import HonestRevoke
 from tests.oracle.state import DataMessage, State
 from tests.oracle.timeline import Oracle
+from tests.oracle.writing import Pen
+
+BROKEN = (AssertionError, AttributeError, DispersyError, LookupError, TypeError, ValueError)
+"""How code fails that meets what nobody thought of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Of one history.
 
-    fault  what was wrong, "" when nothing was
+    fault        what was wrong, "" when nothing was
+    has_passing  whether a kind is kept by nobody; has_ranks: whether some are fetched before others
     """
 
     seed: int | str
     fault: str
     has_revoke: bool
     has_partition: bool
+    has_passing: bool
+    has_ranks: bool
 
 
-def judge(seed: int | str, oracle: type[Oracle] = Oracle) -> Verdict:
-    """Run the history of this seed, by the rules of this oracle, to its end."""
-    history = History(seed, node=Node, oracle=oracle)
+def judge(
+    seed: int | str, oracle: type[Oracle] = Oracle, *, node: Callable[[Pen, Decisions], Node] = Node
+) -> Verdict:
+    """Run the history of this seed to its end, by the rules of this oracle, on nodes of this kind."""
+    history = History(seed, node=node, oracle=oracle)
     fault = ""
-    # What is late comes after everybody has agreed once.
-    for _ in range(2):
-        history.run()
-        history.settle()
-        fault = fault or next(faults(history), "")
-    return Verdict(seed, fault, history.has_revoke, history.has_partition)
+    try:
+        # What is late comes after everybody has agreed once.
+        for _ in range(2):
+            history.run()
+            history.settle()
+            fault = fault or next(faults(history), "")
+    except BROKEN as error:
+        # The product's nodes compare themselves with the rules at every step.
+        fault = fault or f"{type(error).__name__}: {error}"
+    for each in history.nodes:
+        each.close()
+    rules = history.kinds.values()
+    return Verdict(
+        seed,
+        fault,
+        has_revoke=history.has_revoke,
+        has_partition=history.has_partition,
+        has_passing=any(each.spread != "kept" for each in rules),
+        has_ranks=any((each.priority, each.order) != (128, "ascending") for each in rules),
+    )
 
 
 def faults(history: History) -> Iterator[str]:
@@ -62,6 +89,7 @@ def faults(history: History) -> Iterator[str]:
     for revoke in history.revokes:
         yield from escapes(history, revoke, state)
     yield from made_up(history, state)
+    yield from passed_wrongly(history, state)
 
 
 def difference(one: State, other: State) -> str:
@@ -116,6 +144,37 @@ def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[st
 
 def made_up(history: History, state: State) -> Iterator[str]:
     """Powers that no chain of grants leads to from the master, even if nothing had ever been revoked."""
+    held = ever_granted(history)
+    for power in state.powers:
+        if (power.member, power.kind, power.permission) not in held:
+            yield f"{power.permission!r} was granted by nobody who had it"
+
+
+def passed_wrongly(history: History, state: State) -> Iterator[str]:
+    """What is kept though nobody keeps it, and what was taken twice, by another, or of who never might."""
+    passing = {kind for kind, rules in history.kinds.items() if rules.spread != "kept"}
+    for message in history.data():
+        if message.kind in passing and message.id in state.live:
+            yield f"{message.id.hex()[:8]} is live and of a kind that nobody keeps"
+    held = ever_granted(history)
+    for number, node in enumerate(history.nodes):
+        taken = node.passed.taken
+        if len({message.id for message in taken}) < len(taken):
+            yield f"node {number} has taken something twice"
+        for message in taken:
+            holders = {
+                member
+                for member, kind, permission in held
+                if (kind, permission) == (message.kind, Permission.PERMIT)
+            }
+            if history.resolution(message.kind) == "linear" and not holders.issuperset(message.authors):
+                yield f"node {number} has taken {message.id.hex()[:8]} of who never might write it"
+            if message.recipient not in (None, history.master):
+                yield f"node {number} has taken {message.id.hex()[:8]}, which is for another"
+
+
+def ever_granted(history: History) -> set[tuple[MemberId, int, Permission]]:
+    """Every power to which a chain of grants leads from the master."""
     held = {(history.master, kind, permission) for kind in history.kinds for permission in Permission}
     grants = [
         (message.author, grant.member, grant.kind, permission)
@@ -132,6 +191,4 @@ def made_up(history: History, state: State) -> Iterator[str]:
             for author, member, kind, permission in grants
             if {(author, kind, Permission.AUTHORIZE), (author, kind, permission)} <= held
         }
-    for power in state.powers:
-        if (power.member, power.kind, power.permission) not in held:
-            yield f"{power.permission!r} was granted by nobody who had it"
+    return held

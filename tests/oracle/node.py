@@ -7,12 +7,16 @@ from collections.abc import Iterable
 
 from dispersy.protocol.identifiers import MessageId
 from tests.oracle.decisions import Decisions
-from tests.oracle.state import Message, State
+from tests.oracle.passing import Passed
+from tests.oracle.state import DataMessage, Message, State
 from tests.oracle.writing import Pen
 
 
 class Node:
-    """What one node holds, and what the rules make of it."""
+    """What one node holds, and what the rules make of it.
+
+    passed  what it has taken of what nobody keeps
+    """
 
     def __init__(self, pen: Pen, decisions: Decisions) -> None:
         self.pen = pen
@@ -21,14 +25,32 @@ class Node:
         self.held: dict[MessageId, Message] = {}
         self.time = 0
         """How far pruning has come; it never falls."""
+        # All of them have one key, so that what is meant for it is taken by several.
+        self.passed = Passed(pen.master)
+
+    def close(self) -> None:
+        """The history is over."""
 
     def receive(self, messages: Iterable[Message], _: Node | None = None) -> bool:
         """Whether any was new; what another node gives comes in the form that it has it in."""
         before = len(self.held)
-        self.held.update((message.id, message) for message in messages)
+        messages = list(messages)
+        passing = self.passing(messages)
+        self.held.update((message.id, message) for message in messages if message not in passing)
+        if passing:
+            self.passed.take(passing, self.decisions.permitting(self.held.values()))
         if len(self.held) > before:
             self._state = None
         return len(self.held) > before
+
+    def passing(self, messages: Iterable[Message]) -> list[DataMessage]:
+        """Those of a kind of which what was held before says that nobody keeps it."""
+        # In histories it is told by its form, too: it names whom it is for, or how far it goes.
+        data = [each for each in messages if isinstance(each, DataMessage) and (each.recipient or each.hops)]
+        if not data:
+            return []
+        oracle = self.decisions.permitting(self.held.values())
+        return [each for each in data if each.kind in oracle.rules and each.kind not in oracle.kept]
 
     def state(self) -> State:
         while self._state is None:

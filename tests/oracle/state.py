@@ -13,13 +13,19 @@ Order = tuple[int, MessageId]
 
 @dataclass(frozen=True, slots=True)
 class DataMessage:
-    """A message of the community's own kinds, in the form that they admit."""
+    """A message of the community's own kinds, in the form that they admit.
+
+    authors    none, one or two; without one the sequence is 0
+    recipient  whom alone it is for; hops: how far it goes. Both only of what is not kept
+    """
 
     id: MessageId
     authors: tuple[MemberId, ...]
     kind: int
     global_time: int
     sequence: int
+    recipient: MemberId | None = None
+    hops: int = 0
 
     @property
     def slot(self) -> tuple[tuple[MemberId, ...], int, int]:
@@ -34,10 +40,15 @@ class DataMessage:
 class KindRules:
     """What a definition says of one kind.
 
-    resolution  public, linear, dynamic
-    initial     of dynamic resolution: public or linear
-    newest      n of last-sync, 0 for full-sync
-    inactive    threshold, 0: the kind is not pruned; prune: threshold
+    resolution   public, linear, dynamic
+    initial      of dynamic resolution: public or linear
+    newest       n of last-sync, 0 for full-sync
+    author_count 0 where nobody signs, which goes with what is not kept alone
+    inactive     threshold, 0: the kind is not pruned; prune: threshold
+    spread       "kept"; or "direct" to one member and "relay" over hops, which nobody keeps
+    hops         how many a message of it may have
+    priority     with `order`: what of the community is fetched first
+    in_sequence  whether each message waits for those below it
     """
 
     resolution: str
@@ -48,6 +59,11 @@ class KindRules:
     author_count: int = 1
     inactive: int = 0
     prune: int = 0
+    spread: str = "kept"
+    hops: int = 0
+    priority: int = 128
+    order: str = "ascending"
+    in_sequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Oracle:
         self.data = [message for message in messages if isinstance(message, DataMessage)]
         self.rules = self.current_rules()
         self.resolutions = self.first_resolutions()
+        self.kept = self.kept_kinds()
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
         self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
         self.counting: set[MessageId] = set()
@@ -111,6 +112,11 @@ class Oracle:
             for message in sorted(self.definitions, key=order, reverse=True)
             for number, rules in message.kinds
         }
+
+    def kept_kinds(self) -> set[int]:
+        """Those of which any definition says that messages are kept: only they have a part in the state."""
+        rows = [row for message in self.definitions for row in message.kinds]
+        return {number for number, rules in rows if rules.spread == "kept"}
 
     def frozen_from(self, kind: int) -> int | None:
         first = None
@@ -264,7 +270,11 @@ class Oracle:
     # -- data messages [12 to 15] ----------------------------------------------------------------------------
 
     def is_permitted(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
-        if message.kind not in self.resolutions:
+        return message.kind in self.kept and self.may_be_said(message, settings)
+
+    def may_be_said(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
+        """Also of what nobody keeps: it is judged once, by what is held when it comes."""
+        if message.kind not in self.resolutions or not self.is_before_the_end(message):
             return False
         frozen_from = self.frozen_from(message.kind)
         if frozen_from is not None and message.global_time > frozen_from:

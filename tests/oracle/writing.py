@@ -9,11 +9,15 @@ import random
 from collections.abc import Mapping
 
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
-from dispersy.protocol.definitions.policies import choose
+from dispersy.protocol.definitions.policies import Choice, choose
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
 from dispersy.protocol.permissions.control_messages import Body, ControlMessage, control_kind, encode_body
 from dispersy.protocol.wire.message import KEY_SIZE, NO_PREVIOUS, SIGNATURE_SIZE, draft_message
+from dispersy.protocol.wire.push import LINK_SIZE, n_hop_field
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules
+
+AUTHENTICATIONS = ("none", "member", "double-member")
+ORDERS = ("ascending", "descending", "random")
 
 
 class Pen:
@@ -31,10 +35,23 @@ class Pen:
     def key(self) -> MemberId:
         return MemberId(self._rng.randbytes(KEY_SIZE))
 
-    def data(self, authors: tuple[MemberId, ...], kind: int, global_time: int, sequence: int) -> DataMessage:
+    def data(
+        self,
+        authors: tuple[MemberId, ...],
+        kind: int,
+        global_time: int,
+        sequence: int,
+        *,
+        recipient: MemberId | None = None,
+        hops: int = 0,
+    ) -> DataMessage:
         payload = b"%d" % self._rng.getrandbits(32)
-        message_id = self._draft(kind, authors, global_time, sequence, payload, None)
-        return DataMessage(message_id, authors, kind, global_time, sequence)
+        # A chain that nobody here follows: the network role looks at it.
+        chain = n_hop_field(bytes(LINK_SIZE), hops) if hops else None
+        message_id = self._draft(
+            kind, authors, global_time, sequence, payload, None, recipient=recipient, n_hop=chain
+        )
+        return DataMessage(message_id, authors, kind, global_time, sequence, recipient, hops)
 
     def control(
         self, author: MemberId, global_time: int, previous: MessageId | None, body: Body
@@ -61,6 +78,9 @@ class Pen:
         sequence: int,
         payload: bytes,
         previous: MessageId | None,
+        *,
+        recipient: MemberId | None = None,
+        n_hop: bytes | None = None,
     ) -> MessageId:
         draft = draft_message(
             CommunityId(self.master),
@@ -70,6 +90,8 @@ class Pen:
             sequence=sequence,
             payloads=[payload],
             previous=previous,
+            recipient=recipient,
+            n_hop=n_hop,
         )
         self.raws[draft.id] = draft.complete([bytes(SIGNATURE_SIZE)] * len(authors))
         return draft.id
@@ -77,15 +99,15 @@ class Pen:
 
 def kind_of(number: int, rules: KindRules) -> Kind:
     """A definition's row that says so."""
-    authentication = "double-member" if rules.author_count == 2 else "member"
-    spread = {"newest": rules.newest} if rules.newest else {}
     dynamic = {"initial": int(rules.initial == "linear")} if rules.resolution == "dynamic" else {}
+    destination = {"kept": "community", "direct": "candidate", "relay": "n-hop"}[rules.spread]
     return Kind(
         number=number,
         name=f"kind-{number}",
-        authentication=choose("authentication", authentication),
+        authentication=choose("authentication", AUTHENTICATIONS[rules.author_count]),
         resolution=choose("resolution", rules.resolution, **dynamic),
-        distribution=choose("distribution", "last-sync" if rules.newest else "full-sync", **spread),
+        distribution=distribution_of(rules),
+        destination=choose("destination", destination, **({"hops": rules.hops} if rules.hops else {})),
         pruning=choose(
             "pruning", "global-time", inactive_threshold=rules.inactive, prune_threshold=rules.prune
         )
@@ -93,4 +115,19 @@ def kind_of(number: int, rules: KindRules) -> Kind:
         else choose("pruning", "none"),
         payload=choose("payload", "utf-8", size_max=100, rate=rules.rate),
         frozen=rules.is_frozen,
+    )
+
+
+def distribution_of(rules: KindRules) -> Choice:
+    """How a kind's messages come to others."""
+    if rules.spread != "kept":
+        return choose("distribution", rules.spread)
+    name, newest = ("last-sync", {"newest": rules.newest}) if rules.newest else ("full-sync", {})
+    return choose(
+        "distribution",
+        name,
+        **newest,
+        in_sequence=int(rules.in_sequence),
+        priority=rules.priority,
+        order=ORDERS.index(rules.order),
     )

@@ -1,6 +1,6 @@
 """Followers beside the rules of the timeline: whoever applies the events of a node ends where its state is.
 
-The nodes are those of test_intake_histories.py; every third has its store on disk.
+The nodes are those of tests/oracle/intake_node.py; every third has its store on disk.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import StoreWriter
 from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
+from tests.oracle.intake_node import WrittenNode
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, DefinitionMessage, Marks, Message
 from tests.oracle.writing import Pen
-from tests.property.test_intake_histories import WrittenNode
 
 HISTORIES = 15
 ON_DISK_EVERY = 3
@@ -49,7 +49,6 @@ class FollowedNode(WrittenNode):
     stores = count()
 
     def __init__(self, pen: Pen, decisions: Decisions, keys: Path) -> None:
-        self._folder = keys
         self.shown: set[tuple[bytes, bytes]] = set()
         self.told: list[tuple[str, bytes, str]] = []
         self.known: dict[bytes, DataMessage] = {}
@@ -61,7 +60,7 @@ class FollowedNode(WrittenNode):
         number = next(self.stores)
         if number % ON_DISK_EVERY:
             return super().new_store()
-        return LmdbStore(self._folder / f"store-{number}")
+        return LmdbStore(self.keys / f"store-{number}")
 
     def receive(self, messages: Iterable[Message], source: Node | None = None) -> bool:
         messages = list(messages)
@@ -144,9 +143,7 @@ def play(seeds: range, folder: Path) -> None:
             history.run()
             history.settle()
         for node in history.nodes:
-            assert isinstance(node, FollowedNode)
-            if isinstance(node.store, LmdbStore):
-                node.store.close()
+            node.close()
 
 
 def test_a_follower_shows_what_the_rules_do(tmp_path: Path) -> None:

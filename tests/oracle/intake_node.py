@@ -1,0 +1,241 @@
+"""Nodes of a history that are the product's, each compared after every round with what the rules say.
+
+One is a ledger over a store, with all between them that a service has but its sockets and signatures.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from itertools import chain, count
+from pathlib import Path
+
+from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MessageId
+from dispersy.protocol.intake.marks import ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.intake.received import pack
+from dispersy.protocol.intake.waiting import Awaited
+from dispersy.protocol.permissions.control_messages import ControlMessage, Undo
+from dispersy.protocol.wire.stripped import Stripped, strip
+from dispersy.storage.keyring import Keyring
+from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.storage.memory_store import MemoryStore
+from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
+from dispersy.workers.ledger import Ledger
+from tests.oracle.decisions import Decisions
+from tests.oracle.node import Node
+from tests.oracle.passing import Passed
+from tests.oracle.state import DataMessage, Marks, Message, State
+from tests.oracle.writing import Pen
+
+NUMBER = 7
+LOG_MAX = 100_000
+RUN_RECORDS = 8
+MAP_SIZE = 1 << 26
+
+
+class WrittenNode(Node):
+    """A node that decides as the intake does; what it holds is what is stored or waits there.
+
+    erased  of what is stored only this is left: others get it stripped
+    bare    came stripped, without the undo that says that it may be: it waits, and is not held
+    let_through  of what nobody keeps, what applications have been told since this was asked
+    """
+
+    def __init__(self, pen: Pen, decisions: Decisions, keys: Path) -> None:
+        super().__init__(pen, decisions)
+        self.let_through: list[bytes] = []
+        self.keys = keys
+        self.keyring = Keyring(keys)
+        self.store = self.new_store()
+        record = CommunityRecord(NUMBER, CommunityId(pen.master), "history", pen.master, b"")
+        self.store.commit(Batch(communities=[record]))
+        self.number = NUMBER
+        self.erased: set[bytes] = set()
+        self.bare: dict[bytes, Message] = {}
+        self.start()
+
+    def new_store(self) -> StoreWriter:
+        return MemoryStore()
+
+    def close(self) -> None:
+        self.store.close()
+
+    def reopen(self) -> None:
+        """Know no more than what is durable."""
+        self.store.reload()
+
+    def start(self) -> None:
+        """Also again: what has passed is in memory alone."""
+        self.ledger = Ledger(self.store, self.keyring, now_ms=1_000)
+        self.passed = Passed(self.pen.master)
+
+    def receive(self, messages: Iterable[Message], source: Node | None = None) -> bool:
+        """In one round, which must be as if the rules looked at all that was held and came."""
+        messages = list(messages)
+        before = self.held.keys() | self.bare.keys()
+        raws = self.sent(messages, source)
+        came = dict(zip(messages, raws, strict=True))
+        passing = self.passing([each for each, raw in came.items() if not isinstance(raw, Stripped)])
+        messages = self.taken({each: raw for each, raw in came.items() if each not in passing})
+        known = [*self.held.values(), *messages]
+        expected = self.state_of(known)
+        self.ledger.receive(self.number, len(raws), *pack(raws, CommunityId(self.pen.master)))
+        self.commit()
+        self.check_passed(passing, known)
+        if any(rules.in_sequence for rules in self.decisions.permitting(known).rules.values()):
+            # What waits for those below it in its lane is taken with the gap, in the end.
+            self.ledger.handle_timer(1e9)
+            self.commit()
+        live = self.stored_live()
+        assert live == expected.live, self.story(live, expected.live, messages)
+        self.look({message.id: message for message in messages})
+        self.check_marks(expected.marks)
+        assert self.state() == expected
+        self.age()
+        return bool((self.held.keys() | self.bare.keys()) - before)
+
+    def age(self) -> None:
+        """Let what is too old leave: what is left must be as the rules find what is held at that time."""
+        while self.ledger.has_more:
+            self.commit()
+        self.time = self.store.state(self.number).pruning_time
+        self.look({})
+        expected = self.state()
+        assert self.stored_live() == expected.live
+        self.check_marks(expected.marks)
+
+    def state(self) -> State:
+        """At the time that the ledger says: it goes in steps, and only so far as its clock."""
+        if self._state is None:
+            self._state = self.state_of(self.held.values())
+        return self._state
+
+    def hear(self, time: int) -> None:
+        self.ledger.hear_clock(self.number, time, is_median=True, is_newcomer=True)
+        self.age()
+
+    def prune(self) -> None:
+        """The ledger has."""
+
+    def sent(self, messages: list[Message], source: Node | None) -> list[bytes]:
+        """As they come from a neighbour, or from their authors."""
+        erased = source.erased if isinstance(source, WrittenNode) else set()
+        raws = [(each.id in erased, self.pen.raws[each.id]) for each in messages]
+        return [strip(raw) if is_left else raw for is_left, raw in raws]
+
+    def check_passed(self, passing: list[DataMessage], known: list[Message]) -> None:
+        """What is kept by nobody was told where the rules say so, and once."""
+        before = len(self.passed.taken)
+        if passing:
+            self.passed.take(passing, self.decisions.permitting(known))
+        assert self.let_through == [self.pen.raws[each.id] for each in self.passed.taken[before:]]
+        self.let_through.clear()
+
+    def taken(self, came: dict[Message, bytes]) -> list[Message]:
+        """Those that count as held from now on: whole ones, and what is left of those that an undo takes
+        back, which is held or comes with them."""
+        whole = [message for message, raw in came.items() if not isinstance(raw, Stripped)]
+        self.bare |= {each.id: each for each in came.keys() - set(whole) if each.id not in self.held}
+        undos = undos_of([*self.held.values(), *came])
+        ready = [each for each in self.bare.values() if any(_takes_back(undo, each) for undo in undos)]
+        return [*whole, *ready]
+
+    def forget(self, _: random.Random, share: float) -> None:
+        """All that waits, or what has waited long."""
+        if share > 0.7:
+            self.reopen()
+            self.start()
+        else:
+            self.ledger.handle_timer(1e9)
+            self.commit()
+        expected = self.state()
+        self.look({})
+        assert self.stored_live() == expected.live
+        self.check_marks(expected.marks)
+        assert self.state() == expected
+
+    def commit(self) -> None:
+        """Until all that is to be removed is; who is destroyed begins again under another number."""
+        self.ledger.commit(now_ms=2_000)
+        while self.ledger.is_purging:
+            self.ledger.commit(now_ms=2_000)
+        heard = self.ledger.drain_leaving().heard.values()
+        self.let_through += [each.message for each in chain.from_iterable(heard)]
+        (record,) = (record for record in self.store.communities() if record.served)
+        self.number = record.number
+
+    def stored_live(self) -> set[bytes]:
+        keys, _, complete = self.store.scan(self.number, ORDER_LOW, ORDER_TOP, LOG_MAX)
+        assert complete
+        return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
+
+    def look(self, came: dict[bytes, Message]) -> None:
+        """See what of it all is held."""
+        logged = {entry.message_id for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE}
+        every = {**self.held, **self.bare, **came}
+        awaited = {each: self.awaited(each) for each in every.keys() - logged}
+        self.bare = {each: every[each] for each, what in awaited.items() if what == Awaited.UNDO}
+        held = {
+            each: message
+            for each, message in every.items()
+            if each in logged or awaited[each] not in ("", Awaited.UNDO)
+        }
+        assert logged <= every.keys()
+        self.held = held
+        self._state = None
+
+    def awaited(self, message_id: bytes) -> str:
+        """What a message waits for, "" if it does not."""
+        is_waiting, _ = self.ledger.fate(self.number, message_id)
+        return str(self.ledger.explain(self.number, message_id)["awaited"]) if is_waiting else ""
+
+    def check_marks(self, expected: dict[bytes, Marks]) -> None:
+        logged = [entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE]
+        stored = {entry.message_id: entry.marks for entry in logged}
+        self.erased = {each for each, marks in stored.items() if marks & ERASED}
+        for entry in logged:
+            raw = self.pen.raws[MessageId(entry.message_id)]
+            (message,) = self.store.messages([entry.cursor])
+            assert message == (strip(raw) if entry.marks & ERASED else raw)
+        for each, marks in expected.items():
+            byte = HIDDEN_BY_EQUIVOCATION * marks.equivocation | HIDDEN_BY_ORDER * marks.order
+            byte |= UNDONE * marks.undone | ERASED * marks.erased
+            assert stored[each] == byte, (each.hex()[:8], stored[each], marks)
+
+    def story(self, live: set[bytes], expected: Iterable[bytes], messages: list[Message]) -> str:
+        """What is live and should not be, or the other way round."""
+        known = {**self.held, **{message.id: message for message in messages}}
+        wrong = live.symmetric_difference(expected)
+        return "\n".join(f"{'live' if each in live else 'not live'}: {known.get(each)}" for each in wrong)
+
+
+class DiskNode(WrittenNode):
+    """One that has its store on disk, and writes sorted runs as a large one does."""
+
+    stores = count()
+
+    def new_store(self) -> StoreWriter:
+        self.folder = self.keys / f"store-{next(self.stores)}"
+        return self.open_store()
+
+    def open_store(self) -> StoreWriter:
+        return LmdbStore(self.folder, run_records=RUN_RECORDS, map_size=MAP_SIZE)
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self.open_store()
+
+
+def undos_of(messages: Iterable[Message]) -> list[ControlMessage]:
+    return [each for each in messages if isinstance(each, ControlMessage) and isinstance(each.body, Undo)]
+
+
+def _takes_back(undo: ControlMessage, message: Message) -> bool:
+    body = undo.body
+    return (
+        isinstance(message, DataMessage)
+        and isinstance(body, Undo)
+        and undo.author in message.authors
+        and body == Undo(message.id, message.kind, message.global_time, None)
+        and undo.global_time > message.global_time
+    )
