@@ -44,6 +44,8 @@ NOTHING_HERE = "no store here; start the node once, or name its home"
 
 CONTROL_VERSION = 2
 """From which on stores have a database of control messages."""
+RETIRED_VERSION = 3
+"""From which on they have one of what is retired."""
 
 
 class Databases(NamedTuple):
@@ -162,7 +164,7 @@ def _upgrade(lmdb_environment: lmdb.Environment, meta: Any, version: int) -> Non
     with lmdb_environment.begin(write=True) as txn:
         control = lmdb_environment.open_db(b"control", txn=txn)
         retired = lmdb_environment.open_db(b"retired", txn=txn)
-        for key, entry in txn.cursor(log):
+        for key, entry in txn.cursor(log) if version < RETIRED_VERSION else ():
             if entry[0] != EntryType.MESSAGE:
                 continue
             if entry[MESSAGE_OFFSET] >= COMMUNITY_KIND_MIN:

@@ -11,6 +11,7 @@ from typing import Any
 
 import lmdb
 
+from dispersy.protocol.intake.marks import ON_REQUEST
 from dispersy.storage.environment import Databases
 from dispersy.storage.index import IDS, SortedRuns
 from dispersy.storage.layout import (
@@ -40,7 +41,7 @@ class Items:
         self._recent: dict[bytes, list[int]] = {}
 
     def find(self, txn: lmdb.Transaction[bytes], community: int, items: list[bytes]) -> list[int]:
-        """Cursors of live messages of the community with these items, at most ITEM_MESSAGES_MAX of each."""
+        """Cursors of what the community offers with these items, at most ITEM_MESSAGES_MAX of each."""
         self._follow(txn)
         numbers = self._runs.numbers(txn)
         get = txn.cursor(self._log).get
@@ -49,7 +50,7 @@ class Items:
             # What was stored anew may stand in several runs under one cursor.
             cursors = dict.fromkeys(self._cursors(txn, numbers, item))
             head = COMMUNITY.pack(community)
-            live = [cursor for cursor in cursors if _is_live(get(CURSOR.pack(cursor)), head, item)]
+            live = [cursor for cursor in cursors if _is_offered(get(CURSOR.pack(cursor)), head, item)]
             found += live[:ITEM_MESSAGES_MAX]
         return found
 
@@ -78,11 +79,11 @@ class Items:
             self._read_to = cursor + 1
 
 
-def _is_live(entry: Any, community: bytes, item: bytes) -> bool:
+def _is_offered(entry: Any, community: bytes, item: bytes) -> bool:
     return (
         entry is not None
         and entry[0] == EntryType.MESSAGE
         and entry[1:5] == community
-        and not entry[MARKS_OFFSET] & UNLIVE
+        and not entry[MARKS_OFFSET] & (UNLIVE | ON_REQUEST)
         and entry[ID_OFFSET:MESSAGE_OFFSET].startswith(item)
     )

@@ -15,15 +15,15 @@ from hashlib import blake2b
 from struct import Struct, pack
 
 from dispersy.protocol.identifiers import lane_name
-from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE, ON_REQUEST
 from dispersy.protocol.wire.stripped import Stripped, payload_count, strip, with_empty_payloads
-from dispersy.storage.store import EntryType, EventEntry, LogEntry
+from dispersy.storage.store import ON_REQUEST_PART, EntryType, EventEntry, LogEntry
 
 FORMAT_NAME = "dispersy store"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 OLDEST_VERSION = 1
 """What the writer brings up to date when it opens it: 1 has no database of control messages, 2 none of what
-is retired."""
+is retired, 3 nothing on request."""
 
 CURSOR = Struct(">Q")
 COMMUNITY = Struct(">I")
@@ -34,8 +34,8 @@ MESSAGE_HEAD = Struct(">BIBHI")
 EVENT_BODY = Struct(">32sQ")
 """message id, message cursor; then the reason in ASCII."""
 REMOVED_BODY = Struct(">QQ")
-STATE = Struct(">QQQH12sQ")
-"""clock, count, highest, horizon, sum, pruning time"""
+STATE = Struct(">QQQH12sQQ")
+"""clock, count, highest, horizon, sum, pruning time, how many are on request"""
 REQUEST = Struct(">16sI")
 HEAD_KEY = Struct(">I32sB")
 HEAD = Struct(">QQB")
@@ -75,6 +75,8 @@ RECORD_SIZE = 96
 RECORD_WORDS = RECORD_SIZE // 8
 TIME_WORD, SEQUENCE_WORD, ID_WORD = 1, 2, 4
 KIND_BYTE, COUNT_BYTE = 26, 28
+_PART_BIT = ON_REQUEST_PART >> 24
+"""Of the first byte of an order key."""
 
 
 def big_endian(values: Iterable[int]) -> array[int]:
@@ -120,6 +122,17 @@ def order_keys(community: int, records: bytes) -> list[bytes]:
     for word in range(8):
         rows[3 + word :: 11] = words[2 * ID_WORD + word :: 2 * RECORD_WORDS]
     return slices(rows.tobytes(), ORDER_KEY_SIZE)
+
+
+def is_on_request(order_key: bytes) -> bool:
+    """Whether a key of the order is one of what is on request."""
+    return bool(order_key[0] & _PART_BIT)
+
+
+def part_key(order_key: bytes, *, on_request: bool) -> bytes:
+    """The key of the order that a message has in one of its community's two parts."""
+    number = order_key[0] & ~_PART_BIT | (_PART_BIT if on_request else 0)
+    return bytes([number]) + order_key[1:]
 
 
 def strip_community(keys: Iterable[bytes]) -> bytes:
@@ -208,7 +221,7 @@ def read_message(entry: bytes) -> bytes:
 def shown_marks(stored: int) -> int:
     """A stored marks byte as readers get it: who knows no order shall still see what does not count."""
     denied = DENIED if stored & UNLIVE and not stored & INACTIVE else 0
-    return stored & ~UNLIVE | denied
+    return stored & ~(UNLIVE | ON_REQUEST) | denied
 
 
 def encode_event(event: EventEntry) -> bytes:
@@ -260,7 +273,8 @@ def message_place(message: bytes) -> tuple[int, bytes, int, int]:
 def entry_order_key(entry: bytes) -> bytes:
     """The order's key of a message's log entry."""
     global_time = message_place(entry[MESSAGE_OFFSET:])[2]
-    return entry[1:5] + CURSOR.pack(global_time) + entry[ID_OFFSET:MESSAGE_OFFSET]
+    key = entry[1:5] + CURSOR.pack(global_time) + entry[ID_OFFSET:MESSAGE_OFFSET]
+    return part_key(key, on_request=True) if entry[MARKS_OFFSET] & ON_REQUEST else key
 
 
 def retired_key(entry: bytes) -> bytes:

@@ -31,6 +31,7 @@ from dispersy.storage.layout import (
     decode_entry,
     native_cursors,
     order_keys,
+    part_key,
     slices,
     strip_community,
     synchronised_message,
@@ -43,6 +44,7 @@ from dispersy.storage.store import (
     CommunityState,
     EntryType,
     LogEntry,
+    on_request,
 )
 from dispersy.storage.stored_symbols import read_symbols
 from dispersy.storage.stored_tree import read_tree
@@ -63,8 +65,6 @@ class LmdbReader:
         self._databases = self._environment.databases
         self._items = Items(self._databases)
         self._txn: lmdb.Transaction[bytes] | None = None
-        # Of the snapshot: whoever synchronises asks for it with all that arrives.
-        self._seen_states: dict[int, CommunityState] = {}
 
     def refresh(self) -> None:
         self.release()
@@ -75,7 +75,6 @@ class LmdbReader:
             # LMDB resets an aborted read transaction and renews it at the next begin.
             self._txn.abort()
             self._txn = None
-            self._seen_states.clear()
 
     def close(self) -> None:
         self.release()
@@ -116,11 +115,8 @@ class LmdbReader:
             return self._snapshot().get(META_STARTED, b"", db=self._databases.meta).decode()
 
     def state(self, community: int) -> CommunityState:
-        known = self._seen_states.get(community)
-        if known is None:
-            with errors_named(self._path):
-                known = self._seen_states[community] = self._state(self._snapshot(), community)
-        return known
+        with errors_named(self._path):
+            return self._state(self._snapshot(), community)
 
     def mark(self) -> bytes:
         """What ties the store to its home (stamp.py), b"" for a store without a mark."""
@@ -170,14 +166,24 @@ class LmdbReader:
 
     def held(self, community: int, records: bytes) -> bytes:
         with errors_named(self._path):
-            get = self._snapshot().cursor(self._databases.order).get
-            return bytes([get(key) is not None for key in order_keys(community, records)])
+            rows = self._snapshot().cursor(self._databases.order)
+            keys = order_keys(community, records)
+            if not self._has_on_request(rows, community):
+                return bytes([rows.get(key) is not None for key in keys])
+            both = ((key, part_key(key, on_request=True)) for key in keys)
+            return bytes([any(rows.get(key) is not None for key in parts) for parts in both])
 
     def find(self, community: int, global_time: int, message_id: bytes) -> int | None:
         key = COMMUNITY.pack(community) + CURSOR.pack(global_time) + message_id
         with errors_named(self._path):
-            found = self._snapshot().get(key, db=self._databases.order)
+            get = self._snapshot().cursor(self._databases.order).get
+            found = get(key) or get(part_key(key, on_request=True))
         return None if found is None else int(CURSOR.unpack(found)[0])
+
+    def _has_on_request(self, rows: lmdb.Cursor[bytes], community: int) -> bool:
+        """Whether anything of a community is: mostly not, and then one look tells it of all."""
+        prefix = COMMUNITY.pack(on_request(community))
+        return rows.set_range(prefix) and rows.key().startswith(prefix)
 
     def symbols(self, community: int, first: int, count: int) -> bytes | None:
         with errors_named(self._path):
@@ -259,10 +265,10 @@ class LmdbReader:
         data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)
         if data is None:
             return CommunityState()
-        # Stores of before have no pruning time.
-        clock, count, highest, horizon, total, pruning_time = STATE.unpack(data.ljust(STATE.size, b"\0"))
+        # Stores of before have no pruning time, and nothing on request.
+        clock, count, highest, horizon, total, *more = STATE.unpack(data.ljust(STATE.size, b"\0"))
         summary = Summary(highest, count, horizon, int.from_bytes(total, "big"))
-        return CommunityState(clock, summary, pruning_time)
+        return CommunityState(clock, summary, *more)
 
 
 def _portion(

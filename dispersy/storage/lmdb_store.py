@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate, compress
 from pathlib import Path
 
@@ -19,13 +19,9 @@ import msgspec
 
 from dispersy.constants import RUN_RECORDS
 from dispersy.errors import StorageError
-from dispersy.ext.digest import sum_many
 from dispersy.ext.table import Heads
-from dispersy.protocol.holdings import ids_of
-from dispersy.protocol.identifiers import CommunityId, sum_key
-from dispersy.protocol.intake.marks import ERASED, INACTIVE
+from dispersy.protocol.intake.marks import ERASED, INACTIVE, ON_REQUEST
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
-from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.answered import read_requests, write_requests
 from dispersy.storage.environment import (
     MAP_SIZE,
@@ -50,7 +46,6 @@ from dispersy.storage.layout import (
     META_NUMBERED,
     META_STARTED,
     META_STATE,
-    ORDER_KEY_SIZE,
     RECORD_SIZE,
     STATE,
     UNLIVE,
@@ -62,19 +57,19 @@ from dispersy.storage.layout import (
     lane_start,
     message_head,
     order_keys,
+    part_key,
     record_ids,
     retired_key,
     slices,
     with_marks,
 )
+from dispersy.storage.live_order import Changes, LiveOrder
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.storage.look_ups import IndexedReader
 from dispersy.storage.purge import purge_portion
 from dispersy.storage.removal import remove_messages
-from dispersy.storage.set_change import SetChange
 from dispersy.storage.store import (
     Batch,
-    CommunityState,
     EntryType,
     MessageBlock,
     RequestRecord,
@@ -84,20 +79,6 @@ from dispersy.storage.stored_tree import StoredTrees
 from dispersy.storage.sweep import Sweep
 
 __all__ = ["LmdbReader", "LmdbStore"]
-
-
-@dataclass(slots=True)
-class _Changes:
-    """What memory takes over once the transaction is durable."""
-
-    next_cursor: int
-    states: dict[int, CommunityState] = field(default_factory=dict)
-    sets: dict[int, SetChange] = field(default_factory=dict)
-    added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
-    """(packed lane hashes, message_records, cursors)"""
-    runs: list[int] | None = None
-    gone: list[int] = field(default_factory=list)
-    """Communities of which the last has been removed."""
 
 
 _Description = StoredSymbols | StoredTrees
@@ -136,7 +117,7 @@ class LmdbStore(IndexedReader):
             StoredSymbols(self._databases),
             StoredTrees(self._databases),
         )
-        self._sum_modulus = 1 << sum_bits
+        self._live = LiveOrder(self._databases, sum_bits=sum_bits)
         self._run_records = run_records
         self._sweep = Sweep(self._databases)
         self._stored_heads = StoredHeads()
@@ -153,23 +134,22 @@ class LmdbStore(IndexedReader):
         txn = self._snapshot()
         with errors_named(self._path):
             self._next = self._next_cursor(txn)
-            self._sum_keys = {
-                record.number: sum_key(CommunityId(record.community_id)) for record in self.communities()
-            }
-            self._states = {number: self._state(txn, number) for number in self._sum_keys}
+            records = self.communities()
+            states = {record.number: self._state(txn, record.number) for record in records}
+            self._live.open(states, records)
             self._index.open(txn)
             self._stored_heads.open(
                 txn, self._databases.heads, self._replay(txn), forgotten=self._purges(txn).keys()
             )
             wrong = []
             for each in self._descriptions:
-                each.open(self.communities())
-                wrong.append({number: self._states[number] for number in each.wrong(txn, self._states)})
+                each.open(records)
+                wrong.append({number: states[number] for number in each.wrong(txn, states)})
             if any(wrong):
                 self.release()
                 with self._environment.begin(write=True) as mending:
-                    for mended, states in zip(self._descriptions, wrong, strict=True):
-                        mended.rebuild(mending, states)
+                    for mended, found in zip(self._descriptions, wrong, strict=True):
+                        mended.rebuild(mending, found)
         self._reload_needed = False
 
     def put_mark(self, mark: bytes) -> None:
@@ -187,38 +167,38 @@ class LmdbStore(IndexedReader):
         self.release()
         self._reload_needed = True
         first = self._next
-        changes = _Changes(first)
+        changes = Changes(first)
         with errors_named(self._path), self._environment.begin(write=True) as txn:
             self._write(txn, batch, changes)
         self._reload_needed = False
         self._take_over(changes)
         return first, self._next - 1
 
-    def _take_over(self, changes: _Changes) -> None:
+    def _take_over(self, changes: Changes) -> None:
         self._next = changes.next_cursor
-        self._states |= changes.states
+        self._live.take_over(changes)
         if changes.runs is not None:
             self._index.committed_run(changes.runs)
         for added in changes.added:
             self._index.add(*added)
-        for community in changes.gone:
-            del self._states[community], self._sum_keys[community]
 
-    def _write(self, txn: lmdb.Transaction[bytes], batch: Batch, changes: _Changes) -> None:
+    def _write(self, txn: lmdb.Transaction[bytes], batch: Batch, changes: Changes) -> None:
         databases = self._databases
         for record in batch.communities:
             data = msgspec.msgpack.encode(record)
             txn.put(META_COMMUNITY + COMMUNITY.pack(record.number), data, db=databases.meta)
             for each in self._descriptions:
                 each.add(record)
-            self._sum_keys[record.number] = sum_key(CommunityId(record.community_id))
-            changes.states[record.number] = self._state_of(record.number, changes)
+            self._live.add(record)
+            changes.states[record.number] = self._live.state_of(record.number, changes)
         for block in batch.blocks:
             if block.records:
                 self._write_block(txn, block, changes)
         write_requests(txn, databases.requests, batch.requests)
         for cursor, marks in batch.marks:
             self._write_marks(txn, cursor, marks)
+        for cursor, on_request in batch.moved:
+            self._write_moved(txn, cursor, on_request, changes)
         self._write_unlive(txn, batch.unlive, UNLIVE, changes)
         self._write_unlive(txn, batch.inactive, UNLIVE | INACTIVE, changes)
         self._write_relive(txn, batch.relive, changes)
@@ -231,9 +211,9 @@ class LmdbStore(IndexedReader):
         if batch.removed:
             self._remove(txn, batch.removed)
         for community, clock in batch.clocks.items():
-            changes.states[community] = replace(self._state_of(community, changes), clock=clock)
+            changes.states[community] = replace(self._live.state_of(community, changes), clock=clock)
         for community, (pruning_time, horizon) in batch.pruned.items():
-            state = self._state_of(community, changes)
+            state = self._live.state_of(community, changes)
             summary = replace(state.summary, horizon=horizon)
             changes.states[community] = replace(state, summary=summary, pruning_time=pruning_time)
         for community, entries_max in batch.purges:
@@ -242,12 +222,18 @@ class LmdbStore(IndexedReader):
             self._sweep.sweep(txn)
         self._write_meta(txn, batch)
         for each in self._descriptions:
-            each.write(txn, changes.sets, before=self._states, after=changes.states)
+            each.write(txn, changes.sets, before=self._live.states, after=changes.states)
         for community, state in changes.states.items():
             summary = state.summary
             total = summary.sum.to_bytes(12, "big")
             data = STATE.pack(
-                state.clock, summary.count, summary.highest, summary.horizon, total, state.pruning_time
+                state.clock,
+                summary.count,
+                summary.highest,
+                summary.horizon,
+                total,
+                state.pruning_time,
+                state.on_request,
             )
             txn.put(META_STATE + COMMUNITY.pack(community), data, db=databases.meta)
         txn.put(META_NEXT, CURSOR.pack(changes.next_cursor), db=databases.meta)
@@ -269,7 +255,7 @@ class LmdbStore(IndexedReader):
             txn.put(META_STARTED, batch.start_id.encode(), db=meta)
 
     def _purge(
-        self, txn: lmdb.Transaction[bytes], community: int, entries_max: int, changes: _Changes
+        self, txn: lmdb.Transaction[bytes], community: int, entries_max: int, changes: Changes
     ) -> None:
         self._stored_heads.forget(community)
         portion = purge_portion(
@@ -281,9 +267,9 @@ class LmdbStore(IndexedReader):
             for each in self._descriptions:
                 each.forget(txn, community)
         elif portion.unlived:
-            self._uncount(txn, community, portion.unlived, changes)
+            self._live.leave(txn, community, portion.unlived, changes)
 
-    def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: _Changes) -> None:
+    def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: Changes) -> None:
         records, arena = block.records, block.arena
         counts = records[COUNT_BYTE::RECORD_SIZE]
         assert len(records) == len(block.marks) * RECORD_SIZE
@@ -309,53 +295,42 @@ class LmdbStore(IndexedReader):
         ]
         txn.cursor(self._databases.log).putmulti(zip(keys, values, strict=True), append=True)
         places = order_keys(block.community, records)
+        if any(mark & ON_REQUEST for mark in starts):
+            parts = zip(places, block.marks, strict=True)
+            places = [part_key(key, on_request=bool(mark & ON_REQUEST)) for key, mark in parts]
         is_control = [kind < COMMUNITY_KIND_MIN for kind in records[KIND_BYTE::RECORD_SIZE]]
         if any(is_control):
             rows = compress(zip(places, keys, strict=True), is_control)
             txn.cursor(self._databases.control).putmulti(rows)
-        self._enter_order(txn, block.community, places, keys, changes)
+        self._live.enter(txn, block.community, places, keys, changes)
         hashes = self._index.hashes(block.community, [lane_start(message) for message in messages])
         changes.added.append((hashes, records, cursors))
 
-    def _enter_order(
-        self,
-        txn: lmdb.Transaction[bytes],
-        community: int,
-        keys: list[bytes],
-        cursor_values: list[bytes],
-        changes: _Changes,
-    ) -> None:
-        """Make messages live: into the order, under its keys, and into the summary."""
-        pairs = sorted(zip(keys, cursor_values, strict=True))
-        cursor = txn.cursor(self._databases.order)
-        # Appending fills pages whole; LMDB allows it only behind the last key of all.
-        is_behind = not cursor.last() or cursor.key() < pairs[0][0]
-        _, added = cursor.putmulti(pairs, overwrite=False, append=is_behind)
-        assert added == len(pairs), "a message that is live already was committed again"
-        state = self._state_of(community, changes)
-        summary = state.summary
-        packed = [key[COMMUNITY.size :] for key in keys]
-        changes.sets.setdefault(community, SetChange()).added += packed
-        changes.states[community] = replace(
-            state,
-            summary=Summary(
-                max(summary.highest, CURSOR.unpack_from(pairs[-1][0], COMMUNITY.size)[0]),
-                summary.count + len(keys),
-                summary.horizon,
-                (summary.sum + self._sum_of(community, packed)) % self._sum_modulus,
-            ),
-        )
-
-    def _sum_of(self, community: int, packed_keys: list[bytes]) -> int:
-        return sum_many(ids_of(b"".join(packed_keys)), self._sum_keys[community])
-
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
-        kept = entry[MARKS_OFFSET] & (UNLIVE | ERASED | INACTIVE)
+        kept = entry[MARKS_OFFSET] & (UNLIVE | ERASED | INACTIVE | ON_REQUEST)
         txn.put(CURSOR.pack(cursor), with_marks(entry, marks | kept), db=self._databases.log)
 
+    def _write_moved(
+        self, txn: lmdb.Transaction[bytes], cursor: int, on_request: bool, changes: Changes
+    ) -> None:
+        entry = self._message_entry(txn, cursor)
+        marks = entry[MARKS_OFFSET]
+        if bool(marks & ON_REQUEST) == on_request:
+            return
+        moved = with_marks(entry, marks ^ ON_REQUEST)
+        txn.put(CURSOR.pack(cursor), moved, db=self._databases.log)
+        if marks & UNLIVE:
+            return
+        community = COMMUNITY.unpack_from(entry, 1)[0]
+        before, after = entry_order_key(entry), entry_order_key(moved)
+        is_removed = txn.delete(before, db=self._databases.order)
+        assert is_removed, "a live message was not in the order"
+        self._live.leave(txn, community, [before], changes)
+        self._live.enter(txn, community, [after], [CURSOR.pack(cursor)], changes)
+
     def _write_unlive(
-        self, txn: lmdb.Transaction[bytes], cursors: list[int], bits: int, changes: _Changes
+        self, txn: lmdb.Transaction[bytes], cursors: list[int], bits: int, changes: Changes
     ) -> None:
         removed: dict[int, list[bytes]] = {}
         for cursor in cursors:
@@ -368,25 +343,25 @@ class LmdbStore(IndexedReader):
             is_removed = txn.delete(order_key, db=self._databases.order)
             assert is_removed, "a message that is not live was made so again"
             community = COMMUNITY.unpack_from(entry, 1)[0]
-            removed.setdefault(community, []).append(order_key[COMMUNITY.size :])
-        for community, packed in removed.items():
-            self._uncount(txn, community, packed, changes)
+            removed.setdefault(community, []).append(order_key)
+        for community, keys in removed.items():
+            self._live.leave(txn, community, keys, changes)
 
     def _write_relive(
-        self, txn: lmdb.Transaction[bytes], chosen: list[tuple[int, int]], changes: _Changes
+        self, txn: lmdb.Transaction[bytes], chosen: list[tuple[int, int]], changes: Changes
     ) -> None:
         places: dict[int, list[tuple[bytes, bytes]]] = {}
         for cursor, marks in chosen:
             entry = self._message_entry(txn, cursor)
             key = CURSOR.pack(cursor)
-            kept = entry[MARKS_OFFSET] & ERASED
+            kept = entry[MARKS_OFFSET] & (ERASED | ON_REQUEST)
             txn.put(key, with_marks(entry, marks | kept), db=self._databases.log)
             txn.delete(retired_key(entry), db=self._databases.retired)
             community = COMMUNITY.unpack_from(entry, 1)[0]
             places.setdefault(community, []).append((entry_order_key(entry), key))
         for community, pairs in places.items():
             keys, values = map(list, zip(*pairs, strict=True))
-            self._enter_order(txn, community, keys, values, changes)
+            self._live.enter(txn, community, keys, values, changes)
 
     def _remove(self, txn: lmdb.Transaction[bytes], cursors: list[int]) -> None:
         for cursor, lane in remove_messages(txn, self._databases, cursors):
@@ -394,41 +369,11 @@ class LmdbStore(IndexedReader):
                 # The log behind the last run told its head, and does no more.
                 self._stored_heads.keep(lane)
 
-    def _uncount(
-        self, txn: lmdb.Transaction[bytes], community: int, packed: list[bytes], changes: _Changes
-    ) -> None:
-        """Take messages that have left the order out of the summary."""
-        changes.sets.setdefault(community, SetChange()).removed += packed
-        state = self._state_of(community, changes)
-        summary = state.summary
-        total = summary.sum - self._sum_of(community, packed)
-        changes.states[community] = replace(
-            state,
-            summary=Summary(
-                self._highest(txn, community),
-                summary.count - len(packed),
-                summary.horizon,
-                total % self._sum_modulus,
-            ),
-        )
-
     def _message_entry(self, txn: lmdb.Transaction[bytes], cursor: int) -> bytes:
         entry = txn.get(CURSOR.pack(cursor), db=self._databases.log)
         assert entry is not None, "no such cursor"
         assert entry[0] == EntryType.MESSAGE, "the cursor of an event"
         return entry
-
-    def _highest(self, txn: lmdb.Transaction[bytes], community: int) -> int:
-        """The highest global time in a community's order, 0 when it is empty."""
-        prefix = COMMUNITY.pack(community)
-        cursor = txn.cursor(self._databases.order)
-        behind = cursor.set_range(prefix.ljust(ORDER_KEY_SIZE, b"\xff"))
-        if (cursor.prev() if behind else cursor.last()) and cursor.key().startswith(prefix):
-            return int(CURSOR.unpack_from(cursor.key(), 4)[0])
-        return 0
-
-    def _state_of(self, community: int, changes: _Changes) -> CommunityState:
-        return changes.states.get(community) or self._states.get(community) or CommunityState()
 
     # Reading
 
@@ -442,7 +387,7 @@ class LmdbStore(IndexedReader):
     def _numbered(self, txn: lmdb.Transaction[bytes]) -> int:
         data = txn.get(META_NUMBERED, db=self._databases.meta)
         # A store of before has no such number, and nothing that was purged.
-        return max(self._sum_keys, default=0) if data is None else int(COMMUNITY.unpack(data)[0])
+        return max(self._live.states, default=0) if data is None else int(COMMUNITY.unpack(data)[0])
 
     def requests(self) -> list[RequestRecord]:
         with errors_named(self._path):

@@ -20,9 +20,11 @@ class Community:
     record: CommunityRecord
     state: CommunityState = field(default_factory=CommunityState)
     order: list[bytes] = field(default_factory=list)
-    """40-byte keys of what is live, ascending"""
+    """40-byte keys of what is live and offered, ascending"""
+    requested: list[bytes] = field(default_factory=list)
+    """the same of what is live and on request"""
     cursors: dict[bytes, int] = field(default_factory=dict)
-    """of what is live, by 40-byte key"""
+    """of all that is live, by 40-byte key"""
     lanes: dict[tuple[bytes, int], list[tuple[int, bytes, int, int]]] = field(default_factory=dict)
     """(sequence, id, global time, cursor) of all that is in the log, ascending, by (name, kind)"""
     control: list[tuple[bytes, int]] = field(default_factory=list)
@@ -37,8 +39,12 @@ class Community:
         self.tree = LiveTree(sum_key(CommunityId(self.record.community_id)))
 
     def ids(self) -> Iterator[bytes]:
-        """Of what is live."""
+        """Of what is live and offered."""
         return (key[8:] for key in self.order)
+
+    def part(self, *, on_request: bool) -> list[bytes]:
+        """40-byte keys of what is live, offered or on request."""
+        return self.requested if on_request else self.order
 
     def retire(self, place: Place, cursor: int) -> None:
         """A message is not live any more."""
@@ -69,6 +75,7 @@ class Place:
     key: bytes
     lane: tuple[bytes, int]
     sequence: int
+    on_request: bool = False
 
     @property
     def message_id(self) -> bytes:

@@ -36,7 +36,7 @@ from dispersy.storage.store import EntryType
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What one portion did: whether it was the last, and the packed keys of live messages that are gone."""
+    """What one portion did: whether it was the last, and the order's keys of live messages that are gone."""
 
     is_last: bool
     unlived: list[bytes]
@@ -96,7 +96,7 @@ def _marker_at(cursor: lmdb.Cursor[bytes], community: int, low: int) -> int | No
 
 
 def _remove_keys(txn: lmdb.Transaction[bytes], databases: Databases, entry: bytes) -> list[bytes]:
-    """Take a message's entry out of the order and the control messages; its packed key if it was live."""
+    """Take a message's entry out of the order and the control messages; its key there if it was live."""
     key = entry_order_key(entry)
     if entry[MESSAGE_OFFSET] < COMMUNITY_KIND_MIN:
         txn.delete(key, db=databases.control)
@@ -105,7 +105,7 @@ def _remove_keys(txn: lmdb.Transaction[bytes], databases: Databases, entry: byte
         return []
     is_removed = txn.delete(key, db=databases.order)
     assert is_removed, "a live message was not in the order"
-    return [key[COMMUNITY.size :]]
+    return [key]
 
 
 def _remove_heads(

@@ -10,6 +10,9 @@ log, and lives again under the same cursor (Batch.relive): it is never committed
 entry is there. Look-ups (held, find, find_ids, neighbours) know live messages only, slot, lane and find_ids
 also others when asked for them. To commit a message that is live, to make one unlive that is not or live that
 is: each is our own bug, an assert.
+
+Of what is live, messages marked ON_REQUEST are kept apart: summary, symbols, tree, items and scan() leave
+them out, all other look-ups know them.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ ITEM_SIZE = 8
 ITEM_MESSAGES_MAX = 4
 """Messages that are found by one item: chance gives one, more are made on purpose."""
 
+ON_REQUEST_PART = 1 << 31
+"""Set in a community's number it names what the store has of it on request; so numbers stay below."""
 
 LOG_READ_SIZE_MAX = 4 << 20
 """Bytes of messages that one read of the log gives, and one message more."""
@@ -92,13 +97,15 @@ class CommunityState:
     """As of the last commit.
 
     clock           global time that this node has reached
-    summary         of the live set
+    summary         of the live set, without what is on request
     pruning_time    up to which what is too old has left (protocol.pruning)
+    on_request      how many messages are live and on request
     """
 
     clock: int = 0
     summary: Summary = field(default_factory=Summary)
     pruning_time: int = 0
+    on_request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class MessageBlock:
 
     records      packed message_records (dispersy.protocol.wire.records.MESSAGE), offsets into arena
     marks        one byte a record (protocol.marks); with ERASED the arena has a stripped message, which is
-                 header, digest and signatures (protocol.stripped)
+                 header, digest and signatures (protocol.stripped); ON_REQUEST where its kind is
     arrival_ms   unix time in milliseconds
     """
 
@@ -150,6 +157,8 @@ class Batch:
     requests: list[RequestRecord] = field(default_factory=list)
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(cursor of a stored message, its new marks)"""
+    moved: list[tuple[int, bool]] = field(default_factory=list)
+    """(cursor of a stored message, live or not, whether its kind is on request now)"""
     unlive: list[int] = field(default_factory=list)
     """Cursors of live messages that are so no longer: out of order, summary, look-ups; still in the log,
     where they are marked DENIED from then on."""
@@ -216,6 +225,12 @@ def is_cut(entries: Sequence[LogEntry], limit: int, *, size_max: int = LOG_READ_
     return len(entries) >= limit or sum(len(entry.message) for entry in entries) >= size_max
 
 
+def on_request(community: int) -> int:
+    """The number under which scan() finds what of a community is on request."""
+    assert community < ON_REQUEST_PART
+    return community | ON_REQUEST_PART
+
+
 class StoreReader(Protocol):
     """Reads of what was committed when `refresh` was last called (or the reader was opened)."""
 
@@ -242,6 +257,7 @@ class StoreReader(Protocol):
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         """The live messages with low <= order key < high, in order, at most limit of them.
 
+        community  its number, for what is offered; on_request() of it for the rest
         low, high  24-byte order keys (protocol.identifiers); ORDER_TOP as high includes everything
         returns    packed 40-byte keys (u64 global time big-endian ‖ 32-byte id), packed native u64 cursors,
                    and whether the range ends here (False: there is more)

@@ -8,10 +8,11 @@ from functools import cache
 from hashlib import blake2b, sha256
 
 from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
-from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE
+from dispersy.protocol.intake.marks import DENIED, ERASED, INACTIVE, ON_REQUEST
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import (
+    ON_REQUEST_PART,
     Batch,
     BlockedRecord,
     CommunityRecord,
@@ -21,6 +22,7 @@ from dispersy.storage.store import (
     MessageBlock,
     RequestRecord,
     SlotEntry,
+    on_request,
 )
 from tests.oracle import sketch
 
@@ -118,6 +120,7 @@ class Stored:
     cursor: int
     is_live: bool = True
     is_inactive: bool = False
+    on_request: bool = False
 
     @property
     def key(self) -> bytes:
@@ -159,6 +162,8 @@ class Model:
         self.requests += batch.requests
         for cursor, marks in batch.marks:
             self._mark(cursor, marks)
+        for stored in self.stored:
+            stored.on_request = dict(batch.moved).get(stored.cursor, stored.on_request)
         for stored in self.stored:
             if stored.cursor in [*batch.unlive, *batch.inactive]:
                 stored.is_live = False
@@ -237,7 +242,8 @@ class Model:
 
     def _add(self, messages: MessageBlock, sample: Sample, marks: int) -> None:
         cursor = self.next_cursor
-        self.stored.append(Stored(messages.community, sample, cursor))
+        self.stored.append(Stored(messages.community, sample, cursor, on_request=bool(marks & ON_REQUEST)))
+        marks &= ~ON_REQUEST
         if marks & ERASED:
             self.erased.add(cursor)
         self._entries.append(
@@ -280,8 +286,9 @@ class Model:
                 self._entries[index] = LogEntry(**{**fields, "marks": marks})
 
     def live(self, community: int) -> list[Stored]:
-        """In order."""
-        found = [stored for stored in self.stored if stored.is_live and stored.community == community]
+        """In order; of what is on request with that bit set in the number."""
+        part = community & ~ON_REQUEST_PART, bool(community & ON_REQUEST_PART)
+        found = [each for each in self.stored if each.is_live and (each.community, each.on_request) == part]
         return sorted(found, key=lambda stored: stored.key)
 
     def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> list[SlotEntry]:
@@ -346,7 +353,9 @@ class Model:
             horizon=self.pruned.get(community, (0, 0))[1],
             sum=total % (1 << self.sum_bits),
         )
-        return CommunityState(self.clocks.get(community, 0), summary, self.pruned.get(community, (0, 0))[0])
+        reached = self.pruned.get(community, (0, 0))[0]
+        requested = len(self.live(on_request(community)))
+        return CommunityState(self.clocks.get(community, 0), summary, reached, requested)
 
     def scan(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, list[int], bool]:
         # No global time reaches 2^63, so the top is above every key without a case of its own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from array import array
+from itertools import product
 from pathlib import Path
 
 from hypothesis import settings
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dispersy.constants import SYMBOLS_KEPT
 from dispersy.ext.table import Heads
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
-from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_ORDER, UNDONE
+from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_ORDER, ON_REQUEST, UNDONE
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.stripped import Stripped
 from dispersy.storage.lmdb_store import LmdbReader, LmdbStore
@@ -28,13 +29,14 @@ from dispersy.storage.store import (
     RequestRecord,
     StoreReader,
     StoreWriter,
+    on_request,
 )
 from tests.oracle.store import Model, Sample, Stored, block
 
 SUM_BITS = 24
 RUN_RECORDS = 4
 """So small that a run is written with nearly every commit, and eight of them are merged."""
-COMMUNITIES = [1, 2, 3, 0xFFFFFFFF]
+COMMUNITIES = [1, 2, 3, 0x7FFFFFFF]
 AUTHORS = [bytes([number]) * 32 for number in (1, 2, 255)]
 PAIRS = [(AUTHORS[0], AUTHORS[1]), (AUTHORS[1], AUTHORS[0])]
 """Authors that sign together, in either order."""
@@ -51,7 +53,7 @@ samples = st.builds(
     salt=st.integers(0, 3),
 )
 marks = st.sampled_from([0, HIDDEN_BY_ORDER, UNDONE, UNDONE | DENIED])
-arriving_marks = marks | st.just(UNDONE | ERASED)
+arriving_marks = marks | st.sampled_from([UNDONE | ERASED, ON_REQUEST, ON_REQUEST | UNDONE | ERASED])
 groups = st.lists(samples, max_size=12, unique_by=lambda sample: sample.message_id)
 
 
@@ -136,7 +138,9 @@ class StoreMachine(RuleBasedStateMachine):
             ]
             taken |= {(community, sample.message_id) for sample in fresh}
             self._advance(community, fresh)
-            batch.blocks.append(block(community, fresh, marks=bytes([mark]) * len(fresh)))
+            # Kinds of Dispersy's own are never on request.
+            batch_marks = bytes([mark if each.kind >= 64 else mark & ~ON_REQUEST for each in fresh])
+            batch.blocks.append(block(community, fresh, marks=batch_marks))
             fresh_groups.append(fresh)
             batch.clocks[community] = clock
         if any(fresh_groups) and is_asked:
@@ -171,6 +175,18 @@ class StoreMachine(RuleBasedStateMachine):
             batch.removed = [stored.cursor for stored in data.draw(leaving)]
         if chosen:
             batch.pruned = {chosen[0].community: (time, horizon)}
+        self._commit(batch, [])
+
+    @precondition(lambda self: self._kept())
+    @rule(data=st.data(), ends=st.booleans())
+    def move(self, data: st.DataObject, ends: bool) -> None:
+        """Kinds become on request, or no longer, and in that very commit some messages stop counting."""
+        kept = [stored for stored in self._kept() if stored.sample.kind >= 64]
+        if not kept:
+            return
+        chosen = data.draw(st.lists(st.sampled_from(kept), max_size=6, unique_by=lambda s: s.cursor))
+        batch = Batch(moved=[(stored.cursor, data.draw(st.booleans())) for stored in chosen])
+        batch.unlive = [stored.cursor for stored in chosen if stored.is_live and ends]
         self._commit(batch, [])
 
     @precondition(lambda self: self._kept())
@@ -227,14 +243,15 @@ class StoreMachine(RuleBasedStateMachine):
             low.to_bytes(8, "big") + prefix.ljust(16, b"\0"),
             (low + width).to_bytes(8, "big") + bytes(16),
         ]
-        for high in (max(bounds), ORDER_TOP):
-            keys, cursors, ended = self.model.scan(community, min(bounds), high, limit)
+        parts = (community, on_request(community))
+        for number, high in product(parts, (max(bounds), ORDER_TOP)):
+            keys, cursors, ended = self.model.scan(number, min(bounds), high, limit)
             expected = (keys, array("Q", cursors).tobytes(), ended)
-            back_keys, back_cursors, back_ended = self.model.scan_back(community, min(bounds), high, limit)
+            back_keys, back_cursors, back_ended = self.model.scan_back(number, min(bounds), high, limit)
             expected_back = (back_keys, array("Q", back_cursors).tobytes(), back_ended)
             for store in self.readers():
-                assert store.scan(community, min(bounds), high, limit) == expected
-                assert store.scan_back(community, min(bounds), high, limit) == expected_back
+                assert store.scan(number, min(bounds), high, limit) == expected
+                assert store.scan_back(number, min(bounds), high, limit) == expected_back
 
     @rule(behind=st.integers(0, 400), limit=st.integers(1, 50))
     def read_log_back(self, behind: int, limit: int) -> None:
@@ -307,10 +324,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert store.entries([entry.cursor for entry in messages]) == messages
             for number in COMMUNITIES:
                 assert store.state(number) == self.model.state(number)
-                keys, cursors, ended = store.scan(number, ORDER_LOW, ORDER_TOP, 1 << 20)
-                assert (keys, list(array("Q", cursors)), ended) == self.model.scan(
-                    number, ORDER_LOW, ORDER_TOP, 1 << 20
-                )
+                for part in (number, on_request(number)):
+                    keys, cursors, ended = store.scan(part, ORDER_LOW, ORDER_TOP, 1 << 20)
+                    assert (keys, list(array("Q", cursors)), ended) == self.model.scan(
+                        part, ORDER_LOW, ORDER_TOP, 1 << 20
+                    )
                 assert store.control(number) == self.model.control(number)
                 assert store.symbols(number, 0, 40) == self.model.symbols(number, 40)
                 summary = self.model.state(number).summary

@@ -195,7 +195,7 @@ def test_a_foreign_file_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("stamp", "words"),
     [
-        ({"name": "dispersy store", "version": 4}, "newer Dispersy"),
+        ({"name": "dispersy store", "version": 5}, "newer Dispersy"),
         ({"name": "dispersy store", "version": 0}, "older Dispersy"),
         ({"name": "shop", "version": 1}, "'shop', not a store"),
         ({"version": 1}, "not a store"),

@@ -10,6 +10,9 @@ ERASED = 16
 """Its payloads are gone: one of its own authors has undone it."""
 INACTIVE = 32
 """Too old to be offered and counted: it stays readable until it is removed."""
+ON_REQUEST = 128
+"""Its kind is offered to nobody. A message is given it when it is first stored; who reads marks does not see
+it, for the kind tells."""
 
 HIDDEN = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER | UNDONE | DENIED | ERASED
 
