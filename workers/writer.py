@@ -36,6 +36,9 @@ from dispersy.workers.performing import Order, perform, reply_of
 from dispersy.workers.report import Reporter
 
 BATCHES_PER_TURN_MAX = 64
+BULK_MIN, BULK_PAUSE_S = 64, 0.02
+"""After a commit of so many messages what comes next gathers for a while, unless it is an order: each commit
+has a price of its own, and workers deliver some hundred messages at a time."""
 NOTE_INTERVAL_S = 1.0
 """Between notes of where the log ends: they show that the writer is there, and a lost note."""
 NOTE_OF_ALL_INTERVAL_S = 10.0
@@ -69,6 +72,7 @@ class WriterRole:
         self._order_decoder = msgspec.msgpack.Decoder(Order)
         self._last_cursor = 0
         self._version = 0
+        self._commit_due: float | None = None
 
     def open(self, loop: Loop) -> None:
         endpoint = self._settings.socket
@@ -112,6 +116,7 @@ class WriterRole:
         loop.deadline(self._restored.next_deadline, self._end_asking)
         loop.deadline(self._gathering.next_deadline, self._end_windows)
         loop.deadline(lambda: self._stamp_due, self._renew_stamp)
+        loop.deadline(lambda: self._commit_due, self._end_pause)
         loop.flush(self._commit)
 
     def close(self) -> None:
@@ -154,6 +159,7 @@ class WriterRole:
             self._reporter.step("writer.intake", began, len(records) // MESSAGE.size)
 
     def _receive_orders(self) -> None:
+        self._end_pause()
         for asker, data in receive_all(self._orders, count_max=BATCHES_PER_TURN_MAX):
             order = self._order_decoder.decode(data)
             self._perform((asker, order.id), order)
@@ -208,7 +214,13 @@ class WriterRole:
         for number, (community_id, authors) in own_authors(self._store, self._keyring, records).items():
             self._restored.begin(number, community_id, authors, monotonic())
 
+    def _end_pause(self) -> None:
+        """What the turn has brought is committed at its end."""
+        self._commit_due = None
+
     def _commit(self) -> None:
+        if self._commit_due is not None:
+            return
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
         for number in self._ledger.drain_own_unknown():
@@ -222,7 +234,10 @@ class WriterRole:
                 self._version = note.communities_version
                 self._ask(self._ledger.membership.all_to_ask())
             self._send_note(note)
-            self._reporter.step("writer.commit", began, max(0, note.last_cursor - self._last_cursor))
+            count = max(0, note.last_cursor - self._last_cursor)
+            self._reporter.step("writer.commit", began, count)
+            if count >= BULK_MIN and not self._ledger.has_more:
+                self._commit_due = monotonic() + BULK_PAUSE_S
             self._reporter.counters["commits"] += 1
             self._last_cursor = note.last_cursor
             self._stamp.reach(note.last_cursor)
