@@ -304,7 +304,8 @@ class Responder:
             source = Address(data[position : position + 18])
             if served.receive_envelope(source, ENVELOPE.unpack_from(data, position + 18), now):
                 self._told.append((served.record.number, source))
-            self._drain(served)
+        served.puller.proceed(now)
+        self._drain(served)
 
     def _receive_peers(self, served: Served, data: bytes, now: float) -> None:
         for heard in bus.peers_decoder.decode(data):

@@ -266,6 +266,7 @@ class Node:
                 self.told_at.append(now)
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
             self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
+            self.puller.proceed(now)
             self._drain()
 
     def _check(self, arrived: Sequence[bytes] | Sequence[int], *, announced: int) -> None:

@@ -65,6 +65,8 @@ class LmdbReader:
         self._databases = self._environment.databases
         self._items = Items(self._databases)
         self._txn: lmdb.Transaction[bytes] | None = None
+        # Of the snapshot: whoever synchronises asks for it with all that arrives.
+        self._seen_states: dict[int, CommunityState] = {}
 
     def refresh(self) -> None:
         self.release()
@@ -75,6 +77,7 @@ class LmdbReader:
             # LMDB resets an aborted read transaction and renews it at the next begin.
             self._txn.abort()
             self._txn = None
+            self._seen_states.clear()
 
     def close(self) -> None:
         self.release()
@@ -115,8 +118,11 @@ class LmdbReader:
             return self._snapshot().get(META_STARTED, b"", db=self._databases.meta).decode()
 
     def state(self, community: int) -> CommunityState:
-        with errors_named(self._path):
-            return self._state(self._snapshot(), community)
+        known = self._seen_states.get(community)
+        if known is None:
+            with errors_named(self._path):
+                known = self._seen_states[community] = self._state(self._snapshot(), community)
+        return known
 
     def mark(self) -> bytes:
         """What ties the store to its home (stamp.py), b"" for a store without a mark."""

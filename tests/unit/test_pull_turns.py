@@ -46,6 +46,7 @@ def test_a_pull_goes_on_after_a_repair_from_the_same_source() -> None:
             puller.receive_envelope(
                 SOURCE, request.number, LAST_OF_ANSWER, request.low, high, None, 1, 100, now
             )
+        puller.proceed(now)
         puller.set_processed(int(now * 1_000), now)
         now += TURN_S / 6
     assert now > TURN_S

@@ -55,6 +55,7 @@ def test_a_pull_begins_with_symbols_and_ends_where_they_tell_all() -> None:
     item = next(iter(holdings.ids()))[:8]
     puller.receive_reply(SOURCE, Symbols(request.number, last=False, told=Lacked(0, item)), 0.1)
     puller.receive_envelope(SOURCE, request.number, LAST_OF_ANSWER, ORDER_LOW, ORDER_LOW, theirs, 0, 0, 0.1)
+    puller.proceed(0.1)
     assert asked(puller) == [FrameType.MESSAGES]
     assert puller.described_to(SOURCE) is None
     puller.handle_timer(20.0)

@@ -65,6 +65,7 @@ def arrive(
     summary: Summary | None = None,
 ) -> None:
     puller.receive_envelope(SOURCE, request.number, flags, low, high, summary, count, 1_000, now)
+    puller.proceed(now)
 
 
 def test_requests_for_ranges_of_their_own_are_under_way_at_once() -> None:

@@ -107,7 +107,7 @@ class Served:
 
     def receive_envelope(self, source: Address, envelope: tuple[Any, ...], now: float) -> bool:
         """A datagram's messages are on their way to the verifiers; whether this neighbour has now told all
-        that it holds of ours.
+        that it holds of ours. The puller is to proceed afterwards.
 
         envelope   fields of an ENVELOPE
         """

@@ -113,7 +113,7 @@ class Puller:
             if self._definition is None and summary.same_set(ours):
                 self.counts["skipped"] += 1
                 self._auditor.consider(source, now)
-        self._proceed(now)
+        self.proceed(now)
 
     def receive_peer(self, source: Address, now: float) -> None:
         """A neighbour has been met of which no more is known."""
@@ -131,7 +131,10 @@ class Puller:
         size_bytes: int,  # noqa: ARG002 budgets are in datagrams
         now: float,
     ) -> None:
-        """A messages datagram has arrived; its `count` messages are on their way to the store."""
+        """A messages datagram has arrived; its `count` messages are on their way to the store.
+
+        What is to be asked next is decided by proceed(), once for all datagrams that have come together.
+        """
         if count:
             self._backlog.announce(count, now)
         pull = self._pull
@@ -150,7 +153,6 @@ class Puller:
             pull.source.summary, pull.source.heard_at = summary, now
         if heard is not Heard.FOREIGN:
             self.counts[f"came-by-{pull.course.means}"] += count
-            self._proceed(now)
 
     def receive_reply(self, source: Address, reply: Reply, now: float) -> None:
         """Another frame has come that answers what a course has asked."""
@@ -158,7 +160,7 @@ class Puller:
         if pull is None or pull.course is None or source != pull.address:
             return
         if pull.course.receive_reply(reply, now) is not Heard.FOREIGN:
-            self._proceed(now)
+            self.proceed(now)
 
     def share(self, source: Address, now: float) -> None:
         """A neighbour is finding out what differs: it sends what we lack, so we need not ask it now."""
@@ -176,7 +178,7 @@ class Puller:
         differs = self._auditor.receive(source, audit, now)
         if differs is not None and len(self._repairs) < REPAIRS_MAX:
             self._repairs.append((source, differs))
-        self._proceed(now)
+        self.proceed(now)
 
     def receive_busy(self, source: Address, busy: Busy, now: float) -> None:
         """A neighbour has too much to do: leave it alone for as long as it says."""
@@ -188,7 +190,7 @@ class Puller:
         if not pull.course.receive_busy(busy.number, busy.wait_ms / 1000, now):
             pull.source.not_before = now + min(BACK_OFF_MAX_S, busy.wait_ms / 1000)
             self._leave_pull()
-        self._proceed(now)
+        self.proceed(now)
 
     # What the house says.
 
@@ -200,24 +202,24 @@ class Puller:
         if pull is not None:
             self._sources.credit(pull.address, pull.take_gain(self._holdings.summary()))
             pull.settled_at = None if pull.settled_at is None else now
-        self._proceed(now)
+        self.proceed(now)
 
     def set_processed(self, total: int, now: float) -> None:
         """Messages of those announced that were committed or dropped so far; may start again at zero."""
         self._backlog.process(total, now)
-        self._proceed(now)
+        self.proceed(now)
 
     def receive_loss(self, now: float) -> None:
         """What was on its way to our store is gone: ask again, and blame nobody who brought it."""
         self._leave_pull()
         self._backlog.forget()
         self._sources.forgive(now)
-        self._proceed(now)
+        self.proceed(now)
 
     def set_definition_known(self, now: float, selections: Sequence[Selection] = ()) -> None:
         """From now on messages can be taken: pull, and these before the rest."""
         self._definition, self._selections = None, selections
-        self._proceed(now)
+        self.proceed(now)
 
     # Time.
 
@@ -228,7 +230,7 @@ class Puller:
         if pull is not None and pull.course is not None and pull.course.handle_timer(now):
             self._bear_silence(pull, now)
         self._partners.handle_timer(now)
-        self._proceed(now)
+        self.proceed(now)
 
     def next_deadline(self) -> float | None:
         if self._definition is not None:
@@ -304,7 +306,8 @@ class Puller:
 
     # One pull.
 
-    def _proceed(self, now: float) -> None:
+    def proceed(self, now: float) -> None:
+        """Ask what there is to ask now; all else that is told to this machine does so by itself."""
         if self._definition is not None:
             self._send(self._definition.step(now))
             return
