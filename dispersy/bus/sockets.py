@@ -12,6 +12,10 @@ from dispersy.bus.settings import NO_GROUP
 BATCHES_QUEUED_MAX = 64
 """High-water mark of a hot socket: batches of up to some 60 KB, so at most a few MB a connection."""
 NOTES_QUEUED_MAX = 1_000
+RECONNECT_FIRST_MS, RECONNECT_MAX_MS = 10, 50
+"""Between attempts to connect. On one machine an attempt costs microseconds, and a process that was started
+again is there in a tenth of a second: with longer pauses it would not be found for longer than it was away.
+"""
 
 
 def bound(
@@ -69,8 +73,8 @@ def connected(
     else:
         # Nothing is queued towards a peer that is not there: it would be lost with the connection.
         socket.setsockopt(zmq.IMMEDIATE, 1)
-    socket.setsockopt(zmq.RECONNECT_IVL, 20)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_FIRST_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
     socket.connect(endpoint)
     return socket
 

@@ -35,19 +35,27 @@ def encrypted(node: Node, folder: Path) -> Path:
     return file
 
 
+def holds(pid: int, name: str) -> bool:
+    """Whether a process has a file of such a name open."""
+    links = list(Path(f"/proc/{pid}/fd").iterdir())
+    return any(name in os.readlink(link) for link in links if link.is_symlink())
+
+
 @pytest.mark.parametrize("placement", ["full", "compact", "single"])
 def test_keys_are_read_and_made_under_the_passphrase(
     make_node: MakeNode, short_folder: Path, placement: str
 ) -> None:
-    """In every placement; no process shows it in its arguments or its environment."""
+    """In every placement; no process shows it in its arguments or its environment, and the supervisor alone
+    keeps the descriptor of it."""
     node = make_node("a", "--listen", "127.0.0.1:0", "--placement", placement)
     node.environment["DISPERSY_PASSPHRASE_FILE"] = str(encrypted(node, short_folder))
     with node.start() as client:
         client.create("chat")
         client.publish("chat", [b"hello"])
-        for pid in node.pids().values():
+        for role, pid in node.pids().items():
             for shown in ("cmdline", "environ"):
                 assert PASSPHRASE.encode() not in Path(f"/proc/{pid}/{shown}").read_bytes()
+            assert role == "supervisor" or not holds(pid, "memfd:passphrase"), role
     made = sorted((node.home / "keys").glob("chat-*.pem"))
     assert len(made) == 2
     assert all(b"BEGIN ENCRYPTED" in path.read_bytes() for path in made)

@@ -17,7 +17,7 @@ import pytest
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client
 from dispersy.locations import runtime_path
-from dispersy.service.home.home import create_home
+from dispersy.service.home.home import Home, create_home, take_lock
 from tests.integration.node import Node, is_running
 
 LIMIT_S = 60.0
@@ -96,18 +96,32 @@ def test_all_roles_of_compact_die(make_node: MakeNode) -> None:
 
 @pytest.mark.parametrize("placement", ["full", "compact"])
 def test_everything_ends_with_the_supervisor(make_node: MakeNode, placement: str) -> None:
-    """Goal: no process is left that nobody watches; the next run finds the home free."""
+    """Goal: no process is left that nobody watches; the next run finds the home free, also while one that
+    hangs is left."""
     node = make_node("a", *_options(placement))
     node.start().close()
     pids = node.pids()
     descriptors = [os.pidfd_open(pid) for pid in pids.values()]
+    hanging = pids["worker-0" if placement == "full" else "all"]
+    os.kill(hanging, signal.SIGSTOP)
     os.kill(pids["supervisor"], signal.SIGKILL)
+    os.close(take_lock(Home(node.home)))
+    os.kill(hanging, signal.SIGCONT)
     for descriptor in descriptors:
         assert _ended(descriptor, LIMIT_S)
         os.close(descriptor)
     node.stop()
     with node.start() as client:
         assert client.status()["ready"]
+
+
+def test_the_supervisor_has_one_thread_and_each_process_its_name(make_node: MakeNode) -> None:
+    """Goal: what is copied has no lock that another thread holds; and `top` shows which role does what."""
+    node = make_node("a", *_options("full"))
+    node.start().close()
+    pids = node.pids()
+    assert [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids.values()] == list(pids)
+    assert len(list(Path(f"/proc/{pids['supervisor']}/task").iterdir())) == 1
 
 
 @pytest.mark.parametrize("role", ["network", "worker-0", "publisher"])

@@ -3,9 +3,12 @@ is said of each is what people want to know."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -42,10 +45,19 @@ def pulse_of(board: PulseBoard, slot: int = 1) -> Pulse:
     return Pulse(os.dup(board.descriptor), slot)
 
 
+def running(command: Sequence[str]) -> Callable[[], subprocess.Popen[bytes]]:
+    """What starts a process for a child."""
+    return lambda: subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+def process_of(child: Child) -> subprocess.Popen[bytes]:
+    assert isinstance(child.process, subprocess.Popen)
+    return child.process
+
+
 def await_end(child: Child, now: float) -> None:
     """Until the process has ended, and the child has noticed."""
-    assert child.process is not None
-    child.process.wait(LIMIT_S)
+    process_of(child).wait(LIMIT_S)
     assert child.take_end(now)
 
 
@@ -85,7 +97,7 @@ def test_silence_is_counted_in_looks(board: PulseBoard) -> None:
 
 def test_a_silent_process_is_killed_and_started_again(child: Child, board: PulseBoard) -> None:
     """After silent_max looks, first with SIGABRT, so that it says where it is, then for good."""
-    child.start(WAITS, inherited=(), now=100.0)
+    child.start(running(WAITS), now=100.0)
     try:
         pulse_of(board).beat()
         assert child.is_well
@@ -97,17 +109,16 @@ def test_a_silent_process_is_killed_and_started_again(child: Child, board: Pulse
         assert child.state(103.5) == "hung for 3 s and was killed, starts again in 0.1 s"
     finally:
         if child.process is not None:
-            child.process.kill()
-            child.process.wait(LIMIT_S)
+            process_of(child).kill()
+            process_of(child).wait(LIMIT_S)
 
 
 def test_a_stopped_process_cannot_say_where_it_is_and_is_killed_all_the_same(
     child: Child, board: PulseBoard
 ) -> None:
     """SIGABRT waits for a stopped process; SIGKILL does not."""
-    child.start(WAITS, inherited=(), now=0.0)
-    assert child.process is not None
-    process = child.process
+    child.start(running(WAITS), now=0.0)
+    process = process_of(child)
     try:
         process.send_signal(signal.SIGSTOP)
         pulse_of(board).beat()
@@ -125,15 +136,14 @@ def test_a_stopped_process_cannot_say_where_it_is_and_is_killed_all_the_same(
 
 def test_a_process_that_opens_its_roles_is_given_more_time(child: Child) -> None:
     """The index of a large store takes longer than any turn."""
-    child.start(WAITS, inherited=(), now=0.0)
+    child.start(running(WAITS), now=0.0)
     try:
         assert child.state(1.0) == "starting"
         found = [child.look(float(second)) for second in range(START_LOOKS_MAX)]
         assert found == [False] * (START_LOOKS_MAX - 1) + [True]
     finally:
-        assert child.process is not None
-        child.process.kill()
-        child.process.wait(LIMIT_S)
+        process_of(child).kill()
+        process_of(child).wait(LIMIT_S)
 
 
 def test_restarts_back_off(child: Child, board: PulseBoard) -> None:
@@ -141,24 +151,42 @@ def test_restarts_back_off(child: Child, board: PulseBoard) -> None:
     waited = []
     now = 0.0
     for _ in range(8):
-        child.start(ENDS, inherited=(), now=now)
+        child.start(running(ENDS), now=now)
         await_end(child, now)
         waited.append(round(child.start_due - now, 3))
     assert waited == [BACK_OFF_FIRST_S, 0.2, 0.4, 0.8, 1.6, 3.2, BACK_OFF_MAX_S, BACK_OFF_MAX_S]
-    child.start(ENDS, inherited=(), now=now)
+    child.start(running(ENDS), now=now)
     pulse_of(board).beat()
     await_end(child, now + STEADY_S)
     assert child.start_due == pytest.approx(now + STEADY_S + BACK_OFF_FIRST_S)
     assert child.restarts == 8
 
 
+def test_a_process_that_the_system_does_not_give_is_asked_for_again(child: Child) -> None:
+    """Goal: where memory is short the supervisor goes on, with the pauses that it makes for what dies."""
+
+    def refused() -> subprocess.Popen[bytes]:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    waited = []
+    for _ in range(2):
+        child.start(refused, now=0.0)
+        assert child.process is None
+        waited.append(child.start_due)
+    assert waited == [BACK_OFF_FIRST_S, 2 * BACK_OFF_FIRST_S]
+    assert child.state(0.0) == "could not be started: Cannot allocate memory, starts again in 0.2 s"
+    child.start(running(ENDS), now=0.0)
+    await_end(child, 0.0)
+    assert child.restarts == 2
+
+
 def test_words(child: Child, board: PulseBoard) -> None:
     """What became of it, and when, from its start to long after a crash."""
     assert child.state(0.0) == "not started"
-    child.start(ENDS, inherited=(), now=0.0)
+    child.start(running(ENDS), now=0.0)
     await_end(child, 0.0)
     assert child.state(0.04) == "ended with status 0, starts again in 0.1 s"
-    child.start(WAITS, inherited=(), now=1.0)
+    child.start(running(WAITS), now=1.0)
     try:
         assert not child.is_well
         assert child.state(1.0) == "starting again, ended with status 0"
@@ -167,17 +195,15 @@ def test_words(child: Child, board: PulseBoard) -> None:
         assert child.state(4.0) == "running, ended with status 0 3 s ago and was started again"
         assert child.state(90.0) == "running"
     finally:
-        assert child.process is not None
-        child.process.kill()
-        child.process.wait(LIMIT_S)
+        process_of(child).kill()
+        process_of(child).wait(LIMIT_S)
 
 
 def test_the_signals_that_stop_a_node_wait_for_a_processs_handlers(child: Child) -> None:
     """Goal: SIGTERM while Python is still starting ends the process in order."""
     script = "import signal, sys; sys.exit(signal.SIGTERM in signal.pthread_sigmask(0, ()))"
-    child.start([sys.executable, "-P", "-c", script], inherited=(), now=0.0)
-    assert child.process is not None
-    assert child.process.wait(LIMIT_S) == 1
+    child.start(running([sys.executable, "-P", "-c", script]), now=0.0)
+    assert process_of(child).wait(LIMIT_S) == 1
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 

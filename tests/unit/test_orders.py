@@ -21,6 +21,7 @@ class Desk:
     def __init__(self) -> None:
         self.told: list[dict[str, object]] = []
         self.ordered: list[dict[str, object]] = []
+        self.is_taken = True
         self.orders = Orders(Replies(self._tell, Counter()), self._order, holder_of)
 
     def _tell(self, _: bytes, frame: bytes) -> bool:
@@ -28,6 +29,8 @@ class Desk:
         return True
 
     def _order(self, frame: bytes) -> bool:
+        if not self.is_taken:
+            return False
         self.ordered.append(msgspec.msgpack.decode(frame))
         return True
 
@@ -44,6 +47,24 @@ def test_a_repeatable_order_is_given_to_the_next_writer(known: bool) -> None:
     assert desk.ordered[0] == desk.ordered[1]
     desk.orders.note_writer(101)
     assert len(desk.ordered) == 2
+
+
+def test_a_writer_that_is_heard_of_before_it_takes_orders_gets_them_a_moment_later() -> None:
+    """Its report came over another connection: without another try its client would wait in vain."""
+    desk = Desk()
+    desk.orders.note_writer(100)
+    for number in (1, 2):
+        desk.orders.place(LOCAL, number, {"op": "publish"}, repeatable=True)
+    desk.is_taken = False
+    desk.orders.note_writer(101)
+    assert desk.orders.resend_due is not None
+    desk.orders.resend()
+    assert len(desk.ordered) == 2
+    desk.is_taken = True
+    desk.orders.receive_answer(msgspec.msgpack.encode({"id": 1, "ok": True}))
+    desk.orders.resend()
+    assert [order["id"] for order in desk.ordered] == [1, 2, 2]
+    assert desk.orders.resend_due is None
 
 
 def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:

@@ -51,10 +51,12 @@ def test_what_is_no_passphrase_is_refused_with_its_file(tmp_path: Path) -> None:
         find_passphrase(tmp_path / "file", {})
 
 
-def test_a_descriptor_hands_it_over_once() -> None:
+def test_a_descriptor_hands_it_over_to_each_process_that_has_it() -> None:
     """It is closed by who takes it, so that nothing that is started later inherits it."""
     descriptor = hand_over(b"open sesame")
     assert not os.get_inheritable(descriptor)
+    # A copy shares its place in the file, as it does in a copy of the process.
+    assert take_over(os.dup(descriptor)) == b"open sesame"
     assert take_over(descriptor) == b"open sesame"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)

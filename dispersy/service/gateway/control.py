@@ -20,6 +20,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.errors import UsageError
 from dispersy.service.interface import requests
 from dispersy.service.interface.holders import Holder, each_for_itself
+from dispersy.service.interface.node_state import NodeState
 from dispersy.service.interface.orders import Orders
 from dispersy.service.interface.replies import ClientSend, Replies
 from dispersy.service.interface.view import View
@@ -68,19 +69,19 @@ class Control:
         self.view = View()
         self.reports = Reports()
         self._replies = Replies(send, self.counters)
-        self._orders = Orders(self._replies, order, holder)
+        self.orders = Orders(self._replies, order, holder)
         self._follows = Follows(self.view, send, holder)
         self._pump_due = False
-        self._signatures = signatures = Signatures(self.view, self._orders, self._replies)
+        self._signatures = signatures = Signatures(self.view, self.orders, self._replies)
         self._overview = overview = Overview(settings, self.reports, self.view.directory)
-        reading = Reading(self.view, self._orders, overview)
-        writing = Writing(self.view, self._orders, self.reports)
-        communities = Communities(self.view, self._orders, overview)
-        membership = Membership(self.view, self._orders)
-        blocking = Blocking(self.view, self._orders)
-        carrying = Carrying(self.view, self._orders)
-        governing = Governing(self.view, self._orders, overview)
-        permissions = Permissions(self.view, self._orders)
+        reading = Reading(self.view, self.orders, overview)
+        writing = Writing(self.view, self.orders, self.reports)
+        communities = Communities(self.view, self.orders, overview)
+        membership = Membership(self.view, self.orders)
+        blocking = Blocking(self.view, self.orders)
+        carrying = Carrying(self.view, self.orders)
+        governing = Governing(self.view, self.orders, overview)
+        permissions = Permissions(self.view, self.orders)
         self._operations: dict[type, Operation] = {
             requests.Authorize: governing.authorize,
             requests.Autoload: membership.autoload,
@@ -152,7 +153,7 @@ class Control:
 
     def receive_answer(self, frame: bytes) -> None:
         """What the writer says to an order."""
-        if self._orders.receive_answer(frame):
+        if self.orders.receive_answer(frame):
             # Its client may name the community before the note of the commit is here.
             self.view.expire()
 
@@ -176,7 +177,7 @@ class Control:
         if report is None:
             self.counters["report-malformed"] += 1
         elif report["role"] == "writer":
-            self._orders.note_writer(report.get("pid"))
+            self.orders.note_writer(report.get("pid"))
 
     def brief_status(self) -> dict[str, Any]:
         """What `status` answers without the processes, for other roles of this process."""
@@ -185,10 +186,14 @@ class Control:
         self.view.release()
         return status
 
+    def node_state(self) -> NodeState:
+        """How the node is as a whole."""
+        return self._overview.node_state(self.view.reader)
+
     def handle_second(self) -> None:
         """A note may be lost, a client gone, a writer silent."""
         self.view.refresh()
-        self._orders.expire(monotonic())
+        self.orders.expire(monotonic())
         self._follows.heartbeat()
         self._signatures.handle_second()
         self._pump_due = True

@@ -72,9 +72,6 @@ class GatewayRole:
         )
         open_to_group(endpoint("control"), self._settings.group)
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
-        if self._settings.together:
-            # The supervisor reports, too, from its own process.
-            self._report_socket.bind(self._settings.path("reports"))
         self._order_socket = connected(loop.context, zmq.DEALER, endpoint("orders"), queued_max=ORDERS_MAX)
         self._notes = connected(
             loop.context, zmq.SUB, endpoint("notes"), queued_max=1_000, topics=(COMMIT, HEARD, ASKED)
@@ -86,6 +83,7 @@ class GatewayRole:
         loop.watch(self._order_socket, self._receive_answers)
         loop.watch(self._notes, self._receive_notes)
         loop.every(1.0, self._handle_second)
+        loop.deadline(lambda: self.control.orders.resend_due, self.control.orders.resend)
         loop.flush(self._pump)
         self._handle_second()
 

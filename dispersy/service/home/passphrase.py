@@ -1,7 +1,8 @@
 """The passphrase of the keyring: where it comes from, and its way to the processes that read keys.
 
 It is never in an argument or in an environment, which other programs may read, but in a file that exists in
-memory alone, and whose descriptor a process inherits. Who starts processes again keeps it in its own memory.
+memory alone, and whose descriptor a process inherits. Who starts processes again keeps that open, and it is
+closed in those that do not sign.
 """
 
 from __future__ import annotations
@@ -41,17 +42,19 @@ def checked_passphrase(passphrase: bytes, where: str) -> bytes:
 
 
 def hand_over(passphrase: bytes) -> int:
-    """A descriptor for a program to inherit and take_over(); close it when the program has started."""
+    """A descriptor from which any number of processes that inherit it may take_over()."""
     descriptor = os.memfd_create("passphrase")
     os.write(descriptor, passphrase)
-    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 
 def take_over(descriptor: int) -> bytes:
     """What hand_over() was given; the descriptor is closed: no program started from here inherits it."""
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    try:
+        # Not by where the last reader has stopped: processes that share the descriptor share that, too.
+        return os.pread(descriptor, PASSPHRASE_SIZE_MAX, 0)
+    finally:
+        os.close(descriptor)
 
 
 def _read_file(path: Path, *, closed: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -22,7 +23,10 @@ ORDERS_SIZE_PER_CLIENT_MAX = 8 << 20
 ORDER_LIMIT_S = 40.0
 """After this the client is told that no answer came: the writer may be waiting for a disk. On a home that was
 restored it waits for neighbours, up to 30 s, and that is no failure."""
-
+RESEND_S = 0.02
+"""Until an order that a new writer does not take yet is given to it again: what it says may come before the
+connection for orders stands.
+"""
 
 MakeReply = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -53,7 +57,9 @@ class Orders:
         self._holder = holder
         self._send = send
         self._waiting: dict[int, Order] = {}
+        self._lost: deque[int] = deque()
         self._number = 0
+        self.resend_due: float | None = None
         self._writer_pid: object = None
 
     def place(
@@ -121,10 +127,11 @@ class Orders:
         before, self._writer_pid = self._writer_pid, pid
         if before == pid:
             return
+        self._lost.clear()
         for number, order in list(self._waiting.items()):
             if order.repeatable:
                 # Also at the first word of a writer: the one that was asked may have died before its own.
-                self._send(order.frame)
+                self._lost.append(number)
                 continue
             if before is None:
                 continue
@@ -135,6 +142,17 @@ class Orders:
                 hint="look whether it was done (`dispersy community list`) before you repeat it",
             )
             self._replies.fail(order.client, order.id, error)
+        self.resend()
+
+    def resend(self) -> None:
+        """Give the new writer what the one before has not answered; what it does not take, at resend_due."""
+        while self._lost:
+            order = self._waiting.get(self._lost[0])
+            if order is not None and not self._send(order.frame):
+                self.resend_due = monotonic() + RESEND_S
+                return
+            self._lost.popleft()
+        self.resend_due = None
 
     def expire(self, now: float) -> None:
         """Tell the clients of those that the writer has been silent on for too long."""

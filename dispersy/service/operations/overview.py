@@ -22,6 +22,7 @@ from dispersy.protocol.intake.marks import DENIED
 from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.protocol.wire.summary import Summary
 from dispersy.service.interface.directory import Directory
+from dispersy.service.interface.node_state import NodeState
 from dispersy.service.interface.requests import INTERFACE_VERSION
 from dispersy.service.operations.community_state import community_state
 from dispersy.service.operations.status import Reports
@@ -53,12 +54,12 @@ class Overview:
     def status(self, reader: StoreReader | None, *, brief: bool) -> dict[str, Any]:
         """The whole node. `ready` is true when every kind of role has reported."""
         network = self._reports.of("network")
-        listen = self._reports.listen()
         heard_as = network.get("addresses", [])
-        state = self._state(listen, reader)
+        state = self.node_state(reader)
+        listen = state.listen
         return {
-            "ready": state.startswith("ready"),
-            "state": state,
+            "ready": state.is_ready,
+            "state": state.words,
             "placement": self._settings.placement,
             "versions": {
                 "dispersy": _VERSION,
@@ -78,6 +79,11 @@ class Overview:
             "warnings": self._reports.warnings(),
             "processes": [] if brief else self._reports.processes(),
         }
+
+    def node_state(self, reader: StoreReader | None) -> NodeState:
+        """The node as a whole; ready when every kind of role has reported."""
+        listen = self._reports.listen()
+        return NodeState(self._state(listen, reader), listen)
 
     def communities(self, reader: StoreReader, *, left: bool = False) -> list[dict[str, Any]]:
         """One map a community, in the order in which they were joined; `left`: also those that were left."""

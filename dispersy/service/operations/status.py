@@ -143,7 +143,11 @@ def _process(reports: list[Report]) -> dict[str, Any]:
 
 
 def _memory(pid: object) -> dict[str, int]:
-    """Anonymous and file-backed resident bytes of a process; empty when it is gone."""
+    """Anonymous and file-backed resident bytes of a process; empty when it is gone.
+
+    Processes that are copies of one share memory until one of them writes to it. Of that each is given its
+    part, so that the sum over all processes is what the node has.
+    """
     if type(pid) is not int:
         return {}
     try:
@@ -154,5 +158,7 @@ def _memory(pid: object) -> dict[str, int]:
     for line in text.splitlines()[1:]:
         key, _, value = line.partition(":")
         sizes[key] = int(value.split()[0]) * 1024
-    anonymous = sizes.get("Anonymous", 0)
-    return {"anonymous_bytes": anonymous, "file_bytes": sizes.get("Rss", 0) - anonymous}
+    resident = sizes.get("Anonymous", 0)
+    # Linux tells of parts since 5.9.
+    shared_out = sizes.get("Pss_Anon", resident)
+    return {"anonymous_bytes": shared_out, "file_bytes": sizes.get("Rss", 0) - resident}

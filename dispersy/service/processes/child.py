@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dispersy.service.processes.fork import Process
 from dispersy.workers.loop import STOP_SIGNALS
 from dispersy.workers.pulse import PulseBoard
 
@@ -36,7 +37,7 @@ class Child:
     name: str
     slot: int
     silent_max: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started_at: float = 0.0
     start_due: float = 0.0
     back_off_s: float = BACK_OFF_FIRST_S
@@ -76,14 +77,17 @@ class Child:
             return f"running, {self.ended} {now - self.started_at:.0f} s ago and was started again"
         return "running"
 
-    def start(self, command: Sequence[str], *, inherited: tuple[int, ...], now: float) -> None:
+    def start(self, make: Callable[[], Process], *, now: float) -> None:
         """Start the process; the signals that stop a node wait until it has handlers for them."""
         self.board.clear(self.slot)
         if self.ended:
             self.restarts += 1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited)
+            self.process = make()
+        except OSError as error:
+            # The system has no memory, or no more processes for us: it may have later.
+            self._back_off(f"could not be started: {os.strerror(error.errno or 0)}", now)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.started_at = now
@@ -91,16 +95,22 @@ class Child:
 
     def take_end(self, now: float) -> bool:
         """Whether the process has ended since the last call; then the time of its next start is set."""
-        if self.process is None or self.process.poll() is None:
+        if self.process is None:
             return False
-        self.ended = f"{self.hung} and was killed" if self.hung else describe_end(self.process.returncode)
+        return_code = self.process.poll()
+        if return_code is None:
+            return False
+        self.process = None
         if now - self.started_at >= STEADY_S:
             self.back_off_s = BACK_OFF_FIRST_S
-        self.process = None
+        self._back_off(f"{self.hung} and was killed" if self.hung else describe_end(return_code), now)
         self.hung, self.kill_due = "", None
+        return True
+
+    def _back_off(self, why: str, now: float) -> None:
+        self.ended = why
         self.start_due = now + self.back_off_s
         self.back_off_s = min(2 * self.back_off_s, BACK_OFF_MAX_S)
-        return True
 
     def look(self, now: float) -> bool:
         """Look at the pulse, once a second; True when it is found to be hung now, and asked where it is."""
@@ -119,7 +129,7 @@ class Child:
         """A hung process that has had its time is killed."""
         if self.process is not None and self.kill_due is not None and self.kill_due <= now:
             self.kill_due = None
-            self.process.kill()
+            self.process.send_signal(signal.SIGKILL)
 
 
 def describe_end(return_code: int) -> str:

@@ -7,23 +7,28 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home.home import Home, create_runtime, take_lock
-from dispersy.service.home.passphrase import hand_over, take_over
+from dispersy.service.home.passphrase import hand_over
 from dispersy.service.settings.placement import SINGLE
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a node begins with."""
+    """What a node begins with.
+
+    lock          descriptor that holds the home
+    passphrase    descriptor to take_over() that of the keys from; None: there is none
+    """
 
     settings: RoleSettings
-    passphrase: bytes | None = field(default=None, repr=False)
+    lock: int
+    passphrase: int | None
 
 
 def node_command(settings: RoleSettings, lock: int, passphrase: bytes | None) -> list[str]:
@@ -58,10 +63,10 @@ def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
     parser.add_argument("--passphrase", type=int, help="descriptor to take_over() that of the keys from")
     given = parser.parse_args(arguments)
     settings: RoleSettings = given.settings
-    if given.lock is None:
-        take_lock(Home(Path(settings.home)))
-    else:
-        os.set_inheritable(given.lock, False)
+    lock: int = take_lock(Home(Path(settings.home))) if given.lock is None else given.lock
+    for inherited in (lock, given.passphrase):
+        if inherited is not None:
+            os.set_inheritable(inherited, False)
     # A core file would hold keys and passphrase, and SIGABRT, which ends a hung process, asks for one.
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))
@@ -70,4 +75,4 @@ def prepared(program: str, arguments: Sequence[str] | None) -> Prepared:
     create_runtime(Path(settings.runtime), group=settings.group)
     # Roles may be started again within this start; what is loaded at a start must not be loaded then.
     settings = msgspec.structs.replace(settings, start_id=os.urandom(8).hex())
-    return Prepared(settings, None if given.passphrase is None else take_over(given.passphrase))
+    return Prepared(settings, lock, given.passphrase)

@@ -2,25 +2,26 @@
 
 It holds the write end of a pipe that every child reads: however the supervisor ends, the children see it and
 end too. `dispersy run` checks everything first and then becomes this module by execv, so that the command
-line's libraries do not stay in memory.
+line's libraries do not stay in memory. What the roles need it imports once: each process is a copy of it, and
+is there in milliseconds, where a start of Python with all imports takes half a second of a core.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic, process_time, time
 
 import msgspec
-import zmq
 
-from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import connected, send_or_drop
 from dispersy.service.home.home import remove_runtime
-from dispersy.service.home.passphrase import hand_over
+from dispersy.service.home.passphrase import take_over
 from dispersy.service.logs import (
     NODE_READY,
     NODE_STOPPING,
@@ -34,12 +35,14 @@ from dispersy.service.logs import (
     set_up,
 )
 from dispersy.service.processes.child import WRITER_PATIENCE, Child
-from dispersy.service.processes.launch import prepared
+from dispersy.service.processes.fork import Copy, copy_of_this
+from dispersy.service.processes.launch import Prepared, prepared
+from dispersy.service.processes.link import LinkRole, open_link, receive_state, tell
 from dispersy.service.processes.notify import Notifier
-from dispersy.service.processes.readiness import Readiness
-from dispersy.service.settings.placement import ALL_ROLES, KEY_READERS, processes_of
-from dispersy.workers.loop import STOP_SIGNALS
-from dispersy.workers.pulse import PulseBoard
+from dispersy.service.processes.process import run_roles, show_name
+from dispersy.service.settings.placement import ALL_ROLES, GATEWAY_HOLDERS, KEY_READERS, processes_of
+from dispersy.workers.loop import STOP_SIGNALS, Loop
+from dispersy.workers.pulse import Pulse, PulseBoard
 
 STOP_LIMIT_S = 1.5
 """After this the children are killed: all must be gone within 2 s of the signal."""
@@ -52,9 +55,10 @@ LIVELY_INTERVAL_S = 0.1
 class Supervisor:
     """One node's processes. run() returns when all of them are gone."""
 
-    def __init__(self, settings: RoleSettings, passphrase: bytes | None = None) -> None:
-        self._settings = settings
-        self._passphrase = passphrase
+    def __init__(self, node: Prepared) -> None:
+        self._settings = settings = node.settings
+        self._lock = node.lock
+        self._passphrase = node.passphrase
         self._board = PulseBoard()
         self._notifier = Notifier()
         names = processes_of(settings.placement, workers=settings.workers)
@@ -66,12 +70,11 @@ class Supervisor:
         self._stopping = False
         self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._reports = connected(self._context, zmq.PUSH, settings.path("reports"), queued_max=2)
-        self._readiness: Readiness | None = Readiness(self._context, settings)
-        self._poller = zmq.Poller()
-        self._poller.register(self._wake_read, zmq.POLLIN)
-        self._poller.register(self._readiness.socket, zmq.POLLIN)
+        self._link: int | None = None
+        self._poll = select.poll()
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._listen = ""
+        self._waits_for = "starting"
         self._look_due = self._watchdog_due = self._report_due = monotonic()
         self._lively_until = 0.0
 
@@ -93,14 +96,12 @@ class Supervisor:
             if changed:
                 self._lively_until = now + LIVELY_S
             if changed or now >= self._report_due:
-                is_lively = now < self._lively_until or self._readiness is not None
+                is_lively = now < self._lively_until or not self._listen
                 self._report_due = now + (LIVELY_INTERVAL_S if is_lively else LOOK_INTERVAL_S)
                 self._report(now)
             if now >= self._watchdog_due and all(child.is_well for child in self._children):
                 self._watchdog_due = now + self._notifier.interval_s
                 self._notifier.healthy()
-            if self._readiness is not None:
-                self._ask_ready(self._readiness, now)
             self._wait(self._next_due() - monotonic())
         logger.info("stopping", extra=event(NODE_STOPPING))
         self._notifier.stopping()
@@ -112,15 +113,16 @@ class Supervisor:
         self._stopping = True
 
     def _wait(self, seconds: float) -> None:
-        if dict(self._poller.poll(max(0, int(seconds * 1000 + 0.999)))).get(self._wake_read):
+        ready = dict(self._poll.poll(max(0, int(seconds * 1000 + 0.999))))
+        if self._wake_read in ready:
             os.read(self._wake_read, 4096)
+        if self._link is not None and self._link in ready:
+            self._hear(self._link)
 
     def _next_due(self) -> float:
         due = [self._look_due, self._report_due]
         due += [child.start_due for child in self._children if child.process is None]
         due += [child.kill_due for child in self._children if child.kill_due is not None]
-        if self._readiness is not None:
-            due.append(self._readiness.due)
         if self._notifier.watchdog_s:
             # Where one is not well this is in the past: then the next look is early enough.
             due += [self._watchdog_due] if self._watchdog_due > monotonic() else []
@@ -144,37 +146,44 @@ class Supervisor:
         """Start those whose time has come; how many."""
         due = [child for child in self._children if child.process is None and child.start_due <= now]
         for child in due:
-            command = [
-                sys.executable,
-                "-P",
-                # What crashes, or is found to be hung, writes where it was.
-                "-X",
-                "faulthandler",
-                "-m",
-                "dispersy.service.processes.process",
-                child.name,
-                f"--life={self._life_read}",
-                "--pulse",
-                str(self._board.descriptor),
-                str(child.slot),
-                f"--settings={self._settings.to_json()}",
-            ]
-            self._start(child, command, now)
-            started = event(ROLE_STARTED, role=child.name, pid_started=child.pid, restarts=child.restarts)
-            logger.debug("started %s as process %s", child.name, child.pid, extra=started)
+            self._start(child, now)
+            if child.process is not None:
+                started = event(ROLE_STARTED, role=child.name, pid_started=child.pid, restarts=child.restarts)
+                logger.debug("started %s as process %s", child.name, child.pid, extra=started)
         return len(due)
 
-    def _start(self, child: Child, command: list[str], now: float) -> None:
-        inherited = (self._life_read, self._board.descriptor)
-        if self._passphrase is None or child.name not in KEY_READERS:
-            child.start(command, inherited=inherited, now=now)
-            return
-        descriptor = hand_over(self._passphrase)
+    def _start(self, child: Child, now: float) -> None:
+        theirs: int | None = None
+        if child.name in GATEWAY_HOLDERS:
+            self._close_link()
+            self._link, theirs = open_link()
+            self._poll.register(self._link, select.POLLIN)
+
+        def copy() -> Copy:
+            return copy_of_this(lambda: self._be(child, theirs))
+
         try:
-            given = [*command, f"--passphrase={descriptor}"]
-            child.start(given, inherited=(*inherited, descriptor), now=now)
+            child.start(copy, now=now)
         finally:
-            os.close(descriptor)
+            if theirs is not None:
+                os.close(theirs)
+
+    def _be(self, child: Child, link: int | None) -> int:
+        """In the copy: the whole life of the process, with what is for it alone; its exit status."""
+        show_name(child.name)
+        signs = child.name in KEY_READERS
+        # Were the lock or the pipe left open here, the home would not be free, nor anybody see the end of us,
+        # when the supervisor has ended.
+        ours = [self._lock, self._life_write, self._wake_read, self._wake_write, self._link]
+        for descriptor in (*ours, None if signs else self._passphrase):
+            if descriptor is not None:
+                os.close(descriptor)
+        settings = self._settings
+        set_up(child.name, log_format=settings.log_format, level=settings.log_level)
+        loop = Loop(self._life_read, Pulse(self._board.descriptor, child.slot).beat)
+        passphrase = None if self._passphrase is None or not signs else take_over(self._passphrase)
+        beside = None if link is None else partial(LinkRole, link)
+        return run_roles(child.name, settings, loop, passphrase=passphrase, beside=beside)
 
     def _look(self, now: float) -> None:
         """Look for processes that do nothing."""
@@ -188,11 +197,11 @@ class Supervisor:
     def _words(self, now: float) -> str:
         """How the node is, as the service manager is told it."""
         troubles = [f"{child.name} {child.state(now)}" for child in self._children if not child.is_well]
-        if self._readiness is not None:
-            return "; ".join(troubles) or self._readiness.state or "starting"
-        return "; ".join(troubles) or f"ready, listening on {self._settings.listen}"
+        return "; ".join(troubles) or self._waits_for or f"ready, listening on {self._listen}"
 
     def _report(self, now: float) -> None:
+        if self._link is None:
+            return
         processes = {
             child.name: {
                 "pid": child.pid,
@@ -209,45 +218,56 @@ class Supervisor:
             "time": time(),
             "cpu_seconds": process_time(),
             "processes": processes,
-            "listen": "" if self._readiness is not None else self._settings.listen,
+            "listen": self._listen,
         }
-        send_or_drop(self._reports, [msgspec.msgpack.encode(report)])
+        tell(self._link, report)
 
-    def _ask_ready(self, readiness: Readiness, now: float) -> None:
-        """Ask the gateway whether the node is whole; say so once."""
-        listen = readiness.answered()
-        if not listen:
-            readiness.ask(now)
-            return
-        announce(f"ready, listening on {listen}", NODE_READY, listen=listen)
-        self._poller.unregister(readiness.socket)
-        readiness.socket.close()
-        self._readiness = None
-        # Where the system chose the port: a restarted network process must be found where it was.
-        self._settings = msgspec.structs.replace(self._settings, listen=listen)
-        self._notifier.ready(self._words(now))
+    def _hear(self, link: int) -> None:
+        """What the gateway says of the node; say once that it is whole."""
+        state = receive_state(link)
+        if state is None:
+            self._close_link()
+        elif state.is_ready and not self._listen:
+            # Where the system chose the port: a restarted network process must be found where it was.
+            self._listen = state.listen
+            self._settings = msgspec.structs.replace(self._settings, listen=state.listen)
+            self._waits_for = ""
+            announce(state.words, NODE_READY, listen=state.listen)
+            self._notifier.ready(self._words(monotonic()))
+        elif not self._listen:
+            self._waits_for = state.words
+
+    def _close_link(self) -> None:
+        if self._link is not None:
+            self._poll.unregister(self._link)
+            os.close(self._link)
+            self._link = None
 
     def _end_all(self) -> None:
         """SIGTERM to all, SIGKILL to those that are not gone in time."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
         limit = monotonic() + STOP_LIMIT_S
         while any(process.poll() is None for process in running) and monotonic() < limit:
             self._wait(limit - monotonic())
         for process in running:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-        self._context.destroy(linger=0)
+            process.send_signal(signal.SIGKILL)
+        while any(process.poll() is None for process in running):
+            self._wait(LOOK_INTERVAL_S)
         remove_runtime(Path(self._settings.runtime))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node whose home is prepared."""
     node = prepared("dispersy.service.processes.supervisor", arguments)
+    show_name("supervisor")
     set_up("supervisor", log_format=node.settings.log_format, level=node.settings.log_level)
-    return Supervisor(node.settings, node.passphrase).run()
+    # What is imported by now is there for good, and shared with every copy as long as nobody writes to it, as
+    # the garbage collector does to whatever it looks at.
+    gc.collect()
+    gc.freeze()
+    return Supervisor(node).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ FULL, COMPACT, SINGLE, AUTO = "full", "compact", "single", "auto"
 PLACEMENTS = (AUTO, FULL, COMPACT, SINGLE)
 ALL_ROLES = "all"
 """The name of the process that holds every role."""
+PUBLISHER = "publisher"
+GATEWAY_HOLDERS = frozenset({PUBLISHER, ALL_ROLES})
+"""The processes that the gateway may be in."""
 KEY_READERS = frozenset({"writer", "network", ALL_ROLES})
 """The processes that sign, and so read keys; no other is given the passphrase."""
 MEMORY_FOR_COMPACT = 256 << 20
@@ -71,7 +74,7 @@ def processes_of(placement: str, *, workers: int) -> list[str]:
     """The processes below a supervisor, in the order of their start."""
     if placement != FULL:
         return [ALL_ROLES]
-    return ["writer", "publisher", *(f"worker-{index}" for index in range(workers)), "network"]
+    return ["writer", PUBLISHER, *(f"worker-{index}" for index in range(workers)), "network"]
 
 
 def this_machine(root: Path = Path("/")) -> Machine:
