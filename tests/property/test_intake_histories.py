@@ -25,6 +25,9 @@ from tests.oracle.state import DataMessage, Message
 
 HISTORIES = 50
 FAULT_WITHIN = 100
+FOUND = (167, 329)
+"""Seeds whose histories once showed something wrong: an undo had waited in vain, and the next one took what
+was not live for live; the third of a slot was refused in the very round that made room for it."""
 
 
 class LateNode(WrittenNode):
@@ -65,6 +68,11 @@ def test_the_intake_decides_as_the_rules_do(start: int, tmp_path: Path) -> None:
     """Goal: after every round the store has the live set and the marks that the rules give; in the end all
     nodes have the same."""
     write(range(start, start + 25), tmp_path)
+
+
+def test_what_was_found_once_stays_right(tmp_path: Path) -> None:
+    """Goal: as before, in histories that were wrong."""
+    write(FOUND, tmp_path)
 
 
 def write(seeds: Iterable[int], keys: Path) -> None:

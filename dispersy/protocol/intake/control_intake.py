@@ -331,3 +331,5 @@ class ControlIntake:
             del times[undo.global_time]
         if not times:
             del self.targets[undo.target]
+            # Nobody tells the timeline of it from here on: what names it next has to look whether it is live.
+            self.timeline.set_target(MessageId(undo.target), None, undo.kind, undo.global_time)

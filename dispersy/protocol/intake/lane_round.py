@@ -175,8 +175,7 @@ class LaneRound:
             # It was live, and is kept out by what still is, or it would live again already.
             return "duplicate"
         slot = [each for each in stored if each.live]
-        is_full = len(slot) == SLOT_MAX and all(each.message_id < entry.message_id for each in slot)
-        if is_full and self._rules.newest is None:
+        if self._rules.is_plain and self._is_full(entry, slot):
             # The third of a slot says nothing that the two lowest do not: it costs no look at the lane.
             return "slot-full"
         head = self._store.heads.get(*key)
@@ -200,6 +199,11 @@ class LaneRound:
             self._irregular[entry.lane],
         )
         return ""
+
+    def _is_full(self, entry: LaneEntry, slot: Sequence[LaneSlot]) -> bool:
+        """Whether two lower ids have its slot, and keep it: this round may take it from them."""
+        lower = [each for each in slot if each.message_id < entry.message_id]
+        return len(lower) == SLOT_MAX and not any(self._reason(_entry_of(entry.lane, each)) for each in lower)
 
     def _fits(self, entry: LaneEntry, slot: Sequence[LaneSlot]) -> bool:
         """Whether a regular lane stays regular with it."""
