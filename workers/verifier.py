@@ -209,13 +209,13 @@ def _unsigned(records: bytes) -> bytes:
 
 def _without_copies(records: bytes, area: bytes) -> bytes:
     """Each message once, byte by byte: its id alone does not tell a good signature from a bad one."""
-    seen: set[bytes] = set()
-    first = bytearray()
-    for offset, length, *_ in MESSAGE.iter_unpack(records):
-        message = area[offset : offset + length]
-        first.append(message not in seen)
-        seen.add(message)
-    return _select(records, first, 1) if 0 in first else records
+    words = memoryview(records).cast("I")
+    offsets, lengths = words[:: MESSAGE.size // 4].tolist(), words[1 :: MESSAGE.size // 4].tolist()
+    messages = [area[offset : offset + length] for offset, length in zip(offsets, lengths, strict=True)]
+    if len(set(messages)) == len(messages):
+        return records
+    first = {message: index for index, message in reversed([*enumerate(messages)])}
+    return _select(records, bytes(first[each] == index for index, each in enumerate(messages)), 1)
 
 
 def _keys(records: bytes) -> bytes:
