@@ -5,14 +5,13 @@ dispersy:<64 hex digits>?peer=HOST:PORT&peer=[ADDRESS]:PORT
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import UsageError
+from dispersy.routes import hosts_towards_the_world
 
 SCHEME = "dispersy:"
 INVITE_PEERS_MAX = 16
@@ -81,7 +80,7 @@ def reachable_addresses(listen: Endpoint, known: Iterable[Endpoint] = ()) -> lis
         number = address.numeric
         if number is not None and not number.is_unspecified and not number.is_loopback and address.port:
             found[address] = None
-    for host in _interface_hosts(ipv6=bound.version == 6):
+    for host in hosts_towards_the_world(ipv6=bound.version == 6):
         found[Endpoint(host, listen.port)] = None
     if not found:
         found[Endpoint("127.0.0.1", listen.port)] = None
@@ -106,24 +105,6 @@ def is_sendable(peer: Endpoint, listen: Endpoint) -> bool:
     assert own is not None
     assert other is not None
     return own.version == other.version or (own.version == 6 and own.is_unspecified)
-
-
-def _interface_hosts(*, ipv6: bool) -> list[str]:
-    """The addresses from which this machine would send to the world, without sending anything."""
-    # Documentation addresses: routing is asked, no datagram leaves by connect().
-    probes = [(socket.AF_INET, "192.0.2.1")] + ([(socket.AF_INET6, "2001:db8::1")] if ipv6 else [])
-    hosts = []
-    for family, target in probes:
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((target, 9))
-                host = str(probe.getsockname()[0]).partition("%")[0]
-        except OSError:
-            continue
-        number = ipaddress.ip_address(host)
-        if not (number.is_loopback or number.is_unspecified or number.is_link_local):
-            hosts.append(host)
-    return hosts
 
 
 def _malformed(why: str) -> UsageError:

@@ -54,6 +54,7 @@ from dispersy.workers.loop import Loop
 from dispersy.workers.networking.dispatch import Dispatch
 from dispersy.workers.networking.neighbourhood import Neighbourhood
 from dispersy.workers.networking.neighbourhoods import Neighbourhoods
+from dispersy.workers.networking.own_lan import OwnLan
 from dispersy.workers.networking.sending import Sending
 from dispersy.workers.opening import open_reader
 from dispersy.workers.report import Reporter, Untold
@@ -96,7 +97,8 @@ class NetworkRole:
         self._address = make_address(*self._udp.getsockname()[:2])
         self._reader = open_reader(self._settings.store_path, start_id=self._settings.start_id)
         keyring = Keyring(self._settings.keys_path, passphrase=self._passphrase)
-        self.serve(self._reader, keyring, self._address)
+        self._own_lan = OwnLan(self._address, self._pace, monotonic())
+        self.serve(self._reader, keyring, self._own_lan.address)
         work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=BATCHES_QUEUED_MAX)
         self._dispatch = Dispatch(work, self._reporter, self._settings)
         self._outbound = bound(
@@ -119,6 +121,7 @@ class NetworkRole:
         loop.watch(self._outbound, self._receive_outbound)
         loop.watch(self._notes, self._receive_notes)
         loop.deadline(self._next_deadline, self._handle_timers)
+        loop.deadline(self._own_lan.next_deadline, self._look_where_we_are)
         loop.slept(self._resume)
         loop.flush(self._flush)
 
@@ -349,6 +352,16 @@ class NetworkRole:
         now = monotonic()
         for neighbourhood in self._communities.served:
             neighbourhood.resume(now)
+
+    def _look_where_we_are(self) -> None:
+        now = monotonic()
+        if self._own_lan.look(now):
+            log.info(
+                "reached at %s in the local network now",
+                format_address(self._own_lan.address),
+                extra={"event": "moved", "fields": {"address": format_address(self._own_lan.address)}},
+            )
+            self._communities.move(self._own_lan.address, now)
 
     def _flush(self) -> None:
         for number in self._touched:

@@ -16,7 +16,7 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations"}
+_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {
@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constants": set(),
     "errors": set(),
     "endpoint": _FLOOR_1,
-    "invite": _OPEN | {"endpoint"},
+    "invite": _OPEN | {"endpoint", "routes"},
+    "routes": set(),
     "locations": _OPEN,
     "certificate": _OPEN,
     "ext": set(),
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "declaration": _FLOOR_1 | {"declared_schema"},
     "community": _FLOOR_1 | _LEAVES | {"operations", "client", "aio", "declaration", "typed_messages"},
     "typed_messages": {"operations", "aio", "declaration"},
-    "workers": _FLOOR_1 | {"storage", "bus"},
+    "workers": _FLOOR_1 | {"routes", "storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
     "testing": _FLOOR_1
     | _LEAVES

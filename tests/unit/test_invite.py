@@ -78,5 +78,5 @@ def test_a_wildcard_is_never_given_out() -> None:
 
 def test_without_any_interface_loopback_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a network can still try things out."""
-    monkeypatch.setattr("dispersy.invite._interface_hosts", lambda **_: [])
+    monkeypatch.setattr("dispersy.invite.hosts_towards_the_world", lambda **_: [])
     assert reachable_addresses(Endpoint("::", 4000)) == [Endpoint("127.0.0.1", 4000)]

@@ -174,16 +174,17 @@ def test_introductions_are_not_believed_blindly(introduced: Address, believed: b
 
 
 @pytest.mark.parametrize(
-    ("lan", "reached"),
+    ("lan", "in_the_lan"),
     [
-        (make_address("192.168.1.9", 6421), make_address("192.168.1.9", 6421)),
-        (make_address("203.0.113.9", 53), make_address("198.51.100.1", 7777)),
-        (NO_ADDRESS, make_address("198.51.100.1", 7777)),
+        (make_address("192.168.1.9", 6421), {make_address("192.168.1.9", 6421)}),
+        (make_address("203.0.113.9", 53), set()),
+        (NO_ADDRESS, set()),
     ],
     ids=["private", "public", "none"],
 )
-def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, reached: Address) -> None:
-    """Where the introduced WAN host is our own, the LAN address is walked to, if it is a private one."""
+def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, in_the_lan: set[Address]) -> None:
+    """Where the introduced WAN host is our own, the LAN address is walked to, if it is a private one; and the
+    other, too, for behind a carrier's NAT there are many LANs."""
     walker = make_walker(address(2))
     walker.set_own_addresses(lan=make_address("192.168.1.2", 6421), wan=HERE)
     walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
@@ -193,7 +194,23 @@ def test_strangers_behind_our_router_meet_in_the_lan(lan: Address, reached: Addr
     wan = make_address("198.51.100.1", 7777)
     answer = IntroductionResponse(number=number, member=member(2), introduced_lan=lan, introduced_wan=wan)
     walker.receive_introduction_response(address(2), answer, 0.1)
-    assert {view.address for view in walker.candidates(0.1)} == {address(2), reached}
+    assert {view.address for view in walker.candidates(0.1)} == {address(2), wan, *in_the_lan}
+
+
+def test_who_is_known_in_the_lan_is_not_looked_for_outside() -> None:
+    """At its other address it would only be moved back and forth."""
+    walker = make_walker(address(2))
+    near, wan = make_address("192.168.1.9", 6421), make_address("198.51.100.1", 7777)
+    walker.set_own_addresses(lan=make_address("192.168.1.2", 6421), wan=HERE)
+    walker.receive_token(address(2), TOKEN_CURRENT, token(1), token(2), 0.0)
+    walker.handle_timer(0.0)
+    [sent] = [event for event in walker.drain() if isinstance(event, SendIntroduction)]
+    number = IntroductionRequest.decode(sent.unsigned_body + bytes(64)).number
+    walker.receive_token(near, TOKEN_CURRENT, token(1), token(9), 0.0)
+    walker.receive_introduction_request(near, IntroductionRequest(number=7, member=member(9)), 0.0)
+    answer = IntroductionResponse(number=number, member=member(2), introduced_lan=near, introduced_wan=wan)
+    walker.receive_introduction_response(address(2), answer, 0.1)
+    assert {view.address for view in walker.candidates(0.1)} == {address(2), near}
 
 
 def test_punctures_are_few() -> None:

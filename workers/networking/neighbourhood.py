@@ -309,9 +309,14 @@ class Neighbourhood:
         return walk if spread is None else min(walk, spread)
 
     def resume(self, now: float) -> None:
-        """The machine has slept: look at once who is still there."""
+        """The machine has slept, or is elsewhere now: look at once who is still there."""
         self._walker.resume(now)
         self._touch(self.number)
+
+    def move(self, own_address: Address, now: float) -> None:
+        """This node has joined another network: neighbours have to be told where it is now."""
+        self._walker.set_own_addresses(lan=own_address, wan=None)
+        self.resume(now)
 
     def handle_timer(self, now: float) -> None:
         self._walker.handle_timer(now)

@@ -92,6 +92,12 @@ class Neighbourhoods:
         self.tags = b"".join(each.tag for each in self.served) + self.sleeping.tags
         return gone
 
+    def move(self, own_address: Address, now: float) -> None:
+        """This node has another address: what routers let through to the former one comes here no more."""
+        self._own_address = own_address
+        for neighbourhood in self.served:
+            neighbourhood.move(own_address, now)
+
     def _drop_unserved(self, served: set[int]) -> set[int]:
         """What is left or unloaded costs nothing: no timer, no neighbour, no key."""
         gone = self.by_number.keys() - served

@@ -79,6 +79,13 @@ class Neighbours:
             self.count_votes(now)
         return candidate
 
+    def meeting_places(self, frame: IntroductionResponse, *, told_by: Address, now: float) -> list[Address]:
+        """Where to walk to whom a neighbour introduces."""
+        places = self._own.ways_to(lan=frame.introduced_lan, wan=frame.introduced_wan)
+        believed = [place for place in places if self._own.may_meet(place, told_by=told_by)]
+        # Where it has answered is enough: at its other address it would only be moved back and forth.
+        return [place for place in believed if self.at(place, now) is not None] or believed
+
     def keep(self, candidate: Candidate, category: Category, summary: Summary, now: float) -> None:
         """A neighbour has given a sign of life."""
         assert candidate.member is not None

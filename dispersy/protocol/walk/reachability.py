@@ -58,6 +58,11 @@ class OwnAddresses:
         is_near = lan != NO_ADDRESS and (is_private(lan) or self.in_our_lan(lan))
         return lan if is_near and (wan == NO_ADDRESS or self.behind_our_router(wan)) else wan
 
+    def ways_to(self, *, lan: Address, wan: Address) -> list[Address]:
+        """The same, and its other address behind it: a carrier's NAT has many LANs behind it, all alike."""
+        nearest = self.nearest(lan=lan, wan=wan)
+        return [nearest] if nearest == wan or wan == NO_ADDRESS else [nearest, wan]
+
     def may_meet(self, address: Address, *, told_by: Address) -> bool:
         """Whether to believe a neighbour that a peer is there; nobody outside knows our own machine."""
         return (

@@ -236,8 +236,7 @@ class Walker:
         self.counts["walk-answered"] += 1
         if request.retries == 0:
             candidate.round_trip_s = now - request.sent_at
-        introduced = self._own.nearest(lan=frame.introduced_lan, wan=frame.introduced_wan)
-        if self._own.may_meet(introduced, told_by=source):
+        for introduced in self._neighbours.meeting_places(frame, told_by=source, now=now):
             is_new = introduced not in self._candidates
             self._candidates.hear(introduced, Category.INTRODUCED, now)
             self.counts["walk-named"] += 1
