@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dispersy.constants import TREE_GAPS_MAX, TREE_SILENCES_MAX
+from dispersy.errors import WireError
 from dispersy.protocol.flow import Backlog
 from dispersy.protocol.holdings import first_key_of, time_of
 from dispersy.protocol.sync.course import Arrival, Asking, Heard
@@ -164,3 +165,20 @@ def test_foreign_trees_are_not_taken() -> None:
     assert course.receive_messages(arrival, 0.1) is Heard.FOREIGN
     assert course.receive_reply(tree, 0.1) is not Heard.FOREIGN
     assert course.receive_reply(tree, 0.2) is Heard.FOREIGN
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 4, 63])
+def test_messages_beyond_the_last_global_time_are_no_tree(place: int) -> None:
+    """A set whose highest time is near the last one is compared from the root: there such a liar would have
+    us ask for times that no eight bytes hold."""
+    ours = Held([1, (1 << 63) - 1])
+    course = course_of(ours, ours)
+    (request,) = course.step(0.0)
+    assert request.level == 10
+    told = Tree(request.number, 10, 0, tuple((int(each == place), 7) for each in range(64)))
+    if place < 2:
+        assert course.receive_reply(Tree.decode(told.encode()), 0.1) is not Heard.FOREIGN
+        assert all(high > low for low, high in course.gaps()[1])
+        return
+    with pytest.raises(WireError, match="tree-malformed"):
+        Tree.decode(told.encode())

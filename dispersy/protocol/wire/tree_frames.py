@@ -60,7 +60,7 @@ class Tree:
     number    of the request
     level     of the node, and index: which one
     children  (count, sum) of all BRANCHES of them, ascending; count up to COUNT_MAX, sum below 2^96, and
-              (0, 0) where nothing is held
+              (0, 0) where nothing is held, as in all that lie beyond the last global time
     """
 
     type: ClassVar[FrameType] = FrameType.TREE
@@ -92,7 +92,7 @@ class Tree:
                 children.append((0, 0))
                 continue
             count, total = reader.part(decode_uvarint), reader.integer(SUM_SIZE)
-            if not 1 <= count <= COUNT_MAX:
+            if not 1 <= count <= COUNT_MAX or not _is_there(index * BRANCHES + place, level - 1):
                 raise WireError("tree-malformed")
             children.append((count, total))
         reader.finish()
@@ -107,8 +107,12 @@ def _level(reader: FieldReader) -> int:
 
 
 def _index(reader: FieldReader, level: int) -> int:
-    """One that there is: global times have 63 bits."""
     index = reader.part(decode_uvarint)
-    if index << (8 + 6 * level) >> 63:
+    if not _is_there(index, level):
         raise WireError("tree-malformed")
     return index
+
+
+def _is_there(index: int, level: int) -> bool:
+    """Whether there is such a node: global times have 63 bits."""
+    return not index << (8 + 6 * level) >> 63
