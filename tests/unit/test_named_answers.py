@@ -8,6 +8,7 @@ from dispersy.constants import (
     ANSWER_BUDGET_MAX,
     MISSING_DATAGRAMS_IN_ALL_MAX,
     MISSING_DATAGRAMS_MAX,
+    MISSING_IN_ALL_MAX,
     MISSING_PER_SECOND_MAX,
 )
 from dispersy.protocol.address import Address, make_address
@@ -135,3 +136,16 @@ def test_the_definition_is_given_without_a_look_up() -> None:
     assert bodies is not None
     assert DEFINITION in bodies[0]
     assert house.answers.next_deadline() is None
+
+
+def test_a_host_of_many_addresses_has_one_share() -> None:
+    """Goal: what one machine asks for from all its ports leaves others what they ask for."""
+    house = House()
+    messages = [bytes(1_000)] * 200
+    flood = [neighbour(1, port) for port in range(1, 1_000)]
+    looked_at = sum(house.answers.admits(source, 5.0) for source in flood)
+    given = sum(len(house.answers.answer(Asked(1, source, newest()), messages, 5.0)) for source in flood)
+    assert looked_at <= MISSING_IN_ALL_MAX // 2
+    assert given <= MISSING_DATAGRAMS_IN_ALL_MAX // 2
+    assert sum(house.answers.admits(neighbour(2), 5.0) for _ in range(9)) == MISSING_PER_SECOND_MAX
+    assert house.answers.answer(Asked(1, neighbour(2), newest()), messages, 5.0)

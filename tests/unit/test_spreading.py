@@ -18,6 +18,7 @@ from dispersy.protocol.spreading.spreading import (
     ARRIVALS_MAX,
     AUTHOR_PUSHES,
     GATHER_S,
+    GIVEN_BYTES_MAX,
     HOPS_MAX,
     LOADED_PUSHES,
     RELAYED_PUSHES,
@@ -389,3 +390,18 @@ def test_who_gives_now_and_then_is_not_passed_over() -> None:
         now += 1.0
         wants.due(now)
     assert counts["announced-in-vain"] == 0
+
+
+def test_a_host_of_many_addresses_is_given_one_share(house: House) -> None:
+    """Whatever one machine asks for from all its ports, others are given what they ask for."""
+    messages = [message(number) for number in range(200)]
+    house.commit(*messages, now=0.0, own=True)
+    asked = Want(77, tuple(map(prefix_of, messages)))
+    for port in range(1, 60):
+        for _ in range(20):
+            house.spreader.receive_want(make_address("198.51.100.9", port), asked, 1.0)
+    assert house.counts["wanted-refused"]
+    assert 119 * house.counts["wanted-given"] <= GIVEN_BYTES_MAX // 2
+    house.spreader.drain()
+    house.spreader.receive_want(address(3), asked, 1.0)
+    assert {each.address for each in house.sent(FrameType.MESSAGES)} == {address(3)}

@@ -3,7 +3,8 @@
 Where messages are kept by id, by lane and by what they permit only the writer knows, from memory: so it is
 asked. Forty bytes cost it some 256 looks into a table and a few seeks, and bring tens of datagrams: so one
 request is looked up at a time, and after it is a rest; so few wait of one address and of one host; and so
-many datagrams a second go to one address and to all. Who is refused hears nothing, and asks the next.
+many datagrams a second go to one address and to all, shared between hosts. Who is refused hears nothing, and
+asks the next.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from dataclasses import dataclass
 from dispersy.constants import (
     MISSING_DATAGRAMS_IN_ALL_MAX,
     MISSING_DATAGRAMS_MAX,
+    MISSING_IN_ALL_MAX,
     MISSING_PER_SECOND_MAX,
     MISSING_SOURCES_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.hosts import host_of
+from dispersy.protocol.shares import Shares
 from dispersy.protocol.sync.answer import Answered, answer_missing, named_frames
 from dispersy.protocol.wire.frames import MissingLast, RequestMissing
 from dispersy.protocol.wire.numbers import ControlKind
@@ -53,11 +55,14 @@ class NamedAnswers:
 
     def __init__(self, find: Find) -> None:
         self._find = find
-        self._rate: PerSecond[Address] = PerSecond(limit=MISSING_PER_SECOND_MAX, keys_max=MISSING_SOURCES_MAX)
-        self._datagrams: PerSecond[Address] = PerSecond(
-            limit=MISSING_DATAGRAMS_MAX, keys_max=MISSING_SOURCES_MAX
+        self._rate = Shares(
+            in_all=MISSING_IN_ALL_MAX, per_address=MISSING_PER_SECOND_MAX, sources_max=MISSING_SOURCES_MAX
         )
-        self._datagrams_in_all: PerSecond[None] = PerSecond(limit=MISSING_DATAGRAMS_IN_ALL_MAX, keys_max=1)
+        self._datagrams = Shares(
+            in_all=MISSING_DATAGRAMS_IN_ALL_MAX,
+            per_address=MISSING_DATAGRAMS_MAX,
+            sources_max=MISSING_SOURCES_MAX,
+        )
         self._waiting: deque[Asked] = deque()
         self._order = 0
         self._looked_up: Asked | None = None
@@ -122,7 +127,4 @@ class NamedAnswers:
 
     def _within_limits(self, source: Address, frames: list[bytes], now: float) -> list[bytes]:
         """All of them or none: the last one says that it is the last."""
-        # First its own: what one address may not have must not count against the others.
-        if not self._datagrams.admit(source, now, count=len(frames)):
-            return []
-        return frames if self._datagrams_in_all.admit(None, now, count=len(frames)) else []
+        return frames if self._datagrams.admit(source, now, count=len(frames)) else []

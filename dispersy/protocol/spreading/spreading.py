@@ -24,6 +24,7 @@ from dispersy.ext import digest, wire
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.identifiers import CommunityId, MemberId
+from dispersy.protocol.shares import Shares
 from dispersy.protocol.spreading.held_summaries import HeldSummaries
 from dispersy.protocol.spreading.recent import Kept, Known, Load
 from dispersy.protocol.spreading.wanted_ids import VERIFYING_S, WantedIds
@@ -65,7 +66,7 @@ ANNOUNCED_PER_ADDRESS_MAX = 4_096
 """Ids a second taken of one address: four times the heaviest load that this is made for."""
 GIVEN_BYTES_PER_ADDRESS_MAX = 1 << 19
 GIVEN_BYTES_MAX = 1 << 22
-"""Of messages a second, given to one address and to all that ask for announced ones."""
+"""Of messages a second, given to one address and to all that ask for announced ones, shared between hosts."""
 SOURCES_MAX = 256
 PUSHES_PER_SECOND_MAX = 2_000
 LIST_ENVELOPE_MAX = 3 + 4 + 1 + 2
@@ -147,8 +148,9 @@ class Spreader:
         self._announce_at: float | None = None
         self._repeated: dict[IdPrefix, _Repeated] = {}
         self._announced: PerSecond[Address] = PerSecond(limit=ANNOUNCED_PER_ADDRESS_MAX, keys_max=SOURCES_MAX)
-        self._given: PerSecond[Address] = PerSecond(limit=GIVEN_BYTES_PER_ADDRESS_MAX, keys_max=SOURCES_MAX)
-        self._given_in_all: PerSecond[None] = PerSecond(limit=GIVEN_BYTES_MAX, keys_max=1)
+        self._given = Shares(
+            in_all=GIVEN_BYTES_MAX, per_address=GIVEN_BYTES_PER_ADDRESS_MAX, sources_max=SOURCES_MAX
+        )
         self._pushed: PerSecond[None] = PerSecond(limit=PUSHES_PER_SECOND_MAX, keys_max=1)
         self._quiet_at = float("-inf")
         self._held = HeldSummaries()
@@ -211,9 +213,7 @@ class Spreader:
         size = sum(map(len, messages))
         if not messages:
             return
-        if not self._given.admit(source, now, count=size) or not self._given_in_all.admit(
-            None, now, count=size
-        ):
+        if not self._given.admit(source, now, count=size):
             self._counts["wanted-refused"] += len(messages)
             return
         self._counts["wanted-given"] += len(messages)
