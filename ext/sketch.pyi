@@ -20,6 +20,10 @@ def remove_many(symbols: bytearray, items: Buffer, item_size: int, key: Buffer) 
 def symbols_of(items: Buffer, item_size: int, key: Buffer, *, first: int, count: int) -> bytes:
     """Symbols [first, first + count) of these items."""
 
+def keyed_items(ids: Buffer, key: Buffer) -> bytes:
+    """Packed 8-byte items of packed 32-byte ids: their SipHash-1-3 under a key of 16 bytes. Who does not know
+    the key cannot make ids whose items are equal."""
+
 def subtract(ours: Buffer, theirs: Buffer) -> bytes:
     """What sums up the items of one side alone; both the same symbols."""
 

@@ -34,6 +34,8 @@ cdef extern from *:
 
 cdef enum:
     ITEM_SIZE = 8
+    ID_SIZE = 32
+    ID_WORDS = 4
     CHECK_OFFSET = 8
     COUNT_OFFSET = 12
     SIZE = 13
@@ -213,6 +215,34 @@ def symbols_of(
     if count and item_count:
         with nogil:
             _change_all(&view[0], first, first + count, &items[0], item_count, item_size, words, 1)
+    return bytes(out)
+
+
+cdef void _key_all(
+    const uint8_t *ids, Py_ssize_t count, const uint64_t *key, uint8_t *items
+) noexcept nogil:
+    cdef uint64_t[ID_WORDS] words
+    cdef uint64_t hashed
+    cdef Py_ssize_t index, at
+    for index in range(count):
+        for at in range(ID_WORDS):
+            words[at] = _load(ids + index * ID_SIZE + at * ITEM_SIZE)
+        hashed = _raw(siphash_words(words, ID_WORDS, key))
+        memcpy(items + index * ITEM_SIZE, &hashed, ITEM_SIZE)
+
+
+def keyed_items(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
+    if ids.shape[0] % ID_SIZE:
+        raise ValueError(f"ids is {ids.shape[0]} bytes, not whole {ID_SIZE}-byte ids")
+    cdef Py_ssize_t count = ids.shape[0] // ID_SIZE
+    cdef uint64_t[2] words
+    _read_key(key, words)
+    if count == 0:
+        return b""
+    out = bytearray(count * ITEM_SIZE)
+    cdef uint8_t[::1] view = out
+    with nogil:
+        _key_all(&ids[0], count, words, &view[0])
     return bytes(out)
 
 

@@ -86,6 +86,16 @@ class Corpus:
             found[leaf] = added(found.get(leaf, NOTHING), (1, self.parts[number]))
         return found
 
+    def make_alike(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """As if the id of each second one had been made to begin as that of the first: some 2^32 attempts a
+        pair, which are not made here. Before anything is held."""
+        assert self._items is None
+        for one, other in pairs:
+            beginning = self.keys[one][8 : 8 + ITEM_SIZE]
+            key = self.keys[other]
+            self.keys[other] = key[:8] + beginning + key[8 + ITEM_SIZE :]
+            self.parts[other] = sum_many(self.keys[other][8:], self._sum_key)
+
     def _add(self, messages: list[bytes]) -> None:
         before = len(self.messages)
         records, _ = records_of(messages)

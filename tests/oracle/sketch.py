@@ -24,7 +24,18 @@ class Symbol:
 
 @cache
 def siphash_1_3(word: int, key: bytes) -> int:
-    """SipHash-1-3 of one little-endian word, as its paper has it."""
+    """SipHash-1-3 of one little-endian word."""
+    return siphash_of((word,), key)
+
+
+def keyed_item(message_id: bytes, key: bytes) -> bytes:
+    """What stands for a 32-byte id under this key."""
+    words = tuple(int.from_bytes(message_id[at : at + 8], "little") for at in range(0, 32, 8))
+    return siphash_of(words, key).to_bytes(8, "little")
+
+
+def siphash_of(words: tuple[int, ...], key: bytes) -> int:
+    """SipHash-1-3 of little-endian words, as its paper has it."""
     keys = [int.from_bytes(key[at : at + 8], "little") for at in (0, 8)]
     v = [
         keys[0] ^ 0x736F6D6570736575,
@@ -32,7 +43,7 @@ def siphash_1_3(word: int, key: bytes) -> int:
         keys[0] ^ 0x6C7967656E657261,
         keys[1] ^ 0x7465646279746573,
     ]
-    for block in (word, 8 << 56):
+    for block in (*words, 8 * len(words) << 56):
         v[3] ^= block
         _round(v)
         v[0] ^= block

@@ -31,7 +31,15 @@ from dispersy.protocol.wire.packing import (
 )
 from dispersy.protocol.wire.selection import Order, Selection
 from dispersy.protocol.wire.summary import Summary
-from dispersy.protocol.wire.sync_frames import Described, Further, Items, Lacked, SetSymbols
+from dispersy.protocol.wire.sync_frames import (
+    Described,
+    Further,
+    Items,
+    Lacked,
+    RangeDescribed,
+    SetSymbols,
+    Untold,
+)
 
 u32 = st.integers(0, 0xFFFFFFFF)
 byte = st.integers(0, 255)
@@ -219,6 +227,16 @@ symbols_requests = st.builds(
         st.builds(Described, u32, symbols.filter(bool)),
         st.builds(Further, set_names, st.integers(0, 60_000), st.integers(1, 5_000)),
         st.builds(Items, items),
+        some_ranges.flatmap(
+            lambda between: st.builds(
+                RangeDescribed,
+                st.binary(min_size=16, max_size=16),
+                st.just(between[0]),
+                st.just(between[1]),
+                st.integers(0, 65_535),
+                symbols.filter(bool),
+            )
+        ),
     ),
 )
 told_symbols = st.builds(
@@ -226,7 +244,8 @@ told_symbols = st.builds(
     u32,
     st.booleans(),
     st.builds(SetSymbols, set_names, st.integers(0, 64_980), symbols)
-    | st.builds(Lacked, st.integers(0, 65_535), items | st.just(b"")),
+    | st.builds(Lacked, st.integers(0, 65_535), items | st.just(b""))
+    | st.builds(Untold, st.integers(0, 65_535), st.integers(0, 65_535)),
 )
 tree_levels = st.shared(st.integers(1, 10))
 node_indexes = tree_levels.flatmap(lambda level: st.integers(0, ((1 << 63) - 1) >> (8 + 6 * level)))
@@ -237,9 +256,13 @@ tree_requests = st.builds(
     st.sets(node_indexes, min_size=1, max_size=16).map(sorted).map(tuple),
 )
 node_sums = st.just((0, 0)) | st.tuples(st.integers(1, (1 << 32) - 1), st.integers(0, (1 << 96) - 1))
-trees = st.builds(
-    frames.Tree, u32, tree_levels, node_indexes, st.lists(node_sums, min_size=64, max_size=64).map(tuple)
+# Global times have 63 bits: two children of the root cover all of them.
+children = tree_levels.flatmap(
+    lambda level: st.lists(node_sums, min_size=64, max_size=64).map(
+        lambda sums: tuple(sums if level < 10 else sums[:2] + [(0, 0)] * 62)
+    )
 )
+trees = st.builds(frames.Tree, u32, tree_levels, node_indexes, children)
 large_names = st.builds(frames.LargeName, positive, message_ids, st.integers(1_091, 65_536))
 larges = st.builds(frames.Large, u32, st.lists(large_names, min_size=1, max_size=30).map(tuple))
 fragment_requests = st.builds(frames.FragmentRequest, u32, order_keys, st.integers(1, (1 << 64) - 1))

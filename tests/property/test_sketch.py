@@ -101,6 +101,24 @@ def test_peeling_is_the_oracles(
         assert (split(found_ours), split(found_theirs)) == (set(mine), set(yours))
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=20), keys)
+def test_keyed_items_are_the_oracles(ids: list[bytes], key: bytes) -> None:
+    """Goal: an id's item under a key is the oracle's."""
+    expected = b"".join(oracle.keyed_item(each, key) for each in ids)
+    assert sketch.keyed_items(b"".join(ids), key) == expected
+
+
+def test_ids_that_begin_alike_have_other_keyed_items() -> None:
+    """Goal: what cancels itself out of symbols of beginnings is told by symbols of keyed items."""
+    alike = [bytes(8) + random.Random(each).randbytes(24) for each in range(2)]
+    plain = sketch.symbols_of(b"".join(alike), 32, KEY, first=0, count=89)
+    assert sketch.peel(plain, KEY) == (b"", b"", False)
+    items = sketch.keyed_items(b"".join(alike), KEY)
+    ours, theirs, whole = sketch.peel(sketch.symbols_of(items, ITEM, KEY, first=0, count=89), KEY)
+    assert ({ours[:ITEM], ours[ITEM:]}, theirs, whole) == ({items[:ITEM], items[ITEM:]}, b"", True)
+
+
 @pytest.mark.parametrize(("differences", "symbols"), [(1, 89), (45, 89), (1000, 1820)])
 def test_small_differences_in_a_large_set(differences: int, symbols: int) -> None:
     """Goal: what two sets differ in comes out whatever they share, in nearly every try."""
@@ -191,6 +209,8 @@ def test_two_items_of_one_id_are_never_taken_for_one() -> None:
         (lambda: sketch.remove_many(bytearray(13), bytes(8), 8, bytes(15)), "key is 15 bytes"),
         (lambda: sketch.symbols_of(b"", 8, KEY, first=-1, count=1), "symbols -1 to 0"),
         (lambda: sketch.symbols_of(b"", 8, KEY, first=0, count=65_001), "of the first 65000"),
+        (lambda: sketch.keyed_items(bytes(33), KEY), "not whole 32-byte ids"),
+        (lambda: sketch.keyed_items(bytes(32), bytes(15)), "key is 15 bytes"),
         (lambda: sketch.subtract(bytes(13), bytes(26)), "give as many of both"),
         (lambda: sketch.peel(bytes(14), KEY), "not whole 13-byte symbols"),
         (lambda: sketch.peel(bytes(13), KEY, known=b""), "one a symbol, 1"),
@@ -207,6 +227,7 @@ def test_arguments_that_do_not_fit_are_named(call: Callable[[], object], said: s
 def test_nothing_is_a_set_too() -> None:
     """Goal: no items and no symbols are no special case."""
     assert sketch.symbols_of(b"", ITEM, KEY, first=0, count=3) == bytes(39)
+    assert sketch.keyed_items(b"", KEY) == b""
     assert sketch.peel(b"", KEY) == (b"", b"", True)
     assert sketch.peel(bytes(39), KEY) == (b"", b"", True)
     assert sketch.estimate(b"", -5) == 5.0

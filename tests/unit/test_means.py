@@ -77,7 +77,27 @@ LARGE = Summary(highest=90_000, count=90_000, sum=5)
         ),
         (
             Summary(highest=95_000, count=95_000, sum=9),
-            History(tried=(Means.TIP, Means.TREE, Means.GAPS), gaps=True),
+            History(tried=(Means.TIP, Means.TREE, Means.GAPS)),
+            Means.RECENT,
+        ),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE), is_defeated=True),
+            Means.KEYED,
+        ),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE, Means.GAPS), is_defeated=True),
+            Means.RECENT,
+        ),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE, Means.KEYED), is_defeated=True, gaps=True),
+            Means.GAPS,
+        ),
+        (
+            Summary(highest=95_000, count=95_000, sum=9),
+            History(tried=(Means.TIP, Means.TREE, Means.KEYED, Means.GAPS), is_defeated=True),
             Means.RECENT,
         ),
         (Summary(highest=95_000, count=8_000, sum=9), History(tried=(Means.TIP,)), Means.RECENT),

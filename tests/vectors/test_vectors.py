@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dispersy.ext.bloom import BloomFilter
 from dispersy.ext.digest import identify_many, sum_many, tokens_many
-from dispersy.ext.sketch import SYMBOLS_MAX, symbols_of
+from dispersy.ext.sketch import SYMBOLS_MAX, keyed_items, symbols_of
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
 from dispersy.protocol.address import parse_address
@@ -28,7 +28,7 @@ from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.stripped import strip
 from dispersy.protocol.wire.summary import Summary
 from tests.oracle import wire as oracle
-from tests.oracle.sketch import symbols_with
+from tests.oracle.sketch import keyed_item, symbols_with
 
 ADDRESSES = {"receiver", "lan", "wan", "introduced_lan", "introduced_wan", "walker_lan", "walker_wan"}
 WANTED = {
@@ -42,6 +42,8 @@ OF_SYMBOLS = {
     ("asked", frozenset({"count", "symbols"})): sync_frames.Described,
     ("asked", frozenset({"set_name", "first", "count"})): sync_frames.Further,
     ("asked", frozenset({"items"})): sync_frames.Items,
+    ("asked", frozenset({"key", "low", "high", "count", "symbols"})): sync_frames.RangeDescribed,
+    ("told", frozenset({"count", "estimate"})): sync_frames.Untold,
     ("told", frozenset({"set_name", "first", "symbols"})): sync_frames.SetSymbols,
     ("told", frozenset({"count", "items"})): sync_frames.Lacked,
 }
@@ -339,6 +341,14 @@ def test_symbols() -> None:
         assert symbols_with(int.from_bytes(item, "little"), key, SYMBOLS_MAX) == indices
         counts = symbols_of(item, 8, key, first=0, count=SYMBOLS_MAX)[12::13]
         assert [index for index, count in enumerate(counts) if count] == indices
+
+
+def test_keyed_items() -> None:
+    vector = read("symbols")["keyed"]
+    key, ids, items = bytes.fromhex(vector["key"]), unhex(vector["ids"]), unhex(vector["items"])
+    assert ids[0][:8] == ids[1][:8]
+    assert [keyed_item(each, key) for each in ids] == items
+    assert keyed_items(b"".join(ids), key) == b"".join(items)
 
 
 def test_filter() -> None:

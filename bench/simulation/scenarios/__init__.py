@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulation.scenario import Scenario
 from simulation.scenarios import (
+    alike,
     differences,
     endurance,
     filling,
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
         unrest.CHURN,
         unrest.PARTITION,
         lying.LIARS,
+        alike.SCENARIO,
         endurance.CHANNEL,
         unrest.SCALE,
     )

@@ -17,6 +17,8 @@ from dispersy.constants import (
     ANSWER_BUDGET_MAX,
     ANSWERS_MAX,
     BUSY_PER_SECOND_MAX,
+    KEYED_ANSWERED_IN_ALL_MAX,
+    KEYED_ANSWERED_MAX,
     SYMBOLS_ANSWERED_IN_ALL_MAX,
     SYMBOLS_ANSWERED_MAX,
     SYMBOLS_SOURCES_MAX,
@@ -45,9 +47,10 @@ from dispersy.protocol.wire.frames import (
 )
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.summary import Summary
+from dispersy.protocol.wire.sync_frames import RangeDescribed
 
 BUSY_MS = 200
-TREE_BUSY_MS = 500
+TREE_BUSY_MS = RANGE_BUSY_MS = 500
 SPENT_MS = 30_000
 """How long who has had all that it may is to wait: then it may have a little."""
 AUDITS_MAX = 16
@@ -110,6 +113,9 @@ class Answering:
         )
         self._trees = Shares(
             in_all=TREES_ANSWERED_IN_ALL_MAX, per_address=TREES_ANSWERED_MAX, sources_max=TREES_SOURCES_MAX
+        )
+        self._ranges = Shares(
+            in_all=KEYED_ANSWERED_IN_ALL_MAX, per_address=KEYED_ANSWERED_MAX, sources_max=SYMBOLS_SOURCES_MAX
         )
         self._busy: PerSecond[Address] = PerSecond(limit=BUSY_PER_SECOND_MAX, keys_max=SYMBOLS_SOURCES_MAX)
         self._audits: deque[tuple[AnsweredCommunity, Address, AuditRequest]] = deque()
@@ -187,12 +193,15 @@ class Answering:
         now: float,
     ) -> list[bytes]:
         """A description costs some hundred microseconds, and up to 146 look-ups, each a seek in every run of
-        the index, some ten milliseconds. So few are answered in a second, and the others not at all."""
-        if not self._symbols.admit(source, now) or not self.allowance.admits(
+        the index, some ten milliseconds; a range under a key of its own a look at up to 8,192 ids. So few are
+        answered in a second, and the others not at all, but that of ranges more are asked for at once."""
+        is_range = isinstance(request.asked, RangeDescribed)
+        limit = self._ranges if is_range else self._symbols
+        if not limit.admit(source, now) or not self.allowance.admits(
             community.number, source, community.holdings, now
         ):
             self._counts["symbols-refused"] += 1
-            return []
+            return [frame(FrameType.BUSY, Busy(request.number, RANGE_BUSY_MS).encode())] if is_range else []
         answered = answer_symbols(
             request,
             community.holdings,
@@ -201,8 +210,9 @@ class Answering:
             budget_max=community.budget_max,
             described=community.asker.described_to(source),
         )
-        self._symbols.charge(source, answered.large // LARGE_PER_ANSWER)
-        self.allowance.charge(community.number, source, size=sum(map(len, answered.frames)))
+        limit.charge(source, answered.large // LARGE_PER_ANSWER)
+        size = sum(map(len, answered.frames))
+        self.allowance.charge(community.number, source, size=size, examined=answered.examined)
         if answered.is_shared:
             community.asker.share(source, now)
         community.counts["symbols-answers"] += 1

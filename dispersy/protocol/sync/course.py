@@ -30,6 +30,17 @@ class Question(Protocol):
     def encode(self) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Messages of ours that the neighbour lacks, as a frame that answers nothing."""
+
+    type: FrameType
+    body: bytes
+
+    def encode(self) -> bytes:
+        return self.body
+
+
 class Reply(Protocol):
     """A frame other than messages that answers a question, by its number."""
 

@@ -6,15 +6,18 @@ from dispersy.constants import PARTNERS_MISSING_MIN, TIP_SIZE
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
 from dispersy.protocol.sync.course import Asking, Course
+from dispersy.protocol.sync.filtered_request import filter_capacity
 from dispersy.protocol.sync.gaps import Range
+from dispersy.protocol.sync.keyed_course import KeyedCourse
 from dispersy.protocol.sync.means import BEHIND_MIN, Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.range_course import RangeCourse, filter_error_rate, outline_of
 from dispersy.protocol.sync.ranked_course import RankedCourse
+from dispersy.protocol.sync.ranked_transfer import RankedTransfer
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
-from dispersy.protocol.sync.transfer import Transfer, filter_capacity
+from dispersy.protocol.sync.transfer import Transfer
 from dispersy.protocol.sync.tree_course import TreeCourse
 
 
@@ -31,6 +34,10 @@ def make_course(means: Means, asking: Asking, pull: Pull, *, is_alone: bool) -> 
         return TreeCourse(asking, pull.source)
     if means is Means.GAPS:
         return _make_gaps(asking, pull)
+    if means is Means.KEYED:
+        missing = pull.source.summary.count - asking.holdings.summary().count
+        # Two that look alike are estimated as four.
+        return KeyedCourse(asking, pull.source, expected=max(pull.differing // 2, abs(missing)))
     low, high = _reach(means, asking, pull), pull.floor
     if low >= high:
         return None
@@ -57,8 +64,8 @@ def make_repair(part: Range, asking: Asking, source: Source) -> Course:
 
 
 def _make_gaps(asking: Asking, pull: Pull) -> Course:
-    """The course of what a tree has found."""
-    outline, ranges = pull.gaps
+    """The course of what was found or left; then it is asked for."""
+    (outline, ranges), pull.gaps = pull.gaps, (Outline(), [])
     transfer = Transfer(outline)
     for wanted in ranges:
         transfer.add(wanted)
@@ -76,14 +83,14 @@ def _make_ranked(asking: Asking, pull: Pull) -> Course:
             # More than there are times above ours: some of it lies below, as where a pull broke off.
             pull.ranked_low = ORDER_LOW
     selection, *pull.selections = pull.selections
-    return RankedCourse(
-        asking,
-        pull.source,
-        selection=selection,
+    transfer = RankedTransfer(
+        selection,
         wanted=(pull.ranked_low, pull.floor),
+        highest=theirs.highest,
         # Of the kinds before the last one, the sums of all say little.
         expected=None if pull.selections else missing,
     )
+    return RankedCourse(asking, pull.source, transfer)
 
 
 def _lacking(asking: Asking, pull: Pull) -> int | None:

@@ -30,7 +30,9 @@ class Means(StrEnum):
     TREE = "tree"
     """Counts and sums over global time: brings nothing, and finds where the sets differ."""
     GAPS = "gaps"
-    """What the tree has found."""
+    """What the tree has found, and what keyed symbols have left."""
+    KEYED = "keyed"
+    """Symbols of ranges, each under a fresh key: for ids that were made to look alike."""
     RECENT = "recent"
     """As far back as one filter describes."""
     EVERYTHING = "everything"
@@ -48,7 +50,8 @@ class History:
     may_sweep     going through everything is not too soon after the last time
     ranks         something comes before the rest and has not been asked for
     may_describe  symbols are not too soon after they were no use the last time
-    gaps          a tree has found where
+    gaps          a tree has found where, or keyed symbols have left something, and it was not asked for
+    is_defeated   something differs that symbols of the whole set do not tell
     fruitless     pulls from this neighbour in a row that brought nothing
     """
 
@@ -58,6 +61,7 @@ class History:
     ranks: bool = False
     may_describe: bool = True
     gaps: bool = False
+    is_defeated: bool = False
     fruitless: int = 0
 
 
@@ -76,8 +80,10 @@ def choose_means(*, ours: Summary, theirs: Summary, history: History) -> Means |
         return Means.TIP
     if _suits_tree(ours, theirs, history):
         return Means.TREE
-    if history.gaps and Means.GAPS not in history.tried:
+    if history.gaps:
         return Means.GAPS
+    if history.is_defeated and not {Means.KEYED, Means.GAPS} & {*history.tried}:
+        return Means.KEYED
     if Means.RECENT not in history.tried:
         return Means.RECENT
     if history.may_sweep and Means.EVERYTHING not in history.tried:

@@ -9,9 +9,12 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
 from dispersy.protocol.sync.course import Course
 from dispersy.protocol.sync.gaps import Range
+from dispersy.protocol.sync.keyed_course import KeyedCourse
 from dispersy.protocol.sync.means import History, Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.sync.tree_course import TreeCourse
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
 
@@ -22,12 +25,15 @@ class Pull:
     course        the one under way; each pull begins with one
     tried         means so far, that of `course` among them
     floor         everything from here upwards has been asked for
-    gaps          where a tree has found that the sets differ, and how many are missing there
+    gaps          where a tree has found that the sets differ, and how many are missing there, or what
+                  keyed symbols have left: until it is asked for
+    is_defeated   something differs that symbols of the whole set do not tell; differing: how much, they say
     selections    what comes before the rest and has not been asked for; ranked_low: how far back it is
     gained        the store took something from an earlier turn of it
     began_with    our summary when this turn began
     course_with   our summary when this course began
     announced     the backlog's count when the last of its messages came
+    helped        messages that others brought, who took part in it
     is_held       the course may not ask now: for the store, or because its turn is over
     settled_at    when what arrived counts as stored; settle_by: at the latest
     """
@@ -49,11 +55,13 @@ class Pull:
         self.selections = list(selections)
         self.ranked_low: OrderKey | None = None
         self.gaps: tuple[Outline, list[Range]] = Outline(), []
+        self.is_defeated = False
+        self.differing = 0
         self.gained = False
         self.began_at = self.turn_at = now
         self.began_with = self.course_with = ours
         self.turn_count = self._counted = ours.count
-        self.announced = 0
+        self.announced = self.helped = 0
         self.is_held = False
         self.settled_at: float | None = None
         self.settle_by: float | None = None
@@ -78,10 +86,32 @@ class Pull:
         self.course_with = ours
         self.tried.append(course.means)
 
-    def end_course(self) -> None:
-        """The next one is still to be chosen."""
+    def end_course(self, ours: Summary, towards: Summary, now: float) -> bool:
+        """Sets are equal, or the course has got what it could; False: the next one is still to be chosen.
+
+        towards   our summary as it is compared with the source's
+        """
+        course = self.course
+        assert course is not None
+        self.settled_at = self.settle_by = None
+        self.gained = self.gained or self.gains(ours)
+        if isinstance(course, SymbolsCourse):
+            self.source.end_symbols(now, useful=course.has_everything)
+            self.is_defeated, self.differing = course.is_defeated, course.estimate or 0
+        if course.means is Means.REPAIR or self.source.summary.same_set(towards):
+            if self.gained:
+                self.source.bear_fruit()
+            return True
+        if isinstance(course, TreeCourse | KeyedCourse):
+            self.gaps = course.gaps()
+        if course.has_everything:
+            self.floor = ORDER_LOW
+            self.source.seen = self.source.summary, towards
+        if course.means is Means.EVERYTHING:
+            self.source.end_everything(now, fruit=not ours.same_set(self.course_with))
         self._received = self.received()
         self.course = None
+        return False
 
     def history(self, now: float) -> History:
         """What the choice of the next means depends on."""
@@ -92,11 +122,12 @@ class Pull:
             ranks=bool(self.selections) and now >= self.source.selections_at,
             may_describe=now >= self.source.symbols_at,
             gaps=bool(self.gaps[1]),
+            is_defeated=self.is_defeated,
             fruitless=self.source.fruitless,
         )
 
     def received(self) -> int:
-        """Messages so far."""
+        """Messages of its own source so far."""
         return self._received + (0 if self.course is None else self.course.received)
 
     def brought(self) -> bool:
@@ -124,7 +155,8 @@ class Pull:
             self.settled_at = None
             return False
         if self.settled_at is None:
-            changed = not self.received() or not ours.same_set(self.began_with)
+            came = self.received() + self.helped
+            changed = not came or not ours.same_set(self.began_with)
             self.settled_at = now if changed else now + SETTLE_S
         return now >= self.settled_at
 
@@ -139,8 +171,8 @@ class Pull:
     def take_gain(self, ours: Summary) -> int:
         """Messages that the store has more than when this was last asked, as far as so many have come."""
         count, self._counted = ours.count - self._counted, ours.count
-        came, self._came = self.received() - self._came, self.received()
-        return min(count, came)
+        before, self._came = self._came, self.received() + self.helped
+        return min(count, self._came - before)
 
     def end(self, ours: Summary, now: float) -> None:
         """The summaries still differ, and it has done what it may."""

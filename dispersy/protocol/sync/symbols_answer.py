@@ -8,8 +8,6 @@ first, from which it sees itself that other means are cheaper.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 
 from dispersy.constants import ANSWER_BUDGET_MAX, SYMBOL_SETS_MAX, SYMBOLS_KEPT
@@ -17,8 +15,9 @@ from dispersy.errors import WireError
 from dispersy.ext import sketch
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import symbols_key
-from dispersy.protocol.sync.answer import Answered, carried, read_answered
-from dispersy.protocol.wire.frames import Busy, LargeName, Symbols, SymbolsRequest, frame
+from dispersy.protocol.sync.answer import carried, read_answered
+from dispersy.protocol.sync.keyed_answer import SymbolsAnswer, answer_range, large_in, tell_all
+from dispersy.protocol.wire.frames import Busy, Symbols, SymbolsRequest, frame
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import (
     ITEM_SIZE,
@@ -27,7 +26,7 @@ from dispersy.protocol.wire.sync_frames import (
     Described,
     Further,
     Items,
-    Lacked,
+    RangeDescribed,
     SetSymbols,
 )
 
@@ -38,20 +37,6 @@ differences one set in a hundred needs 1.8, of 1,000 one needs 1.5 (bench/sketch
 SURPLUS_MODULUS = 1 << 32
 BUSY_MS = 2_000
 """How long whoever also asks waits for what this exchange brings it anyway."""
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolsAnswer:
-    """What a symbols-request is answered with.
-
-    frames      of one datagram each
-    is_shared   what the asker does next brings us what we lack, too
-    large       large messages that had to be read to name them
-    """
-
-    frames: list[bytes]
-    is_shared: bool = False
-    large: int = 0
 
 
 class SymbolSets:
@@ -120,7 +105,7 @@ def answer_symbols(
             found = set(holdings.find_items(items[: ITEMS_PER_DATAGRAM * ITEM_SIZE]))
             messages = read_answered(holdings, sorted(found))
             frames = carried(request.number, messages, budget=budget, summary=summary)
-            return SymbolsAnswer(frames, large=_large_in(messages))
+            return SymbolsAnswer(frames, large=large_in(messages))
         case Further(name, first, count):
             symbols = sets.named(name)
             if symbols is None:
@@ -131,6 +116,8 @@ def answer_symbols(
             return SymbolsAnswer(frames)
         case Described():
             return _answer_difference(request, request.asked, holdings, sets, summary, budget, described)
+        case RangeDescribed():
+            return answer_range(request.number, request.asked, holdings, summary, budget=budget)
 
 
 def _answer_difference(
@@ -150,11 +137,9 @@ def _answer_difference(
     difference = sketch.subtract(symbols[:size], asked.symbols[:size])
     ours, theirs, is_complete = sketch.peel(difference, symbols_key(holdings.community_id()))
     if is_complete:
-        messages = read_answered(holdings, sorted(holdings.find_items(ours)))
-        lacked = Lacked(len(messages), theirs if described is None else b"")
-        beside = frame(Symbols.type, Symbols(request.number, last=False, told=lacked).encode())
-        frames = carried(request.number, messages, budget=budget, beside=beside, summary=summary)
-        return SymbolsAnswer(frames, is_shared=bool(lacked.items), large=_large_in(messages))
+        cursors = sorted(holdings.find_items(ours))
+        lacked = theirs if described is None else b""
+        return tell_all(request.number, cursors, lacked, holdings, summary, budget=budget)
     if described is not None and described > asked.symbols:
         busy = Busy(request.number, BUSY_MS)
         return SymbolsAnswer([frame(Busy.type, busy.encode())])
@@ -164,10 +149,6 @@ def _answer_difference(
         wanted = SYMBOLS_PER_DATAGRAM
     wanted = max(wanted, size // sketch.SYMBOL_SIZE)
     return SymbolsAnswer(_symbols_frames(request.number, *current, 0, wanted, budget), is_shared=True)
-
-
-def _large_in(messages: Sequence[Answered]) -> int:
-    return sum(isinstance(each, LargeName) for each in messages)
 
 
 def _current_symbols(

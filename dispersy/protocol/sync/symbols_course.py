@@ -8,6 +8,11 @@ differs than symbols are kept for, this ends with an estimate, and other means c
 Symbols can be made up, lost, or of a set that has changed meanwhile. Then what they tell is wrong: asked for,
 it does not come, and after a few rounds without progress other means come next. Nothing here decides what is
 taken into the store.
+
+Ids can be made that begin alike. Two of them on one side are never told, and one on each side looks as if
+both had the same. Where there are far more symbols than what differs seems to need, or where nothing seems to
+differ between sets whose sums do, this is taken to be so (is_defeated), and symbols under another key come
+next.
 """
 
 from __future__ import annotations
@@ -27,13 +32,13 @@ from dispersy.constants import (
 from dispersy.ext import sketch
 from dispersy.protocol.identifiers import symbols_key
 from dispersy.protocol.sync.answer import read_answered, unasked_bodies
-from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply
+from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply, Unasked
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
-from dispersy.protocol.sync.symbols_answer import SYMBOLS_PER_DIFFERENCE, surplus_of, symbols_for
+from dispersy.protocol.sync.symbols_answer import SYMBOLS_PER_DIFFERENCE, set_name, surplus_of, symbols_for
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Symbols, SymbolsRequest
-from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
+from dispersy.protocol.wire.numbers import MessagesFlag
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import (
     ANY_SET,
@@ -49,6 +54,8 @@ from dispersy.protocol.wire.sync_frames import (
 
 GROWTH = 1.08
 """Where symbols were too few, at least so many times as many come next: by then the estimate is good."""
+DEFEATED_MARGIN = 2.0
+"""So many times what should have been enough of symbols, and they still do not tell all."""
 ESTIMATE_MARGIN = 1.25
 """By how much more than can be told may seem to differ, and symbols are still gone on with."""
 SYMBOLS_BUDGET_MAX = 16
@@ -64,17 +71,6 @@ class _Asked:
     what: Described | Further | Items
     asked_at: float
     heard: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """Messages of ours that the neighbour lacks, as a frame that answers nothing."""
-
-    type: FrameType
-    body: bytes
-
-    def encode(self) -> bytes:
-        return self.body
 
 
 class _TheirSet:
@@ -137,15 +133,16 @@ class _TheirSet:
 class SymbolsCourse:
     """Gets what a source has and we lack, and gives it what it lacks; implements Course.
 
-    lacking   messages that we are known to lack, too many for one datagram to tell: then we do not describe
-              our set but ask for so many symbols of the neighbour's
+    lacking      messages that we are known to lack, too many for one datagram to tell: then we do not
+                 describe our set but ask for so many symbols of the neighbour's
+    is_defeated  something differs that these symbols do not tell, however many come
     """
 
     def __init__(self, asking: Asking, source: Source, *, lacking: int | None = None) -> None:
         self.means = Means.SYMBOLS
         self.estimate = self._lacking = lacking
         self.has_failed = False
-        self.has_everything = False
+        self.has_everything = self.is_defeated = False
         self.received = 0
         self._asking = asking
         self._source = source
@@ -155,8 +152,10 @@ class SymbolsCourse:
         # How many of their symbols were there when they last told too little.
         self._known_then = 0
         self._described = b""
+        # Our summary as we described it, until an answer told that something differs.
+        self._described_as: Summary | None = None
         self._wanted: list[bytes] = []
-        self._given: list[_Given] = []
+        self._given: list[Unasked] = []
         # How many messages we shall hold once all that was told has come.
         self._count_then: int | None = None
         # Something may have come that has to be in the store before anything else is asked.
@@ -196,8 +195,8 @@ class SymbolsCourse:
             return []
         self._described = symbols
         self._count_then = None
-        count = holdings.summary().count
-        return [self._question(Described(count, symbols), self._budget(), now)]
+        self._described_as = holdings.summary()
+        return [self._question(Described(self._described_as.count, symbols), self._budget(), now)]
 
     def _ask_further(self, now: float) -> Sequence[Question]:
         gap = self._theirs.first_gap()
@@ -254,7 +253,16 @@ class SymbolsCourse:
             return Heard.PART
         del self._asked[arrival.number]
         self._must_check = True
+        if isinstance(asked.what, Described) and self._told_nothing(arrival.summary):
+            self._is_over = self.is_defeated = True
         return self._end_of_answer()
+
+    def _told_nothing(self, theirs: Summary | None) -> bool:
+        """Whether the answer was that nothing differs, and this set is another one than we described."""
+        described = self._described_as
+        if self._count_then is None or described is None or theirs is None:
+            return False
+        return not theirs.same_set(described)
 
     def receive_reply(self, reply: Reply, now: float) -> Heard:
         asked = self._asked.get(reply.number)
@@ -265,6 +273,8 @@ class SymbolsCourse:
             case Lacked(count, items):
                 if isinstance(asked.what, Described) and self._count_then is None:
                     self._count_then = asked.what.count + count
+                    if count or items:
+                        self._described_as = None
                     self._give(items)
             case SetSymbols():
                 self._theirs.take(reply.told)
@@ -305,6 +315,9 @@ class SymbolsCourse:
         set_count = int.from_bytes(self._theirs.name[:4], "big")
         mine, theirs, is_complete = sketch.peel(difference, symbols_key(holdings.community_id()), known=known)
         surplus = (len(mine) - len(theirs)) // ITEM_SIZE
+        if is_complete and not mine and not theirs and self._theirs.name != set_name(holdings.summary()):
+            self._is_over = self.is_defeated = True
+            return
         if is_complete and surplus == surplus_of(held, set_count):
             self._wanted = [theirs[at : at + ITEM_SIZE] for at in range(0, len(theirs), ITEM_SIZE)]
             self.has_everything = self._is_over = not self._wanted
@@ -319,7 +332,9 @@ class SymbolsCourse:
         in_row = difference[: self._theirs.in_row() * sketch.SYMBOL_SIZE]
         self.estimate = int(sketch.estimate(in_row, surplus_of(held, set_count)))
         is_too_much = symbols_for(self.estimate / ESTIMATE_MARGIN) > SYMBOLS_KEPT
-        if is_too_much or self._rounds > SYMBOL_ROUNDS_MAX:
+        enough = min(SYMBOLS_KEPT, DEFEATED_MARGIN * symbols_for(self.estimate))
+        self.is_defeated = not is_too_much and self._theirs.in_row() >= enough
+        if is_too_much or self.is_defeated or self._rounds > SYMBOL_ROUNDS_MAX:
             self._is_over = True
 
     def _give(self, items: bytes) -> None:
@@ -328,7 +343,7 @@ class SymbolsCourse:
         # Without what is only expected.
         cursors = [cursor for cursor in holdings.find_items(items) if cursor]
         bodies = unasked_bodies(read_answered(holdings, sorted(cursors)), datagrams_max=self._burst())
-        self._given += [_Given(frame_type, body) for frame_type, body in bodies]
+        self._given += [Unasked(frame_type, body) for frame_type, body in bodies]
 
     def _is_still_short(self) -> bool:
         """Whether something that was told did not come; called when all that came is in the store.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dispersy.constants import TREE_GAPS_MAX, TREE_NODES_MAX, TREE_PARTLY_MAX, TREE_SILENCES_MAX
 from dispersy.protocol.holdings import time_of
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Reply
-from dispersy.protocol.sync.gaps import Range
+from dispersy.protocol.sync.gaps import Range, fewer
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
@@ -125,11 +125,8 @@ class TreeCourse:
     def gaps(self) -> tuple[Outline, list[Range]]:
         """What was found, for a course that asks for it."""
         parts = [(time_of(low), time_of(high), missing) for (low, high), missing in self.found]
-        ranges = [wanted for wanted, _ in self.found]
-        while len(ranges) > TREE_GAPS_MAX:
-            # Neighbours together: what lies between them is held, and a filter says so.
-            ranges = [(pair[0][0], pair[-1][1]) for pair in _in_pairs(ranges)]
-        return Outline(parts), ranges
+        # What lies between neighbours is held, and a filter says so.
+        return Outline(parts), fewer([wanted for wanted, _ in self.found], TREE_GAPS_MAX)
 
     def _give_back(self) -> None:
         self._todo = sorted([*self._asked, *self._todo])
@@ -188,7 +185,3 @@ def _joined(found: Found) -> Found:
         else:
             joined.append(((low, high), missing))
     return joined
-
-
-def _in_pairs(ranges: list[Range]) -> list[list[Range]]:
-    return [ranges[at : at + 2] for at in range(0, len(ranges), 2)]

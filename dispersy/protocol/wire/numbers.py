@@ -161,6 +161,7 @@ class AskedOfSymbols(IntEnum):
     DIFFERENCE = 0
     FURTHER = 1
     ITEMS = 2
+    RANGE = 3
 
 
 class ToldOfSymbols(IntEnum):
@@ -168,6 +169,7 @@ class ToldOfSymbols(IntEnum):
 
     SET = 0
     LACKED = 1
+    UNTOLD = 2
 
 
 class SignatureOutcome(IntEnum):

@@ -2,6 +2,9 @@
 
 Who asks describes its set by its first symbols. Who answers takes its own from them: where that tells all
 that differs, it sends what the asker lacks, and names what it lacks itself; else it sends symbols of its own.
+
+Everybody knows the key of a whole set's symbols, and so can make ids that symbols do not tell apart. So a
+range may be described under a key that the asker draws at that moment: its items are hashes of whole ids.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from typing import ClassVar
 from dispersy.constants import FRAMES_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.ext.sketch import SYMBOL_SIZE, SYMBOLS_MAX
+from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.wire.numbers import AskedOfSymbols, FrameType, ToldOfSymbols
-from dispersy.protocol.wire.packing import FieldReader
+from dispersy.protocol.wire.packing import FieldReader, encode_bound
 
 ITEM_SIZE = 8
 SET_NAME_SIZE = 8
@@ -21,6 +25,9 @@ SYMBOLS_PER_DATAGRAM = (FRAMES_SIZE_MAX - 3 - 16) // SYMBOL_SIZE
 """89: behind a frame's header and the fields that stand before the symbols."""
 ITEMS_PER_DATAGRAM = (FRAMES_SIZE_MAX - 3 - 6) // ITEM_SIZE
 ANY_SET = bytes(SET_NAME_SIZE)
+SYMBOLS_KEY_SIZE = 16
+RANGE_SYMBOLS = (FRAMES_SIZE_MAX - 3 - 74) // SYMBOL_SIZE
+"""85: behind a frame's header, number, budget, what, key, two whole bounds, and the count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,21 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
+class RangeDescribed:
+    """Our part of a range, of `count` messages (u16): symbols of its keyed items from 0 on, at least one.
+
+    key        16 bytes, of the items and of the symbols
+    low, high  order keys, half open, low < high
+    """
+
+    key: bytes
+    low: OrderKey
+    high: OrderKey
+    count: int
+    symbols: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolsRequest:
     """number: u32; budget: datagrams that the answer may take, 1 to 255."""
 
@@ -55,7 +77,7 @@ class SymbolsRequest:
 
     number: int
     budget: int
-    asked: Described | Further | Items
+    asked: Described | Further | Items | RangeDescribed
 
     def encode(self) -> bytes:
         assert 1 <= self.budget <= 255
@@ -69,12 +91,16 @@ class SymbolsRequest:
                 return head + bytes((AskedOfSymbols.FURTHER,)) + set_name + numbers
             case Items(items):
                 return head + bytes((AskedOfSymbols.ITEMS,)) + items
+            case RangeDescribed(key, low, high, count, symbols):
+                assert low < high
+                part = encode_bound(low) + encode_bound(high) + count.to_bytes(2, "big")
+                return head + bytes((AskedOfSymbols.RANGE,)) + key + part + symbols
 
     @classmethod
     def decode(cls, body: bytes) -> SymbolsRequest:
         reader = FieldReader(body)
         number, budget, what = reader.integer(4), reader.positive_byte(), reader.integer(1)
-        asked: Described | Further | Items
+        asked: Described | Further | Items | RangeDescribed
         if what == AskedOfSymbols.DIFFERENCE:
             asked = Described(reader.integer(4), _whole(reader.rest(), SYMBOL_SIZE))
         elif what == AskedOfSymbols.FURTHER:
@@ -85,6 +111,9 @@ class SymbolsRequest:
                 raise WireError("symbols-malformed")
         elif what == AskedOfSymbols.ITEMS:
             asked = Items(_whole(reader.rest(), ITEM_SIZE))
+        elif what == AskedOfSymbols.RANGE:
+            key, (low, high) = reader.take(SYMBOLS_KEY_SIZE), reader.key_range()
+            asked = RangeDescribed(key, low, high, reader.integer(2), _whole(reader.rest(), SYMBOL_SIZE))
         else:
             raise WireError("symbols-malformed")
         reader.finish()
@@ -110,7 +139,7 @@ class SetSymbols:
 
 @dataclass(frozen=True, slots=True)
 class Lacked:
-    """What the two sets differ in.
+    """What the two sets differ in, or their parts of a range.
 
     count    messages that the asker lacks, and that come with this answer as far as its budget reaches
     items    of messages that the sender lacks, packed; none where there are none, or where it asks itself
@@ -121,6 +150,18 @@ class Lacked:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """The symbols of a range did not tell what differs; both numbers at most 65,535.
+
+    count      messages that the sender has in the range, or has looked at there
+    estimate   messages that seem to differ
+    """
+
+    count: int
+    estimate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Symbols:
     """An answer to a SymbolsRequest; last: nothing comes behind it."""
 
@@ -128,7 +169,7 @@ class Symbols:
 
     number: int
     last: bool
-    told: SetSymbols | Lacked
+    told: SetSymbols | Lacked | Untold
 
     def encode(self) -> bytes:
         head = self.number.to_bytes(4, "big") + bytes((self.last,))
@@ -137,6 +178,9 @@ class Symbols:
                 return head + bytes((ToldOfSymbols.SET,)) + set_name + first.to_bytes(2, "big") + symbols
             case Lacked(count, items):
                 return head + bytes((ToldOfSymbols.LACKED,)) + count.to_bytes(2, "big") + items
+            case Untold(count, estimate):
+                numbers = count.to_bytes(2, "big") + estimate.to_bytes(2, "big")
+                return head + bytes((ToldOfSymbols.UNTOLD,)) + numbers
 
     @classmethod
     def decode(cls, body: bytes) -> Symbols:
@@ -144,7 +188,7 @@ class Symbols:
         number, flags, what = reader.integer(4), reader.integer(1), reader.integer(1)
         if flags > 1:
             raise WireError("flags-unknown")
-        told: SetSymbols | Lacked
+        told: SetSymbols | Lacked | Untold
         if what == ToldOfSymbols.SET:
             set_name, first, symbols = reader.take(SET_NAME_SIZE), reader.integer(2), reader.rest()
             told = SetSymbols(set_name, first, _whole(symbols, SYMBOL_SIZE, least=0))
@@ -152,6 +196,9 @@ class Symbols:
                 raise WireError("symbols-malformed")
         elif what == ToldOfSymbols.LACKED:
             told = Lacked(reader.integer(2), _whole(reader.rest(), ITEM_SIZE, least=0))
+        elif what == ToldOfSymbols.UNTOLD:
+            told = Untold(reader.integer(2), reader.integer(2))
+            reader.finish()
         else:
             raise WireError("symbols-malformed")
         return cls(number, bool(flags), told)
