@@ -33,8 +33,8 @@ from dispersy.ext import sketch
 from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.answer import Answer, answer_audit
+from dispersy.protocol.sync.filtered_request import FILTER_SIZE_MAX, filter_capacity, make_request
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync.transfer import FILTER_SIZE_MAX, filter_capacity, make_request
 from dispersy.protocol.wire.frames import AuditRequest, SymbolsRequest, SyncRequest
 from dispersy.protocol.wire.sync_frames import ITEM_SIZE, Described, Further, Items
 from dispersy.storage.lmdb_store import LmdbStore

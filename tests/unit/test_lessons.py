@@ -27,7 +27,7 @@ from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId, community_tag
 from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom
-from dispersy.protocol.sync.transfer import make_request
+from dispersy.protocol.sync.filtered_request import make_request
 from dispersy.protocol.walk.candidate import Candidate, Candidates, Category
 from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.wire.frames import (

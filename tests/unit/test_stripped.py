@@ -142,7 +142,15 @@ def test_a_stripped_frame_is_part_of_its_datagram() -> None:
         heard = transfer.receive(number=asked.number, flags=flags, low=low, high=high, count=0)
         assert heard is (Coverage.WHOLE if flags else Coverage.PART)
     assert transfer.received == 6
-    assert transfer.close(5) == Answered(lost=0, has_come=True, count=6, progress=True)
+    assert transfer.close(5) == Answered(
+        lost=0,
+        has_come=True,
+        count=6,
+        progress=True,
+        covered=(ORDER_LOW, ORDER_TOP),
+        has_ended=True,
+        is_again=False,
+    )
     assert transfer.is_complete()
 
 

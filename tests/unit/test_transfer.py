@@ -9,15 +9,10 @@ import pytest
 from dispersy.constants import FRAMES_SIZE_MAX
 from dispersy.ext.bloom import BloomFilter
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.protocol.sync.filtered_request import error_rate_for, filter_capacity, make_request
 from dispersy.protocol.sync.gaps import gaps_between
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.sync.transfer import (
-    Coverage,
-    Transfer,
-    error_rate_for,
-    filter_capacity,
-    make_request,
-)
+from dispersy.protocol.sync.transfer import Coverage, Transfer
 from dispersy.protocol.wire.frames import RangeRequest, decode_frame
 from dispersy.protocol.wire.records import LAST_OF_ANSWER
 from simulation.holdings import history, make_holdings

@@ -15,6 +15,7 @@ from random import Random
 from dispersy.constants import BACK_OFF_MAX_S, PARTNERS_MAX, PARTNERS_MISSING_MIN
 from dispersy.protocol.address import Address
 from dispersy.protocol.sync.course import Arrival, Asking, Course, Heard, Question
+from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources, Source
 from dispersy.protocol.sync.range_course import RangeCourse
@@ -46,7 +47,7 @@ class Partners:
             self._of, self._looks_at = course, now
         missing = pull.source.summary.count - ours.count
         room = PARTNERS_MAX - len(self._courses)
-        if now < self._looks_at or room <= 0 or type(course) is not RangeCourse:
+        if now < self._looks_at or room <= 0 or not isinstance(course, RangeCourse):
             return
         self._looks_at = now + LOOK_EVERY_S
         if course.left() < PARTNERS_MISSING_MIN:
@@ -55,6 +56,8 @@ class Partners:
         for address in self._sources.ready(ours, now):
             source = self._sources.get(address)
             if address == pull.address or address in self._courses or source is None:
+                continue
+            if course.means is Means.RANKED and now < source.selections_at:
                 continue
             if 2 * (source.summary.count - ours.count) >= missing:
                 fit.append((address, source))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from random import Random
 
 from dispersy.constants import (
@@ -34,7 +35,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import Backlog
 from dispersy.protocol.holdings import ItemHoldings
-from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.sync.audit import Auditor
 from dispersy.protocol.sync.course import Arrival, Asking, Course, Heard, Question, Reply
@@ -48,7 +49,6 @@ from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import PullSources
 from dispersy.protocol.sync.questions import Send
 from dispersy.protocol.sync.symbols_course import SymbolsCourse
-from dispersy.protocol.sync.tree_course import TreeCourse
 from dispersy.protocol.wire.frames import Audit, Busy
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
@@ -100,6 +100,8 @@ class Puller:
         self._made_room: Address | None = None
         self._begins_at: float | None = None  # Kept: to ask how long one may sleep must not read the store.
         self._events: list[Send] = []
+        # Messages since the last commit, by who brought them.
+        self._came: Counter[Address] = Counter()
 
     # What others sent.
 
@@ -141,14 +143,15 @@ class Puller:
         is_partner = self._partners.is_one(source)
         if pull is None or pull.course is None or not (is_partner or source == pull.address):
             return
-        received = pull.received()
         arrival = Arrival(number, flags, OrderKey(low), OrderKey(high), count, summary)
         if is_partner:
             heard = self._partners.receive_messages(source, arrival, now)
         else:
             heard = pull.course.receive_messages(arrival, now)
-        if pull.received() > received:
+        if count and heard is not Heard.FOREIGN:
             pull.announced = self._backlog.announced
+            pull.helped += count if is_partner else 0
+            self._came[source] += count
         if heard is Heard.END and summary is not None and not is_partner:
             pull.source.summary, pull.source.heard_at = summary, now
         if heard is not Heard.FOREIGN:
@@ -200,7 +203,7 @@ class Puller:
             self._sources.keep_word(self._fragments.drain_given(), now)
         pull = self._pull
         if pull is not None:
-            self._sources.credit(pull.address, pull.take_gain(self._holdings.summary()))
+            self._credit(pull, pull.take_gain(self._holdings.summary()))
             pull.settled_at = None if pull.settled_at is None else now
         self.proceed(now)
 
@@ -348,12 +351,11 @@ class Puller:
             return False
         pull.is_held = False
         questions = course.step(now)
-        for question in questions:
-            self._send((pull.address, question))
-            self._sources.charge(pull.address, len(self._events[-1].body), now)
         self._partners.invite(pull, self._holdings.summary(), now)
-        for asked in self._partners.step(now):
-            self._send(asked)
+        for address, question in (*((pull.address, each) for each in questions), *self._partners.step(now)):
+            self._send((address, question))
+            # Whoever is asked pays for it, whosever pull it is.
+            self._sources.charge(address, len(self._events[-1].body), now)
         if course.has_failed or course.is_over():
             return True
         if questions:
@@ -408,27 +410,9 @@ class Puller:
     def _end_course(self, pull: Pull, now: float) -> None:
         """Sets are equal, or a course has got what it could: another one comes next."""
         ours = self._holdings.summary()
-        pull.settled_at = pull.settle_by = None
-        pull.gained = pull.gained or pull.gains(ours)
-        course = pull.course
-        assert course is not None
-        if isinstance(course, SymbolsCourse):
-            pull.source.end_symbols(now, useful=course.has_everything)
-        towards = self._towards(pull.address, ours)
-        if course.means is Means.REPAIR or pull.source.summary.same_set(towards):
-            if pull.gained:
-                pull.source.bear_fruit()
-            self._leave_pull()
-            return
-        if isinstance(course, TreeCourse):
-            pull.gaps = course.gaps()
-        if course.has_everything:
-            pull.floor = ORDER_LOW
-            pull.source.seen = pull.source.summary, towards
-        if course.means is Means.EVERYTHING:
-            pull.source.end_everything(now, fruit=not ours.same_set(pull.course_with))
         self._partners.dismiss()
-        pull.end_course()
+        if pull.end_course(ours, self._towards(pull.address, ours), now):
+            self._leave_pull()
 
     def _leave_pull(self) -> None:
         self._partners.dismiss()
@@ -440,6 +424,19 @@ class Puller:
             pull.source.bear_fruit()
         pull.source.bear_none(ours, now)
         self._leave_pull()
+
+    def _credit(self, pull: Pull, gain: int) -> None:
+        """The store has so many messages more: shared between those who brought any since the last time."""
+        came, self._came = self._came, Counter()
+        left, total = gain, came.total()
+        for address, count in sorted(came.items(), key=itemgetter(1)):
+            # What is over is for whoever brought most, who is last.
+            share = left if count == total else gain * count // came.total()
+            left, total = left - share, total - count
+            self._sources.credit(address, share)
+            source = self._sources.get(address)
+            if share and source is not None and address != pull.address:
+                source.bear_fruit()
 
     def _send(self, asked: tuple[Address, Question] | None) -> None:
         if asked is not None:

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 
 from dispersy.constants import ANSWER_BUDGET_MAX, IDLE_ANSWERS_MAX
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Reply
+from dispersy.protocol.sync.filtered_request import error_rate_for
+from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
-from dispersy.protocol.sync.transfer import FILTER_SLACK, Coverage, Transfer, error_rate_for
+from dispersy.protocol.sync.transfer import (
+    EMPTY_ANSWERS_MAX,
+    FILTER_SLACK,
+    Answered,
+    Coverage,
+    Transfer,
+)
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.summary import Summary
@@ -22,16 +30,25 @@ FILTER_ROOM = ANSWER_BUDGET_MAX - FILTER_SLACK
 """Datagrams: what a request with a filter is to bring at least, on a path that takes three times as much."""
 FILTERS_TOGETHER = 3
 """Requests that fit one datagram where half is held; a path that takes many is asked so many at once."""
+VAIN_EXPECTED = 64
+"""Messages thought to be in a range of which one who takes part says that there are none."""
 LATE_MAX = 256
 """Requests given up of which it is remembered when they were asked."""
 
 
 class RangeCourse:
-    """Gets what a source has and we lack in the ranges of `transfer`; implements Course."""
+    """Gets what a source has and we lack in the ranges of `transfer`; implements Course.
 
-    def __init__(self, asking: Asking, source: Source, *, means: Means, transfer: Transfer) -> None:
+    is_partner   the transfer is another source's, and this one merely takes part in it
+    """
+
+    def __init__(
+        self, asking: Asking, source: Source, *, means: Means, transfer: Transfer, is_partner: bool = False
+    ) -> None:
         self.means = means
         self.has_failed = self.has_everything = False
+        self.received = 0
+        self._is_partner = is_partner
         self._asking = asking
         self._source = source
         self._flow = source.flow
@@ -45,10 +62,9 @@ class RangeCourse:
         # Our summary when answers were last known to bring something, and those since that were not.
         self._idle_with = asking.holdings.summary()
         self._idle_answers = 0
-
-    @property
-    def received(self) -> int:
-        return self._transfer.received
+        # In a row: without a message and without an end, and without a message; what a partner said so of.
+        self._empty_answers = self._nothing_found = 0
+        self._emptied: list[Range] = []
 
     def begin_again(self) -> None:
         """What was not answered is still to be asked."""
@@ -100,6 +116,7 @@ class RangeCourse:
         )
         if coverage is Coverage.FOREIGN:
             return Heard.FOREIGN
+        self.received += arrival.count
         if coverage is Coverage.LATE:
             self._flow.arrive_late(now, self._given_up.get(number, now))
             return Heard.PART
@@ -158,7 +175,7 @@ class RangeCourse:
 
     def shared_with(self, asking: Asking, source: Source) -> RangeCourse:
         """A course of another source that draws from what this one has still to ask."""
-        return RangeCourse(asking, source, means=self.means, transfer=self._transfer)
+        return RangeCourse(asking, source, means=self.means, transfer=self._transfer, is_partner=True)
 
     def leave(self) -> None:
         """Take no further part: what is under way is to be asked of others."""
@@ -179,7 +196,7 @@ class RangeCourse:
         return self._goes_singly() and not self._flow.is_under_way_beside(number)
 
     def _close(self, number: int) -> None:
-        answered = self._transfer.close(number)
+        answered = self._transfer.close(number, learns=not self._is_partner)
         self._given_up[number] = self._flow.close(number, lost=answered.lost)
         if len(self._given_up) > LATE_MAX:
             self._given_up.popitem(last=False)
@@ -189,6 +206,33 @@ class RangeCourse:
         elif answered.count:
             self._idle_answers += 1
         self.has_failed = self.has_failed or not answered.progress
+        if answered.has_come:
+            self._look_for_vain_answers(answered)
+
+    def _look_for_vain_answers(self, answered: Answered) -> None:
+        """Each source is judged by what it answers itself: who lies must not end what another brings."""
+        self._empty_answers = 0 if answered.count or answered.has_ended else self._empty_answers + 1
+        if self._empty_answers >= self._transfer.empty_answers_max:
+            self.has_failed = True
+        if answered.count:
+            self._emptied.clear()
+        else:
+            self._emptied.append(answered.covered)
+        if not answered.is_again:
+            self._nothing_found = 0 if answered.count else self._nothing_found + 1
+        is_vain = self._nothing_found >= EMPTY_ANSWERS_MAX
+        if self._is_partner and self._emptied:
+            is_vain = is_vain or self._transfer.expected(self._emptied[-1]) >= VAIN_EXPECTED
+        if not is_vain:
+            del self._emptied[:-EMPTY_ANSWERS_MAX]
+        elif self._is_partner:
+            # It said that it had about as much. Others are asked for what it may have kept back.
+            for part in self._emptied:
+                self._transfer.add(part)
+            self._emptied.clear()
+            self.has_failed = True
+        else:
+            self._transfer.doubt()
 
     def _brought_nothing(self) -> bool:
         """Whether our store is as it was when this was last asked."""

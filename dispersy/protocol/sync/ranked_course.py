@@ -10,29 +10,28 @@ from collections.abc import Sequence
 
 from dispersy.constants import SELECTIONS_RETRY_S
 from dispersy.protocol.sync.course import Arrival, Asking, Heard
-from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.range_course import RangeCourse
 from dispersy.protocol.sync.ranked_transfer import RankedTransfer
 from dispersy.protocol.wire.frames import SyncRequest
-from dispersy.protocol.wire.selection import Selection
 
 SILENCES_MAX = 2
 """The first is as likely a lost datagram."""
 
 
 class RankedCourse(RangeCourse):
-    """Gets what a source has and we lack in `wanted` of these kinds, in their order."""
+    """Gets what a source has and we lack of certain kinds, in their order."""
 
     def __init__(
-        self, asking: Asking, source: Source, *, selection: Selection, wanted: Range, expected: int | None
+        self, asking: Asking, source: Source, transfer: RankedTransfer, *, is_partner: bool = False
     ) -> None:
-        self._ranked = RankedTransfer(
-            selection, wanted=wanted, highest=source.summary.highest, expected=expected
-        )
-        super().__init__(asking, source, means=Means.RANKED, transfer=self._ranked)
+        self._ranked = transfer
+        super().__init__(asking, source, means=Means.RANKED, transfer=transfer, is_partner=is_partner)
         self._silences = 0
+
+    def shared_with(self, asking: Asking, source: Source) -> RankedCourse:
+        return RankedCourse(asking, source, self._ranked, is_partner=True)
 
     def step(self, now: float) -> Sequence[SyncRequest]:
         requests = super().step(now)
@@ -57,7 +56,9 @@ class RankedCourse(RangeCourse):
 
     def _leave_if_failed(self, now: float) -> None:
         """It goes nowhere; that says nothing of the means that come next."""
-        if self.has_failed:
+        if not self.has_failed:
+            return
+        self._source.selections_at = now + SELECTIONS_RETRY_S
+        if not self._is_partner:
             self.has_failed = False
             self._ranked.leave()
-            self._source.selections_at = now + SELECTIONS_RETRY_S

@@ -21,9 +21,10 @@ from dispersy.protocol.holdings import (
     time_of,
 )
 from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
+from dispersy.protocol.sync.filtered_request import filter_capacity, make_filter
 from dispersy.protocol.sync.gaps import Range
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.sync.transfer import Answered, Coverage, Transfer, filter_capacity, make_filter
+from dispersy.protocol.sync.transfer import Answered, Coverage, Transfer
 from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
 from dispersy.protocol.wire.selection import Order, Selection
@@ -65,10 +66,10 @@ class RankedTransfer(Transfer):
         low, high = self._seen((low, high))
         return super().receive(number=number, flags=flags, low=low, high=high, count=count)
 
-    def close(self, number: int) -> Answered:
+    def close(self, number: int, *, learns: bool = True) -> Answered:
         asked = self._asked[number]
         low, stop = asked.range[0], max((end for _, end in asked.covered), default=asked.range[0])
-        answered = super().close(number)
+        answered = super().close(number, learns=learns)
         if not self._is_known and answered.count:
             self._is_known = True
             reached = time_of(stop)

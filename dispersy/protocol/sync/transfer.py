@@ -12,41 +12,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum, auto
-from math import ceil, log
+from math import ceil
 from random import Random
 
-from dispersy.constants import (
-    ANSWER_BUDGET_MAX,
-    FILTER_ERROR_ALONE,
-    FILTER_ERROR_MAX,
-    FILTER_ERROR_MIN,
-    FILTER_ERROR_RATIO,
-    FILTER_FILL_MAX,
-    FILTER_SIZE_MIN,
-    FRAMES_SIZE_MAX,
-    PULL_GAPS_MAX,
-)
-from dispersy.ext.bloom import BloomFilter
-from dispersy.protocol.holdings import (
-    ID_SIZE,
-    KEY_SIZE,
-    Holdings,
-    MessageHoldings,
-    first_key_of,
-    ids_of,
-    order_key_at,
-    time_of,
-)
-from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
+from dispersy.constants import ANSWER_BUDGET_MAX, PULL_GAPS_MAX
+from dispersy.protocol.holdings import MessageHoldings, first_key_of
+from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
+from dispersy.protocol.sync.filtered_request import make_request
 from dispersy.protocol.sync.gaps import Range, gaps_between, gaps_left
 from dispersy.protocol.sync.outline import Outline
-from dispersy.protocol.wire.frames import RangeRequest, SyncRequest
-from dispersy.protocol.wire.range_frames import says_shortly
+from dispersy.protocol.wire.frames import SyncRequest
 from dispersy.protocol.wire.records import END_OF_RANGE, LAST_OF_ANSWER, STRIPPED_LIST
 
-FILTER_SIZE_MAX = FRAMES_SIZE_MAX - 64
-"""Bytes: frame header 3, number 4, flags, budget, bounds 2 x 25, salt 4, hash count; a range-request, with
-the two sizes of a coded filter, takes less."""
 MESSAGES_PER_DATAGRAM_START = 5.0
 PLAIN_SLACK, FILTER_SLACK = 6, 6
 """Datagrams that a request may bring above what is expected, without and with a filter: those held at random
@@ -55,8 +32,6 @@ LATE_REQUESTS_MAX = 256
 """Requests whose datagrams may still come after their answer is over."""
 ANSWER_DATAGRAMS_RATIO = 2
 """Datagrams of one answer, duplicates included, to those asked for; more is a flood."""
-CODED_SLACK = 1.05
-"""A Rice code takes up to 2 % more than the entropy of its gaps; the rest is chance."""
 FULL_DATAGRAMS_MIN = 8
 """Of an answer that reaches the end of its range: its last datagram, half full on average, hides little."""
 EMPTY_ANSWERS_MAX = 3
@@ -82,106 +57,17 @@ class Answered:
     has_come   anything of it
     count      of its messages
     progress   whether it got us anywhere, or is merely lost; else its sender keeps us busy
+    covered    how far it came, and has_ended: to the end of what was asked for
+    is_again   what was asked for is a gap, of which most may have come late
     """
 
     lost: int
     has_come: bool
     count: int
     progress: bool
-
-
-def error_rate_for(*, held: int, missing: int) -> float:
-    """The false positive rate that costs fewest bytes where `missing` of what the source has is not held."""
-    return min(FILTER_ERROR_MAX, max(FILTER_ERROR_MIN, FILTER_ERROR_RATIO * held / max(1, missing)))
-
-
-def filter_capacity(error_rate: float, *, coded: bool = True, beside: int = 0) -> int:
-    """How many ids one request describes at this rate, with so many bytes of other things in it."""
-    bits = _coded_bits_per_key(error_rate) if coded and _is_coded(error_rate) else _bits_per_key(error_rate)
-    return int((FILTER_SIZE_MAX - beside) * 8 / bits)
-
-
-def make_request(
-    *,
-    holdings: Holdings,
-    wanted: Range,
-    number: int,
-    budget: int,
-    error_rate: float,
-    rng: Random,
-    is_alone: bool = True,
-) -> SyncRequest:
-    """A request for what we lack of the range, or of so much of its lower part as one filter describes.
-
-    is_alone   it is not one of many whose wrong positives something else finds in the end
-    """
-    low, high = wanted
-    if is_alone:
-        error_rate = min(error_rate, FILTER_ERROR_ALONE)
-    is_short = says_shortly(low, high)
-    capacity = filter_capacity(error_rate, coded=is_short)
-    keys, _, _ = holdings.scan(low, high, capacity + 1)
-    count = len(keys) // KEY_SIZE
-    if count > capacity:
-        high = order_key_at(keys, capacity)
-        if high >= first_key_of(time_of(low) + 1):
-            high = first_key_of(time_of(high))
-        else:
-            is_short = False
-            high = order_key_at(keys, filter_capacity(error_rate, coded=False))
-        while count and order_key_at(keys, count - 1) >= high:
-            count -= 1
-    kind = RangeRequest if is_short else SyncRequest
-    if count == 0:
-        return kind(number=number, budget=budget, low=low, high=high)
-    bloom = _filter_for(
-        count, error_rate, salt=number if is_short else rng.getrandbits(32), may_be_coded=is_short
-    )
-    bloom.add_many(ids_of(keys[: count * KEY_SIZE]), ID_SIZE)
-    assert bloom.fill() <= FILTER_FILL_MAX
-    behind = first_key_of(time_of(order_key_at(keys, count - 1)) + 1)
-    return kind(
-        number=number,
-        budget=budget,
-        low=low,
-        high=high,
-        salt=bloom.salt,
-        hash_count=bloom.hash_count,
-        filter=bloom.to_bytes(),
-        described=behind if is_short and behind < high else ORDER_TOP,
-    )
-
-
-def make_filter(
-    ids: bytes, *, error_rate: float, rng: Random, is_alone: bool = True, beside: int = 0
-) -> tuple[int, int, bytes]:
-    """(salt, hash count, bits) of a filter of these ids, none of no ids; is_alone as make_request()."""
-    count = len(ids) // ID_SIZE
-    if not count:
-        return 0, 0, b""
-    size_max = FILTER_SIZE_MAX - beside
-    # A wrong positive costs another round; where few ids leave room in the datagram, bits are cheaper than
-    # that.
-    half = size_max * 4
-    while is_alone and error_rate > FILTER_ERROR_MIN and count * _bits_per_key(error_rate / 2) <= half:
-        error_rate /= 2
-    size = min(size_max, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
-    bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=rng.getrandbits(32))
-    bloom.add_many(ids, ID_SIZE)
-    assert bloom.fill() <= FILTER_FILL_MAX
-    return bloom.salt, bloom.hash_count, bloom.to_bytes()
-
-
-def _filter_for(count: int, error_rate: float, *, salt: int, may_be_coded: bool) -> BloomFilter:
-    """An empty filter of the fewest bytes on its way for so many ids."""
-    if may_be_coded and _is_coded(error_rate):
-        return BloomFilter(size_bits=8 * ceil(count / error_rate / 8), hash_count=1, salt=salt)
-    size = min(FILTER_SIZE_MAX, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
-    bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=salt)
-    if bloom.hash_count > 1 or not may_be_coded:
-        return bloom
-    # One hash is always coded on its way.
-    return BloomFilter(size_bits=size * 8, hash_count=2, salt=salt)
+    covered: Range
+    has_ended: bool
+    is_again: bool
 
 
 class _Asked:
@@ -229,7 +115,7 @@ class Transfer:
         self._todo: list[Range] = []
         self._asked: dict[int, _Asked] = {}
         self._late: OrderedDict[int, Range] = OrderedDict()
-        self._empty_answers = self._nothing_found = self._answers = 0
+        self._answers = 0
         self._asked_to = ORDER_LOW
 
     def add(self, wanted: Range) -> None:
@@ -301,6 +187,10 @@ class Transfer:
         self._asked[number] = _Asked(wanted, budget, is_again=is_again)
         self._asked_to = max(self._asked_to, wanted[1])
         return request, min(expected, budget)
+
+    def expected(self, part: Range) -> float:
+        """How many messages a range is thought to have; 0.0 where nobody knows."""
+        return self._outline.expected(*part)
 
     def left(self) -> float:
         """How many messages are thought to be in what is left; 0.0 where nobody knows."""
@@ -396,8 +286,16 @@ class Transfer:
         """Whether the end of an answer has come, which may have gaps."""
         return number in self._asked and self._asked[number].stop is not None
 
-    def close(self, number: int) -> Answered:
-        """An answer is over, because all of it is here or no more of it is to be waited for."""
+    def doubt(self) -> None:
+        """The source said that it had more than it has: what is left is one range then, and not as many as
+        it likes."""
+        self._outline = Outline()
+
+    def close(self, number: int, *, learns: bool = True) -> Answered:
+        """An answer is over, because all of it is here or no more of it is to be waited for.
+
+        learns   how much was found says how much there is elsewhere
+        """
         asked = self._asked.pop(number)
         low, high = asked.range
         stop = max((end for _, end in asked.covered), default=low) if asked.stop is None else asked.stop
@@ -411,34 +309,19 @@ class Transfer:
         if asked.datagrams:
             if asked.count and (stop < high or asked.datagrams >= FULL_DATAGRAMS_MIN):
                 self._learn_size(asked.count / (asked.datagrams - (stop == high) / 2))
-            self._empty_answers = 0 if asked.count or stop == high else self._empty_answers + 1
-            if not asked.is_again:
-                self._nothing_found = 0 if asked.count else self._nothing_found + 1
-            if self._nothing_found >= EMPTY_ANSWERS_MAX:
-                # It said it had more. What is left is one range then, and not as many as it likes.
-                self._outline = Outline()
-            if not gaps and asked.stop is not None:
+            if learns and not gaps and asked.stop is not None:
                 self._outline.learn(low, stop, asked.count)
         if stop < high:
             gaps.append((stop, high))
         # Lowest first, so that what was begun is finished before anything new.
         self._todo[:0] = gaps
         del self._todo[PULL_GAPS_MAX:]
-        progress = not asked.datagrams or (stop > low and self._empty_answers < self.empty_answers_max)
-        return Answered(lost=lost, has_come=asked.datagrams > 0, count=asked.count, progress=progress)
-
-
-def _bits_per_key(error_rate: float) -> float:
-    """Of a filter of as many hashes as suit it."""
-    return -log(error_rate) / log(2) ** 2
-
-
-def _coded_bits_per_key(error_rate: float) -> float:
-    """Of a filter of one hash whose bits are coded: what the gaps between its bits take, and what their
-    code takes more."""
-    return (-log(error_rate) + 1) / log(2) * CODED_SLACK
-
-
-def _is_coded(error_rate: float) -> bool:
-    """Whether that is the smaller one."""
-    return _coded_bits_per_key(error_rate) < _bits_per_key(error_rate)
+        return Answered(
+            lost=lost,
+            has_come=asked.datagrams > 0,
+            count=asked.count,
+            progress=not asked.datagrams or stop > low,
+            covered=(low, stop),
+            has_ended=stop == high,
+            is_again=asked.is_again,
+        )
