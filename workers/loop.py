@@ -52,6 +52,8 @@ class Loop:
         self._flushes: list[Callback] = []
         self._sleepers: list[Callable[[float], None]] = []
         self._clocks = Clocks()
+        self._processor_time: tuple[float, Callback] | None = None
+        self._used_processor = False
         self._busy = False
         self._ended = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -90,6 +92,11 @@ class Loop:
         over."""
         self._sleepers.append(callback)
 
+    def after_processor_time(self, seconds: float, callback: Callback) -> None:
+        """Call back whenever the process has used so many more seconds of processor time: often while it is
+        busy, and never while it is idle. One in a process, whose SIGPROF it takes."""
+        self._processor_time = (seconds, callback)
+
     def again(self) -> None:
         """Do not wait in the next turn: work is left."""
         self._busy = True
@@ -107,19 +114,38 @@ class Loop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         for role in roles:
             role.open(self)
+        self._count_processor_time()
         try:
             while not self._ended:
                 self._turn()
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             for role in reversed(roles):
                 role.close()
             self.context.destroy(linger=0)
+
+    def _count_processor_time(self) -> None:
+        if self._processor_time is None:
+            return
+
+        def used(*_: object) -> None:
+            self._used_processor = True
+            os.write(self._wake_write, b"!")
+
+        signal.signal(signal.SIGPROF, used)
+        # What it falls into goes on; only a wait ends.
+        signal.siginterrupt(signal.SIGPROF, False)
+        seconds, _ = self._processor_time
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
 
     def _turn(self) -> None:
         for source, _ in self._poller.poll(self._wait_ms()):
             callback = self._callbacks.get(source)
             if callback is not None:
                 callback()
+        if self._used_processor and self._processor_time is not None:
+            self._used_processor = False
+            self._processor_time[1]()
         slept_s = self._clocks.slept_s(monotonic(), clock_gettime(CLOCK_BOOTTIME))
         if slept_s:
             for wake in self._sleepers:

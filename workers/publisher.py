@@ -8,7 +8,7 @@ control socket. docs/interface.md describes what is sent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from time import perf_counter
 from typing import Any, Protocol
@@ -59,12 +59,18 @@ class Tracker(Protocol):
 
 
 class PublisherRole:
-    """Owns the `events` socket."""
+    """Owns the `events` socket.
+
+    prepare   what must be done to it before anybody can connect
+    """
 
     name = "publisher"
 
-    def __init__(self, settings: RoleSettings) -> None:
+    def __init__(
+        self, settings: RoleSettings, prepare: Callable[[zmq.Socket[bytes]], object] | None = None
+    ) -> None:
         self._settings = settings
+        self._prepare = prepare
         self._reporter = Reporter("publisher", settings)
         self._topics: set[bytes] = set()
         self._previous: dict[bytes, int] = {}
@@ -89,6 +95,7 @@ class PublisherRole:
             self._settings.socket("events"),
             queued_max=EVENTS_QUEUED_MAX,
             size_max=SUBSCRIPTION_SIZE_MAX,
+            prepare=self._prepare,
         )
         open_to_group(self._settings.socket("events"), self._settings.group)
         self._notes = connected(

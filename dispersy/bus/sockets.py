@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import zmq
 
@@ -26,12 +26,14 @@ def bound(
     queued_max: int,
     received_max: int | None = None,
     size_max: int = -1,
+    prepare: Callable[[zmq.Socket[bytes]], object] | None = None,
 ) -> zmq.Socket[bytes]:
     """A socket that waits at `endpoint` for those that connect.
 
     queued_max      frames that wait for each peer
     received_max    frames of each peer that wait here, None: as many; then the peer has to wait
     size_max        bytes of a frame, -1: any; whoever sends a longer one is disconnected
+    prepare         what must be done to it before anybody can connect
     """
     socket = _socket(context, kind, queued_max=queued_max)
     if received_max is not None:
@@ -46,6 +48,8 @@ def bound(
     if kind == zmq.XPUB:
         # Whoever subscribes is heard of, also when somebody else had before.
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+    if prepare is not None:
+        prepare(socket)
     socket.bind(endpoint)
     return socket
 

@@ -17,6 +17,7 @@ import msgspec
 
 FORMATS = ("auto", "text", "json")
 LEVELS = ("debug", "info", "warning", "error")
+CLIENT_CUT = "client-cut"
 CRASHED = "process-crashed"
 ROLE_ENDED = "role-ended"
 ROLE_HUNG = "role-hung"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from time import monotonic
 
@@ -12,6 +14,7 @@ from dispersy.client import Event
 from dispersy.errors import UsageError
 from dispersy.protocol.intake.marks import HIDDEN_BY_ORDER
 from dispersy.service.interface.requests import CREDIT_MAX
+from dispersy.service.operations.follows import FOLLOWS_MAX
 from dispersy.storage.store import Batch, EntryType, EventEntry
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive, take
 
@@ -242,5 +245,35 @@ def test_a_cursor_of_another_home_is_told(house: House) -> None:
                 client.follow(["chat"], since=last + 5)
             assert refused.value.code == "cursor-ahead"
             assert [event.event for event in take(client.follow(["chat"], since=last), 1)] == ["caught-up"]
+
+    house.play(scene)
+
+
+ASK = """
+import sys, msgspec, zmq
+socket = zmq.Context().socket(zmq.DEALER)
+socket.linger = 0
+socket.connect(sys.argv[1])
+socket.send(msgspec.msgpack.encode({"v": 1, "id": 1, "op": "follow", "since": "now"}))
+assert socket.poll(30_000)
+print(msgspec.msgpack.decode(socket.recv())["ok"])
+"""
+
+
+def test_another_program_gets_a_follow_where_one_has_taken_all(house: House) -> None:
+    """The kernel tells who is behind a connection: many connections of one program are no many programs."""
+    follow = encode({"v": 1, "id": 1, "op": "follow", "since": "now", "credit": 1})
+
+    def scene() -> None:
+        for _ in range(FOLLOWS_MAX):
+            socket = house.dealer()
+            socket.send(follow)
+            assert receive(socket)["ok"]
+        socket = house.dealer()
+        socket.send(follow)
+        assert receive(socket)["error"]["code"] == "too-many"
+        another = [sys.executable, "-c", ASK, house.settings.socket("control")]
+        answered = subprocess.run(another, capture_output=True, text=True, timeout=2 * LIMIT_S, check=True)
+        assert answered.stdout == "True\n"
 
     house.play(scene)

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 
 import pytest
 import zmq
@@ -42,7 +42,7 @@ class Scripted:
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
     """The loop takes the signals; give them back."""
-    kept = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    kept = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGPROF)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -201,3 +201,26 @@ def test_what_is_not_watched_does_not_call() -> None:
     assert calls == ["called", "later"]
     os.close(read)
     os.close(write)
+
+
+def test_processor_time_calls_back_and_idleness_does_not() -> None:
+    """Goal: who is to look while the process is busy is called then, also in the middle of a long wait."""
+    called: list[float] = []
+
+    def script(loop: Loop) -> None:
+        loop.after_processor_time(0.02, lambda: called.append(process_time()))
+
+        def work() -> None:
+            # As long as one turn: what is due shows after it, in a turn that nothing else wakes.
+            until = process_time() + 0.03
+            while process_time() < until:
+                pass
+            if len(called) >= 3:
+                loop.stop()
+
+        loop.every(0.3, work)
+
+    run(script)
+    # Had it been called in the waits, there would be one for each few of 300 ms.
+    assert 3 <= len(called) <= 6
+    assert called[-1] - called[0] >= 0.04

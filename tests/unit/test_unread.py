@@ -74,6 +74,18 @@ def test_all_clients_have_one() -> None:
     assert len(unread) == number - 1
 
 
+def test_a_program_leaves_as_much_as_it_takes() -> None:
+    """By however many connections; another one still gets its replies."""
+    unread = Unread(holder_of)
+    number = 0
+    while unread.has_room(local := named(b"%d" % number, "", "localhost:1:1:77"), UNREAD_PER_CLIENT_MAX):
+        unread.add(local, UNREAD_PER_CLIENT_MAX, Parcel())
+        number += 1
+    assert number == UNREAD_MAX // UNREAD_PER_CLIENT_MAX // 2
+    for newcomer in (named(b"1", "alice"), named(b"1", "", "localhost:1:1:78")):
+        assert unread.has_room(newcomer, UNREAD_PER_CLIENT_MAX)
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> ControlHouse:
     made = ControlHouse(tmp_path)
@@ -99,8 +111,12 @@ def test_what_waits_for_the_writer_is_bounded(desk: ControlHouse, monkeypatch: p
         return "waits" if len(desk.sent) == before else desk.sent[-1][1]["error"]["code"]
 
     monkeypatch.setattr(orders, "ORDERS_MAX", 6)
-    assert [get(b"a") for _ in range(6)] == ["waits"] * 6
+    assert [get(b"%d" % number) for number in range(6)] == ["waits"] * 6
     assert get(b"b") == "busy"
+    desk.write()
+    # One alone leaves as much as it takes.
+    assert [get(b"a") for _ in range(4)] == ["waits"] * 3 + ["busy"]
+    assert get(b"b") == "waits"
     desk.write()
     size = len(b"x") * 60
     monkeypatch.setattr(orders, "ORDERS_PER_CLIENT_MAX", 2)

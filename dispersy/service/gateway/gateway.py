@@ -27,6 +27,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, connected, open_to_group, receive_all, send_or_drop
 from dispersy.errors import StorageError
 from dispersy.service.gateway.control import Control
+from dispersy.service.gateway.excess import MEMORY_MAX, MEMORY_SHARE, Excess
 from dispersy.service.interface import requests
 from dispersy.service.interface.holders import connection_of, holder_of, named
 from dispersy.service.interface.orders import ORDERS_MAX
@@ -46,19 +47,24 @@ REPLIES_QUEUED_MAX = 2 * requests.CREDIT_MAX
 
 
 class GatewayRole:
-    """Binds `control` and `reports`, orders from the writer, reads the store."""
+    """Binds `control` and `reports`, orders from the writer, reads the store.
+
+    memory   bytes that the machine has
+    """
 
     name = "gateway"
 
-    def __init__(self, settings: RoleSettings) -> None:
+    def __init__(self, settings: RoleSettings, *, memory: int = MEMORY_SHARE * MEMORY_MAX) -> None:
         self._settings = settings
         self.control = Control(settings, send=self._send, order=self._order, holder=holder_of)
         self._unread = Unread(holder_of)
+        self.excess = Excess(self.control.counters, memory=memory)
 
     def open(self, loop: Loop) -> None:
         """Bind and connect; the store is opened when the writer has made it."""
         endpoint = self._settings.socket
         self._loop = loop
+        self.excess.open(loop)
         # A connection is a descriptor, and many systems let a process have 1,024 unless it asks for more.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -69,6 +75,7 @@ class GatewayRole:
             queued_max=REPLIES_QUEUED_MAX,
             received_max=REQUESTS_QUEUED_MAX,
             size_max=REQUEST_SIZE_MAX,
+            prepare=self.excess.watch,
         )
         open_to_group(endpoint("control"), self._settings.group)
         self._report_socket = bound(loop.context, zmq.PULL, endpoint("reports"), queued_max=100)
@@ -113,13 +120,18 @@ class GatewayRole:
             return None
         # Part by part: rubbish may have a million of them, and only one at a time shall be ours.
         frame: bytes | None = b""
-        user = ""
+        user = peer = ""
         count = 0
         while self.control_socket.getsockopt(zmq.RCVMORE):
             part = self.control_socket.recv(zmq.NOBLOCK, copy=False)
             count += 1
-            frame, user = (part.bytes, _user_of(part)) if count == 1 else (None, user)
-        return named(connection, user), frame if count else None
+            if count == 1:
+                frame, user, peer = part.bytes, _told_of(part, "User-Id"), _told_of(part, "Peer-Address")
+            else:
+                frame = None
+        if count == 1:
+            self.excess.completed(part)
+        return named(connection, user, peer), frame if count else None
 
     def _receive_answers(self) -> None:
         for parts in receive_all(self._order_socket, count_max=FRAMES_PER_TURN_MAX):
@@ -191,9 +203,12 @@ class GatewayRole:
         return True
 
 
-def _user_of(part: zmq.Frame) -> str:
-    """The name that ZAP gave to whoever sent a frame (tcp.py); empty for local programs."""
+def _told_of(part: zmq.Frame, name: str) -> str:
+    """What ZeroMQ says of whoever sent a frame; empty: nothing.
+
+    name   User-Id is the name that ZAP gave (tcp.py), Peer-Address where it comes from (holders.py)
+    """
     try:
-        return str(part.get("User-Id"))
+        return str(part.get(name))
     except zmq.ZMQError:
         return ""

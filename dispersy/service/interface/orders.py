@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import UsageError
-from dispersy.service.interface.holders import Holder, each_for_itself
+from dispersy.service.interface.holders import Holder, each_for_itself, program_of
 from dispersy.service.interface.replies import Replies
 from dispersy.service.interface.requests import RequestId
 
@@ -88,15 +88,22 @@ class Orders:
         self._send(msgspec.msgpack.encode({**order, "id": self._number}))
 
     def _refuse_excess(self, client: bytes, size: int) -> None:
-        """UsageError `busy` when one more order of this size is too much, of its client or of all."""
+        """UsageError `busy` when one more order of this size is too much, of its client or of all.
+
+        A program takes no more of what there is for all than it leaves to others: there is always some left
+        for one that comes new.
+        """
         every = [len(waiting.frame) for waiting in self._waiting.values()]
-        holder = self._holder(client)
+        holder, program = self._holder(client), program_of(client)
         own = [
             len(waiting.frame) for waiting in self._waiting.values() if self._holder(waiting.client) == holder
         ]
+        together = [
+            len(waiting.frame) for waiting in self._waiting.values() if program_of(waiting.client) == program
+        ]
         for waiting, count_max, size_max, whose in (
             (own, ORDERS_PER_CLIENT_MAX, ORDERS_SIZE_PER_CLIENT_MAX, "a client"),
-            (every, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients"),
+            (every + together, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients, half of them of one program,"),
         ):
             if len(waiting) >= count_max or sum(waiting) + size > size_max:
                 raise UsageError(

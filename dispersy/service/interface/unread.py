@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Protocol
 
-from dispersy.service.interface.holders import Holder, each_for_itself
+from dispersy.service.interface.holders import Holder, each_for_itself, program_of
 
 LARGE_SIZE = 4_096
 """A frame below it is bounded by the queue's length: a tracker costs as much as sending it."""
@@ -49,9 +49,9 @@ class Unread:
                 self._take_off(each)
             if self._is_over(holder, size):
                 return False
-        if self.size + size > UNREAD_MAX:
+        if self._is_full(client, size):
             self.take_off()
-        return self.size + size <= UNREAD_MAX
+        return not self._is_full(client, size)
 
     def add(self, client: bytes, size: int, tracker: Tracker) -> None:
         """It was sent."""
@@ -62,6 +62,17 @@ class Unread:
     def _is_over(self, holder: bytes, size: int) -> bool:
         own = self._sizes.get(holder, 0)
         return own > 0 and own + size > UNREAD_PER_CLIENT_MAX
+
+    def _is_full(self, client: bytes, size: int) -> bool:
+        """A program takes no more of what there is for all than it leaves to others."""
+        if 2 * self.size + size <= UNREAD_MAX:
+            return False
+        program = program_of(client)
+        own = sum(sum(each for each, _ in self._frames[name]) for name in self._of(program))
+        return self.size + own + size > UNREAD_MAX
+
+    def _of(self, program: bytes) -> list[bytes]:
+        return [client for client in self._frames if program_of(client) == program]
 
     def take_off(self) -> None:
         """Let go of what ZeroMQ is done with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
@@ -13,7 +12,7 @@ from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import read_message
 from dispersy.service.interface import requests
-from dispersy.service.interface.holders import Holder, each_for_itself
+from dispersy.service.interface.holders import Holder, each_for_itself, who_gives_way
 from dispersy.service.interface.replies import ClientSend
 from dispersy.service.interface.requests import INTERFACE_VERSION, Event, RequestId
 from dispersy.service.interface.view import View
@@ -58,19 +57,19 @@ class Follows:
         return {"since": position, "last_cursor": last}
 
     def _make_room(self, client: bytes) -> None:
-        """Where all places are taken, whoever has most of them gives one to who has fewer: a few connections
-        must not keep all others out. The follow ends as by a restart: in silence, to be asked for again.
+        """Where all places are taken, whoever has most of them gives one to who has fewer: one program must
+        not keep all others out. The follow ends as by a restart: in silence, to be asked for again.
 
         raises  UsageError `too-many`
         """
-        held = Counter(self._holder(each) for each, _ in self._follows)
-        own = held[self._holder(client)]
+        holder = self._holder(client)
+        own = sum(self._holder(each) == holder for each, _ in self._follows)
         if own < FOLLOWS_PER_CLIENT_MAX:
             if len(self._follows) < FOLLOWS_MAX:
                 return
-            ((most, count),) = held.most_common(1)
-            if count > own + 1:
-                del self._follows[next(key for key in self._follows if self._holder(key[0]) == most)]
+            gives = who_gives_way((each for each, _ in self._follows), client)
+            if gives is not None:
+                del self._follows[next(key for key in self._follows if key[0] == gives)]
                 return
         raise UsageError(
             f"at most {FOLLOWS_PER_CLIENT_MAX} follows a client and {FOLLOWS_MAX} in all",

@@ -14,7 +14,7 @@ from dispersy.errors import DONE, DispersyError, exit_status
 from dispersy.service.gateway.control import Control
 from dispersy.service.gateway.gateway import GatewayRole
 from dispersy.service.logs import ROLE_REFUSED, event, logger
-from dispersy.service.settings.placement import ALL_ROLES, PUBLISHER
+from dispersy.service.settings.placement import ALL_ROLES, PUBLISHER, this_machine
 from dispersy.workers.loop import Loop, Role
 from dispersy.workers.network import NetworkRole
 from dispersy.workers.publisher import PublisherRole
@@ -78,7 +78,8 @@ def build_roles(
 
 def _clients_roles(settings: RoleSettings, beside: BesideGateway | None) -> list[Role]:
     """The gateway and the publisher, and beside them what is asked for."""
-    gateway, publisher = GatewayRole(settings), PublisherRole(settings)
+    gateway = GatewayRole(settings, memory=this_machine().memory)
+    publisher = PublisherRole(settings, gateway.excess.watch)
     roles: list[Role] = [gateway, publisher]
     if settings.tcp_control or settings.tcp_events:
         roles.append(_tcp(settings, gateway, publisher))

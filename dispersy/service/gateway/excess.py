@@ -1,0 +1,171 @@
+"""Who sends requests without an end is disconnected before the process has no memory left.
+
+ZeroMQ hands a request over when its last frame has come, and keeps the frames until then: each is bounded,
+their number is not, and no option bounds it. Nor does it tell who is sending. So this looks at the memory of
+the process itself, whenever that has used LOOK_CPU_S of processor time: to gather frames takes time, and what
+is idle is left alone. Where much of it is used, it looks which connections have bytes waiting in the kernel
+and have given no whole request meanwhile; beyond the limit those seen so most often are cut off, and where
+that does not help all are. An honest client comes back by itself and repeats what was not answered.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import os
+import socket
+import termios
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from dispersy.bus.sockets import receive_all
+from dispersy.service.logs import CLIENT_CUT, event, logger
+from dispersy.workers.loop import Loop
+
+MEMORY_MAX = 256 << 20
+"""Bytes of anonymous memory: more than all other bounds on what clients may cost a process together."""
+MEMORY_SHARE = 2
+"""On a small machine at most this part of its memory."""
+LOOK_CPU_S = 0.05
+"""Some 100 MB come in so much time, from a program on this machine."""
+LOOKS_OVER_MAX = 3
+"""So often those are cut off who were seen sending; then everybody is."""
+EVENTS_PER_TURN_MAX = 256
+EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+Socket = zmq.Socket[bytes]
+
+
+@dataclass(slots=True)
+class _Connection:
+    """inode   which tells it from another one that got its descriptor later
+    sending    looks that saw it sending since its last whole request
+    """
+
+    inode: int
+    sending: int = 0
+
+
+class Excess:
+    """One a process, for all its sockets that clients connect to.
+
+    counters    where `client-cut` is counted
+    memory      bytes that the machine has
+    memory_max  bytes of this process; None: MEMORY_MAX, or less on a small machine
+    measure     bytes of anonymous memory of this process
+    """
+
+    def __init__(
+        self,
+        counters: Counter[str],
+        *,
+        memory: int = MEMORY_SHARE * MEMORY_MAX,
+        memory_max: int | None = None,
+        measure: Callable[[], int] | None = None,
+    ) -> None:
+        self._counters = counters
+        self._allowed = memory_max or min(MEMORY_MAX, memory // MEMORY_SHARE)
+        self._memory_max = self._allowed
+        self._measure = measure or anonymous_bytes
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._connections: dict[int, _Connection] = {}
+        self._watched = 0
+        self._looks_over = 0
+        self._all_cut = False
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        loop.after_processor_time(LOOK_CPU_S, self.look)
+
+    def watch(self, socket: Socket) -> None:
+        """Know who connects to this socket, which is not bound yet."""
+        endpoint = f"inproc://visitors-{self._watched}"
+        self._watched += 1
+        socket.monitor(endpoint, EVENTS)
+        monitor = self._loop.context.socket(zmq.PAIR)
+        # Full, it would stop the thread that serves all connections.
+        monitor.setsockopt(zmq.RCVHWM, 0)
+        monitor.connect(endpoint)
+        self._loop.watch(monitor, partial(self._receive_events, monitor))
+
+    def completed(self, part: zmq.Frame) -> None:
+        """A whole request has come, of which this is a part."""
+        connection = self._connections.get(int(part.get(zmq.SRCFD)))
+        if connection is not None:
+            connection.sending = 0
+
+    def look(self) -> None:
+        """See what the process holds, and who is sending; whoever sends too much is cut off."""
+        size = self._measure()
+        if 2 * size < self._memory_max:
+            self._looks_over, self._all_cut = 0, False
+            return
+        sending = [fd for fd in self._connections if _has_waiting(fd)]
+        for fd in sending:
+            self._connections[fd].sending += 1
+        if size >= self._memory_max and self._trim is not None:
+            # What was let go of may still be the allocator's.
+            self._trim(0)
+            size = self._measure()
+        if size < self._memory_max:
+            self._looks_over, self._all_cut = 0, False
+            return
+        self._looks_over += 1
+        most = max((each.sending for each in self._connections.values()), default=0)
+        if most and self._looks_over <= LOOKS_OVER_MAX:
+            self._cut([fd for fd, each in self._connections.items() if each.sending == most], size)
+        elif sending or not self._all_cut:
+            self._all_cut = True
+            self._cut(list(self._connections), size)
+        else:
+            # Nobody was connected a moment ago: what is held is not of clients, but of other roles in here.
+            self._memory_max = size + self._allowed
+
+    def _cut(self, descriptors: list[int], size: int) -> None:
+        logger.warning(
+            "%d clients were disconnected that sent more than is taken: this process held %d MB",
+            len(descriptors),
+            size >> 20,
+            extra=event(CLIENT_CUT, clients=len(descriptors), memory_bytes=size),
+        )
+        for fd in descriptors:
+            connection = self._connections.pop(fd)
+            self._counters["client-cut"] += 1
+            # Closing is ZeroMQ's: it may have done so by now, and somebody else's be what has the number.
+            with suppress(OSError), socket.fromfd(fd, socket.AF_UNIX, socket.SOCK_STREAM) as ours:
+                if os.fstat(ours.fileno()).st_ino == connection.inode:
+                    ours.shutdown(socket.SHUT_RDWR)
+
+    def _receive_events(self, monitor: Socket) -> None:
+        for parts in receive_all(monitor, count_max=EVENTS_PER_TURN_MAX):
+            told = parse_monitor_message(parts)
+            fd = int(told["value"])
+            self._connections.pop(fd, None)
+            if told["event"] == zmq.EVENT_ACCEPTED:
+                with suppress(OSError):
+                    self._connections[fd] = _Connection(os.fstat(fd).st_ino)
+
+
+def anonymous_bytes() -> int:
+    """Resident memory of this process that is no file's."""
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return (int(resident) - int(shared)) * _PAGE
+
+
+def _has_waiting(fd: int) -> bool:
+    """Whether a connection has sent what nobody has taken from the kernel."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    except OSError:
+        return False
+    return count[0] > 0

@@ -1,0 +1,159 @@
+"""Goal: when a process holds too much, whoever is sending without an end is cut off, and the others stay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import zmq
+
+from dispersy.bus.sockets import bound
+from dispersy.service.gateway.excess import LOOKS_OVER_MAX, Excess
+from dispersy.workers.loop import Loop
+
+LIMIT_S = 20.0
+MEMORY_MAX = 100
+
+
+class House:
+    """A ROUTER that takes one request of each client at a time, and clients that a test makes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = Loop()
+        self.counters: Counter[str] = Counter()
+        self.size = 0
+        self.excess = Excess(self.counters, memory_max=MEMORY_MAX, measure=lambda: self.size)
+        self.excess.open(self.loop)
+        self._endpoint = f"ipc://{folder}/control"
+        self.router = bound(
+            self.loop.context,
+            zmq.ROUTER,
+            self._endpoint,
+            queued_max=100,
+            received_max=1,
+            prepare=self.excess.watch,
+        )
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: list[zmq.Socket[bytes]] = []
+
+    def client(self, first: bytes) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """A client that has sent a request, which was taken; its socket and what tells of its connection."""
+        dealer = self.context.socket(zmq.DEALER)
+        monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._sockets += [dealer, monitor]
+        dealer.connect(self._endpoint)
+        dealer.send(first)
+        self.take(first)
+        return dealer, monitor
+
+    def take(self, wanted: bytes) -> None:
+        """Take a request as the gateway does."""
+        assert self.router.poll(int(LIMIT_S * 1000))
+        self.router.recv()
+        part = self.router.recv(copy=False)
+        assert part.bytes == wanted
+        self.excess.completed(part)
+        self.turn()
+
+    def turn(self) -> None:
+        """Hear who has come and gone."""
+        self.loop.again()
+        self.loop._turn()
+
+    def close(self) -> None:
+        for socket in self._sockets:
+            socket.close(0)
+        self.context.destroy(linger=0)
+        self.loop.context.destroy(linger=0)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def fill(dealer: zmq.Socket[bytes]) -> None:
+    """More than the ROUTER takes: the rest waits in the kernel, as what is sent without an end may."""
+    for _ in range(20):
+        dealer.send(b"x" * 100_000)
+
+
+def test_who_sends_is_cut_off_and_the_others_stay(house: House) -> None:
+    """It was seen sending, has given no whole request meanwhile, and the process holds too much."""
+    quiet, quiet_monitor = house.client(b"quiet")
+    greedy, monitor = house.client(b"greedy")
+    house.size = MEMORY_MAX
+    fill(greedy)
+    limit = monotonic() + LIMIT_S
+    while not house.counters["client-cut"]:
+        assert monotonic() < limit
+        house.excess._looks_over = 0
+        house.size = MEMORY_MAX if any(_sending(house)) else MEMORY_MAX - 1
+        house.excess.look()
+    house.size = 0
+    assert monitor.poll(int(LIMIT_S * 1000)), "it is connected still"
+    assert house.counters["client-cut"] == 1
+    quiet.send(b"again")
+    _drop_until(house, b"again")
+    assert not quiet_monitor.poll(0)
+
+
+def _sending(house: House) -> list[int]:
+    house.size = MEMORY_MAX - 1
+    house.excess.look()
+    return [each.sending for each in house.excess._connections.values()]
+
+
+def _drop_until(house: House, wanted: bytes) -> None:
+    limit = monotonic() + LIMIT_S
+    while monotonic() < limit:
+        assert house.router.poll(int(LIMIT_S * 1000))
+        if house.router.recv_multipart()[-1] == wanted:
+            return
+    raise AssertionError("it never came")
+
+
+def test_what_gave_a_whole_request_is_not_held_to_be_endless(house: House) -> None:
+    """Looks before it count no more."""
+    greedy, _ = house.client(b"first")
+    fill(greedy)
+    limit = monotonic() + LIMIT_S
+    while not any(_sending(house)):
+        assert monotonic() < limit
+    house.take(b"x" * 100_000)
+    assert [each.sending for each in house.excess._connections.values()] == [0]
+
+
+def test_where_nobody_is_seen_all_are_cut_off_once(house: House) -> None:
+    """Memory that is still held then is not of clients, and they are left alone."""
+    clients = [house.client(b"%d" % number) for number in range(2)]
+    house.size = MEMORY_MAX
+    for _ in range(LOOKS_OVER_MAX):
+        house.excess.look()
+        house.turn()
+    assert house.counters["client-cut"] == len(clients)
+    for dealer, monitor in clients:
+        assert monitor.poll(int(LIMIT_S * 1000))
+        # It connects again by itself, and is served.
+        dealer.send(b"back")
+        house.take(b"back")
+    for _ in range(LOOKS_OVER_MAX):
+        house.excess.look()
+    assert house.counters["client-cut"] == len(clients)
+    house.size = 2 * MEMORY_MAX
+    house.excess.look()
+    assert house.counters["client-cut"] == 2 * len(clients)
+
+
+def test_a_little_memory_is_none_of_its_business(house: House) -> None:
+    """Nobody is looked at, however much is waiting."""
+    greedy, _ = house.client(b"first")
+    fill(greedy)
+    house.size = MEMORY_MAX // 2 - 1
+    house.excess.look()
+    assert [each.sending for each in house.excess._connections.values()] == [0]
