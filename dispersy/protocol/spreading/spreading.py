@@ -29,7 +29,14 @@ from dispersy.protocol.spreading.held_summaries import HeldSummaries
 from dispersy.protocol.spreading.recent import Kept, Known, Load
 from dispersy.protocol.spreading.wanted_ids import VERIFYING_S, WantedIds
 from dispersy.protocol.walk.walk_events import SendFrame
-from dispersy.protocol.wire.announcements import PREFIX_SIZE, PREFIXES_MAX, Have, IdPrefix, Want
+from dispersy.protocol.wire.announcements import (
+    PREFIX_SIZE,
+    PREFIXES_MAX,
+    Have,
+    IdPrefix,
+    Want,
+    split_prefixes,
+)
 from dispersy.protocol.wire.frames import MessagesHeader, Push
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
@@ -146,6 +153,7 @@ class Spreader:
         self._arrivals: dict[IdPrefix, _Arrival] = {}
         self._gathered: dict[IdPrefix, set[Address]] = {}
         self._announce_at: float | None = None
+        # In the order in which they are due.
         self._repeated: dict[IdPrefix, _Repeated] = {}
         self._announced: PerSecond[Address] = PerSecond(limit=ANNOUNCED_PER_ADDRESS_MAX, keys_max=SOURCES_MAX)
         self._given = Shares(
@@ -190,16 +198,19 @@ class Spreader:
             return
         # In their order: sets have another one in each process, and what is too much is not kept.
         prefixes = dict.fromkeys(have.prefixes)
-        for prefix in prefixes.keys() & (self._repeated.keys() | self._gathered.keys()):
-            self._hold(source, prefix)
+        for spoken_of in (self._repeated.keys(), self._gathered.keys()):
+            for prefix in prefixes.keys() & spoken_of:
+                self._hold(source, prefix)
         unknown = self._known.without(prefixes)
-        arrived = [prefix for prefix in prefixes if prefix in unknown and prefix in self._arrivals]
+        arrived: list[IdPrefix] = []
+        absent: list[IdPrefix] = []
+        for prefix in prefixes:
+            if prefix in unknown:
+                (arrived if prefix in self._arrivals else absent).append(prefix)
         for prefix in arrived:
             self._arrivals[prefix].holders.add(source)
         self._wants.hear(source, arrived, now, delay_s=VERIFYING_S)
-        delay_s = LOADED_WANT_S if self._is_loaded(now) else 0.0
-        absent = [prefix for prefix in prefixes if prefix in unknown and prefix not in self._arrivals]
-        self._wants.hear(source, absent, now, delay_s=delay_s)
+        self._wants.hear(source, absent, now, delay_s=LOADED_WANT_S if self._is_loaded(now) else 0.0)
 
     def receive_want(self, source: Address, want: Want, now: float) -> None:
         """A neighbour asks for what we have announced."""
@@ -243,7 +254,7 @@ class Spreader:
         taken     of others; only those spread that came as new ones do
         prefixes  of the ids of both, in this order
         """
-        ids = _split(prefixes)
+        ids = split_prefixes(prefixes)
         self._known.add(ids, now)
         for prefix, message in zip(ids[: len(own)], own, strict=True):
             self._spread_own(prefix, message, now)
@@ -286,9 +297,15 @@ class Spreader:
     # -- time ------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        repeats = min([each.at for each in self._repeated.values()]) if self._repeated else None
-        deadlines = (self._announce_at, self._wants.next_deadline(), self._held.next_deadline(), repeats)
-        return min([deadline for deadline in deadlines if deadline is not None], default=None)
+        deadline = self._announce_at
+        for other in (
+            self._wants.next_deadline(),
+            self._held.next_deadline(),
+            self._repeat_at(),
+        ):
+            if other is not None and (deadline is None or other < deadline):
+                deadline = other
+        return deadline
 
     def handle_timer(self, now: float) -> None:
         for source, number, prefixes in self._wants.due(now):
@@ -297,9 +314,8 @@ class Spreader:
         if self._announce_at is not None and now >= self._announce_at:
             self._announce(now)
         self._summaries += self._held.due(now)
-        for prefix, repeated in list(self._repeated.items()):
-            if now >= repeated.at:
-                self._repeat(prefix, repeated, now)
+        while (repeat_at := self._repeat_at()) is not None and now >= repeat_at:
+            self._repeat(next(iter(self._repeated)), now)
 
     def drain(self) -> list[SendFrame]:
         """What is to be sent now."""
@@ -387,13 +403,17 @@ class Spreader:
         holders.update(targets)
         return len(targets)
 
-    def _repeat(self, prefix: IdPrefix, repeated: _Repeated, now: float) -> None:
+    def _repeat_at(self) -> float | None:
+        return next(iter(self._repeated.values())).at if self._repeated else None
+
+    def _repeat(self, prefix: IdPrefix, now: float) -> None:
+        repeated = self._repeated.pop(prefix)
         sent = self._push(repeated.message, HOPS_MAX - 1, repeated.holders, REPEATED_PUSHES, now)
         self._counts["pushes-repeated"] += sent
         repeated.left -= 1
         repeated.at = now + REPEAT_S
-        if not sent or not repeated.left:
-            del self._repeated[prefix]
+        if sent and repeated.left:
+            self._repeated[prefix] = repeated
 
 
 def identify(community_id: CommunityId, area: bytes) -> list[tuple[IdPrefix, bytes]]:
@@ -406,7 +426,3 @@ def identify(community_id: CommunityId, area: bytes) -> list[tuple[IdPrefix, byt
         prefix = IdPrefix(bytes(records[start + _ID_OFFSET : start + _ID_OFFSET + PREFIX_SIZE]))
         found.append((prefix, area[offset : offset + length]))
     return found
-
-
-def _split(prefixes: bytes) -> list[IdPrefix]:
-    return [IdPrefix(prefixes[at : at + PREFIX_SIZE]) for at in range(0, len(prefixes), PREFIX_SIZE)]

@@ -6,8 +6,8 @@ there are only so many, in all and of one announcer, and who announces many and 
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from random import Random
 
@@ -47,7 +47,7 @@ class Want:
     __slots__ = ("announcers", "asked", "counted_to", "due_at")
 
     def __init__(self, announcer: Address, due_at: float) -> None:
-        self.announcers = deque((announcer,))
+        self.announcers = [announcer]
         self.asked: list[Address] = []
         self.counted_to = announcer
         self.due_at = due_at
@@ -68,8 +68,9 @@ class WantedIds:
         self._counts = counts
         self._wants: dict[IdPrefix, Want] = {}
         self._of: Counter[Address] = Counter()
-        # One entry a want, of its moment or an earlier one: moments only move back.
-        self._heap: list[tuple[float, IdPrefix]] = []
+        # One entry a want, of its moment or an earlier one: moments only move back. Those of one moment are
+        # one entry, for they come by the dozen.
+        self._heap: list[tuple[float, list[IdPrefix]]] = []
         self._awaited: dict[int, Address] = {}
         # Of announcers that gave nothing since: for how many in a row, and until when they are passed over.
         self._vain: OrderedDict[Address, tuple[int, float]] = OrderedDict()
@@ -77,24 +78,31 @@ class WantedIds:
     def __len__(self) -> int:
         return len(self._wants)
 
-    def hear(self, source: Address, prefixes: Iterable[IdPrefix], now: float, *, delay_s: float) -> None:
+    def hear(self, source: Address, prefixes: Sequence[IdPrefix], now: float, *, delay_s: float) -> None:
         """These are announced and not here; they are asked for after delay_s."""
         due_at = now + delay_s
         _, passed_over_until = self._vain.get(source, (0, now))
+        if now < passed_over_until:
+            self._counts["announced-in-vain"] += len(prefixes)
+            return
+        wants, fresh = self._wants, []
         for prefix in prefixes:
-            if now < passed_over_until:
-                self._counts["announced-in-vain"] += 1
-                continue
-            want = self._wants.get(prefix)
+            want = wants.get(prefix)
             if want is None:
-                if len(self._wants) >= WANTED_IDS_MAX or self._of[source] >= WANTED_PER_ANNOUNCER_MAX:
+                if len(wants) >= WANTED_IDS_MAX or self._of[source] >= WANTED_PER_ANNOUNCER_MAX:
                     self._counts["announced-dropped-full"] += 1
                     continue
-                self._wants[prefix] = Want(source, due_at)
+                wants[prefix] = Want(source, due_at)
                 self._of[source] += 1
-                heappush(self._heap, (due_at, prefix))
-            elif len(want.announcers) + len(want.asked) < WANTED_OF_MAX and source not in want.holders():
+                fresh.append(prefix)
+            elif (
+                source not in want.announcers
+                and source not in want.asked
+                and len(want.announcers) + len(want.asked) < WANTED_OF_MAX
+            ):
                 want.announcers.append(source)
+        if fresh:
+            heappush(self._heap, (due_at, fresh))
 
     def arrive(self, source: Address, prefix: IdPrefix, now: float) -> None:
         """Its bytes have come, to be verified: nobody else is asked for now."""
@@ -122,22 +130,25 @@ class WantedIds:
     def due(self, now: float) -> list[tuple[Address, int, tuple[IdPrefix, ...]]]:
         """(announcer, number, what to ask it for) of all that is to be asked now."""
         asked: dict[Address, list[IdPrefix]] = {}
+        later: dict[float, list[IdPrefix]] = {}
         while self._heap and self._heap[0][0] <= now:
-            _, prefix = heappop(self._heap)
-            want = self._wants.get(prefix)
-            if want is None:
-                continue
-            if want.due_at <= now:
-                if not want.announcers:
-                    self._counts["announced-given-up"] += 1
-                    self._release(self._wants.pop(prefix))
-                    self._note_vain(want, now)
+            for prefix in heappop(self._heap)[1]:
+                want = self._wants.get(prefix)
+                if want is None:
                     continue
-                source = want.announcers.popleft()
-                want.asked.append(source)
-                want.due_at = now + ASK_AGAIN_S
-                asked.setdefault(source, []).append(prefix)
-            heappush(self._heap, (want.due_at, prefix))
+                if want.due_at <= now:
+                    if not want.announcers:
+                        self._counts["announced-given-up"] += 1
+                        self._release(self._wants.pop(prefix))
+                        self._note_vain(want, now)
+                        continue
+                    source = want.announcers.pop(0)
+                    want.asked.append(source)
+                    want.due_at = now + ASK_AGAIN_S
+                    asked.setdefault(source, []).append(prefix)
+                later.setdefault(want.due_at, []).append(prefix)
+        for entry in later.items():
+            heappush(self._heap, entry)
         return [
             (source, self._await(source), tuple(prefixes[start : start + PREFIXES_MAX]))
             for source, prefixes in asked.items()

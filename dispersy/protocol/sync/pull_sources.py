@@ -147,10 +147,17 @@ class PullSources:
     """
 
     def __init__(
-        self, *, towards: Callable[[Address, Summary], Summary] = lambda _source, ours: ours
+        self,
+        *,
+        towards: Callable[[Address, Summary], Summary] = lambda _source, ours: ours,
+        expects: Callable[[], bool] = lambda: False,
     ) -> None:
-        """towards: our summary as it is compared with that of one of them."""
+        """
+        towards  our summary as it is compared with that of one of them
+        expects  whether that may differ from ours for any of them
+        """
         self._towards = towards
+        self._expects = expects
         self._sources: dict[Address, Source] = {}
         self._lapses_at = float("-inf")
         # With which summary of ours nobody may be pulled from, and until when (None: for ever): asked far
@@ -268,7 +275,11 @@ class PullSources:
     def _moments(self, ours: Summary) -> list[tuple[Address, float]]:
         """When a transfer may begin from each that may have something for us."""
         moments = []
+        expects = self._expects()
         for address, source in self._sources.items():
+            if source.matched is source.summary and not expects:
+                # Nearly all of them, and this is asked after every commit: see Source.begins_at().
+                continue
             towards = self._towards(address, ours)
             begins_at = source.begins_at(towards)
             if towards is not ours:

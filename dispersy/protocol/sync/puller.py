@@ -92,7 +92,7 @@ class Puller:
         )
         self._definition: DefinitionRequest | None = DefinitionRequest(rng=rng)
         self._selections: Sequence[Selection] = ()
-        self._sources = PullSources(towards=self._towards)
+        self._sources = PullSources(towards=self._towards, expects=self._expects)
         self._partners = Partners(sources=self._sources, asking_of=self._asking_of, rng=rng)
         self._repairs: list[tuple[Address, Range]] = []
         self._pull: Pull | None = None
@@ -269,7 +269,7 @@ class Puller:
         source = None if chosen is None else self._sources.get(chosen)
         if chosen is None or source is None:
             self._begins_at = self._sources.begin_at(ours)
-            if self._fragments is not None and self._fragments.expects():
+            if self._expects():
                 self._sources.look_again()
             return None
         source.began_at = now
@@ -371,6 +371,9 @@ class Puller:
     def _towards(self, source: Address, ours: Summary) -> Summary:
         """Our summary as it is compared with this neighbour's."""
         return ours if self._fragments is None else self._fragments.towards(source, ours)
+
+    def _expects(self) -> bool:
+        return self._fragments is not None and self._fragments.expects()
 
     def _take(self, pull: Pull, course: Course, ours: Summary) -> None:
         pull.take(course, ours)

@@ -7,6 +7,8 @@ apart by less. Two that share a beginning cost a detour through synchronisation,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from struct import Struct
 from typing import ClassVar, NewType
 
 from dispersy.constants import FRAMES_SIZE_MAX
@@ -20,6 +22,7 @@ PREFIXES_MAX = (FRAMES_SIZE_MAX - 3 - 4) // PREFIX_SIZE
 
 IdPrefix = NewType("IdPrefix", bytes)
 """The first PREFIX_SIZE bytes of a message id."""
+_PREFIX = Struct(f"{PREFIX_SIZE}s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +70,9 @@ def _prefixes(data: bytes) -> tuple[IdPrefix, ...]:
         raise WireError("count-zero")
     if len(data) % PREFIX_SIZE:
         raise WireError("frame-truncated")
-    return tuple(IdPrefix(data[at : at + PREFIX_SIZE]) for at in range(0, len(data), PREFIX_SIZE))
+    return split_prefixes(data)
+
+
+def split_prefixes(data: bytes) -> tuple[IdPrefix, ...]:
+    """Prefixes that stand one behind the other; under load there are more of them than of anything else."""
+    return tuple(chain.from_iterable(_PREFIX.iter_unpack(data)))

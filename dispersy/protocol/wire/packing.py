@@ -19,6 +19,8 @@ Part = TypeVar("Part")
 def encode_uvarint(value: int) -> bytes:
     """LEB128 of 0 <= value < 2^63, in its one shortest form."""
     assert 0 <= value <= UVARINT_MAX
+    if value <= 0x7F:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
