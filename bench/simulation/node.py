@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -59,21 +59,23 @@ from dispersy.protocol.wire.frames import (
     decode_frame,
     frame,
     introduction_signed_bytes,
-    token_datagram,
 )
 from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.token import Tokens
+from simulation.commits import Arrived, Commits
 from simulation.holdings import COMMUNITY, COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
-from simulation.signing import holds, public_key, sign
+from simulation.signing import holds, public_key
+from simulation.walk_datagrams import walk_datagram
 
 if TYPE_CHECKING:
     from simulation.world import World
 
 COMMIT_DELAY_S = 0.02
+SPREADING = frozenset((FrameType.HAVE, FrameType.WANT, FrameType.PUSH))
 
 
 class Node:
@@ -106,12 +108,9 @@ class Node:
             corpus = world.corpus
             holdings = make_holdings(sum_bits=sum_bits) if corpus is None else SharedHoldings(corpus)
         self.holdings = holdings
-        self.commit_delay_s = commit_delay_s
         self.definition = b"definition" * 5 if defined else b""
         rng = Random(seed)
-        key_seed = rng.randbytes(32) if key_of is None else key_of._secret[:32]
-        self.member = MemberId(public_key(key_seed, models=world.models))
-        self._secret = key_seed + self.member
+        self._take_key(rng, key_of)
         self.tokens = Tokens(secret=rng.randbytes(16), tag=TAG)
         self.walker = Walker(
             tag=TAG, member=self.member, rng=rng, bootstrap=bootstrap, now=world.now, pace=pace
@@ -150,14 +149,18 @@ class Node:
         self.newest = NewestRequest(rng=rng)
         self.told_at: list[float] = []
         """When neighbours had said what they hold of this node's own."""
-        self._commits: deque[tuple[float, Sequence[bytes] | Sequence[int], int]] = deque()
-        """When messages are stored, they, and how many of them an envelope told the puller of."""
-        self._checks_until = 0.0
-        """When all signatures that came so far are checked, where that is modelled."""
-        self._processed = 0
+        self._commits = Commits(commit_delay_s)
+        self._shares_pace = pace is not None
+        self._others_at: float | None = None
+        """When walker and puller are due; None: they were touched since. What spreads touches neither."""
         if defined and synchronises:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
+
+    def _take_key(self, rng: Random, key_of: Node | None) -> None:
+        key_seed = rng.randbytes(32) if key_of is None else key_of._secret[:32]
+        self.member = MemberId(public_key(key_seed, models=self.world.models))
+        self._secret = key_seed + self.member
 
     def _make_spreader(self, rng: Random, pace: SharedPace | None) -> Spreader:
         return Spreader(
@@ -183,37 +186,55 @@ class Node:
         self.world.watch(self.address)
 
     def next_deadline(self) -> float:
-        deadline = self.walker.next_deadline()
-        for other in (
-            self._commits[0][0] if self._commits else None,
-            self.puller.next_deadline(),
-            self.newest.next_deadline(),
-            self.fragments.next_deadline(),
-            None if self.spreader is None else self.spreader.next_deadline(),
-        ):
+        deadline = self._others_deadline()
+        spreads_at = None if self.spreader is None else self.spreader.next_deadline()
+        for other in (self._commits.next_at(), spreads_at):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
 
+    def _others_deadline(self) -> float:
+        if self._others_at is not None and not self._shares_pace:
+            return self._others_at
+        deadline = self.walker.next_deadline()
+        others = (self.puller, self.newest, self.fragments)
+        for other in [machine.next_deadline() for machine in others]:
+            if other is not None and other < deadline:
+                deadline = other
+        self._others_at = deadline
+        return deadline
+
+    def touch(self) -> None:
+        """Something was done to one of its machines from outside."""
+        self._others_at = None
+
     def handle_timer(self) -> None:
         now = self.now
-        self.walker.handle_timer(now)
-        self._drain()
-        self.puller.handle_timer(now)
-        self.fragments.handle_timer(now)
-        self._drain()
-        if self.spreader is not None:
-            self.spreader.handle_timer(now)
-            for source, summary in self.spreader.drain_summaries():
-                self.puller.receive_summary(source, summary, now)
+        if self._others_deadline() <= now:
+            self.walker.handle_timer(now)
             self._drain()
-        for address, request in self.newest.step(now):
-            self._send_frame(address, request.type, request.encode())
-        arrived: list[Any] = []
-        while self._commits and self._commits[0][0] <= now:
-            _, messages, announced = self._commits.popleft()
-            arrived += messages
-            self._processed += announced
+            self.puller.handle_timer(now)
+            self.fragments.handle_timer(now)
+            self._drain()
+            for address, request in self.newest.step(now):
+                self._send_frame(address, request.type, request.encode())
+        if self.spreader is not None:
+            self._spread(self.spreader, now)
+        self._commit(now)
+
+    def _spread(self, spreader: Spreader, now: float) -> None:
+        spreads_at = spreader.next_deadline()
+        if spreads_at is None or now < spreads_at:
+            return
+        spreader.handle_timer(now)
+        late = spreader.drain_summaries()
+        for source, summary in late:
+            self.puller.receive_summary(source, summary, now)
+        (self._drain if late else self._drain_spreader)()
+
+    def _commit(self, now: float) -> None:
+        """What has come and is checked by now is stored."""
+        arrived = self._commits.take(now)
         if arrived:
             new = self._fresh_of(arrived)
             fresh = self.holdings.take(arrived)
@@ -224,8 +245,9 @@ class Node:
             if fresh and self.world.on_taken is not None:
                 self.world.on_taken(self, fresh)
             self.fragments.receive_committed(now)
-            self.puller.set_processed(self._processed, now)
-            self._drain()
+            self.puller.set_processed(self._commits.processed, now)
+            self._drain_spreader()
+            self._drain_puller()
             if fresh:
                 self.puller.receive_committed(now)
                 self._tell_summary()
@@ -249,7 +271,10 @@ class Node:
                 self._receive_frame(source, received, data[10:18], token_state)
             except WireError as error:
                 self.drops[error.reason] += 1
-            self._drain()
+            if frame_type in SPREADING:
+                self._drain_spreader()
+            else:
+                self._drain()
         for fields in ENVELOPE.iter_unpack(envelopes):
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
             area = data[offset : offset + length]
@@ -267,13 +292,12 @@ class Node:
             theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
             self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
             self.puller.proceed(now)
-            self._drain()
+            self._drain_puller()
 
-    def _check(self, arrived: Sequence[bytes] | Sequence[int], *, announced: int) -> None:
+    def _check(self, arrived: Arrived, *, announced: int) -> None:
         """What has come goes through the verifier to the store."""
         self.heard["messages"] += len(arrived)
-        self._checks_until = max(self.now, self._checks_until) + len(arrived) * self.world.checking_s
-        self._commits.append((self._checks_until + self.commit_delay_s, arrived, announced))
+        self._commits.add(arrived, self.now, announced=announced, checking_s=self.world.checking_s)
 
     def _fresh_of(self, arrived: Sequence[Any]) -> list[tuple[IdPrefix, bytes]]:
         """What of a commit spreads, if it may: as the writer tells it."""
@@ -281,7 +305,7 @@ class Node:
             return []
         return self.holdings.missing(arrived)  # type: ignore[arg-type]
 
-    def _messages_of(self, area: bytes) -> Sequence[bytes] | Sequence[int]:
+    def _messages_of(self, area: bytes) -> Arrived:
         if area[1:] == self.definition or area.endswith(b"definition"):
             self.definition = area[1:]
             self.puller.set_definition_known(self.now)
@@ -364,36 +388,36 @@ class Node:
         self._drain()
 
     def _drain(self) -> None:
+        """Send what any machine has to say."""
+        self._others_at = None
+        self._drain_walker()
+        self._drain_spreader()
+        self._drain_puller()
+
+    def _drain_walker(self) -> None:
         for event in self.walker.drain():
             now = self.now
             match event:
-                case SendToken(address, header_token):
-                    given = self.tokens.token_for(address, now)
-                    self._send(address, "token", token_datagram(TAG, header_token, given))
-                case SendIntroduction(address, header_token, frame_type, unsigned, receiver_member):
-                    signed = introduction_signed_bytes(
-                        TAG, header_token, frame_type, unsigned, receiver_member=receiver_member
+                case SendToken() | SendIntroduction() | SendKeepAlive():
+                    label, sent = walk_datagram(
+                        event, secret=self._secret, tokens=self.tokens, now=now, models=self.world.models
                     )
-                    signature = sign(self._secret, signed, models=self.world.models)
-                    frames = (
-                        frame(FrameType.TOKEN, self.tokens.token_for(address, now)),
-                        frame(frame_type, unsigned + signature),
-                    )
-                    self._send(address, frame_type.label, datagram(TAG, header_token, frames))
+                    self._send(event.address, label, sent)
                 case SendFrame(address, frame_type, body):
                     self._send_frame(address, frame_type, body)
-                case SendKeepAlive(address, header_token, frame_type, body):
-                    given = frame(FrameType.TOKEN, self.tokens.token_for(address, now))
-                    sent = datagram(TAG, header_token, (given, frame(frame_type, body)))
-                    self._send(address, frame_type.label, sent)
                 case SummaryHeard(source, _, summary) if self.synchronises:
                     self.newest.hear(source, now)
                     self._hear_summary(source, summary)
                 case SameKeyElsewhere(source):
                     self.same_key_at.append(source)
+
+    def _drain_spreader(self) -> None:
         if self.spreader is not None:
             for sent in self.spreader.drain():
                 self._send_frame(sent.address, sent.frame_type, sent.body)
+
+    def _drain_puller(self) -> None:
+        self._others_at = None
         for address, frame_type, frames in in_datagrams(self.puller.drain()):
             self._send_frames(address, frame_type, frames)
         for fetched in self.fragments.drain():

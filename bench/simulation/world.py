@@ -157,8 +157,11 @@ class World:
     def watch(self, address: Address) -> None:
         """A node may have got an earlier deadline from outside."""
         node = self.nodes.get(address)
-        if node is None or address in self.asleep:
-            return
+        if node is not None and address not in self.asleep:
+            node.touch()
+            self._watch(node, address)
+
+    def _watch(self, node: Node, address: Address) -> None:
         deadline = max(self._deadline(node), self.now)
         if deadline < self._timers.get(address, float("inf")):
             self._timers[address] = deadline
@@ -214,7 +217,7 @@ class World:
         node = self.nodes.get(target)
         if node is not None and target not in self.asleep:
             node.receive(source, data)
-            self.watch(target)
+            self._watch(node, target)
 
     def _act(self, address: Address, at: float) -> bool:
         """Whether this was not stale, and the node did something."""
@@ -228,7 +231,8 @@ class World:
         if is_due:
             self.now += STEP_S
             node.handle_timer()
-        self.watch(address)
+        if address in self.nodes and address not in self.asleep:
+            self._watch(node, address)
         if is_due and self._timers.get(address) == self.now:
             self._spins[address] += 1
             assert self._spins[address] < SPINS_MAX, f"{address.hex()} spins at {self.now:.6f}"

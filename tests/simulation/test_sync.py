@@ -170,6 +170,7 @@ class Hostile(Node):
 
     def next_deadline(self) -> float:
         self.walker.set_summary(Summary(highest=1, count=1 << 31, sum=self.asked + 1), self.world.now)
+        self.touch()
         deadline = super().next_deadline()
         return deadline if self._victim is None else min(deadline, self._send_at)
 

@@ -14,7 +14,7 @@ from simulation.holdings import history
 from simulation.links import HEADERS_SIZE, Links, Path
 from simulation.nat import ADDRESS_RESTRICTED, FULL_CONE, KINDS, PORT_RESTRICTED, SYMMETRIC
 from simulation.pairs import corpus_of, lacking, make_pair, only
-from simulation.replay import digest_of_run
+from simulation.replay import NASTY, digest_of_run
 from simulation.world import World, address_of, equal
 
 ONE, OTHER = address_of(1), address_of(2)
@@ -87,6 +87,9 @@ class Probe:
 
     def receive(self, source: Address, data: bytes) -> None:
         self.heard.append((source, data))
+
+    def touch(self) -> None:
+        pass
 
     def next_deadline(self) -> float:
         return float("inf")
@@ -193,3 +196,25 @@ def test_a_node_that_spins_fails_its_world() -> None:
     node.handle_timer = lambda: None  # type: ignore[method-assign]
     with pytest.raises(AssertionError, match="spins"):
         world.run(1.0)
+
+
+def test_what_a_node_keeps_of_its_deadlines_is_what_they_are() -> None:
+    """It looks at walker and puller only when they were touched; whatever happens, that must not show."""
+    world = World(seed=3, link=NASTY, log=False)
+    first = world.add(1)
+    nodes = [first, *(world.add(host, bootstrap=[first]) for host in range(2, 7))]
+    for index, message in enumerate(history(60, seed=3)):
+        world.at(1.0 + index / 10, lambda index=index, message=message: nodes[index % 6].publish([message]))
+    wrong: list[tuple[float, float, float]] = []
+
+    def look() -> bool:
+        for node in nodes:
+            kept = node.next_deadline()
+            node.touch()
+            if node.next_deadline() != kept:
+                wrong.append((world.now, kept, node.next_deadline()))
+        return False
+
+    world.run(10.0, until=look)
+    assert not wrong, wrong[:3]
+    assert equal(*nodes)
