@@ -74,9 +74,10 @@ class LmdbReader:
 
     def release(self) -> None:
         if self._txn is not None:
+            txn, self._txn = self._txn, None
             # LMDB resets an aborted read transaction and renews it at the next begin.
-            self._txn.abort()
-            self._txn = None
+            with errors_named(self._path):
+                txn.abort()
             self._seen_states.clear()
 
     def close(self) -> None:
@@ -89,7 +90,8 @@ class LmdbReader:
             return self._environment.lmdb.reader_check()
 
     def last_cursor(self) -> int:
-        return self._next_cursor(self._snapshot()) - 1
+        with errors_named(self._path):
+            return self._next_cursor(self._snapshot()) - 1
 
     def communities(self) -> list[CommunityRecord]:
         """All communities, by number."""

@@ -118,13 +118,14 @@ class IndexedReader(LmdbReader):
     ) -> Iterator[SlotEntry]:
         """Entries of a lane with low <= sequence <= high, by rising sequence; live ones unless `unlive`."""
         lane = lane_hash(community, name, kind)
-        txn = self._snapshot()
-        for found, sequence, global_time, cursor in self._index.ascend(txn, lane + CURSOR.pack(low)):
-            if found != lane or (high is not None and sequence > high):
-                break
-            entry = self._entry(txn, sequence, global_time, cursor)
-            if entry is not None and (entry.live or unlive):
-                yield entry
+        with errors_named(self._path):
+            txn = self._snapshot()
+            for found, sequence, global_time, cursor in self._index.ascend(txn, lane + CURSOR.pack(low)):
+                if found != lane or (high is not None and sequence > high):
+                    break
+                entry = self._entry(txn, sequence, global_time, cursor)
+                if entry is not None and (entry.live or unlive):
+                    yield entry
 
     def _entry(
         self, txn: lmdb.Transaction[bytes], sequence: int, global_time: int, cursor: int

@@ -420,3 +420,29 @@ def test_runs_do_not_grow_with_what_is_gone(path: Path) -> None:
     assert size < 2 * 64 * kept
     with closing(LmdbStore(path)) as again:
         assert sequences(again) == left
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda reader: reader.last_cursor(),
+        lambda reader: reader.refresh(),
+        lambda reader: reader.communities(),
+        lambda reader: list(reader.lane(1, AUTHOR, 64)),
+        lambda reader: reader.slot(1, AUTHOR, 64, 1),
+    ],
+    ids=["last_cursor", "refresh", "communities", "lane", "slot"],
+)
+def test_whatever_a_read_meets_names_the_path(
+    read: Callable[[LmdbStore], object], store: LmdbStore, path: Path
+) -> None:
+    """Goal: an error of LMDB is one of the store wherever it comes up: here the file is closed under it."""
+    commit_samples(store, 1, 3)
+    store.last_cursor()
+    environment = store._environment
+    environment.lmdb.close()
+    try:
+        with pytest.raises(StorageError, match=f"{path}: .*closed"):
+            read(store)
+    finally:
+        environment.lmdb = lmdb.open(str(path), max_dbs=8)
