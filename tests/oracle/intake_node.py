@@ -29,8 +29,6 @@ from tests.oracle.writing import Pen
 
 NUMBER = 7
 LOG_MAX = 100_000
-LONG_S = 10_000.0
-assert max(WAIT_MAX_S.values()) < LONG_S
 RUN_RECORDS = 8
 MAP_SIZE = 1 << 26
 
@@ -87,7 +85,7 @@ class WrittenNode(Node):
         self.check_passed(passing, known)
         if any(rules.in_sequence for rules in self.decisions.permitting(known).rules.values()):
             # What waits for those below it in its lane is taken with the gap, in the end.
-            self.wait_long()
+            self.wait(WAIT_MAX_S[Awaited.SEQUENCE])
         live = self.stored_live()
         assert live == expected.live, self.story(live, expected.live, messages)
         self.look({message.id: message for message in messages})
@@ -148,17 +146,18 @@ class WrittenNode(Node):
             self.reopen()
             self.start()
         else:
-            self.wait_long()
+            self.wait(WAIT_MAX_S[Awaited.SEQUENCE])
+            self.wait(max(WAIT_MAX_S.values()))
         expected = self.state()
         self.look({})
         assert self.stored_live() == expected.live
         self.check_marks(expected.marks)
         assert self.state() == expected
 
-    def wait_long(self) -> None:
-        """Until nothing waits any more."""
-        for _ in range(2):  # what has come since is seen first, and has waited long the next time
-            self.now += LONG_S
+    def wait(self, seconds: float) -> None:
+        """Until what waits so long at most has waited in vain."""
+        for _ in range(2):  # what has come since is seen first, and has waited the next time
+            self.now += seconds
             self.ledger.handle_timer(self.now)
         self.commit()
 
