@@ -17,13 +17,12 @@ from dispersy.bus.frames import CommitNote
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.intake.intake_round import Round
 from dispersy.protocol.wants import Wants
-from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.authoring.cosigning import Cosigning
 from dispersy.workers.authoring.orders import ControlOrder, Outcome, Ticket
-from dispersy.workers.authoring.publishing import ID_INDEX, Publishing, cursors_of
+from dispersy.workers.authoring.publishing import Publishing, cursors_of
 from dispersy.workers.authoring.signatures import Signatures
 from dispersy.workers.governing.explaining import explain
 from dispersy.workers.governing.governing import Governing
@@ -31,6 +30,7 @@ from dispersy.workers.governing.permissions import members_page, powers_page
 from dispersy.workers.keeping.communities import Communities, Community
 from dispersy.workers.keeping.following import follow
 from dispersy.workers.keeping.freshness import fresh_messages
+from dispersy.workers.keeping.own_unknown import OwnUnknown
 from dispersy.workers.keeping.passing import NOWHERE, Destination, Leaving, Passing
 from dispersy.workers.keeping.pruning import PruningSteps
 from dispersy.workers.keeping.purging import Purging
@@ -59,9 +59,7 @@ class Ledger:
 
     def __init__(self, store: StoreWriter, keyring: Keyring, *, now_ms: int) -> None:
         self.counters: Counter[str] = Counter()
-        self._own_unknown: Counter[int] = Counter()
-        self._own_unknown_since: set[int] = set()
-        self._own_heard: set[int] = set()
+        self._own_unknown = OwnUnknown()
         self._wanted: dict[int, Wants] = {}
         """As the last notes said."""
         self.version = self._incarnation = now_ms
@@ -114,9 +112,7 @@ class Ledger:
         records = self._passing.sift(community, records, arena)
         if records:
             community.intake.receive(records, arena)
-            # Whether to look closer: a search in the bytes costs nearly nothing.
-            if community.record.member_id in arena:
-                self._own_heard.add(number)
+            self._own_unknown.hear(community, arena)
 
     def handle_timer(self, now: float) -> None:
         """End what has waited long enough, for proofs and for signatures; `now` in monotonic seconds."""
@@ -222,14 +218,11 @@ class Ledger:
 
     def own_messages_unknown(self) -> list[tuple[int, bytes, int]]:
         """(community number, its id, messages) where neighbours knew more of ours than this node."""
-        joined = self._communities.by_number
-        found = ((joined.get(number), count) for number, count in self._own_unknown.items())
-        return [(each.record.number, each.record.community_id, count) for each, count in found if each]
+        return self._own_unknown.found(self._communities.by_number)
 
     def drain_own_unknown(self) -> set[int]:
         """The communities in which such messages have come since this was asked."""
-        numbers, self._own_unknown_since = self._own_unknown_since, set()
-        return numbers
+        return self._own_unknown.drain()
 
     def fate(self, number: int, message_id: bytes) -> tuple[bool, str]:
         """Of a message that is not held: whether it waits here, and why it was refused lately."""
@@ -311,6 +304,7 @@ class Ledger:
         self._purging.read_store()
         self._pruning.read_store()
         self.blocking.read_store()
+        self.signatures.read_store()
         self.membership.begun_again.clear()
         self._outcomes.clear()
         self._put_off.clear()
@@ -330,6 +324,7 @@ class Ledger:
         batch.start_id = self._start_id
         self._purging.add_to(batch)
         self.blocking.add_to(batch)
+        self.signatures.add_to(batch)
         # Orders are forgotten only once they are durable: a failure is their outcome, too.
         outcomes = list(self._outcomes)
         answered = self._publishing.place(batch, outcomes)
@@ -343,6 +338,7 @@ class Ledger:
             self.version += 1
         note = self.note(sorted(communities.touched & communities.by_number.keys()))
         self._passing.committed()
+        self.signatures.committed()
         self._pruning.committed(sorted(communities.touched))
         communities.clear_batch()
         self.membership.begun_again.clear()
@@ -393,9 +389,8 @@ class Ledger:
         self._passing.judge(community, now_ms=now_ms)
         self.counters.update(community.intake.counters)
         community.intake.counters.clear()
-        if number in self._own_heard:
-            self._own_heard.discard(number)
-            self._count_own(community, decided)
+        published = self._publishing.ids()
+        self._own_unknown.count(community, decided, published)
         if decided.destroyed is not None and self._store.state(number).summary.count:
             # What is held goes, whatever this round brought; the destroy alone is held anew, and spreads.
             self.membership.begin_again(community, decided.destroyed)
@@ -406,7 +401,6 @@ class Ledger:
             for records, arena, marks in decided.blocks
             if records
         )
-        published = self._publishing.ids()
         self._passing.spread(number, fresh_messages(decided.blocks, published, community.intake.definitions))
         for change in decided.changes:
             if change.after is None:
@@ -436,13 +430,3 @@ class Ledger:
             )
         for message_id, stored in decided.erased:
             batch.erased.append(cursors[message_id] if stored is None else stored)
-
-    def _count_own(self, community: Community, decided: Round) -> None:
-        """What our member has signed and neither the store nor a request of this batch knows."""
-        published = self._publishing.ids()
-        for records, arena, _ in decided.blocks:
-            for fields in MESSAGE.iter_unpack(records):
-                author = arena[fields[0] + 2 : fields[0] + 34]
-                if author == community.record.member_id and fields[ID_INDEX] not in published:
-                    self._own_unknown[community.record.number] += 1
-                    self._own_unknown_since.add(community.record.number)

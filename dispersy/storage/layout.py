@@ -65,6 +65,8 @@ META_PURGE = b"purge"
 META_NUMBERED = b"numbered"
 META_BLOCKED = b"blocked"
 META_STARTED = b"started"
+META_UNDONE = b"undone"
+META_SIGNED = b"signed"
 META_HOME = b"home"
 """What ties the store to its home (stamp.py)."""
 

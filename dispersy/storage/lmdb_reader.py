@@ -15,6 +15,7 @@ from dispersy.ext.sketch import SYMBOL_SIZE
 from dispersy.protocol.tree import NodeSum
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
+from dispersy.storage.facts import read_undone
 from dispersy.storage.items import Items
 from dispersy.storage.layout import (
     COMMUNITY,
@@ -213,6 +214,10 @@ class LmdbReader:
     def find_items(self, community: int, items: bytes) -> list[int]:
         with errors_named(self._path):
             return self._items.find(self._snapshot(), community, slices(items, ITEM_SIZE))
+
+    def undone(self, cursors: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        with errors_named(self._path):
+            return read_undone(self._snapshot(), self._databases.meta, cursors)
 
     def control(self, community: int) -> list[LogEntry]:
         prefix = COMMUNITY.pack(community)

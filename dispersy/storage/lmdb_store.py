@@ -30,6 +30,7 @@ from dispersy.storage.environment import (
     errors_named,
     open_environment,
 )
+from dispersy.storage.facts import read_signed, write_facts
 from dispersy.storage.heads import StoredHeads
 from dispersy.storage.layout import (
     COMMUNITY,
@@ -73,6 +74,7 @@ from dispersy.storage.store import (
     EntryType,
     MessageBlock,
     RequestRecord,
+    SignedRecord,
 )
 from dispersy.storage.stored_symbols import StoredSymbols
 from dispersy.storage.stored_tree import StoredTrees
@@ -253,6 +255,7 @@ class LmdbStore(IndexedReader):
             txn.put(META_BLOCKED, msgspec.msgpack.encode(batch.blocked), db=meta)
         if batch.start_id is not None:
             txn.put(META_STARTED, batch.start_id.encode(), db=meta)
+        write_facts(txn, meta, batch)
 
     def _purge(
         self, txn: lmdb.Transaction[bytes], community: int, entries_max: int, changes: Changes
@@ -388,6 +391,10 @@ class LmdbStore(IndexedReader):
         data = txn.get(META_NUMBERED, db=self._databases.meta)
         # A store of before has no such number, and nothing that was purged.
         return max(self._live.states, default=0) if data is None else int(COMMUNITY.unpack(data)[0])
+
+    def signed(self) -> list[SignedRecord]:
+        with errors_named(self._path):
+            return read_signed(self._snapshot(), self._databases.meta)
 
     def requests(self) -> list[RequestRecord]:
         with errors_named(self._path):

@@ -22,6 +22,7 @@ from dispersy.storage.store import (
     EntryType,
     LogEntry,
     RequestRecord,
+    SignedRecord,
     SlotEntry,
 )
 
@@ -43,6 +44,8 @@ class MemoryReads:
         self._purges: dict[int, int] = {}
         self._blocked: list[BlockedRecord] = []
         self._start_id = ""
+        self._undone: dict[int, tuple[int, ...]] = {}
+        self._signed: dict[tuple[int, bytes, int], SignedRecord] = {}
         self._highest_number = 0
         self._next = 1
 
@@ -73,6 +76,12 @@ class MemoryReads:
 
     def start_id(self) -> str:
         return self._start_id
+
+    def undone(self, cursors: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        return {cursor: self._undone[cursor] for cursor in cursors if self._undone.get(cursor)}
+
+    def signed(self) -> list[SignedRecord]:
+        return list(self._signed.values())
 
     def highest_number(self) -> int:
         return self._highest_number

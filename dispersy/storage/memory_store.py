@@ -91,6 +91,9 @@ class MemoryStore(MemoryReads):
             self._blocked = list(batch.blocked)
         if batch.start_id is not None:
             self._start_id = batch.start_id
+        self._undone |= dict(batch.undone)
+        self._signed |= {(each.community, each.lane, each.kind): each for each in batch.signed}
+        self._signed = {lane: each for lane, each in self._signed.items() if each.sequence}
         for community, author, kind, *head in self.heads.changed():
             self._durable_heads[community, author, kind] = (head[0], head[1], bool(head[2]))
         return first, self._next - 1
@@ -240,12 +243,14 @@ class MemoryStore(MemoryReads):
         self._purges[community] = position
         if len(walked) < entries_max:
             del self._purges[community], self._communities[community]
+            self._signed = {lane: each for lane, each in self._signed.items() if lane[0] != community}
 
     def _is_message_of(self, community: int, cursor: int) -> bool:
         place = self._places.get(cursor)
         return place is not None and place.community == community
 
     def _forget(self, cursor: int) -> None:
+        self._undone.pop(cursor, None)
         place = self._places.pop(cursor)
         self._stripped.pop(cursor, None)
         self._inactive_ids.pop(place.message_id, None)

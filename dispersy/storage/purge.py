@@ -15,6 +15,7 @@ import lmdb
 
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.environment import Databases
+from dispersy.storage.facts import forget_signed, forget_undone
 from dispersy.storage.layout import (
     COMMUNITY,
     CURSOR,
@@ -68,6 +69,7 @@ def purge_portion(
             if high is None:
                 high = low - 1
             txn.delete(key, db=databases.log)
+            forget_undone(txn, databases.meta, key)
             if entry_type == EntryType.MESSAGE:
                 unlived += _remove_keys(txn, databases, entry)
         elif high is not None:
@@ -83,6 +85,7 @@ def purge_portion(
     if is_last:
         for prefix in (META_COMMUNITY, META_STATE, META_PURGE):
             txn.delete(prefix + COMMUNITY.pack(community), db=databases.meta)
+        forget_signed(txn, databases.meta, community)
     return Portion(is_last, unlived)
 
 

@@ -12,6 +12,7 @@ import lmdb
 
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.environment import Databases
+from dispersy.storage.facts import forget_undone
 from dispersy.storage.heads import Lane
 from dispersy.storage.layout import (
     COMMUNITY,
@@ -46,6 +47,7 @@ def remove_messages(
         assert entry[MARKS_OFFSET] & UNLIVE, "a message was removed that is live"
         txn.delete(retired_key(entry), db=databases.retired)
         txn.delete(key, db=databases.log)
+        forget_undone(txn, databases.meta, key)
         community = COMMUNITY.unpack_from(entry, 1)[0]
         kind, name, _, _ = message_place(entry[MESSAGE_OFFSET:])
         lanes.add((cursor, (community, name, kind)))

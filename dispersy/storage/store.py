@@ -148,6 +148,19 @@ class RequestRecord:
     message_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class SignedRecord:
+    """Up to which sequence of a lane this node has signed as the second author; 0: it need not be remembered.
+
+    lane  its name
+    """
+
+    community: int
+    lane: bytes
+    kind: int
+    sequence: int
+
+
 @dataclass(slots=True)
 class Batch:
     """All that one commit makes durable, applied in the order of the fields."""
@@ -182,6 +195,9 @@ class Batch:
     """All that are blocked from now on; None: as before."""
     start_id: str | None = None
     """The node's start that `loaded` is about; None: as before."""
+    undone: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    """(cursor of a message, the indices of its payloads that are undone one by one from now on)"""
+    signed: list[SignedRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +308,9 @@ class StoreReader(Protocol):
         """Cursors of live messages whose ids begin with these packed items, at most ITEM_MESSAGES_MAX of
         each, in no order; costs a seek in every run an item."""
 
+    def undone(self, cursors: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """By cursor, of messages of which single payloads are undone, their indices."""
+
     def control(self, community: int) -> list[LogEntry]:
         """Entries of all stored control messages (kinds below 64) by (global time, id), also those that are
         not live (marked DENIED)."""
@@ -374,6 +393,9 @@ class StoreWriter(StoreReader, Protocol):
 
     def reload(self) -> None:
         """Throw away what is in memory and read it again: after a commit that failed."""
+
+    def signed(self) -> list[SignedRecord]:
+        """What this node has signed as the second author, as far as it has to be remembered."""
 
     def requests(self) -> list[RequestRecord]:
         """The newest 100,000 publish requests, oldest first."""

@@ -9,7 +9,7 @@ import pytest
 
 from dispersy.bus.frames import AskedSignature, SignatureFrame
 from dispersy.constants import CLOCK_AHEAD_MAX
-from dispersy.errors import UsageError
+from dispersy.errors import StorageError, UsageError
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key, sign_many, verify_messages
 from dispersy.ext.wire import DROP_REASONS, parse_messages
@@ -25,6 +25,7 @@ from dispersy.protocol.wire.signatures import (
     request_signed_bytes,
 )
 from dispersy.storage.keyring import Keyring
+from dispersy.workers.authoring import cosigning
 from dispersy.workers.authoring.cosigning import ASKED_PER_FIRST_MAX
 from dispersy.workers.authoring.drafting import REPEAT_S, SIGNATURE_WAIT_S
 from dispersy.workers.keeping.passing import Destination
@@ -91,7 +92,9 @@ class House(LedgerHouse):
         self.ledger.signatures.receive(1, ADDRESS, frame.type, frame.encode())
 
     def decide(self, asked_id: bytes, *, accept: bool = True, payloads: tuple[bytes, ...] = ()) -> Any:
-        return self.ledger.signatures.decide("sign", asked_id, accept=accept, payloads=payloads)
+        """What the application is told, once it is durable where it was signed."""
+        told = self.ledger.signatures.decide("sign", asked_id, accept=accept, payloads=payloads)
+        return self.commit()["sign"] if told is None else told
 
     def secret(self) -> bytes:
         return Keyring(self.home / "keys").by_public(self.key).secret
@@ -234,6 +237,52 @@ def test_for_one_place_one_draft_is_signed(alice: House, bob: House) -> None:
     assert outcome_of(bob) is SignatureOutcome.SEQUENCE_TAKEN
 
 
+def test_what_was_signed_is_remembered_over_a_restart(alice: House, bob: House) -> None:
+    """Its first author may have waited for that, with another draft for the same place."""
+    bob.decide(asked_of(alice, bob).id)
+    bob.frame()
+    bob.start()
+    bob.hear_body(request_of(alice, bob.key, global_time=9))
+    assert outcome_of(bob) is SignatureOutcome.SEQUENCE_TAKEN
+
+
+def test_a_signature_leaves_when_it_is_durable_that_it_was_given(
+    alice: House, bob: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that fails takes it back: nobody has it, and it can be given again."""
+    asked = asked_of(alice, bob)
+    signatures = bob.ledger.signatures
+    assert signatures.decide("sign", asked.id, accept=True) is None
+    with pytest.raises(UsageError, match="no message waits"):
+        signatures.decide("again", asked.id, accept=True)
+    assert bob.leaving() == ([], [])
+
+    def fail(_: object) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bob.store, "commit", fail)
+        assert isinstance(bob.commit()["sign"], StorageError)
+    assert bob.leaving() == ([], [])
+    assert bob.decide(asked.id)["message_id"]
+    assert bob.frame().type == FrameType.SIGNATURE_RESPONSE
+
+
+def test_what_is_signed_and_not_published_is_bounded(
+    alice: House, bob: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: nothing is forgotten for it, either: another lane has to wait until something is published."""
+    monkeypatch.setattr(cosigning, "LANES_SIGNED_MAX", 1)
+    other = asked_of(alice, bob)
+    bob.ledger.signatures._cosigning._remember((1, MALLORY, CONTRACT), 1)
+    with pytest.raises(UsageError, match="not been published yet"):
+        bob.decide(other.id)
+    bob.store.heads.put(1, MALLORY, CONTRACT, 1, 1, False)
+    assert bob.decide(other.id)["message_id"]
+    assert [each.lane for each in bob.store.signed()] != [MALLORY]
+    assert len(bob.store.signed()) == 1
+
+
 def test_two_drafts_that_wait_are_not_both_signed(alice: House, bob: House) -> None:
     """The rule is looked at when it is decided, too."""
     ids = []
@@ -345,8 +394,7 @@ def test_the_first_decides_on_what_was_appended(alice: House, bob: House) -> Non
     alice.hear(bob.frame())
     told = alice.commit()[1]
     assert (told["appended"], told["ids"]) == ([b"but not on sunday"], [])
-    assert alice.decide(told["request"]) is None
-    outcome = alice.commit()["sign"]
+    outcome = alice.decide(told["request"])
     assert outcome["ids"] == [told["request"]]
     stored = alice.store.log(outcome["first_cursor"], 1)[0].message
     assert read_message(alice.community, stored).payloads == (b"we agree", b"but not on sunday")

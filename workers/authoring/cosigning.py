@@ -2,8 +2,8 @@
 
 A draft is checked before anybody is asked: it names us, its first author has signed the request, and a
 message like it would be taken. Of one lane only one draft a sequence is ever signed: two would prove that
-both authors misbehave. What we have signed and the first author has not published yet is remembered in memory
-only, so a first author that waits for our restart can still make such a proof, of itself as of us.
+both authors misbehave. So a signature leaves only once it is durable that it was given, and that is
+remembered until the message is in the store, which then tells it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from dispersy.protocol.wire.signatures import (
     request_signed_bytes,
 )
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import StoreWriter
+from dispersy.storage.store import Batch, SignedRecord, StoreWriter
+from dispersy.workers.authoring.orders import Outcome, Ticket
 from dispersy.workers.keeping.communities import Communities, Community
 
 ASKED_MAX = 64
@@ -39,8 +40,12 @@ ASKED_PER_FIRST_MAX = 4
 """Of them of one first author in one community."""
 WAIT_S_LONGEST = 300.0
 """However long the first author says that it waits."""
-LANES_SIGNED_MAX = 1_024
-"""Lanes of which it is remembered what we have signed last."""
+LANES_SIGNED_MAX = 4_096
+"""Lanes of which it is remembered what we have signed and nobody has published yet, some 100 bytes each; when
+they are that many no other lane is signed in, for what is forgotten could be signed twice."""
+
+_Lane = tuple[int, bytes, int]
+"""Community, name, kind."""
 
 
 @dataclass(slots=True)
@@ -75,9 +80,21 @@ class Cosigning:
         self._communities = communities
         self._counters = counters
         self._asked: dict[bytes, _Asked] = {}
-        self._signed: dict[tuple[int, bytes, int], int] = {}
+        self._given: list[tuple[_Asked, SignatureResponse]] = []
+        """In this batch: they leave when it is durable."""
+        self._given_outcomes: list[Outcome] = []
+        self.read_store()
         self._frames: dict[int, list[SignatureFrame]] = {}
         self._questions: dict[int, list[AskedSignature]] = {}
+
+    def read_store(self) -> None:
+        """Forget the batch: what was signed in it has not left, and may be decided on again."""
+        self._signed = {
+            (each.community, each.lane, each.kind): each.sequence for each in self._store.signed()
+        }
+        self._changed: set[_Lane] = set()
+        self._given.clear()
+        self._given_outcomes.clear()
 
     def receive_request(self, number: int, source: bytes, body: bytes) -> None:
         """Take a request for our signature; what is wrong with it is counted."""
@@ -142,13 +159,18 @@ class Cosigning:
     def knows(self, asked_id: bytes) -> bool:
         """Whether this draft waits for our decision."""
         asked = self._asked.get(asked_id)
-        return asked is not None and asked.answer is None
+        return (
+            asked is not None and asked.answer is None and all(each is not asked for each, _ in self._given)
+        )
 
-    def decide(self, asked_id: bytes, *, accept: bool, payloads: Sequence[bytes]) -> dict[str, Any]:
+    def decide(
+        self, ticket: Ticket, asked_id: bytes, *, accept: bool, payloads: Sequence[bytes]
+    ) -> dict[str, Any] | None:
         """Sign a draft, with payloads of ours behind the first author's, or refuse to.
 
-        returns  `message_id` of what was signed; empty where it was refused
-        raises   UsageError: signature-unknown, what is wrong with the payloads
+        returns  `message_id`, empty, where it was refused; None: that of what was signed comes with the
+                 commit, under the ticket
+        raises   UsageError: busy, what is wrong with the payloads
         """
         asked = self._asked[asked_id]
         community = self._communities.joined(asked.community)
@@ -173,21 +195,64 @@ class Cosigning:
                 hint="append other payloads, or none",
             )
         draft = draft_of(_id_of(community), asked.view, whole)
+        self._make_room((asked.community, lane_name(draft.unsigned), asked.view.kind))
         signature = sign_many(self._secret(community), [draft.signed])
-        lane = (asked.community, lane_name(draft.unsigned), asked.view.kind)
-        self._signed.pop(lane, None)
-        if len(self._signed) >= LANES_SIGNED_MAX:
-            del self._signed[next(iter(self._signed))]
-        self._signed[lane] = asked.view.sequence
-        asked.answer = SignatureResponse(
+        self._remember((asked.community, lane_name(draft.unsigned), asked.view.kind), asked.view.sequence)
+        response = SignatureResponse(
             number=asked.request.number,
             outcome=SignatureOutcome.SIGNED,
             signature=signature,
             draft=draft.unsigned,
         )
-        self._send(asked)
-        self._counters["signatures-given"] += 1
-        return {"message_id": draft.id}
+        self._given.append((asked, response))
+        self._given_outcomes.append((ticket, {"message_id": draft.id}))
+        return None
+
+    def _remember(self, lane: _Lane, sequence: int) -> None:
+        self._signed[lane] = sequence
+        self._changed.add(lane)
+
+    def _make_room(self, lane: _Lane) -> None:
+        """Forget what the store tells by now, where nothing else can be remembered.
+
+        raises  UsageError: busy
+        """
+        if lane in self._signed or len(self._signed) < LANES_SIGNED_MAX:
+            return
+        for known, sequence in list(self._signed.items()):
+            if self._published_to(known) >= sequence:
+                del self._signed[known]
+                self._changed.add(known)
+        if len(self._signed) >= LANES_SIGNED_MAX:
+            raise UsageError(
+                f"what this node has signed for {LANES_SIGNED_MAX:,} others has not been published yet",
+                code="busy",
+                hint="sign again when some of it has been, or refuse",
+            )
+
+    def _published_to(self, lane: _Lane) -> int:
+        head = self._store.heads.get(*lane)
+        return head[0] if head is not None else 0
+
+    # -- commit ----------------------------------------------------------------------------------------------
+
+    def drain_outcomes(self) -> list[Outcome]:
+        """Of what was signed: they are told with the commit."""
+        outcomes, self._given_outcomes = self._given_outcomes, []
+        return outcomes
+
+    def add_to(self, batch: Batch) -> None:
+        """What was signed, and what need not be remembered any more."""
+        batch.signed += [SignedRecord(*lane, self._signed.get(lane, 0)) for lane in sorted(self._changed)]
+
+    def committed(self) -> None:
+        """What was signed may leave."""
+        for asked, response in self._given:
+            asked.answer = response
+            self._send(asked)
+            self._counters["signatures-given"] += 1
+        self._given.clear()
+        self._changed.clear()
 
     def handle_timer(self, now: float) -> None:
         """Forget drafts that their first author waits for no more; `now` in monotonic seconds."""
@@ -233,8 +298,8 @@ class Cosigning:
         ):
             return SignatureOutcome.REFUSED
         lane = lane_name(view.raw)
-        head = self._store.heads.get(number, lane, view.kind) or (0, 0, False)
-        if view.sequence <= max(head[0], self._signed.get((number, lane, view.kind), 0)):
+        place = (number, lane, view.kind)
+        if view.sequence <= max(self._published_to(place), self._signed.get(place, 0)):
             return SignatureOutcome.SEQUENCE_TAKEN
         return None
 

@@ -8,6 +8,7 @@ from typing import Any
 from dispersy.bus.frames import AskedSignature, SignatureFrame
 from dispersy.errors import UsageError
 from dispersy.protocol.wire.numbers import FrameType
+from dispersy.storage.store import Batch
 from dispersy.workers.authoring.cosigning import Cosigning
 from dispersy.workers.authoring.drafting import Drafting
 from dispersy.workers.authoring.orders import Outcome, Ticket
@@ -36,7 +37,7 @@ class Signatures:
         raises  UsageError: signature-unknown, and as Cosigning.decide()
         """
         if self._cosigning.knows(asked_id):
-            return self._cosigning.decide(asked_id, accept=accept, payloads=payloads)
+            return self._cosigning.decide(ticket, asked_id, accept=accept, payloads=payloads)
         if self._drafting.knows(asked_id):
             self._drafting.decide(ticket, asked_id, accept=accept)
             return None
@@ -63,5 +64,19 @@ class Signatures:
         return self._cosigning.drain_questions()
 
     def drain_outcomes(self) -> list[Outcome]:
-        """Of publish requests that end without a message, or with a question."""
-        return self._drafting.drain_outcomes()
+        """Of publish requests that end without a message, or with a question, and of what was signed."""
+        return [*self._drafting.drain_outcomes(), *self._cosigning.drain_outcomes()]
+
+    # -- commit ----------------------------------------------------------------------------------------------
+
+    def add_to(self, batch: Batch) -> None:
+        """What has to be durable before our signatures leave."""
+        self._cosigning.add_to(batch)
+
+    def committed(self) -> None:
+        """It is."""
+        self._cosigning.committed()
+
+    def read_store(self) -> None:
+        """The commit failed: what was signed does not leave."""
+        self._cosigning.read_store()
