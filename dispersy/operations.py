@@ -124,6 +124,7 @@ class Message:
     kind       its name; empty for Dispersy's own
     cursor     of its first payload in this node's log
     hidden     why it does not count: equivocation, order, undone, denied, erased; empty when it does
+    undone     indices of payloads that were taken back one by one: these are empty
     """
 
     community: bytes
@@ -137,6 +138,7 @@ class Message:
     payloads: tuple[bytes, ...]
     arrival_ms: int
     hidden: tuple[str, ...]
+    undone: tuple[int, ...] = ()
 
 
 _MESSAGE_FIELDS = frozenset(field.name for field in fields(Message))
@@ -153,8 +155,8 @@ class Page:
 def message_of(found: Frame) -> Message:
     """A message of a reply; fields that came with a later version are left out."""
     values = {key: value for key, value in found.items() if key in _MESSAGE_FIELDS}
-    values["payloads"], values["hidden"] = tuple(values["payloads"]), tuple(values["hidden"])
-    return Message(**values)
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Message(**values | lists)
 
 
 def event_of(frame: Frame) -> Event:

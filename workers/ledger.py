@@ -409,7 +409,7 @@ class Ledger:
                 batch.relive.append((change.cursor, change.after))
             else:
                 batch.marks.append((change.cursor, change.after))
-        if decided.events or decided.erased:
+        if decided.events or decided.erased or decided.undone:
             self._add_told(batch, number, decided, cursors_of(batch.blocks, first))
         definition, raw = decided.definition or (None, b"")
         if definition is not None:
@@ -430,3 +430,5 @@ class Ledger:
             )
         for message_id, stored in decided.erased:
             batch.erased.append(cursors[message_id] if stored is None else stored)
+        for message_id, stored, indices in decided.undone:
+            batch.undone.append((cursors[message_id] if stored is None else stored, indices))

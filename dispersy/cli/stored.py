@@ -154,8 +154,9 @@ def _show_json(message: Message) -> None:
 
 
 def _show_line(message: Message) -> None:
-    why = f" ({', '.join(message.hidden)})" if message.hidden else ""
-    for payload in message.payloads:
+    for index, payload in enumerate(message.payloads):
+        reasons = message.hidden or (("undone",) if index in message.undone else ())
+        why = f" ({', '.join(reasons)})" if reasons else ""
         # Not through the console: it takes ten times as long, and there may be a million lines.
         sys.stdout.write(f"{message.global_time} {message.author.hex()[:8]} {printable(payload)}{why}\n")
 
@@ -172,5 +173,6 @@ def _show_whole(message: Message) -> None:
     }
     for name, value in rows.items():
         sys.stdout.write(f"{name:<12} {value}\n")
-    for payload in message.payloads:
-        sys.stdout.write(f"{'payload':<12} {printable(payload)}\n")
+    for index, payload in enumerate(message.payloads):
+        shown = "(undone)" if index in message.undone else printable(payload)
+        sys.stdout.write(f"{'payload':<12} {shown}\n")

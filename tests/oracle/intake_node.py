@@ -208,6 +208,10 @@ class WrittenNode(Node):
             byte = HIDDEN_BY_EQUIVOCATION * marks.equivocation | HIDDEN_BY_ORDER * marks.order
             byte |= UNDONE * marks.undone | ERASED * marks.erased
             assert stored[each] == byte, (each.hex()[:8], stored[each], marks)
+        undone = self.store.undone([entry.cursor for entry in logged])
+        assert {entry.message_id: undone[entry.cursor] for entry in logged if entry.cursor in undone} == {
+            each: tuple(sorted(marks.indices)) for each, marks in expected.items() if marks.indices
+        }
 
     def story(self, live: set[bytes], expected: Iterable[bytes], messages: list[Message]) -> str:
         """What is live and should not be, or the other way round."""

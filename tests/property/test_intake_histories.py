@@ -17,6 +17,7 @@ from dispersy.protocol.intake.data_intake import DataIntake
 from dispersy.protocol.intake.unstored import ReplayWindows
 from dispersy.protocol.permissions.timeline import Timeline
 from dispersy.protocol.wire.stripped import strip
+from dispersy.storage.store import Batch
 from tests.oracle.histories import History
 from tests.oracle.intake_node import WrittenNode
 from tests.oracle.node import Node
@@ -82,6 +83,23 @@ def write(seeds: Iterable[int], keys: Path) -> None:
             history.run()
             history.settle()
             assert all(node.state() == history.nodes[0].state() for node in history.nodes)
+
+
+def test_a_store_of_before_is_told_which_payloads_are_undone(tmp_path: Path) -> None:
+    """Goal: it has no such facts; the first commit makes them, though nothing has come."""
+    history = History("undone", node=partial(WrittenNode, keys=tmp_path))
+    history.actions = lambda: {history.write: 1, history.undo: 1}  # type: ignore[method-assign]
+    history.run()
+    (node, *_) = [each for each in history.nodes if isinstance(each, WrittenNode)]
+    cursors = range(1, node.store.last_cursor() + 1)
+    before = node.store.undone(cursors)
+    assert before
+    node.store.commit(Batch(undone=[(cursor, ()) for cursor in before]))
+    assert not node.store.undone(cursors)
+    node.start()
+    assert node.ledger.has_more
+    node.commit()
+    assert node.store.undone(cursors) == before
 
 
 def test_a_slot_that_the_lower_id_wins_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,15 @@ from dispersy.storage.layout import COMMUNITY, HEAD_KEY
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.purge import purge_portion
-from dispersy.storage.store import Batch, CommunityRecord, EntryType, EventEntry, LogEntry, StoreWriter
+from dispersy.storage.store import (
+    Batch,
+    CommunityRecord,
+    EntryType,
+    EventEntry,
+    LogEntry,
+    SignedRecord,
+    StoreWriter,
+)
 from tests.oracle.store import Sample, block
 
 GONE, KEPT = 1, 2
@@ -153,3 +161,24 @@ def test_a_purge_looks_at_the_heads_of_its_own_community_alone(tmp_path: Path) -
         assert txn.stat(databases.heads)["entries"] == others
     environment.close()
     assert len(seen) == own + 1
+
+
+def test_what_is_known_of_messages_and_lanes_goes_with_them(opened: Open) -> None:
+    """What is undone one by one, and what was signed as the second author: durable, and gone with the rest."""
+    store = opened()
+    fill(store)
+    signed = [SignedRecord(number, AUTHOR, 64, 5) for number in (GONE, KEPT)]
+    store.commit(Batch(undone=[(1, (0, 1)), (5, (0,)), (8, (1,))], signed=signed))
+    store.commit(Batch(undone=[(8, ())]))
+    store = opened()
+    assert store.undone(range(1, 13)) == {1: (0, 1), 5: (0,)}
+    assert sorted(store.signed(), key=lambda each: each.community) == signed
+    for _ in range(2):
+        store.commit(Batch(purges=[(GONE, 100)]))
+        if not store.purges():
+            break
+    store.commit(Batch(unlive=[5]))
+    assert store.undone(range(1, 13)) == {5: (0,)}
+    store.commit(Batch(removed=[5], signed=[SignedRecord(KEPT, AUTHOR, 64, 0)]))
+    store = opened()
+    assert (store.undone(range(1, 13)), store.signed()) == ({}, [])

@@ -70,8 +70,21 @@ def test_get_by_id_tells_all_of_a_message(desk: ControlHouse) -> None:
             "payloads": [b"a", b"", b"c"],
             "arrival_ms": 1_000,
             "hidden": [],
+            "undone": [],
         }
     ]
+
+
+def test_payloads_that_were_undone_one_by_one_are_empty(desk: ControlHouse) -> None:
+    """By get and by list; the others keep their places, and an index that no payload has says nothing."""
+    (entry,) = desk.add(1, message(ALICE, 5, payloads=(b"a", b"b", b"c")))
+    desk.store.commit(Batch(undone=[(entry.cursor, (1, 9))]))
+    for reply in (
+        desk.look_up("get", community="chat", message_id=entry.message_id),
+        desk.ask("list", community="chat"),
+    ):
+        (found,) = reply["messages"]
+        assert (found["payloads"], found["undone"], found["hidden"]) == ([b"a", b"", b"c"], [1], [])
 
 
 def test_get_by_slot_tells_both_that_prove_misbehaviour(desk: ControlHouse) -> None:

@@ -84,6 +84,8 @@ class Communities:
         intake.load((entry.message, entry.cursor, not entry.marks & DENIED) for entry in control)
         community = Community(record, intake, self._store.state(record.number).clock)
         self.by_number[record.number] = community
+        if intake.has_unsaid:
+            self.touched.add(record.number)
         return community
 
     def change(self, community: Community, record: CommunityRecord) -> None:

@@ -100,6 +100,11 @@ class Intake:
         self._is_destroyed = self._control.is_destroyed
         self._begin()
 
+    @property
+    def has_unsaid(self) -> bool:
+        """Whether an older store is to be brought up to date with the next round, whatever that brings."""
+        return bool(self._undo_marks.unsaid)
+
     def prunings(self) -> dict[int, Pruning]:
         """By kind, when messages leave."""
         rules = self._control.rules.items()

@@ -48,6 +48,7 @@ class Round:
     changes       to messages stored earlier
     events        about them, and about messages of the blocks
     erased        ids and cursors (None: in the blocks) of messages whose authors have undone them
+    undone        the same, and the indices of the payloads that are undone one by one from now on
     definition    (decoded, whole message) when another one is current now
     heard         global times of permitted messages for which there was no place
     destroyed     the whole message of the hard destroy that came: nothing else of the community stays
@@ -57,6 +58,7 @@ class Round:
     changes: list[Change] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     erased: list[tuple[bytes, int | None]] = field(default_factory=list)
+    undone: list[tuple[bytes, int | None, tuple[int, ...]]] = field(default_factory=list)
     definition: tuple[Definition | None, bytes] | None = None
     heard: list[int] = field(default_factory=list)
     destroyed: bytes | None = None

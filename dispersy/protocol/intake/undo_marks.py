@@ -40,10 +40,14 @@ class UndoStore(Protocol):
 
     def find(self, community: int, global_time: int, message_id: bytes) -> int | None: ...
     def entries(self, cursors: Sequence[int]) -> Sequence[StoredEntry]: ...
+    def undone(self, cursors: Sequence[int]) -> Mapping[int, tuple[int, ...]]: ...
 
 
 class UndoMarks:
-    """One a community: what is undone, as the last round left it."""
+    """One a community: what is undone, as the last round left it.
+
+    unsaid  (id, cursor, indices) where an older store does not say which payloads are undone
+    """
 
     def __init__(self, store: UndoStore, control: ControlIntake, *, community: int) -> None:
         self._store = store
@@ -51,13 +55,20 @@ class UndoMarks:
         self._timeline = control.timeline
         self._community = community
         self._known: dict[bytes, UndoneState] = {}
+        self.unsaid: list[tuple[bytes, int | None, tuple[int, ...]]] = []
 
     def load(self) -> None:
         """Begin with what is stored."""
         self._see_stored(self._control.targets)
         self._control.settle()
         for target in self._control.targets:
-            self._learn(target, self._timeline.undone(MessageId(target)))
+            state = self._timeline.undone(MessageId(target))
+            self._learn(target, state)
+            found = self._find(target) if state and state.indices else None
+            if found is not None:
+                indices, cursor = _indices_of(state), found[1].cursor
+                if self._store.undone([cursor]).get(cursor) != indices:
+                    self.unsaid.append((target, cursor, indices))
 
     # -- targets ---------------------------------------------------------------------------------------------
 
@@ -116,6 +127,8 @@ class UndoMarks:
         undone    ids of messages that are undone otherwise than before
         """
         marks: dict[bytes, int] = {}
+        finished.undone += self.unsaid
+        self.unsaid.clear()
         for message_id, fate in fates.items():
             state = self._timeline.undone(MessageId(message_id)) if fate.marks is not None else None
             if fate.stored is None:
@@ -138,6 +151,8 @@ class UndoMarks:
         marks |= UNDONE if state and state.whole else 0
         if not marks & HIDDEN:
             finished.events += _payload_events(message_id, None, None, state)
+        if _indices_of(state):
+            finished.undone.append((message_id, None, _indices_of(state)))
         self._learn(message_id, state)
         if _is_erased(state):
             finished.erased.append((message_id, None))
@@ -173,6 +188,8 @@ class UndoMarks:
             finished.events += _payload_events(message_id, cursor, None, state)
         elif was_shown and (after is not None or fate is None or fate.reason not in QUIET_REASONS):
             finished.events.append(_denied(message_id, cursor, after, fate))
+        if _indices_of(state) != _indices_of(known):
+            finished.undone.append((message_id, cursor, _indices_of(state)))
         self._learn(message_id, state)
 
     def _learn(self, message_id: bytes, state: UndoneState | None) -> None:
@@ -180,6 +197,10 @@ class UndoMarks:
             self._known[message_id] = state
         else:
             self._known.pop(message_id, None)
+
+
+def _indices_of(state: UndoneState | None) -> tuple[int, ...]:
+    return tuple(sorted(state.indices)) if state else ()
 
 
 def _is_erased(state: UndoneState | None) -> bool:

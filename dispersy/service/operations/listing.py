@@ -101,7 +101,10 @@ def list_messages(
         if not page.take(portion, fits(portion.entries)):
             break
         is_over = portion.is_last
-    return {"messages": described(page.chosen, directory), "next": None if is_over else mark + page.place}
+    return {
+        "messages": described(page.chosen, directory, reader),
+        "next": None if is_over else mark + page.place,
+    }
 
 
 def _filter(community: int, request: ListMessages, kinds: frozenset[int], directory: Directory) -> Filter:

@@ -74,7 +74,7 @@ class Reading:
                 code="blocked",
                 hint="`unblock` shows it again",
             )
-        return {"messages": described(shown, self._view.directory)}
+        return {"messages": described(shown, self._view.directory, self._view.store())}
 
     def _entries(self, cursors: Sequence[int | None]) -> list[LogEntry]:
         """What stands where the writer says; nothing where it has been removed since."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from dispersy.ext.wire import DROP_REASONS, pack, parse_messages, split_payloads
 from dispersy.protocol.intake.marks import DENIED, ERASED, HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER, UNDONE
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.service.interface.directory import Directory
-from dispersy.storage.store import LogEntry
+from dispersy.storage.store import LogEntry, StoreReader
 
 _NO_AUTHOR = 2
 _AREA_MAX = 1 << 24
@@ -50,8 +50,9 @@ def headers(messages: Sequence[bytes]) -> list[Header]:
     return found
 
 
-def described(entries: Sequence[LogEntry], directory: Directory) -> list[dict[str, Any]]:
-    """One map a message entry, with all of its payloads."""
+def described(entries: Sequence[LogEntry], directory: Directory, reader: StoreReader) -> list[dict[str, Any]]:
+    """One map a message entry, with all of its payloads; those that are undone one by one are empty."""
+    undone = reader.undone([entry.cursor for entry in entries])
     return [
         {
             "community": directory.community_id(entry.community),
@@ -62,7 +63,8 @@ def described(entries: Sequence[LogEntry], directory: Directory) -> list[dict[st
             "sequence": header.sequence,
             "message_id": entry.message_id,
             "cursor": entry.cursor,
-            "payloads": payloads_of(entry),
+            "payloads": shown_payloads(entry, undone.get(entry.cursor, ())),
+            "undone": [index for index in undone.get(entry.cursor, ()) if index < len(payloads_of(entry))],
             "arrival_ms": entry.arrival_ms,
             "hidden": hidden(entry.marks),
         }
@@ -73,6 +75,11 @@ def described(entries: Sequence[LogEntry], directory: Directory) -> list[dict[st
 def payloads_of(entry: LogEntry) -> list[bytes]:
     """A message's payloads; none where they are erased."""
     return [] if entry.marks & ERASED else split_payloads(entry.message)
+
+
+def shown_payloads(entry: LogEntry, undone: Collection[int]) -> list[bytes]:
+    """The same, where what is undone is empty, so that the others keep their places."""
+    return [b"" if index in undone else payload for index, payload in enumerate(payloads_of(entry))]
 
 
 def hidden(marks: int) -> list[str]:
