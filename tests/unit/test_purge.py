@@ -164,7 +164,7 @@ def test_a_purge_looks_at_the_heads_of_its_own_community_alone(tmp_path: Path) -
 
 
 def test_what_is_known_of_messages_and_lanes_goes_with_them(opened: Open) -> None:
-    """What is undone one by one, and what was signed as the second author: durable, and gone with the rest."""
+    """What is undone one by one, and what was signed as second author: durable, and gone with the rest."""
     store = opened()
     fill(store)
     signed = [SignedRecord(number, AUTHOR, 64, 5) for number in (GONE, KEPT)]
