@@ -34,6 +34,15 @@ class Endpoint:
         except ValueError:
             return None
 
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether two numeric addresses cannot both be listened on, as far as that is seen from them."""
+        ours, theirs = self.numeric, other.numeric
+        assert ours is not None
+        assert theirs is not None
+        # A wildcard of IPv6 takes IPv4 along.
+        same = ours == theirs or ours.is_unspecified or theirs.is_unspecified
+        return self.port == other.port and same
+
 
 def parse_endpoint(text: str, *, port_zero: bool = False) -> Endpoint:
     """Read HOST:PORT.

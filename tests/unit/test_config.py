@@ -203,6 +203,35 @@ def test_the_environment_is_read_by_type_and_its_mistakes_are_named(tmp_path: Pa
     assert "'two'" in loaded.mistakes[1].why
 
 
+@pytest.mark.parametrize(
+    ("text", "environment", "parts"),
+    [
+        (
+            '[tcp]\ncontrol = "0.0.0.0:7421"\n\nevents = "192.0.2.1:7421"\n',
+            {},
+            ["config.toml:4: tcp.events: 192.0.2.1:7421 is that of tcp.control", "config.toml:2", "own"],
+        ),
+        (
+            '[tcp]\ncontrol = "[::1]:7421"\n',
+            {"DISPERSY_METRICS": "[::1]:7421"},
+            ["config.toml:2: tcp.control: [::1]:7421 is that of metrics (DISPERSY_METRICS)"],
+        ),
+        ('[tcp]\ncontrol = "127.0.0.1:7421"\nevents = "127.0.0.2:7421"\n', {}, []),
+        ('[tcp]\ncontrol = "127.0.0.1:7421"\nevents = "127.0.0.1:7422"\n', {}, []),
+    ],
+)
+def test_one_address_for_two_is_told(
+    tmp_path: Path, text: str, environment: dict[str, str], parts: list[str]
+) -> None:
+    """Before anything starts: the second would find it taken, by the node itself."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    told = "\n".join(map(str, load_config(path, environment=environment).mistakes))
+    assert bool(told) == bool(parts)
+    for part in parts:
+        assert part in told
+
+
 def test_an_unreadable_config_names_the_file(tmp_path: Path) -> None:
     """A disk's fault is no usage error."""
     with pytest.raises(StorageError, match=r"missing\.toml"):

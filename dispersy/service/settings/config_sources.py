@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from dispersy.bus.settings import CommunitySettings
+from dispersy.endpoint import Endpoint
 from dispersy.errors import StorageError, UsageError
 from dispersy.service.settings.config import (
     COMMUNITY_SETTINGS,
@@ -37,6 +38,7 @@ CONFIG_SIZE_MAX = 1 << 16
 MISTAKES_MAX = 100
 COMMUNITY_SECTIONS_MAX = 200
 COMMUNITY_KEY_MAX = 200
+TCP_ADDRESSES = (("metrics",), ("tcp", "control"), ("tcp", "events"))
 """All sections travel to each process in one argument, of which Linux takes 128 KiB."""
 
 Keys = tuple[str | int, ...]
@@ -108,7 +110,23 @@ def load_config(
                 origins[name] = partial(str, where)
             except UsageError as error:
                 mistakes.append(Mistake(where, "", str(error), error.hint))
-    return Loaded(_replaced(from_file.config, fields), origins, tuple(mistakes))
+    loaded = Loaded(_replaced(from_file.config, fields), origins, ())
+    return replace(loaded, mistakes=(*mistakes, *_same_addresses(loaded)))
+
+
+def _same_addresses(loaded: Loaded) -> Iterator[Mistake]:
+    """TCP addresses of which one could be listened on and another could not, for they are the same."""
+    before: list[tuple[tuple[str, ...], Endpoint]] = []
+    for keys in TCP_ADDRESSES:
+        address = getattr(loaded.config, field_of(keys))
+        if address is None:
+            continue
+        for other, taken in before:
+            if taken.overlaps(address):
+                why = f"{address} is that of {'.'.join(other)} ({loaded.origin(field_of(other))}), too"
+                hint = "give each a port of its own"
+                yield Mistake(loaded.origin(field_of(keys)), ".".join(keys), f"{why}: {hint}")
+        before.append((keys, address))
 
 
 def read_config(path: Path) -> Loaded:
