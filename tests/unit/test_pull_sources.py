@@ -9,6 +9,7 @@ import pytest
 
 from dispersy.constants import (
     MET_PER_HOST_MAX,
+    MISSING_PER_SECOND_MAX,
     PULL_SOURCES_MAX,
     PULL_SOURCES_PER_HOST_MAX,
     REQUEST_TIMEOUT_MAX_S,
@@ -56,6 +57,24 @@ def test_the_definition_is_not_asked_of_one_host_only() -> None:
         now += REQUEST_TIMEOUT_MAX_S
     assert SOURCE in asked
     assert len(asked) == 1 + MET_PER_HOST_MAX
+
+
+def test_fifty_communities_joined_at_once_get_their_definitions_soon() -> None:
+    """The neighbour looks at four requests a second of one address, and all fifty ask it at the same moment;
+    what it did not look at must not come again at the same moments, each time for four of them."""
+    waiting = [DefinitionRequest(rng=Random(index)) for index in range(50)]
+    for request in waiting:
+        request.hear(SOURCE, knows=True, now=0.0)
+    ticks = 0
+    while waiting:
+        ticks += 1
+        assert ticks < 400, f"{len(waiting)} have none after {ticks / 10} s"
+        if ticks % 10 == 1:
+            looked_at = 0
+        for request in list(waiting):
+            if request.step(ticks / 10) is not None and looked_at < MISSING_PER_SECOND_MAX:
+                looked_at += 1
+                waiting.remove(request)
 
 
 def test_a_neighbour_that_held_the_same_set_is_not_pulled_from_because_ours_has_grown() -> None:

@@ -287,6 +287,31 @@ def test_a_nudge_is_answered_where_the_answer_says_something() -> None:
     assert of(stumble(walker, 2, 0.4, summary=other), SendIntroduction) == []
 
 
+def test_who_was_told_nothing_hears_it_when_the_definition_has_come() -> None:
+    """A newcomer has no set to speak of before; its neighbours would not know for half a minute."""
+    walker = make_walker()
+    walker.set_summary(None, 0.0)
+    stumble(walker, 2, 0.0, summary=SUMMARY)
+    walker.handle_timer(0.1)
+    (walk,) = of(walker.drain(), SendIntroduction)
+    number = IntroductionRequest.decode(walk.unsigned_body + bytes(64)).number
+    answer = IntroductionResponse(number=number, member=member(2), receiver=HERE, summary=SUMMARY)
+    walker.receive_introduction_response(address(2), answer, 0.2)
+    walker.drain()
+    walker.set_summary(SUMMARY, 1.0)
+    walker.nudge(1.0)
+    # Its own word says our set already, so it is none of those that differ.
+    assert walker.drain() == []
+    nudged = []
+    for count in range(1, 4):
+        walker.handle_timer(1.0 + count * AFTERWARDS_S)
+        for event in of(walker.drain(), SendIntroduction):
+            request = IntroductionRequest.decode(event.unsigned_body + bytes(64))
+            if not request.asks_introduction:
+                nudged.append((count, event.address, request.summary))
+    assert nudged == [(1, address(2), SUMMARY)]
+
+
 def test_who_was_told_otherwise_hears_it_when_nothing_changes_any_more() -> None:
     """Those that said our summary before we had it are told one by one after the nudge, and once."""
     walker = make_walker()

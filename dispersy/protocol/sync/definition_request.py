@@ -12,6 +12,9 @@ from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import MissingLast, RequestMissing
 from dispersy.protocol.wire.numbers import ControlKind
 
+SPREAD_MIN = 0.5
+"""Of the time until it is asked for again, the part after which that may be."""
+
 
 class DefinitionRequest:
     """Asks one neighbour at a time, those with a summary first: they know the definition."""
@@ -46,7 +49,10 @@ class DefinitionRequest:
         # than we.
         rounds = self._attempts // len(self._peers)
         self._attempts += 1
-        self._due_at = now + min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))
+        wait_s = min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))
+        # By lot: a neighbour looks at few a second of one address, and whoever joins fifty communities at once
+        # would ask for what it did not get at the same moments again.
+        self._due_at = now + wait_s * (SPREAD_MIN + (1 - SPREAD_MIN) * self._rng.random())
         number = number_for(Way.NAME, self._rng)
         return source, RequestMissing(number, 1, MissingLast(ControlKind.DEFINITION, 1))
 

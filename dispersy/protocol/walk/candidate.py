@@ -178,8 +178,8 @@ class Candidate:
         return None if self.summary is None or ours is None else self.summary.same_set(ours)
 
     def is_misled(self, ours: Summary | None) -> bool:
-        """Whether we last told it of another set than ours is now."""
-        return self.told is not None and ours is not None and not self.told.same_set(ours)
+        """Whether we last told it of another set than ours is now, or had nothing to tell when we spoke."""
+        return ours is not None and (self.told is None or not self.told.same_set(ours))
 
     def absorb(self, other: Candidate) -> None:
         """Take over what is known of the same member at its former address."""
