@@ -50,7 +50,7 @@ class DefinitionRequest:
         rounds = self._attempts // len(self._peers)
         self._attempts += 1
         wait_s = min(REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_START_S * 2.0 ** min(rounds, 8))
-        # By lot: a neighbour looks at few a second of one address, and whoever joins fifty communities at once
+        # By lot: a neighbour looks at few a second of one address, and who joins fifty communities at once
         # would ask for what it did not get at the same moments again.
         self._due_at = now + wait_s * (SPREAD_MIN + (1 - SPREAD_MIN) * self._rng.random())
         number = number_for(Way.NAME, self._rng)
