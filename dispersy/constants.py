@@ -100,6 +100,10 @@ STUMBLED_LIFETIME_S = 57.5
 INTRODUCED_LIFETIME_S = 27.5
 DISCOVERED_LIFETIME_S = 57.5
 REVISIT_S = 27.5
+FORMER_MAX = 16
+"""Neighbours that were lost and are asked again: a few of either side join what was parted."""
+FORMER_AGAIN_S, FORMER_AGAIN_MAX_S, FORMER_S = 30.0, 120.0, 86_400.0
+"""After how long at first, and at most; for a day. All of them gone cost less than 200 bytes a second."""
 PUNCTURES_PER_REQUEST_MAX = 3
 PUNCTURE_TARGETS_MAX = 256
 """Addresses punctured a second, per community: what a flood of puncture-requests can make us send."""

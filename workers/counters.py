@@ -120,6 +120,7 @@ COMMUNITY_COUNTERS = {
     "walk-answered": "walks whose response came",
     "walk-bootstrap": "walks to a bootstrap address of which nothing else is known",
     "walk-discovered": "walks to an address found in our network",
+    "walk-former": "walks to where a neighbour answered that was lost",
     "walk-introduced": "walks to an address that a neighbour named",
     "walk-named": "responses that named an address to walk to",
     "walk-stumbled": "walks to a neighbour that had walked to us",

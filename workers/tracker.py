@@ -244,6 +244,8 @@ class Tracker:
             pace=self._pace,
             step_interval_s=TRACKER_STEP_S,
             candidates_max=TRACKED_PEERS_MAX,
+            # Who is gone is forgotten here: it comes again by itself.
+            former_max=0,
         )
         walker.set_own_addresses(lan=self._own_address, wan=None)
         made = WalkDatagrams(

@@ -8,6 +8,7 @@ from dispersy.protocol.wire.frames import frame, token_datagram
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.testing.links import Link
 from simulation.holdings import TAG
+from simulation.node import Node
 from simulation.world import World
 
 
@@ -48,6 +49,31 @@ def test_those_who_leave_are_forgotten() -> None:
         view.address for node in [first, *nodes] for view in node.walker.candidates(world.now) if view.member
     }
     assert gone.address not in listed
+
+
+def test_what_was_parted_for_minutes_finds_itself_though_the_bootstrap_is_gone() -> None:
+    """Both halves have forgotten each other by then, and nobody is left who knows both."""
+    world = World(seed=7)
+    first = world.add(1)
+    nodes = [world.add(host, bootstrap=[first]) for host in range(2, 10)]
+    world.run(30)
+    del world.nodes[first.address]
+    ones, others = nodes[:4], nodes[4:]
+    world.links.part([node.address for node in ones], [node.address for node in others])
+    world.run(300)
+
+    def know_the_other_half(nodes: list[Node], half: list[Node]) -> list[bool]:
+        there = {node.address for node in half}
+        verified = (
+            {view.address for view in node.walker.candidates(world.now) if view.member} for node in nodes
+        )
+        return [bool(each & there) for each in verified]
+
+    assert not any(know_the_other_half(ones, others))
+    world.links.cut.clear()
+    assert world.run(
+        300, until=lambda: all(know_the_other_half(ones, others)) and all(know_the_other_half(others, ones))
+    )
 
 
 def test_a_restarted_node_is_met_again() -> None:

@@ -80,7 +80,9 @@ def counted(files: set[str]) -> set[str]:
 def test_every_counter_is_in_the_table_and_no_other() -> None:
     """Families of names are written out in the table."""
     families = {
-        "walk-*": {f"walk-{name}" for name in ("bootstrap", *(category.value for category in Category))},
+        "walk-*": {
+            f"walk-{name}" for name in ("bootstrap", "former", *(category.value for category in Category))
+        },
         **{
             f"upload-{what}-*": {f"upload-{what}-{row.label}" for row in Row}
             for what in ("bytes", "dropped", "waits")

@@ -24,6 +24,7 @@ from dispersy.constants import (
     CANDIDATES_MAX,
     CANDIDATES_PER_HOST_MAX,
     DISCOVERED_LIFETIME_S,
+    FORMER_MAX,
     INTRODUCED_LIFETIME_S,
     REVISIT_S,
     STUMBLED_LIFETIME_S,
@@ -32,6 +33,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import NO_ADDRESS, Address
 from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.walk.former import Former
 from dispersy.protocol.wire.numbers import ConnectionType
 from dispersy.protocol.wire.summary import Summary
 
@@ -200,9 +202,17 @@ class Candidates:
     address and a proven member.
 
     lifetime_scale  by which all lifetimes are longer
+    former          those who answered once, and were lost
     """
 
-    def __init__(self, *, count_max: int = CANDIDATES_MAX, lifetime_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        count_max: int = CANDIDATES_MAX,
+        lifetime_scale: float = 1.0,
+        former: Former | None = None,
+    ) -> None:
+        self.former = Former(count_max=FORMER_MAX, wakes=True) if former is None else former
         self._lifetime_scale = lifetime_scale
         self._count_max = count_max
         self._by_address: dict[Address, Candidate] = {}
@@ -255,6 +265,7 @@ class Candidates:
         candidate.failures = 0
         candidate.is_silent = False
         self._by_member[member] = candidate
+        self.former.find(member, address)
         self._rotation.setdefault(address)
         return candidate
 
@@ -265,6 +276,7 @@ class Candidates:
 
     def forget(self, is_unwanted: Unwanted) -> None:
         """Remove those of these addresses and members."""
+        self.former.forget(is_unwanted)
         for candidate in list(self._by_address.values()):
             if is_unwanted(candidate.address, candidate.member):
                 self.remove(candidate.address)
@@ -280,10 +292,16 @@ class Candidates:
         if candidate is not None and candidate.member is not None:
             self._by_member.pop(candidate.member, None)
 
+    def lose(self, candidate: Candidate, now: float) -> None:
+        """It does not answer: it is no candidate any more, and asked now and then if it ever answered."""
+        self.remove(candidate.address)
+        if candidate.member is not None and candidate.round_trip_s is not None and not candidate.is_metered:
+            self.former.lose(candidate.member, candidate.address, now)
+
     def expire(self, now: float) -> None:
         """Forget whoever is in no category any more."""
         for candidate in [candidate for candidate in self if candidate.category(now) is None]:
-            self.remove(candidate.address)
+            self.lose(candidate, now)
 
     def doubt(self, now: float) -> None:
         """All are as if somebody had just named them: whether they are still there has to be seen."""

@@ -93,7 +93,8 @@ class WalkRequests:
         """Send a request there, or the one under way once more."""
         candidate = self._candidates.get(address)
         category = None if candidate is None else candidate.category(now)
-        self._counts[f"walk-{'bootstrap' if category is None else category.value}"] += 1
+        unknown = "bootstrap" if address in self._bootstrap else "former"
+        self._counts[f"walk-{unknown if category is None else category.value}"] += 1
         self._bootstrap.ask(address, now)
         if candidate is not None:
             candidate.asked_at = now
@@ -142,7 +143,10 @@ class WalkRequests:
         return self._requests.pop(source)
 
     def handle_timer(self, now: float) -> None:
-        """Repeat what was not answered, or give it up."""
+        """Repeat what was not answered, or give it up; and ask who was lost whether it is there again."""
+        for address in self._candidates.former.take(now):
+            if address not in self._requests:
+                self.walk_to(address, now)
         for address, request in list(self._requests.items()):
             if now >= request.expires_at:
                 del self._requests[address]
@@ -157,9 +161,9 @@ class WalkRequests:
                     self._doubt(address, request, now)
 
     def next_deadline(self) -> float | None:
-        if not self._requests:
-            return None
-        return min([min(each.retry_at, each.expires_at) for each in self._requests.values()])
+        former = self._candidates.former.next_deadline()
+        dues = [min(each.retry_at, each.expires_at) for each in self._requests.values()]
+        return min(dues if former is None else [*dues, former], default=None)
 
     def drain(self) -> list[WalkEvent]:
         """What is to be sent."""
@@ -191,7 +195,9 @@ class WalkRequests:
         if candidate is None:
             return
         candidate.failures += 1
-        gone = request.is_challenge and candidate.signed_at < request.began_at
-        if gone or candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
+        if request.is_challenge and candidate.signed_at < request.began_at:
+            # Its member is known to be elsewhere.
             self._candidates.remove(address)
+        elif candidate.failures >= WALK_FAILURES_MAX or not candidate.is_verified(now):
+            self._candidates.lose(candidate, now)
         self._steps.hasten(now + SOON_S)

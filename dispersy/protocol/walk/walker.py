@@ -19,6 +19,7 @@ from random import Random
 
 from dispersy.constants import (
     CANDIDATES_MAX,
+    FORMER_MAX,
     INTRODUCTION_SOURCES_MAX,
     INTRODUCTIONS_PER_SECOND_MAX,
     NUDGED_MAX,
@@ -36,6 +37,7 @@ from dispersy.protocol.walk.admission import Admission
 from dispersy.protocol.walk.announcers import LISTENERS_MAX, Announcers
 from dispersy.protocol.walk.bootstrap import Bootstrap
 from dispersy.protocol.walk.candidate import NEVER, Candidate, Candidates, Category, Unwanted
+from dispersy.protocol.walk.former import Former
 from dispersy.protocol.walk.introducer import Introducer
 from dispersy.protocol.walk.keep_alive import KeepAlive
 from dispersy.protocol.walk.metered import (
@@ -95,6 +97,7 @@ class Walker:
         pace: SharedPace | None = None,
         step_interval_s: float = STEP_INTERVAL_S,
         candidates_max: int = CANDIDATES_MAX,
+        former_max: int = FORMER_MAX,
         introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -106,6 +109,7 @@ class Walker:
         self._candidates = Candidates(
             count_max=min(candidates_max, METERED_PEERS_MAX) if metered else candidates_max,
             lifetime_scale=METERED_LIFETIME_SCALE if metered else 1.0,
+            former=Former(count_max=former_max, wakes=not metered),
         )
         self._own = OwnAddresses()
         self._bootstrap = Bootstrap(bootstrap, now)
