@@ -401,7 +401,8 @@ class Ledger:
             for records, arena, marks in decided.blocks
             if records
         )
-        self._passing.spread(number, fresh_messages(decided.blocks, published, community.intake.definitions))
+        self._passing.spread(number, fresh_messages(decided.blocks, published))
+        batch.moved += decided.moved
         for change in decided.changes:
             if change.after is None:
                 (batch.inactive if change.is_inactive else batch.unlive).append(change.cursor)

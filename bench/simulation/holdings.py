@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from random import Random
 
 from dispersy.ext import digest, wire
-from dispersy.protocol.identifiers import CommunityId, community_tag
+from dispersy.protocol.holdings import key_after
+from dispersy.protocol.identifiers import CommunityId, OrderKey, community_tag
 from dispersy.protocol.spreading.spreading import identify
 from dispersy.protocol.wire.announcements import IdPrefix
 from dispersy.protocol.wire.packing import encode_uvarint
@@ -54,6 +55,9 @@ class StoreHoldings:
 
     def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self.store.scan_back(COMMUNITY, low, high, limit)
+
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        return self.scan(key, key_after(key), 1)[:2]
 
     def community_id(self) -> CommunityId:
         return COMMUNITY_ID

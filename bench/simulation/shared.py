@@ -16,8 +16,8 @@ from random import Random
 from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
-from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of
-from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
+from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of, key_after
+from dispersy.protocol.identifiers import CommunityId, OrderKey, sum_key, symbols_key
 from dispersy.protocol.tree import NOTHING, NodeSum, SumTree, added, negative
 from dispersy.protocol.wire.announcements import IdPrefix
 from dispersy.protocol.wire.records import MESSAGE
@@ -277,6 +277,10 @@ class SharedHoldings:
         ids = b"".join([self.corpus.keys[number][8:] for number in numbers])
         if self._symbols is not None and ids:
             change(self._symbols, ids, ID_SIZE, SYMBOLS_KEY)
+
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        """As Holdings.named()."""
+        return self.scan(key, key_after(key), 1)[:2]
 
     def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         base, keys = self.base, self.corpus.keys

@@ -34,6 +34,10 @@ class Holdings(Protocol):
     def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         """The same from high downwards: as StoreReader.scan_back."""
 
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        """(packed key, packed native u64 cursor) of what has this order key, offered or on request; empty
+        where there is nothing."""
+
 
 class MessageHoldings(Holdings, Protocol):
     """Holdings whose messages can be read too."""

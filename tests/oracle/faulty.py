@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permissions.control_messages import ControlMessage, Permission, Withdrawal
+from tests.oracle.naming import pinned_ranges
 from tests.oracle.state import Cut, DataMessage, Message, Power, order
-from tests.oracle.timeline import BLOCK_BITS, Oracle, pinned_ranges
+from tests.oracle.timeline import BLOCK_BITS, Oracle
 
 
 class LowerIdWins(Oracle):

@@ -62,6 +62,7 @@ class History:
         ages = random.Random(f"{seed} ages")
         self.forms = random.Random(f"{seed} forms")
         self.ranks = random.Random(f"{seed} ranks")
+        self.requests = random.Random(f"{seed} requests")
         self.has_pruning = ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
         self.pen = Pen(rng)
@@ -78,7 +79,12 @@ class History:
             # So that each clock is within reach of what is left of the others' messages.
             self.pace = 1
         self.making = KindMaking(
-            rng, ages, self.ranks, is_crowded=self.mood == "crowded", has_pruning=self.has_pruning
+            rng,
+            ages,
+            self.ranks,
+            self.requests,
+            is_crowded=self.mood == "crowded",
+            has_pruning=self.has_pruning,
         )
         self.kinds = self.making.kinds()
         self.has_destroy = rng.random() < 0.1
@@ -99,6 +105,12 @@ class History:
         definitions = [message for message in self.written if isinstance(message, DefinitionMessage)]
         least = min(definitions, key=lambda message: (message.global_time, message.id))
         return dict(least.kinds)[kind].resolution
+
+    def on_request(self) -> set[int]:
+        """The same of which kinds are."""
+        definitions = [message for message in self.written if isinstance(message, DefinitionMessage)]
+        least = min(definitions, key=lambda message: (message.global_time, message.id))
+        return {number for number, rules in least.kinds if rules.is_on_request}
 
     def run(self) -> None:
         if not self.written:
@@ -306,6 +318,8 @@ class History:
             share = self.rng.choice((1.0, 1.0, 0.6))
             other = self.rng.choice(others)
             given = [each for each in other.live() if self.rng.random() < share]
+            # What is on request is there for who asks: some do.
+            given = [each for each in given if not other.is_on_request(each) or self.requests.random() < 0.3]
             if any(rules.priority != 128 or rules.order != "ascending" for rules in self.kinds.values()):
                 given = self.ranked(given)[: self.ranks.randint(1, 1 + len(given))]
             node.receive(given, other)
@@ -349,8 +363,8 @@ class History:
         return any(numbers <= group for group in self.groups)
 
     def settle(self) -> None:
-        """Everybody tells everybody what is live until nobody learns anything. What is not is forgotten
-        first, and a few times again."""
+        """Everybody tells everybody what is live and offered until nobody learns anything. What is not live
+        is forgotten first, and a few times again."""
         for node in self.nodes:
             node.forget(self.rng, self.rng.random())
         forgetful = 3
@@ -360,7 +374,7 @@ class History:
             for node in self.rng.sample(self.nodes, k=len(self.nodes)):
                 for other in self.nodes:
                     if other is not node:
-                        changed |= node.receive(other.live(), other)
+                        changed |= node.receive(other.offered(), other)
                         before = node.time
                         node.hear(other.time)
                         changed |= node.time != before

@@ -19,7 +19,7 @@ from dispersy.protocol.wire.stripped import Stripped, strip
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter
+from dispersy.storage.store import Batch, CommunityRecord, EntryType, StoreWriter, on_request
 from dispersy.workers.ledger import Ledger
 from tests.oracle.decisions import Decisions
 from tests.oracle.node import Node
@@ -172,7 +172,10 @@ class WrittenNode(Node):
         self.number = record.number
 
     def stored_live(self) -> set[bytes]:
-        keys, _, complete = self.store.scan(self.number, ORDER_LOW, ORDER_TOP, LOG_MAX)
+        return self.in_part(self.number) | self.in_part(on_request(self.number))
+
+    def in_part(self, number: int) -> set[bytes]:
+        keys, _, complete = self.store.scan(number, ORDER_LOW, ORDER_TOP, LOG_MAX)
         assert complete
         return {keys[start + 8 : start + 40] for start in range(0, len(keys), 40)}
 
@@ -197,6 +200,8 @@ class WrittenNode(Node):
         return str(self.ledger.explain(self.number, message_id)["awaited"]) if is_waiting else ""
 
     def check_marks(self, expected: dict[bytes, Marks]) -> None:
+        own = {each for each in self.stored_live() if self.is_on_request(self.held[MessageId(each)])}
+        assert self.in_part(on_request(self.number)) == own
         logged = [entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE]
         stored = {entry.message_id: entry.marks for entry in logged}
         self.erased = {each for each, marks in stored.items() if marks & ERASED}

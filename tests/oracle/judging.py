@@ -79,10 +79,10 @@ def judge(
 def faults(history: History) -> Iterator[str]:
     """What is wrong with a history that has settled."""
     first, *others = history.nodes
-    state = first.state()
+    state = first.shared()
     for number, node in enumerate(others, start=1):
-        if node.state() != state:
-            yield f"nodes 0 and {number} disagree: {difference(state, node.state())}"
+        if node.shared() != state:
+            yield f"nodes 0 and {number} disagree: {difference(state, node.shared())}"
     for number, node in enumerate(history.nodes):
         if node.state_of(node.live()) != node.state():
             yield f"node {number} is in another state without what is not live"
@@ -133,6 +133,8 @@ def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[st
                     has_effect = message.id in state.counting
                 case Settings(kind) if Permission.SETTINGS in gone and kind == withdrawal.kind:
                     has_effect = message.id in state.counting
+                case Undo(_, kind) if kind in history.on_request():
+                    has_effect = False  # who might have written it may say so
                 case Undo(target, kind) if Permission.UNDO in gone and kind == withdrawal.kind:
                     authors = next((each.authors for each in history.data() if each.id == target), ())
                     has_effect = message.id in state.counting and message.author not in authors

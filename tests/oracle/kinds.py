@@ -11,12 +11,14 @@ PASSING_SHARE = 0.35
 """Of histories that have a kind whose messages nobody keeps."""
 RANKED_SHARE = 0.4
 """Of histories whose kinds have priorities and orders, or are delivered in sequence."""
+ON_REQUEST_SHARE = 0.25
+"""Of histories that have kinds whose messages are offered to nobody."""
 
 
 class KindMaking:
     """One a history.
 
-    rng    for what all histories have; ages for pruning; ranks for what came later still
+    rng    for what all histories have; ages for pruning; ranks and requests for what came later still
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class KindMaking:
         rng: random.Random,
         ages: random.Random,
         ranks: random.Random,
+        requests: random.Random,
         *,
         is_crowded: bool,
         has_pruning: bool,
@@ -31,6 +34,8 @@ class KindMaking:
         self._rng = rng
         self._ages = ages
         self._ranks = ranks
+        self._requests = requests
+        self._has_on_request = requests.random() < ON_REQUEST_SHARE
         self._is_crowded = is_crowded
         self._has_pruning = has_pruning
         self._is_ranked = ranks.random() < RANKED_SHARE
@@ -55,7 +60,11 @@ class KindMaking:
         if self._has_pruning and self._ages.random() >= 0.2:
             inactive = self._ages.choice((4, 8, 20, 40))
             rules = replace(rules, inactive=inactive, prune=inactive + self._ages.choice((1, 8, 40)))
-        return self._ranked(rules) if self._is_ranked else rules
+        rules = self._ranked(rules) if self._is_ranked else rules
+        # A newer definition may say otherwise of a kind: the oldest decides.
+        if self._has_on_request and not rules.in_sequence and self._requests.random() < 0.6:
+            return replace(rules, priority=self._requests.choice((0, 31)), order="ascending")
+        return rules
 
     def _some_limits(self) -> KindRules:
         rng = self._rng

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dispersy.protocol.identifiers import MessageId
 from tests.oracle.decisions import Decisions
@@ -80,6 +81,22 @@ class Node:
     def live(self) -> list[Message]:
         state = self.state()
         return [message for message in self.held.values() if message.id in state.live]
+
+    def offered(self) -> list[Message]:
+        """What is live and told to everybody."""
+        return [message for message in self.live() if not self.is_on_request(message)]
+
+    def is_on_request(self, message: Message) -> bool:
+        """As far as is known here."""
+        on_request = self.decisions.permitting(self.held.values()).on_request
+        return isinstance(message, DataMessage) and message.kind in on_request
+
+    def shared(self) -> State:
+        """What must be the same on every node: all but what each has of what is on request."""
+        state = self.state()
+        own = {message.id for message in self.held.values() if self.is_on_request(message)}
+        marks = {message_id: marks for message_id, marks in state.marks.items() if message_id not in own}
+        return replace(state, live=state.live - own, marks=marks)
 
     def forget(self, rng: random.Random, share: float) -> None:
         """Drop some of what is not live: that must never change anything."""

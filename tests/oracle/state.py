@@ -47,7 +47,7 @@ class KindRules:
     inactive     threshold, 0: the kind is not pruned; prune: threshold
     spread       "kept"; or "direct" to one member and "relay" over hops, which nobody keeps
     hops         how many a message of it may have
-    priority     with `order`: what of the community is fetched first
+    priority     with `order`: what of the community is fetched first; below 32: only on request
     in_sequence  whether each message waits for those below it
     """
 
@@ -64,6 +64,11 @@ class KindRules:
     priority: int = 128
     order: str = "ascending"
     in_sequence: bool = False
+
+    @property
+    def is_on_request(self) -> bool:
+        """Whether its messages are kept, and offered to nobody."""
+        return self.spread == "kept" and self.priority < 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from dispersy.protocol.permissions.control_messages import (
     Undo,
     Withdrawal,
 )
+from tests.oracle.naming import cut_names, kept_lanes, marks_of, pinned_ranges
 from tests.oracle.state import (
     Cut,
     DataMessage,
     DefinitionMessage,
     KindRules,
-    Marks,
     Message,
     Power,
     State,
@@ -58,6 +58,7 @@ class Oracle:
         self.data = [message for message in messages if isinstance(message, DataMessage)]
         self.rules = self.current_rules()
         self.resolutions = self.first_resolutions()
+        self.on_request = self.kinds_on_request()
         self.kept = self.kept_kinds()
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
         self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
@@ -91,7 +92,7 @@ class Oracle:
             counting=frozenset(counting),
             powers=frozenset(power for powers in self.powers.values() for power in powers),
             policies=self.policies(self.settings),
-            marks=marks_of(chosen, undos),
+            marks=marks_of(chosen, self.in_effect(undos, chosen)),
         )
 
     # -- definitions [2] -------------------------------------------------------------------------------------
@@ -117,6 +118,15 @@ class Oracle:
         """Those of which any definition says that messages are kept: only they have a part in the state."""
         rows = [row for message in self.definitions for row in message.kinds]
         return {number for number, rules in rows if rules.spread == "kept"}
+
+    def kinds_on_request(self) -> set[int]:
+        """What the least definition that names a kind says, too."""
+        first = {
+            number: rules
+            for message in sorted(self.definitions, key=order, reverse=True)
+            for number, rules in message.kinds
+        }
+        return {number for number, rules in first.items() if rules.is_on_request}
 
     def frozen_from(self, kind: int) -> int | None:
         first = None
@@ -345,7 +355,8 @@ class Oracle:
         """The highest global time that a clock may follow: of what is live, or permitted and not too old."""
         if self.hard is not None:
             return self.hard.global_time
-        times = [each.global_time for each in self.permitted if not self.is_inactive(each)]
+        offered = (each for each in self.permitted if each.kind not in self.on_request)
+        times = [each.global_time for each in offered if not self.is_inactive(each)]
         governing = [*self.control.values(), *self.definitions]
         return max([0, *times, *(each.global_time for each in governing if each.id in state.live)])
 
@@ -353,11 +364,53 @@ class Oracle:
 
     def counting_undos(self, chosen: Iterable[DataMessage]) -> list[ControlMessage]:
         targets = {message.id: message for message in chosen}
-        least: dict[tuple[MemberId, MessageId, int | None], ControlMessage] = {}
+        least: dict[tuple[MemberId, Undo, bool], ControlMessage] = {}
         for message in self.control.values():  # in their order
-            if isinstance(message.body, Undo) and self.may_undo(message, message.body, targets):
-                least.setdefault((message.author, message.body.target, message.body.index), message)
+            if not isinstance(message.body, Undo):
+                continue
+            # What makes undos equal; of one kind and time alone where those of the target are not known.
+            if message.body.kind in self.on_request:
+                if self.stands(message, message.body):
+                    takes_all = self.takes_all(message, message.body)
+                    least.setdefault((message.author, message.body, takes_all), message)
+            elif self.may_undo(message, message.body, targets):
+                least.setdefault((message.author, message.body, True), message)
         return list(least.values())
+
+    def stands(self, message: ControlMessage, undo: Undo) -> bool:
+        """Of what is on request: whoever may take back all, or might have written it, whether it is held
+        or not."""
+        if message.global_time <= undo.global_time:
+            return False
+        is_public = self.is_public(undo.kind, message.global_time, self.settings) and all(
+            any(message.author[:16] in lane for lane in kept_lanes(narrowing, self.settings))
+            for narrowing in self.settings
+            if isinstance(narrowing.body, Settings)
+            and narrowing.body.kind == undo.kind
+            and narrowing.body.is_linear
+            and narrowing.body.continues is None
+            and narrowing.global_time >= message.global_time
+        )
+        may_write = is_public or self.depth_of(message, undo.kind, Permission.PERMIT) is not None
+        return may_write or self.takes_all(message, undo)
+
+    def takes_all(self, message: ControlMessage, undo: Undo) -> bool:
+        """Whether it takes back also what others have written."""
+        return (
+            self.is_before_the_end(message) and self.depth_of(message, undo.kind, Permission.UNDO) is not None
+        )
+
+    def in_effect(
+        self, undos: Iterable[ControlMessage], chosen: Iterable[DataMessage]
+    ) -> list[ControlMessage]:
+        """Those that take something of what is held back."""
+        targets = {message.id: message for message in chosen}
+        return [
+            each
+            for each in undos
+            if isinstance(each.body, Undo)
+            and (each.body.kind not in self.on_request or self.may_undo(each, each.body, targets))
+        ]
 
     def may_undo(self, message: ControlMessage, undo: Undo, targets: dict[MessageId, DataMessage]) -> bool:
         target = targets.get(undo.target)
@@ -383,59 +436,6 @@ class Oracle:
 
     def pinned_heads(self) -> set[MessageId]:
         return {head for cuts in self.cuts.values() for cut in cuts for head in cut.withdrawal.heads}
-
-
-def marks_of(chosen: Sequence[DataMessage], undos: Iterable[ControlMessage]) -> dict[MessageId, Marks]:
-    """[15, 16]"""
-    whole: set[MessageId] = set()
-    erased: set[MessageId] = set()
-    indices: dict[MessageId, set[int]] = defaultdict(set)
-    authors = {message.id: message.authors for message in chosen}
-    for undo in undos:
-        assert isinstance(undo.body, Undo)
-        if undo.body.index is not None:
-            indices[undo.body.target].add(undo.body.index)
-        else:
-            whole.add(undo.body.target)
-            if undo.author in authors[undo.body.target]:
-                erased.add(undo.body.target)
-    slots = Counter(message.slot for message in chosen)
-    return {
-        message.id: Marks(
-            equivocation=slots[message.slot] > 1,
-            order=any(
-                other.sequence > message.sequence
-                and other.global_time <= message.global_time
-                and other.lane == message.lane
-                for other in chosen
-            ),
-            undone=message.id in whole,
-            erased=message.id in erased,
-            indices=frozenset(indices[message.id]),
-        )
-        for message in chosen
-    }
-
-
-def pinned_ranges(withdrawal: Withdrawal, message: DataMessage) -> Sequence[tuple[int, int]]:
-    """What a pin says of the lane that a message is in."""
-    if len(message.authors) == 1:
-        return withdrawal.ranges
-    role = message.authors.index(withdrawal.member)
-    for pair in withdrawal.pairs:
-        if (pair.other, pair.role) == (message.authors[1 - role], role):
-            return pair.ranges
-    return ()
-
-
-def cut_names(settings: Settings, message: DataMessage) -> bool:
-    """Whether the cut of settings lets a message keep counting."""
-    beginnings = [author[:16] for author in message.authors]
-    if len(beginnings) == 1:
-        ranges = [author.ranges for author in settings.cut if author.prefix == beginnings[0]]
-    else:
-        ranges = [pair.ranges for pair in settings.pair_cut if [pair.first, pair.second] == beginnings]
-    return any(low <= message.sequence <= high for each in ranges for low, high in each)
 
 
 def _is_whole(message: Message) -> bool:

@@ -345,8 +345,7 @@ def test_definitions_of_others_are_refused(keys: Path) -> None:
     node.commit()
     assert node.ledger.counters["definition-author"] == 1
     secret = SEED + MASTER
-    on_request = choose("distribution", "full-sync", priority=31)
-    strange = encode_definition(Definition("test", (Kind(number=64, name="text", distribution=on_request),)))
+    strange = encode_definition(Definition("test", (Kind(number=64, name="text", batch_window_ms=10_001),)))
     for payloads in ([b"junk"], [strange], [strange, strange]):
         raw = create_message(
             COMMUNITY, secret, kind=0, global_time=1, sequence=1, payloads=payloads, previous=NO_PREVIOUS

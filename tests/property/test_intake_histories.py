@@ -60,7 +60,7 @@ def test_what_comes_stripped_is_decided_as_the_whole_message_is(seed: int, tmp_p
     for _ in range(2):
         history.run()
         history.settle()
-        assert all(node.state() == history.nodes[0].state() for node in history.nodes)
+        assert all(node.shared() == history.nodes[0].shared() for node in history.nodes)
 
 
 @pytest.mark.parametrize("start", range(0, HISTORIES, 25))
@@ -82,7 +82,7 @@ def write(seeds: Iterable[int], keys: Path) -> None:
         for _ in range(2):
             history.run()
             history.settle()
-            assert all(node.state() == history.nodes[0].state() for node in history.nodes)
+            assert all(node.shared() == history.nodes[0].shared() for node in history.nodes)
 
 
 def test_a_store_of_before_is_told_which_payloads_are_undone(tmp_path: Path) -> None:

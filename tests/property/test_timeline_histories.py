@@ -57,6 +57,7 @@ class Followed(Node):
         oracle = Oracle(self.pen.master, self.held.values(), self.time)
         for kind in self._kinds | set(oracle.resolutions):
             timeline.set_resolution(kind, _resolution(oracle, kind))
+            timeline.set_on_request(kind, kind in oracle.on_request)
         self._kinds = set(oracle.resolutions)
         timeline.settle()
         live = {message.id: message for message in self.held.values() if message.id in state.marks}

@@ -120,8 +120,8 @@ def test_without_a_node_the_error_says_how_to_start_one(
     ("text", "parts"),
     [
         (
-            'distribution = { type = "full-sync", priority = 9 }',
-            ["'photo'", "priority 9 is not enforced", "use 32 to 255"],
+            "batch_window_ms = 20000",
+            ["'photo'", "batch_window_ms 20000 is not enforced", "use 0 to 10000"],
         ),
         ("colour = 1", ["'photo'", "'colour' is unknown"]),
     ],

@@ -72,6 +72,9 @@ def distribution(name: str, **parameters: int | str) -> dict[str, Any]:
         (IN_SEQUENCE | RATED, "in_sequence needs rate 0: .* gaps"),
         (distribution("full-sync", in_sequence=1, order=1), "in_sequence needs order ascending"),
         (distribution("full-sync", in_sequence=1, order=2), "in_sequence needs order ascending"),
+        (distribution("full-sync", in_sequence=1, priority=31), "priority 31 .* in_sequence must be false"),
+        (distribution("full-sync", order=1, priority=31), "only on request, so order must be left out"),
+        (distribution("last-sync", newest=1, priority=0) | TO_FEW, "priority 0 .* fan_out must be 0"),
         (
             {"pruning": choose("pruning", "global-time", inactive_threshold=2, prune_threshold=2)},
             "prune_threshold must be above inactive_threshold",
@@ -94,8 +97,10 @@ def test_contradicting_policies_are_refused_with_the_reason(kind: dict[str, Any]
         DIRECT | TO_ONE | LINEAR,
         RELAY | HOPS | DYNAMIC | {"frozen": True},
         LAST | TO_FEW | PRUNED,
-        distribution("last-sync", newest=2, priority=9, order=2) | RATED,
-        distribution("full-sync", in_sequence=1, priority=9) | TO_FEW | LINEAR,
+        distribution("last-sync", newest=2, priority=32, order=2) | RATED,
+        distribution("full-sync", in_sequence=1, priority=32) | TO_FEW | LINEAR,
+        TWO | DYNAMIC | PRUNED | RATED | distribution("full-sync", priority=31),
+        distribution("last-sync", newest=2, priority=0) | {"batch_window_ms": 9, "frozen": True},
     ],
 )
 def test_what_goes_together_is_taken(kind: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ from dispersy.constants import (
 )
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.holdings import KEY_SIZE
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, sum_key
+from dispersy.protocol.holdings import KEY_SIZE, key_after
+from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, OrderKey, sum_key
 from dispersy.protocol.large_messages.assembly import AssemblyRoom
 from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
 from dispersy.protocol.large_messages.fragment_sources import AskFragments, Whole
@@ -73,6 +73,9 @@ class Held:
         order = sorted(self.rows)
         cursors = array("Q", [1 + order.index(key) for key in keys[:limit]])
         return b"".join(keys[:limit]), cursors.tobytes(), len(keys) <= limit
+
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        return self.scan(key, key_after(key), 1)[:2]
 
     def messages(self, cursors: Iterable[int]) -> list[bytes]:
         order = sorted(self.rows)

@@ -10,7 +10,6 @@ import pytest
 
 from dispersy.bus.frames import encode
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
-from dispersy.protocol.definitions.policies import choose
 from dispersy.protocol.permissions.control_messages import Permission
 from tests.unit.control_house import ALICE, CHAT, IMAGE, ME, TEXT, ControlHouse
 
@@ -205,6 +204,6 @@ def test_members_and_permissions_are_told_by_name(desk: ControlHouse) -> None:
 
 def test_a_definition_that_is_not_enforced_is_named(desk: ControlHouse) -> None:
     """The founder hears what this version cannot do before anybody gets it."""
-    kind = Kind(number=TEXT, name="text", distribution=choose("distribution", "full-sync", priority=1))
+    kind = Kind(number=TEXT, name="text", batch_window_ms=10_001)
     error = refusal(desk, "define", definition=encode_definition(Definition("chat", (kind,))))
     assert error["code"] == "definition-not-enforced"

@@ -11,7 +11,8 @@ from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.definitions.definition import accept_definition
 from dispersy.protocol.definitions.ranking import selections_of
-from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.holdings import key_after
+from dispersy.protocol.identifiers import CommunityId, OrderKey
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.sync.answer import Answered, read_answered
 from dispersy.protocol.sync.answering import AnsweredCommunity
@@ -24,7 +25,7 @@ from dispersy.protocol.wire.numbers import MessagesFlag
 from dispersy.protocol.wire.records import HAS_SUMMARY
 from dispersy.protocol.wire.selection import Selection
 from dispersy.protocol.wire.summary import Summary
-from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.storage.store import CommunityRecord, StoreReader, on_request
 from dispersy.workers.answering.clock_voices import ClockVoices
 
 
@@ -49,6 +50,13 @@ class CommittedHoldings:
 
     def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self._reader.scan_back(self._number, low, high, limit)
+
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        for part in (self._number, on_request(self._number)):
+            keys, cursors, _ = self._reader.scan(part, key, key_after(key), 1)
+            if keys:
+                break
+        return keys, cursors
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._reader.messages(cursors)

@@ -20,6 +20,7 @@ from dispersy.workers.authoring.drafting import Drafted, Drafting
 from dispersy.workers.authoring.orders import Outcome, Ticket
 from dispersy.workers.authoring.requests import Requests
 from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.following import clock_after_own
 from dispersy.workers.keeping.passing import NOWHERE, Destination, Passing
 from dispersy.workers.membership.naming import chosen_key
 
@@ -165,7 +166,8 @@ class Publishing:
             first_sequence=head[0] + 1,
             payload_groups=groups,
         )
-        community.clock = first_global_time + len(messages) - 1
+        last = first_global_time + len(messages) - 1
+        community.clock = clock_after_own(self._store, community, kind, last)
         return messages
 
     def begun(self, ticket: Ticket, request_id: bytes, *, now_ms: int) -> tuple[bool, Outcome | None]:

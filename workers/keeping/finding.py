@@ -16,7 +16,7 @@ from dispersy.protocol.wire.frames import (
     MissingSequences,
     RequestMissing,
 )
-from dispersy.storage.store import StoreWriter
+from dispersy.storage.store import StoreWriter, on_request
 
 FIND_IDS_MAX = 1_000
 """Ids of one order: each costs a seek in every run of the index."""
@@ -130,10 +130,12 @@ def _find_last_of(store: StoreWriter, community: int, *, author: bytes, kind: in
 
 
 def _find_last(store: StoreWriter, community: int, *, kind: int, count: int) -> list[int]:
-    """The newest of a kind by whomever, the newest first, among the newest of all kinds: what lies deeper is
-    not looked for."""
-    _, packed, _ = store.scan_back(community, ORDER_LOW, ORDER_TOP, LOOKS_MAX)
-    cursors = memoryview(packed).cast("Q").tolist()
-    messages = store.messages(cursors)
-    of_kind = [cursor for cursor, message in zip(cursors, messages, strict=True) if message[0] == kind]
+    """The newest of a kind by whomever, the newest first, among the newest of all kinds that are offered, or
+    of all that are on request: what lies deeper is not looked for."""
+    of_kind: list[int] = []
+    for part in (community, on_request(community)):
+        _, packed, _ = store.scan_back(part, ORDER_LOW, ORDER_TOP, LOOKS_MAX)
+        cursors = memoryview(packed).cast("Q").tolist()
+        messages = store.messages(cursors)
+        of_kind += [cursor for cursor, message in zip(cursors, messages, strict=True) if message[0] == kind]
     return of_kind[:count]

@@ -6,7 +6,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
 
-from dispersy.protocol.holdings import highest_stored
+from dispersy.constants import CLOCK_AHEAD_MIN
+from dispersy.protocol.holdings import first_key_of, highest_stored
+from dispersy.protocol.identifiers import ORDER_LOW
 from dispersy.protocol.intake import clock
 from dispersy.storage.store import StoreWriter
 from dispersy.workers.keeping.communities import Community
@@ -35,3 +37,26 @@ def follow(store: StoreWriter, community: Community, times: Sequence[int]) -> No
     )
     below = bisect_right(times, community.clock)
     community.followed = max([community.followed, *times[max(0, below - 1) : below]])
+
+
+def borne_out(store: StoreWriter, community: Community, *, up_to: int) -> int:
+    """As far as a message might lift our clock now, whatever it is, if it had come up to there."""
+    number = community.record.number
+    highest = store.state(number).summary.highest
+    if highest > up_to:
+        keys, _, _ = store.scan_back(number, ORDER_LOW, first_key_of(up_to + 1), 1)
+        highest = int.from_bytes(keys[:8], "big")
+    if community.intake.definitions.current is None:
+        return max(community.followed, highest) + CLOCK_AHEAD_MIN  # who knows how little it will allow
+    return max(community.followed, highest) + clock.ahead_max(community.intake.prunings().values())
+
+
+def clock_after_own(store: StoreWriter, community: Community, kind: int, last: int) -> int:
+    """Our clock once we have published messages of a kind, of which the last has this global time.
+
+    Of what is on request others hear nothing: should our clock run further ahead of theirs than one message
+    lifts a clock, nobody would follow what we publish next.
+    """
+    if not community.intake.definitions.is_on_request(kind):
+        return last
+    return max(community.clock, min(last, borne_out(store, community, up_to=community.clock) - 1))

@@ -1,4 +1,4 @@
-"""What of a commit neighbours are told at once: new messages, as far as their kinds let them spread."""
+"""What of a commit neighbours are told at once: new messages, as far as their kinds are offered to all."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ from collections.abc import Collection, Sequence
 
 from dispersy.bus.frames import FreshMessages
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
-from dispersy.protocol.definitions.held_definitions import HeldDefinitions
-from dispersy.protocol.definitions.kind import is_stored
 from dispersy.protocol.intake.marks import HIDDEN_BY_EQUIVOCATION, HIDDEN_BY_ORDER
 from dispersy.protocol.spreading.spreading import FRESH_MAX
 from dispersy.protocol.wire.announcements import PREFIX_SIZE
-from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.protocol.wire.records import MESSAGE
 
-PRIORITY_MIN = 32
-"""Kinds below it are synchronised when all else is: nobody is told of them."""
 SPREADS = HIDDEN_BY_EQUIVOCATION | HIDDEN_BY_ORDER
-"""Marks that what spreads may have: everybody must hear of misbehaviour."""
-KIND_INDEX, ID_INDEX = 5, 11
-"""Of these fields in an unpacked message_record."""
+"""Marks that what spreads may have: everybody must hear of misbehaviour. What is on request has another."""
+ID_INDEX = 11
+"""Of this field in an unpacked message_record."""
 
 
 def fresh_messages(
     blocks: Sequence[tuple[bytes, bytes, bytes]],
     published: Collection[bytes],
-    definitions: HeldDefinitions,
 ) -> FreshMessages | None:
     """What may spread of one community's part of a commit; None: nothing, or so much that synchronisation
     brings it better.
@@ -41,7 +35,7 @@ def fresh_messages(
         for fields, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
             offset, length, message_id = fields[0], fields[1], fields[ID_INDEX]
             is_told = not mark & ~SPREADS and length <= DATAGRAM_MESSAGE_SIZE_MAX
-            if not is_told or not _spreads(fields[KIND_INDEX], definitions):
+            if not is_told:
                 continue
             (own if message_id in published else taken).append((message_id, arena[offset : offset + length]))
     if not own and not taken:
@@ -51,11 +45,3 @@ def fresh_messages(
         taken=[message for _, message in taken],
         prefixes=b"".join(message_id[:PREFIX_SIZE] for message_id, _ in (*own, *taken)),
     )
-
-
-def _spreads(number: int, definitions: HeldDefinitions) -> bool:
-    if number < COMMUNITY_KIND_MIN:
-        return True
-    kind = definitions.kind(number)
-    # A kind that is stored because an older definition says so may have no priority any more.
-    return kind is None or not is_stored(kind) or kind.distribution.number("priority") >= PRIORITY_MIN

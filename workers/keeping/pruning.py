@@ -12,21 +12,25 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dispersy.constants import CLOCK_AHEAD_MIN, PRUNED_PER_COMMIT_MAX, PRUNED_READ_MAX
+from dispersy.constants import PRUNED_PER_COMMIT_MAX, PRUNED_READ_MAX
 from dispersy.protocol.holdings import KEY_SIZE, first_key_of, key_after, order_key_at
-from dispersy.protocol.identifiers import ORDER_LOW, OrderKey
-from dispersy.protocol.intake.clock import ahead_max
+from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.intake.received import each_received, pack
 from dispersy.protocol.intake.retiring import Aged
 from dispersy.protocol.pruning import Pruning, horizon_at, step_of
-from dispersy.storage.store import Batch, StoreWriter
+from dispersy.storage.store import Batch, StoreWriter, on_request
 from dispersy.workers.keeping.communities import Communities, Community
+from dispersy.workers.keeping.following import borne_out
 
 
 @dataclass(slots=True)
 class _Scan:
-    """Live messages to look at: those from `low` on below `high` that are of one of these kinds."""
+    """Live messages to look at: those from `low` on below `high` that are of one of these kinds.
 
+    part  the number under which they stand: its community's, or on_request() of it
+    """
+
+    part: int
     low: OrderKey
     high: OrderKey
     kinds: set[int] = field(default_factory=set)
@@ -90,7 +94,7 @@ class PruningSteps:
             time,
             horizon,
             prunings,
-            _scans(prunings, state.pruning_time, time),
+            _scans(community, prunings, state.pruning_time, time),
             [(kind, each.pruned_to(time)) for kind, each in prunings.items() if each.pruned_to(time) >= 0],
         )
 
@@ -104,8 +108,8 @@ class PruningSteps:
         """
         is_pruned = bool(community.intake.prunings())
         if not (is_median and is_newcomer):
-            is_across = is_median or is_newcomer
-            clock = min(clock, self._borne_out(community, up_to=clock if is_across else community.clock))
+            up_to = clock if is_median or is_newcomer else community.clock
+            clock = min(clock, borne_out(self._store, community, up_to=up_to))
         is_further = clock > community.clock and (is_newcomer or is_pruned)
         if is_further:
             community.clock = clock
@@ -115,18 +119,7 @@ class PruningSteps:
         """Our clock, as far as permitted messages bear it out: a newcomer's begins where neighbours say, who
         could make it forget everything."""
         reached = self._store.state(community.record.number).pruning_time
-        return max(reached, min(community.clock, self._borne_out(community, up_to=community.clock)))
-
-    def _borne_out(self, community: Community, *, up_to: int) -> int:
-        """As far as a message might lift our clock now, whatever it is, if it had come up to there."""
-        number = community.record.number
-        highest = self._store.state(number).summary.highest
-        if highest > up_to:
-            keys, _, _ = self._store.scan_back(number, ORDER_LOW, first_key_of(up_to + 1), 1)
-            highest = int.from_bytes(keys[:8], "big")
-        if community.intake.definitions.current is None:
-            return max(community.followed, highest) + CLOCK_AHEAD_MIN  # who knows how little it will allow
-        return max(community.followed, highest) + ahead_max(community.intake.prunings().values())
+        return max(reached, min(community.clock, borne_out(self._store, community, up_to=community.clock)))
 
     def add_to(self, batch: Batch) -> None:
         """A portion of every step; what becomes too old goes through the community's round of this batch."""
@@ -160,7 +153,7 @@ class PruningSteps:
         is_ready = True
         while step.scans and left > 0:
             scan = step.scans[-1]
-            keys, cursors, complete = self._store.scan(community.record.number, scan.low, scan.high, left)
+            keys, cursors, complete = self._store.scan(scan.part, scan.low, scan.high, left)
             left -= len(keys) // KEY_SIZE
             if complete:
                 step.scans.pop()
@@ -198,12 +191,14 @@ class PruningSteps:
             step.removals.pop()
 
 
-def _scans(prunings: Mapping[int, Pruning], before: int, time: int) -> list[_Scan]:
+def _scans(community: Community, prunings: Mapping[int, Pruning], before: int, time: int) -> list[_Scan]:
     """Where the messages stand that become too old between two pruning times; kinds alike are read once."""
-    scans: dict[tuple[int, int], _Scan] = {}
+    number, definitions = community.record.number, community.intake.definitions
+    scans: dict[tuple[int, int, int], _Scan] = {}
     for kind, pruning in prunings.items():
         low, high = (max(0, pruning.inactive_to(each) + 1) for each in (before, time))
         if low < high:
-            scan = scans.setdefault((low, high), _Scan(first_key_of(low), first_key_of(high)))
+            part = on_request(number) if definitions.is_on_request(kind) else number
+            scan = scans.setdefault((part, low, high), _Scan(part, first_key_of(low), first_key_of(high)))
             scan.kinds.add(kind)
     return list(scans.values())

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dispersy.protocol.definitions.kind import DEFAULT_CHOICES, Kind, is_stored
+from dispersy.protocol.definitions.kind import DEFAULT_CHOICES, Kind, is_on_request, is_stored
 
 
 def contradiction(kind: Kind) -> str | None:
     """What excludes what, and what would be right; None if nothing does."""
-    for found in (_of_signing(kind), _of_the_way(kind), _of_the_unstored(kind), _of_the_sequence(kind)):
-        for text in found:
+    for rules in (_of_signing, _of_the_way, _of_the_unstored, _of_the_sequence, _of_what_is_on_request):
+        for text in rules(kind):
             return text
     if kind.pruning.name == "global-time":
         inactive, prune = (kind.pruning.number(f"{name}_threshold") for name in ("inactive", "prune"))
@@ -83,3 +83,16 @@ def _of_the_sequence(kind: Kind) -> Iterator[str]:
         yield "in_sequence needs rate 0: what is above the rate leaves gaps that would be waited for for ever"
     if kind.distribution["order"] != DEFAULT_CHOICES["distribution"]["order"]:
         yield "in_sequence needs order ascending: in any other order all but the first would wait"
+
+
+def _of_what_is_on_request(kind: Kind) -> Iterator[str]:
+    """What says how messages are offered, of those that are offered to nobody."""
+    if not is_on_request(kind):
+        return
+    of_it = f"with priority {kind.distribution['priority']} messages are fetched only on request, so"
+    if kind.distribution["in_sequence"]:
+        yield f"{of_it} in_sequence must be false: to fetch one would be to fetch all before it"
+    if kind.distribution["order"] != DEFAULT_CHOICES["distribution"]["order"]:
+        yield f"{of_it} order must be left out: it is how what is offered is synchronised"
+    if kind.destination["fan_out"]:
+        yield f"{of_it} fan_out must be 0: nobody is sent what was not asked for"

@@ -8,6 +8,7 @@ that are understood, whatever came first:
   another one can only admit more, and nothing that is stored has to be judged again.
 - a kind's *resolution* is what the oldest one says that names it: a newer definition gives nobody permission
   and takes none away, only settings do.
+- whether a kind is *on request*, too: nobody is offered later what was not, or the other way round.
 - whether a kind is *stored* at all: it is where any of them says so.
 - everything else is what the newest one says that names the kind.
 """
@@ -28,6 +29,7 @@ from dispersy.protocol.definitions.definition import (
     is_stored,
     shape_of,
 )
+from dispersy.protocol.definitions.kind import is_on_request
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.pruning import Pruning
 from dispersy.protocol.wire.message import read_message
@@ -58,6 +60,7 @@ class HeldDefinitions:
         self._by_age: list[_Held] | None = None
         self._rows: dict[int, list[Kind]] = {}
         self._resolutions: dict[int, Resolution] = {}
+        self._on_request: set[int] = set()
         self._windows: dict[int, int] = {}
 
     @property
@@ -166,6 +169,11 @@ class HeldDefinitions:
         it."""
         return any(is_stored(kind) for kind in self._kinds().get(number, ()))
 
+    def is_on_request(self, number: int) -> bool:
+        """Whether messages of a kind are offered to nobody: as the oldest says that names it."""
+        self._ordered()
+        return number in self._on_request
+
     def shapes(self, number: int) -> frozenset[MessageFlag]:
         """The flags that a message of a kind may have: all of one of these."""
         return frozenset(shape_of(kind) for kind in self._kinds().get(number, ()))
@@ -201,7 +209,9 @@ class HeldDefinitions:
             followed.sort(key=attrgetter("message_id"), reverse=True)
             self._by_age = sorted(followed, key=attrgetter("global_time"))
             self._rows = _rows(self._by_age)
-            self._resolutions = _resolutions(self._by_age)
+            first = _first_rows(self._by_age)
+            self._resolutions = {number: resolution_of(kind) for number, kind in first.items()}
+            self._on_request = {number for number, kind in first.items() if is_on_request(kind)}
             newest = (rows[0] for rows in self._rows.values())
             self._windows = {kind.number: kind.batch_window_ms for kind in newest if kind.batch_window_ms}
         return self._by_age
@@ -218,11 +228,12 @@ def _rows(ordered: Sequence[_Held]) -> dict[int, list[Kind]]:
     return rows
 
 
-def _resolutions(ordered: Sequence[_Held]) -> dict[int, Resolution]:
-    resolutions: dict[int, Resolution] = {}
+def _first_rows(ordered: Sequence[_Held]) -> dict[int, Kind]:
+    """By number, what the oldest says that names a kind."""
+    rows: dict[int, Kind] = {}
     for kind in _kinds_from_the_oldest(ordered):
-        resolutions.setdefault(kind.number, resolution_of(kind))
-    return resolutions
+        rows.setdefault(kind.number, kind)
+    return rows
 
 
 def _kinds_from_the_oldest(ordered: Sequence[_Held]) -> Iterator[Kind]:

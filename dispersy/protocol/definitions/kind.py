@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dispersy.protocol.definitions.policies import Choice, choose
+from dispersy.protocol.definitions.policies import PRIORITY_OFFERED_MIN, Choice, choose
 from dispersy.protocol.wire.message import payload_size_max
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, MessageFlag
 
@@ -46,6 +46,11 @@ DEFAULT_CHOICES = Kind(number=COMMUNITY_KIND_MIN, name="default").choices()
 def is_stored(kind: Kind) -> bool:
     """Whether its messages are kept and synchronised, or only handed on."""
     return kind.distribution.name in ("full-sync", "last-sync")
+
+
+def is_on_request(kind: Kind) -> bool:
+    """Whether its messages are kept where they were written and fetched, and offered to nobody."""
+    return is_stored(kind) and kind.distribution.number("priority") < PRIORITY_OFFERED_MIN
 
 
 def shape_of(kind: Kind) -> MessageFlag:

@@ -17,6 +17,8 @@ PAYLOAD_SIZE_MAX = 65_536
 PAYLOAD_SIZE_DEFAULT = 971
 """What a message of any author and time holds in one datagram. Definitions leave it out, so it stays."""
 assert payload_size_max(in_datagram=True) >= PAYLOAD_SIZE_DEFAULT
+PRIORITY_OFFERED_MIN = 32
+"""Messages of a kind of lower priority are offered to nobody: they are on request."""
 _TIME_MAX = (1 << 63) - 1
 
 
@@ -28,7 +30,6 @@ class Parameter:
     low, high  both inclusive; for text the length in UTF-8 bytes
     default    None: it must be stated
     words      what people write for 0, 1, 2 ...; empty: the number itself
-    enforced   the values that this version enforces, lowest and highest; None: all
     """
 
     key: int
@@ -37,7 +38,6 @@ class Parameter:
     high: int
     default: int | str | None = None
     words: tuple[str, ...] = ()
-    enforced: tuple[int, int] | None = None
     is_text: bool = False
 
     @property
@@ -53,15 +53,6 @@ class Parameter:
         elif isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             return f"{self.name} must be a number from {self.low} to {self.high}"
         return None
-
-    def instead_of(self, value: int | str) -> str | None:
-        """What to use for a value that this version does not enforce, as people write it; None if it does."""
-        if self.enforced is None or isinstance(value, str):
-            return None
-        low, high = self.enforced
-        if low <= value <= high:
-            return None
-        return self.written(low) if low == high else f"{low} to {high}"
 
     def written(self, value: int | str) -> str:
         """A value as people write it."""
@@ -110,7 +101,7 @@ class Choice:
 
 _SPREAD = (
     Parameter(3, "in_sequence", 0, 1, default=0),
-    Parameter(4, "priority", 0, 255, default=128, enforced=(32, 255)),
+    Parameter(4, "priority", 0, 255, default=128),
     Parameter(5, "order", 0, 2, default=0, words=("ascending", "descending", "random")),
 )
 _PAYLOAD = (
@@ -233,9 +224,4 @@ def not_enforced(choice: Choice) -> str | None:
     if not policy.enforced:
         instead = " or ".join(row.name for row in POLICIES if row.group == policy.group and row.enforced)
         return f"{policy.group} {policy.name} is not enforced by this version; use {instead}"
-    for parameter, value in zip(policy.parameters, choice.values, strict=True):
-        right = parameter.instead_of(value)
-        if right is not None:
-            stated = f"{policy.group} {parameter.name} {parameter.written(value)}"
-            return f"{stated} is not enforced by this version; use {right}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from dispersy.protocol.definitions.definition import Definition
-from dispersy.protocol.definitions.kind import is_stored
+from dispersy.protocol.definitions.kind import is_on_request, is_stored
 from dispersy.protocol.wire.numbers import ControlKind
 from dispersy.protocol.wire.selection import Order, Selection
 
@@ -22,7 +22,7 @@ def selections_of(definition: Definition) -> tuple[Selection, ...]:
     """
     ranks: dict[tuple[int, Order], list[int]] = defaultdict(list)
     for kind in definition.kinds:
-        if is_stored(kind):
+        if is_stored(kind) and not is_on_request(kind):
             order = Order(kind.distribution.number("order"))
             ranks[-kind.distribution.number("priority"), order].append(kind.number)
     ordered = [Selection(bytes(sorted(kinds)), order) for (_, order), kinds in sorted(ranks.items())]

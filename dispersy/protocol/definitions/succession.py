@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dispersy.errors import UsageError
 from dispersy.protocol.definitions.definition import Definition
-from dispersy.protocol.definitions.kind import Kind, is_stored
+from dispersy.protocol.definitions.kind import Kind, is_on_request, is_stored
+from dispersy.protocol.definitions.policies import PRIORITY_OFFERED_MIN
 
 
 def check_successor(old: Definition, new: Definition) -> None:
@@ -72,6 +73,14 @@ def _check_kind(old: Kind, new: Kind) -> None:
             f"its messages {there}",
             code="definition-kind-changed",
             hint="add a kind for the other way of distributing, and freeze this one",
+        )
+    if is_on_request(old) != is_on_request(new):
+        there = "nobody was ever offered its messages" if is_on_request(old) else "everybody has its messages"
+        stated = f"{old.distribution['priority']} to {new.distribution['priority']}"
+        raise UsageError(
+            f"{where}: priority cannot change from {stated}, across {PRIORITY_OFFERED_MIN}: {there}",
+            code="definition-kind-changed",
+            hint="add a kind for the other way, and freeze this one",
         )
     if old.destination.name != new.destination.name:
         raise UsageError(

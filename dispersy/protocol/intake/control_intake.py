@@ -44,6 +44,7 @@ class Touched:
     undone          ids of messages that may be undone otherwise
     targets         ids that an undo has named for the first time
     is_destroyed    whether the community has come to its end, or to an earlier one
+    moved           kind -> whether its messages are on request now: it was otherwise before
     """
 
     lanes: set[tuple[bytes, int]] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Touched:
     undone: set[bytes] = field(default_factory=set)
     targets: set[bytes] = field(default_factory=set)
     is_destroyed: bool = False
+    moved: dict[int, bool] = field(default_factory=dict)
 
     def add(self, changes: TimelineChanges) -> None:
         self.lanes.update(changes.lanes)
@@ -74,6 +76,7 @@ class ControlIntake:
 
     timeline    of all control messages that are stored or wait
     rules       by kind
+    on_request  by kind that was ever defined, whether its messages are offered to nobody
     touched     since the round began
     """
 
@@ -91,6 +94,7 @@ class ControlIntake:
         self.definitions = definitions
         self.timeline = Timeline(MemberId(community_id))
         self.rules: dict[int, KindRules] = {}
+        self.on_request: dict[int, bool] = {}
         self._community = community
         self._community_id = community_id
         self._store = store
@@ -197,8 +201,13 @@ class ControlIntake:
         for kind in rules.keys() | self.rules.keys():
             row = rules.get(kind)
             self.timeline.set_resolution(kind, row.resolution if row else None)
+            self.timeline.set_on_request(kind, row is not None and row.on_request)
             if row != self.rules.get(kind):
                 self.touched.touch_kind(kind, 0)
+            if row is not None:
+                if self.on_request.get(kind, row.on_request) != row.on_request:
+                    self.touched.moved[kind] = row.on_request
+                self.on_request[kind] = row.on_request
         self.rules = rules
 
     def missing(self) -> list[MessageId]:

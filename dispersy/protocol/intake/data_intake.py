@@ -339,7 +339,8 @@ class DataIntake:
     def keep_out(self, received: Received, reason: str) -> None:
         """It is permitted, and there is no place for it in its lane: our clock follows it all the same, or we
         might stay behind those who have pruned what keeps it out."""
-        self.heard.append(received.global_time)
+        if not self._control.on_request.get(received.kind):
+            self.heard.append(received.global_time)
         self._refuse(received.id, reason)
 
     # -- lanes that need a look ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from dispersy.protocol.intake.data_intake import DataIntake, DataStore
 from dispersy.protocol.intake.intake_round import Round
 from dispersy.protocol.intake.lane_round import Fate
 from dispersy.protocol.intake.marks import ERASED
+from dispersy.protocol.intake.parts import marks_by_kind, moved_messages
 from dispersy.protocol.intake.received import (
     ID_OFFSET,
     KIND_OFFSET,
@@ -67,6 +68,7 @@ class Intake:
         self.waiting = WaitingRoom()
         self.refusals = Refusals()
         self._store = store
+        self._community = community
         self._community_id = CommunityId(community_id)
         self._control = ControlIntake(
             community=community,
@@ -229,8 +231,10 @@ class Intake:
         self._undo_marks.see(fates, arrived, touched.targets)
         self._control.settle()
         marks = self._undo_marks.close(finished, fates, arrived, touched.undone)
+        parts = marks_by_kind(self._control.on_request)
         for records, arena in self._data.blocks:
-            self._add_block(finished, records, arena, fates, marks)
+            self._add_block(finished, records, arena, fates, marks, parts)
+        finished.moved += moved_messages(self._store, self._community, touched.moved)
         finished.heard = self._data.heard
 
     def _named_by_undos(self) -> dict[bytes, Received]:
@@ -252,11 +256,13 @@ class Intake:
         arena: bytes,
         fates: dict[bytes, Fate],
         marks: dict[bytes, int],
+        parts: bytes,
     ) -> None:
-        """What the round has accepted, less what its lanes keep out."""
+        """What the round has accepted, less what its lanes keep out; parts: marks_by_kind()."""
         states = records[STATE_OFFSET :: MESSAGE.size]
+        kind_marks = records[KIND_OFFSET :: MESSAGE.size].translate(parts)
         if not fates and not marks and not any(states):
-            finished.blocks.append((records, arena, bytes(len(records) // MESSAGE.size)))
+            finished.blocks.append((records, arena, kind_marks))
             return
         kept: list[bytes] = []
         kept_marks: list[int] = []
@@ -268,7 +274,8 @@ class Intake:
                 self._keep_out(Received(record, arena), fate.reason)
             else:
                 kept.append(record)
-                kept_marks.append(marks.get(message_id, 0) | (ERASED if states[index] == STRIPPED else 0))
+                erased = ERASED if states[index] == STRIPPED else 0
+                kept_marks.append(marks.get(message_id, 0) | erased | kind_marks[index])
         if kept:
             finished.blocks.append((b"".join(kept), arena, bytes(kept_marks)))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dispersy.protocol.definitions.definition import Definition
+from dispersy.protocol.intake.marks import ON_REQUEST
 from dispersy.protocol.wire.records import MESSAGE
 
 
@@ -47,6 +48,7 @@ class Round:
     blocks        (packed message_records, arena, one byte of marks a record)
     changes       to messages stored earlier
     events        about them, and about messages of the blocks
+    moved         (cursor, whether it is on request now) of messages stored earlier
     erased        ids and cursors (None: in the blocks) of messages whose authors have undone them
     undone        the same, and the indices of the payloads that are undone one by one from now on
     definition    (decoded, whole message) when another one is current now
@@ -56,6 +58,7 @@ class Round:
 
     blocks: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    moved: list[tuple[int, bool]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     erased: list[tuple[bytes, int | None]] = field(default_factory=list)
     undone: list[tuple[bytes, int | None, tuple[int, ...]]] = field(default_factory=list)
@@ -64,8 +67,9 @@ class Round:
     destroyed: bytes | None = None
 
     def global_times(self) -> Iterator[int]:
-        """Of all that our clock may follow."""
+        """Of all that our clock may follow: it must not run ahead of others' by what they are not offered."""
         yield from self.heard
-        for records, _, _ in self.blocks:
-            for record in MESSAGE.iter_unpack(records):
-                yield record[2]
+        for records, _, marks in self.blocks:
+            for record, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
+                if not mark & ON_REQUEST:
+                    yield record[2]

@@ -20,6 +20,7 @@ class KindRules:
     is_stored     whether its messages are kept at all
     in_sequence   whether each waits for those below it in its lane
     pruning       when its messages leave; None: never
+    on_request    whether they are offered to nobody
     """
 
     resolution: Resolution
@@ -29,6 +30,7 @@ class KindRules:
     is_stored: bool
     in_sequence: bool = False
     pruning: Pruning | None = None
+    on_request: bool = False
 
     @property
     def has_pairs(self) -> bool:
@@ -47,6 +49,7 @@ def kind_rules(definitions: HeldDefinitions) -> dict[int, KindRules]:
             definitions.is_stored(number),
             definitions.is_in_sequence(number),
             definitions.pruning(number),
+            definitions.is_on_request(number),
         )
         for number, resolution in definitions.resolutions().items()
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from dispersy.constants import FRAGMENT_SIZE
-from dispersy.protocol.holdings import MessageHoldings, key_after
+from dispersy.protocol.holdings import MessageHoldings
 from dispersy.protocol.wire.frames import Fragment, FragmentRequest, frame
 from dispersy.protocol.wire.large_frames import fragment_count
 from dispersy.protocol.wire.stripped import Stripped
@@ -46,8 +46,7 @@ class FragmentAnswer:
 
     def _read(self) -> bytes:
         """The message; empty where it is not here, or not in one piece: then nobody shall wait for it."""
-        key = self._request.key
-        _, cursors, _ = self._holdings.scan(key, key_after(key), 1)
+        _, cursors = self._holdings.named(self._request.key)
         if not cursors:
             return b""
         (message,) = self._holdings.messages(memoryview(cursors).cast("Q").tolist())

@@ -34,7 +34,7 @@ from dispersy.constants import (
 )
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.address import Address
-from dispersy.protocol.holdings import Holdings, key_after
+from dispersy.protocol.holdings import Holdings
 from dispersy.protocol.hosts import leaves_for
 from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
@@ -368,8 +368,7 @@ class Fragments:
     # How it ends.
 
     def _is_held(self, name: LargeName) -> bool:
-        keys, _, _ = self._holdings.scan(name.key, key_after(name.key), 1)
-        return keys == name.packed_key
+        return self._holdings.named(name.key)[0] == name.packed_key
 
     def _forget_held(self, now: float) -> None:
         for message_id, wanted in list(self._wanted.items()):

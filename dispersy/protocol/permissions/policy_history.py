@@ -84,6 +84,12 @@ class PolicyHistory:
                 return narrowing.id
         return None
 
+    def is_named_since(self, author: MemberId, global_time: int) -> bool:
+        """Whether all settings that take back what was public at a time let something of an author's stay."""
+        self._refresh()
+        since = (each for each in self._narrowings if each.global_time >= global_time)
+        return all(any(author[:PREFIX_SIZE] in lane for lane in each.kept) for each in since)
+
     def _refresh(self) -> None:
         if not self._is_stale:
             return

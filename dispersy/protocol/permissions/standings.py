@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.permissions.control_chain import ControlChain
 from dispersy.protocol.permissions.control_messages import ControlMessage, Permission
-from dispersy.protocol.permissions.powers import Cut, Power, Standing, contains, pinned_ranges
+from dispersy.protocol.permissions.powers import NOTHING, Cut, Power, Standing, contains, pinned_ranges
 
 
 class Standings:
@@ -44,6 +44,13 @@ class Standings:
             message.global_time,
             lambda cut: self._chain.reaches(cut.withdrawal.heads, message.id),
         )
+
+    def depth(self, message: ControlMessage, kind: int, permission: Permission) -> int:
+        """Of that power, 0 for the master; NOTHING where there is none."""
+        power = self.behind(message, kind, permission)
+        if power is not None:
+            return power.depth
+        return 0 if message.author == self._master else NOTHING
 
     def permit(
         self, author: MemberId, authors: Sequence[MemberId], kind: int, global_time: int, sequence: int

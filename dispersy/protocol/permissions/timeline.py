@@ -28,9 +28,10 @@ from dispersy.protocol.permissions.control_messages import (
 )
 from dispersy.protocol.permissions.permits import Permits
 from dispersy.protocol.permissions.policy_history import PolicyHistory, Resolution
-from dispersy.protocol.permissions.powers import DEPTH_MAX, EVER, NOTHING, Cut, Power, Reach, order_of
+from dispersy.protocol.permissions.powers import DEPTH_MAX, EVER, Cut, Power, Reach, order_of
 from dispersy.protocol.permissions.proofs import Proofs
 from dispersy.protocol.permissions.standings import Standings
+from dispersy.protocol.permissions.undo_claims import UndoClaims
 from dispersy.protocol.permissions.undoing import Target, Undoing, UndoneState
 
 PASSES_MAX = 4 * (DEPTH_MAX + 1)
@@ -77,6 +78,7 @@ class Timeline:
         self._undoing = Undoing()
         self._policies: dict[int, PolicyHistory] = {}
         self._standings = Standings(master, self._chain)
+        self._undo_claims = UndoClaims(self._standings, self._policies, self._undoing)
         self._claims: dict[MessageId, list[Claim]] = {}
         self._by_time = ClaimsByTime()
         self._settings: dict[int, set[Claim]] = {}
@@ -95,6 +97,10 @@ class Timeline:
             history.resolution = resolution
             self._touch_kind(kind, 0)
             self._unjudged.update(self._settings.get(kind, ()))
+
+    def set_on_request(self, kind: int, is_on_request: bool) -> None:
+        """What the definitions say of a kind: whether its messages are offered to nobody."""
+        self._unjudged.update(self._undo_claims.set_on_request(kind, is_on_request))
 
     def add(self, message: ControlMessage) -> None:
         """Hold a message, stored or waiting; once more changes nothing."""
@@ -291,12 +297,12 @@ class Timeline:
         claims = self._claims[message.id] = list(claims_of(message))
         for reached in self._chain.add(message):
             self._unjudged.update(self._claims[reached])
-        if isinstance(message.body, Undo):
-            self._undoing.add(message)
         for claim in claims:
             self._by_time.add(claim)
             if isinstance(message.body, Settings):
                 self._settings.setdefault(claim.kind, set()).add(claim)
+            elif isinstance(message.body, Undo):
+                self._undo_claims.add(claim)
         self._unjudged.update(claims)
         self._count(message.id, 0)
 
@@ -308,8 +314,8 @@ class Timeline:
             self._by_time.remove(claim)
             if isinstance(message.body, Settings):
                 take_out(self._settings, claim.kind, claim)
-        if isinstance(message.body, Undo):
-            self._undoing.remove(message)
+            elif isinstance(message.body, Undo):
+                self._undo_claims.remove(claim)
         for lost in self._chain.remove(message):
             self._unjudged.update(self._claims.get(lost, ()))
         self._unjudged.difference_update(claims)
@@ -321,7 +327,8 @@ class Timeline:
         if isinstance(claim.message.body, Authorize):
             depths = self._depths_of_grants(claim)
         elif isinstance(claim.message.body, Undo):
-            depths = self._depth_of_undo(claim)
+            is_before = self._is_before_the_end(claim.message)
+            depths = self._undo_claims.depths(claim, is_before_the_end=is_before)
         elif isinstance(claim.message.body, Settings) and not self._is_dynamic(claim.kind):
             depths = {}
         else:
@@ -340,21 +347,9 @@ class Timeline:
         depths = {each: max(authorize, self._depth(claim, each)) for each in granted}
         return {permission: depth for permission, depth in depths.items() if depth < DEPTH_MAX}
 
-    def _depth_of_undo(self, claim: Claim) -> dict[Permission, int]:
-        target = self._undoing.target_of(claim.message)
-        if target is None:
-            return {}
-        is_own = claim.message.author in target.authors
-        if not is_own and not self._is_before_the_end(claim.message):
-            return {}
-        return counting({claim.needs: 0 if is_own else self._depth(claim, claim.needs)})
-
     def _depth(self, claim: Claim, permission: Permission) -> int:
         """Of the least deep power that covers a claim; NOTHING without any."""
-        power = self._standings.behind(claim.message, claim.kind, permission)
-        if power is not None:
-            return power.depth
-        return 0 if claim.message.author == self.master else NOTHING
+        return self._standings.depth(claim.message, claim.kind, permission)
 
     def _is_dynamic(self, kind: int) -> bool:
         history = self._policies.get(kind)
@@ -374,7 +369,9 @@ class Timeline:
                 self._touch_kind(claim.kind, 0 if narrows else claim.message.global_time)
             case Undo() as undo:
                 self._remember_undone(undo.target)
-                for message_id, counts in self._undoing.set_valid(claim.message, bool(depths)):
+                for message_id, counts in self._undoing.set_valid(
+                    claim.message, before=_takes_back(before), after=_takes_back(depths)
+                ):
                     self._count(message_id, 1 if counts else -1)
                 return
         if bool(before) != bool(depths):
@@ -415,12 +412,13 @@ class Timeline:
         if permissions & Permission.PERMIT:
             self._changes.lanes.add((member, kind))
         for claim in self._by_time.within(member, kind, reach):
-            if claim.needs & permissions:
+            if self._undo_claims.needs(claim) & permissions:
                 self._unjudged.add(claim)
 
     def _touch_kind(self, kind: int, global_time: int) -> None:
         lowest = self._changes.kinds.get(kind, global_time)
         self._changes.kinds[kind] = min(lowest, global_time)
+        self._unjudged.update(self._undo_claims.resting_on_policy(kind))
 
     def _count(self, message_id: MessageId, by: int) -> None:
         """So many claims more of a message count."""
@@ -439,6 +437,11 @@ class Timeline:
         """What was undone of a target before this settle()."""
         if target_id not in self._undone:
             self._undone[target_id] = self._undoing.state(target_id)
+
+
+def _takes_back(depths: dict[Permission, int]) -> bool | None:
+    """Whether an undo takes back whatever it names (False: what its author has written); None: nothing."""
+    return Permission.UNDO in depths if depths else None
 
 
 def _is_hard(message: ControlMessage) -> bool:

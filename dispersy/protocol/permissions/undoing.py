@@ -33,14 +33,30 @@ class Target:
     global_time: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Equal:
+    """What makes undos of one target equal: who says it of what, and whether only of what is its own."""
+
+    author: MemberId
+    index: int | None
+    kind: int
+    global_time: int
+    takes_all: bool
+
+    def concerns(self, target: Target) -> bool:
+        """Whether they take something of it back: what they name may not be here, and be something else."""
+        is_it = (self.kind, self.global_time) == (target.kind, target.global_time)
+        return is_it and (self.takes_all or self.author in target.authors)
+
+
 class Undoing:
     """The held undos of one community by target, and the targets as far as they are live."""
 
     def __init__(self) -> None:
         self._targets: dict[MessageId, Target] = {}
         self._undos: dict[MessageId, dict[MessageId, ControlMessage]] = {}
-        # By target, then by what makes undos equal, author and index: the least first.
-        self._valid: dict[MessageId, dict[tuple[MemberId, int | None], list[Order]]] = {}
+        # By target, then by what makes undos equal: the least first.
+        self._valid: dict[MessageId, dict[_Equal, list[Order]]] = {}
 
     def add(self, message: ControlMessage) -> None:
         self._undos.setdefault(_undo(message).target, {})[message.id] = message
@@ -70,10 +86,23 @@ class Undoing:
             return None
         return target if message.global_time > target.global_time else None
 
-    def set_valid(self, message: ControlMessage, is_valid: bool) -> list[tuple[MessageId, bool]]:
-        """An undo is permitted, or not any more; returns those that count, or do not, because of it."""
+    def set_valid(
+        self, message: ControlMessage, *, before: bool | None, after: bool | None
+    ) -> list[tuple[MessageId, bool]]:
+        """An undo stands otherwise than before; returns those that count, or do not, because of it.
+
+        before, after  whether it takes back whatever it names (True) or what its author has written (False);
+                       None: it does not stand
+        """
+        found = [] if before is None else self._change(message, before, is_valid=False)
+        return found if after is None else found + self._change(message, after, is_valid=True)
+
+    def _change(
+        self, message: ControlMessage, takes_all: bool, *, is_valid: bool
+    ) -> list[tuple[MessageId, bool]]:
         undo = _undo(message)
-        equal = self._valid.setdefault(undo.target, {}).setdefault((message.author, undo.index), [])
+        key = _Equal(message.author, undo.index, undo.kind, undo.global_time, takes_all)
+        equal = self._valid.setdefault(undo.target, {}).setdefault(key, [])
         before = equal[0] if equal else None
         order = order_of(message)
         place = bisect_left(equal, order)
@@ -84,7 +113,7 @@ class Undoing:
             del equal[place]
         after = equal[0] if equal else None
         if not equal:
-            del self._valid[undo.target][message.author, undo.index]
+            del self._valid[undo.target][key]
             if not self._valid[undo.target]:
                 del self._valid[undo.target]
         if before == after:
@@ -93,12 +122,12 @@ class Undoing:
 
     def state(self, target_id: MessageId) -> UndoneState | None:
         """None where nothing of it is undone."""
-        valid = self._valid.get(target_id)
         target = self._targets.get(target_id)
+        valid = [each for each in self._valid.get(target_id, ()) if target and each.concerns(target)]
         if not valid or target is None:
             return None
-        whole = [author for author, index in valid if index is None]
-        indices = frozenset(index for _, index in valid if index is not None)
+        whole = [each.author for each in valid if each.index is None]
+        indices = frozenset(each.index for each in valid if each.index is not None)
         return UndoneState(bool(whole), indices, any(author in target.authors for author in whole))
 
     def is_taken_back(self, target_id: MessageId, target: Target) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dispersy.ext import sketch
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ItemHoldings, packed_keys_of
-from dispersy.protocol.identifiers import CommunityId, sum_key, symbols_key
+from dispersy.protocol.identifiers import CommunityId, OrderKey, sum_key, symbols_key
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.tree import NOTHING, NodeSum, added, every_level, leaf_sums
 from dispersy.protocol.wire.summary import Summary
@@ -55,6 +55,9 @@ class ExpectedHoldings:
 
     def scan_back(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         return self._holdings.scan_back(low, high, limit)
+
+    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
+        return self._holdings.named(key)
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         return self._holdings.messages(cursors)
