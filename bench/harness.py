@@ -117,6 +117,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def keep_bytecode(folder: Path) -> None:
+    """Let the programs that are started from here keep what Python compiles, as installed ones do.
+
+    folder    for what they keep where the environment says that Python shall write nothing beside sources:
+              then each start would compile every module, which takes longer than all else in it
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+
+
 def cpu_model() -> str:
     """What /proc/cpuinfo calls the processor; ARM kernels name the board instead."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -7,7 +7,7 @@ A node (`dispersy run`, two workers) is started on a home that holds so many mes
 1,000 authors: until its control socket says that it is ready, and until a stranger on UDP has its first
 sync-request answered with messages. Whatever the size, the start reads the states of communities, the heads
 of lanes, control messages, and the log behind the last sorted run: at most 32,768 messages and one commit,
-some 10 us each, beside the start of six Python programs. So the curve is a saw whose teeth are alike, and
+some 10 us each, beside the start of two Python programs. So the curve is a saw whose teeth are alike, and
 not a line that rises. Seconds are those of a machine that may do other work; the processor's, of all
 processes together, say what the start costs.
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 
 from asker import await_answer
-from harness import Bench, Series
+from harness import Bench, Series, keep_bytecode
 from nodes import Node, cpu_seconds, extend_home, fill_home
 
 AUTHORS = 1_000
@@ -161,6 +161,7 @@ def main() -> int:
     sizes = [Size(messages) for messages in (SHORT_SIZES if bench.short else sorted(options.sizes))]
     with tempfile.TemporaryDirectory(prefix="dispersy-bench-", dir=options.folder) as name:
         folder = Path(name)
+        keep_bytecode(folder / "bytecode")
         home, held = folder / "home", sizes[0].messages
         community_id, _ = fill_home(home, messages=held, authors=AUTHORS)
         for size in sizes:

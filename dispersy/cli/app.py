@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from dispersy.cli.commands import CommandList
-from dispersy.cli.output import examples, show_error
+from dispersy.cli.output import examples, out, show_error
 from dispersy.errors import DONE, DispersyError, exit_status
+from dispersy.version import VERSION
 
 app = typer.Typer(
     name="dispersy",
@@ -31,8 +31,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        # The machinery that knows versions is large, and asked for rarely.
-        import_module("dispersy.cli.node").print_version()
+        out.print(f"dispersy {VERSION}")
         raise typer.Exit
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli.arguments import AsOption, CommunityArgument, FounderOption
-from dispersy.cli.completion import words
+from dispersy.cli.offered import words
 from dispersy.cli.output import (
     HomeOption,
     JsonOption,

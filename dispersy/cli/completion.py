@@ -1,4 +1,4 @@
-"""What the shell offers for a value: names that the running node knows, keys of the home, words of a list.
+"""What the shell offers for a value: names that the running node knows, keys of the home.
 
 Whoever presses Tab waits, and looks at a line that is half typed: the node is asked with a short limit, and
 where it is not there, or says no, nothing is offered and nothing is said.
@@ -6,13 +6,13 @@ where it is not there, or says no, nothing is offered and nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import typer
 
+from dispersy.cli.offered import beginning
 from dispersy.client import Client
 from dispersy.errors import DispersyError
 from dispersy.locations import home_path
@@ -20,8 +20,6 @@ from dispersy.service.home.clients import Clients
 from dispersy.service.home.home import Home
 
 ANSWER_LIMIT_S = 1.0
-
-Completion = Callable[[typer.Context, str], list[str]]
 
 
 def communities(context: typer.Context, incomplete: str) -> list[str]:
@@ -33,7 +31,7 @@ def communities(context: typer.Context, incomplete: str) -> list[str]:
             names.append(entry["name"])
             ids.append(entry["community"].hex())
     # An id is for whoever has begun to type one: among others it would hide the names.
-    return _beginning(names, incomplete) or _beginning(ids if incomplete else (), incomplete)
+    return beginning(names, incomplete) or beginning(ids if incomplete else (), incomplete)
 
 
 def kinds(context: typer.Context, incomplete: str) -> list[str]:
@@ -43,7 +41,7 @@ def kinds(context: typer.Context, incomplete: str) -> list[str]:
     with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
         entries = [client.community(wanted)] if wanted else client.communities()
         found = {kind["name"]: None for entry in entries for kind in entry["kinds"]}
-    return _beginning(found, incomplete)
+    return beginning(found, incomplete)
 
 
 def keys(context: typer.Context, incomplete: str) -> list[str]:
@@ -51,7 +49,7 @@ def keys(context: typer.Context, incomplete: str) -> list[str]:
     with suppress(DispersyError, OSError):
         # What opens keys takes long to import, and is rarely asked for.
         keyring = import_module("dispersy.storage.keyring").Keyring(Home(_home(context)).keys)
-        return _beginning(keyring.names(), incomplete)
+        return beginning(keyring.names(), incomplete)
     return []
 
 
@@ -61,14 +59,14 @@ def members(context: typer.Context, incomplete: str) -> list[str]:
     wanted = context.params.get("community")
     if wanted:
         with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
-            found += _beginning([entry["member"].hex() for entry in client.members(wanted)], incomplete)
+            found += beginning([entry["member"].hex() for entry in client.members(wanted)], incomplete)
     return found
 
 
 def clients(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the clients that may use the node over tcp."""
     with suppress(DispersyError, OSError):
-        return _beginning(Clients(_home(context)).names(), incomplete)
+        return beginning(Clients(_home(context)).names(), incomplete)
     return []
 
 
@@ -77,7 +75,7 @@ def blocked(context: typer.Context, incomplete: str) -> list[str]:
     found: list[str] = []
     with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
         found = [entry["member"].hex() or entry["address"] for entry in client.blocked()]
-    return _beginning(found, incomplete)
+    return beginning(found, incomplete)
 
 
 def neighbours(context: typer.Context, incomplete: str) -> list[str]:
@@ -86,20 +84,7 @@ def neighbours(context: typer.Context, incomplete: str) -> list[str]:
     with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
         peers = client.peers(context.params.get("community") or "")
         found = {peer["member"].hex(): None for peer in peers if peer["member"]}
-    return _beginning(found, incomplete)
-
-
-def words(*offered: str) -> Completion:
-    """These, where nothing else is taken."""
-
-    def complete(_: typer.Context, incomplete: str) -> list[str]:
-        return _beginning(offered, incomplete)
-
-    return complete
-
-
-def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
-    return [name for name in names if name.startswith(incomplete)]
+    return beginning(found, incomplete)
 
 
 def _home(context: typer.Context) -> Path:

@@ -21,7 +21,7 @@ from dispersy.cli.arguments import (
     SecondOption,
     ToOption,
 )
-from dispersy.cli.completion import words
+from dispersy.cli.offered import words
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
 from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event

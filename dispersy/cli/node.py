@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -26,11 +25,6 @@ from dispersy.service.settings.config import Rate
 
 STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
 PEERS_EXAMPLES = examples("dispersy peers", "dispersy peers chat --json")
-
-
-def print_version() -> None:
-    """The version of this installation."""
-    out.print(f"dispersy {version('dispersy')}")
 
 
 def status(home: HomeOption = None, json: JsonOption = False) -> None:

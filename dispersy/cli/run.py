@@ -14,8 +14,8 @@ import typer
 from rich.markup import escape
 
 from dispersy.bus.settings import NO_GROUP, RoleSettings
-from dispersy.cli.completion import words
 from dispersy.cli.keyring import unlock
+from dispersy.cli.offered import words
 from dispersy.cli.output import HomeOption, err, examples, out
 from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError

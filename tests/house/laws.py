@@ -16,7 +16,7 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes"}
+_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes", "version"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "constants": set(),
     "errors": set(),
+    "version": set(),
     "endpoint": _FLOOR_1,
     "invite": _OPEN | {"endpoint", "routes"},
     "routes": set(),

@@ -39,3 +39,22 @@ def test_help_imports_no_command(arguments: list[str], environment: dict[str, st
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "modules", ["dispersy.cli.app, dispersy.cli.run", "dispersy.service.processes.supervisor"]
+)
+def test_a_start_imports_no_more_than_a_node_needs(modules: str) -> None:
+    """Goal: a node that died is there again when both programs of its start have imported what they need.
+
+    Neither needs what applications do, nor what reads mail, which is imported to look for a version.
+    """
+    script = (
+        f"import sys, {modules}\n"
+        "loaded = {'dispersy.client', 'dispersy.aio', 'asyncio', 'email'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {loaded}' if loaded else 0)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

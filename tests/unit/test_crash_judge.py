@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -95,3 +97,59 @@ def test_every_process_of_both_nodes_is_a_victim(placement: str) -> None:
     victims = crash.victims_of(placement)
     assert len(set(victims)) == len(victims)
     assert {number for number, _ in victims} == {0, 1}
+
+
+class Rehearsal:
+    """In the place of crash.Exchange: kills that cost nothing, until one at which the run itself is ended."""
+
+    homes: ClassVar[list[Path]] = []
+    kills_left = 100
+
+    def __init__(self, folder: Path, *, placement: str) -> None:
+        del placement
+        self.homes.append(folder)
+
+    def kill(self, rng: Random, victims: list[tuple[int, str]]) -> tuple[str, float]:
+        if not Rehearsal.kills_left:
+            raise KeyboardInterrupt
+        Rehearsal.kills_left -= 1
+        _, role = victims[rng.randrange(len(victims))]
+        return role, rng.random()
+
+    def settle(self, findings: Any, *, limit_s: float) -> None:
+        del limit_s
+        findings.acknowledged = 7
+
+    def stop(self) -> None:
+        pass
+
+
+def rehearse(monkeypatch: pytest.MonkeyPatch, *options: str, kills: int = 100) -> int:
+    """The bench's own main() with these options; the run is ended at the kill after so many."""
+    # main() sets it for the nodes of a run.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(crash, "Exchange", Rehearsal)
+    monkeypatch.setattr(Rehearsal, "homes", [])
+    monkeypatch.setattr(Rehearsal, "kills_left", kills)
+    monkeypatch.setattr(sys, "argv", ["crash.py", "--no-restore", *options])
+    return int(crash.main())
+
+
+def test_what_an_ended_run_had_not_done_the_resumed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Goal: with --resume both together strike where one whole run does, on homes that are kept, under the
+    first one's seed, and report all of it."""
+    whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"
+    assert rehearse(monkeypatch, "--count=20", "--seed=5", f"--resume={whole}") == 0
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(monkeypatch, "--count=20", "--seed=5", f"--resume={parts}", kills=13)
+    homes = list(Rehearsal.homes)
+    capsys.readouterr()
+    assert rehearse(monkeypatch, "--count=20", "--seed=6", f"--resume={parts}", "--json") == 0
+    assert Rehearsal.kills_left == 100 - 7
+    assert Rehearsal.homes == homes == [tmp_path / "parts.homes"]
+    assert json.loads(parts.read_text()) == json.loads(whole.read_text())
+    told = capsys.readouterr()
+    assert "crash: seed 5" in told.err
+    assert "back: all (20 kills)" in told.out

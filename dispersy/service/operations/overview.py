@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
@@ -28,9 +27,8 @@ from dispersy.service.operations.community_state import community_state
 from dispersy.service.operations.status import Reports
 from dispersy.service.settings.placement import ALL_ROLES, SINGLE
 from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.version import VERSION
 from dispersy.workers.counters import ARRIVALS
-
-_VERSION = version("dispersy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Overview:
             "state": state.words,
             "placement": self._settings.placement,
             "versions": {
-                "dispersy": _VERSION,
+                "dispersy": VERSION,
                 "interface": INTERFACE_VERSION,
                 "wire": 3,
                 "python": platform.python_version(),
