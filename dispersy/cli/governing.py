@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from dispersy.cli import completion
 from dispersy.cli.arguments import ID_DIGITS, CommunityArgument, FounderOption, identifier
+from dispersy.cli.offered import words
 from dispersy.cli.output import (
     SHORT_ID_DIGITS,
     HomeOption,
@@ -62,7 +63,7 @@ PermissionOption = Annotated[
         "--permission",
         help=f"Of {', '.join(PERMISSIONS)}; several with commas. [dim]default: permit[/dim]",
         show_default=False,
-        autocompletion=completion.words(*PERMISSIONS),
+        autocompletion=words(*PERMISSIONS),
     ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -162,7 +163,7 @@ def policy(
         typer.Argument(
             help="public: everybody may; linear: those who are permitted.",
             show_default=False,
-            autocompletion=completion.words(*RESOLUTIONS),
+            autocompletion=words(*RESOLUTIONS),
         ),
     ],
     force: Annotated[

@@ -104,9 +104,11 @@ def test_everything_ends_with_the_supervisor(make_node: MakeNode, placement: str
     descriptors = [os.pidfd_open(pid) for pid in pids.values()]
     hanging = pids["worker-0" if placement == "full" else "all"]
     os.kill(hanging, signal.SIGSTOP)
-    os.kill(pids["supervisor"], signal.SIGKILL)
-    os.close(take_lock(Home(node.home)))
-    os.kill(hanging, signal.SIGCONT)
+    try:
+        os.kill(pids["supervisor"], signal.SIGKILL)
+        os.close(take_lock(Home(node.home)))
+    finally:
+        os.kill(hanging, signal.SIGCONT)
     for descriptor in descriptors:
         assert _ended(descriptor, LIMIT_S)
         os.close(descriptor)
