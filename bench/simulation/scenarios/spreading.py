@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
 from simulation.original_walk import PUBLISHED_STEPS, STEP_S, walk_until_everybody
@@ -91,7 +93,7 @@ def play_throughput(told: Play) -> Outcome:
     world = population.world
     population.forget_traffic()
     made: list[int] = []
-    began = world.now
+    began, spent = world.now, time.process_time()
     for index in range(seconds * per_second):
         world.at(began + index / per_second, lambda: publish_one(population, made))
     world.run(float(seconds))
@@ -107,6 +109,8 @@ def play_throughput(told: Play) -> Outcome:
             "share of all pairs": sum(node.taken for node in population.nodes) / wanted,
             "received / messages' own bytes": population.heard("bytes") / nodes / own,
             "bodies / messages": population.heard("messages") / wanted,
+            "processor time a delivery": (time.process_time() - spent) / wanted * 1e6,
+            "memory": getrusage(RUSAGE_SELF).ru_maxrss / 1024,
         }
     )
 
@@ -136,6 +140,8 @@ UNITS = {
     "steps, when they have met": "steps of 5 s",
     "steps, when they have met and ten are sent it": "steps of 5 s",
     "until everything, after the last": "s",
+    "processor time a delivery": "us",
+    "memory": "MiB",
 }
 
 
