@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from random import Random
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
 from simulation.node import Node
@@ -221,7 +222,8 @@ def play_scale(told: Play) -> Outcome:
     """What a node costs that only walks, and one message, by how many nodes there are."""
     began = time.process_time()
     sizes = [size for size in SIZES if size <= told.nodes] if not told.short else [10, 20]
-    curves: dict[str, Curve] = {"bytes a node and second": [], "until everybody": [], "processor seconds": []}
+    names = ("bytes a node and second", "until everybody", "bodies a node", "processor seconds")
+    curves: dict[str, Curve] = {name: [] for name in names}
     for size in sizes:
         population = populate(nodes=size, seed=told.seed, warm_up_s=told.size(60, short=10), link=LINK)
         world = population.world
@@ -236,9 +238,13 @@ def play_scale(told: Play) -> Outcome:
         author.publish([population.message(author)])
         world.run(120.0, until=lambda curve=curve, size=size: bool(curve) and curve[-1][1] >= size - 1)
         curves["until everybody"].append((size, world.now - said_at))
+        # What was sent by then still costs.
+        world.run(2.0)
+        curves["bodies a node"].append((size, population.heard("messages") / size))
         curves["processor seconds"].append((size, time.process_time() - began))
     measures = {name: curve[-1][1] for name, curve in curves.items()}
-    return Outcome(measures | {"largest": float(sizes[-1])}, curves)
+    memory = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+    return Outcome(measures | {"largest": float(sizes[-1]), "memory": memory}, curves)
 
 
 def original_scale(told: Play) -> Outcome:
@@ -258,6 +264,8 @@ UNITS = {
     "until equal": "s",
     "until everybody": "s",
     "bytes a node and second": "bytes",
+    "bodies a node": "messages",
+    "memory": "MiB",
     "processor seconds": "s",
 }
 
