@@ -160,6 +160,34 @@ def test_silence_is_asked_again_and_then_left_alone() -> None:
     assert len(requests_of(puller)) == 1
 
 
+def test_who_does_not_answer_makes_room_at_once_for_who_speaks() -> None:
+    """Nobody is waited for where another has spoken since, however long its time-out has become."""
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    now = 0.0
+    while puller.counts["timeouts"] < 5:
+        now = puller.next_deadline() or 100.0
+        puller.handle_timer(now)
+    assert {address for address, _ in requests_of(puller)} == {SOURCE}
+    puller.receive_summary(OTHER, Summary(highest=1, count=10, sum=3), now + 0.1)
+    assert [address for address, _ in requests_of(puller)] == [OTHER]
+    # And it comes behind whoever is not silent, until it is heard again.
+    sources = puller._sources
+    for seed in range(20):
+        assert sources.choose(Summary(), now + 60, last=OTHER, rng=Random(seed)) == OTHER
+    puller.receive_summary(SOURCE, THEIRS, now + 0.2)
+    assert sources.choose(Summary(), now + 60, last=OTHER, rng=Random(1)) == SOURCE
+
+
+def test_one_silence_is_enough_where_another_waits() -> None:
+    puller, _ = make_puller()
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    puller.receive_summary(OTHER, Summary(highest=1, count=10, sum=3), 0.0)
+    assert [address for address, _ in requests_of(puller)] == [SOURCE]
+    puller.handle_timer(REQUEST_TIMEOUT_START_S + 0.001)
+    assert [address for address, _ in requests_of(puller)] == [OTHER]
+
+
 def test_another_source_has_its_turn() -> None:
     """When the first stays silent and another differs too, the other is asked."""
     puller, _ = make_puller()

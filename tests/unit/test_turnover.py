@@ -6,6 +6,7 @@ from random import Random
 
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.walk.announcers import ANNOUNCERS_MAX, Announcers
 from dispersy.protocol.walk.bootstrap import ASKED_AGAIN_S, Bootstrap
 from dispersy.protocol.walk.candidate import Candidates, Category
 from dispersy.protocol.walk.turnover import MEMORY_S, Turnover
@@ -58,6 +59,20 @@ def test_where_neighbours_go_fast_the_freshest_are_walked_to_and_named() -> None
     assert freshest not in candidates.speaking(20.0)
     candidates.prove(address(3), MemberId(bytes([3]) * 32), Category.STUMBLED, 21.0)
     assert freshest in candidates.speaking(21.0)
+
+
+def test_an_announcer_that_has_fallen_silent_gives_way() -> None:
+    """What is new must not wait until it would have been heard again."""
+    candidates = Candidates()
+    announcers = Announcers(candidates, bootstrap=())
+    for number in range(1, ANNOUNCERS_MAX + 1):
+        candidates.prove(address(number), MemberId(bytes([number]) * 32), Category.WALKED, 1.0)
+        assert announcers.ask(address(number), 1.0)
+    assert not announcers.ask(address(9), 2.0)
+    silent = candidates.get(address(3))
+    assert silent is not None
+    silent.is_silent = True
+    assert announcers.ask(address(9), 3.0)
 
 
 def test_a_newcomer_asks_the_bootstrap_again_and_then_no_more() -> None:

@@ -119,7 +119,7 @@ def play_churn(told: Play) -> Outcome:
     world = population.world
     # A bootstrap only introduces: what it held would be there for ever.
     for node in population.bootstraps:
-        node.synchronises = False
+        node.synchronises, node.spreader = False, None
         node.walker.set_summary(None, world.now)
     population.nodes.clear()
     churn = Churn(population, Random(f"churn {told.seed}"))

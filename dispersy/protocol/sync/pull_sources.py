@@ -41,6 +41,7 @@ class Source:
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
     selects      it has answered for certain kinds
     selections_at  when certain kinds may be asked for again: it may not know how to answer that
+    silent_at    when a question to it was last left without an answer
     seen         (its summary, ours) when the last fruitless one ended
     behind_since since when its horizon has been said to be earlier than ours; None: it is not
     """
@@ -62,6 +63,7 @@ class Source:
         "seen",
         "selections_at",
         "selects",
+        "silent_at",
         "summary",
         "symbols_at",
         "undescribed",
@@ -74,6 +76,7 @@ class Source:
         self.behind_since: float | None = None
         self.flow = FlowControl()
         self.fruitful = self.selects = False
+        self.silent_at = float("-inf")
         self.forgive(now)
 
     def forgive(self, now: float) -> None:
@@ -83,6 +86,11 @@ class Source:
         self.held_since = now - 2 * HELD_BACK_MAX_S
         self.fruitless = self.fruitless_all = self.broken = self.undescribed = 0
         self.seen: tuple[Summary, Summary] | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it left a question unanswered and was not heard since: others come first."""
+        return self.silent_at >= self.heard_at and self.flow.round_trips.timeouts > 0
 
     def begins_at(self, ours: Summary) -> float | None:
         """When a transfer from here may begin; None: it has nothing for us as far as we know."""
@@ -256,6 +264,7 @@ class PullSources:
         if not ready:
             self._idle = ours, min([begins_at for _, begins_at in moments], default=None)
             return None
+        ready = [each for each in ready if not self._sources[each].is_silent] or ready
         ready = [each for each in ready if each != last] or ready
         fruitful = [address for address in ready if self._sources[address].fruitful]
         if fruitful and rng.random() < FRUITFUL_SHARE:
@@ -263,8 +272,9 @@ class PullSources:
         return rng.choice(ready)
 
     def ready(self, ours: Summary, now: float) -> list[Address]:
-        """Who may be pulled from now."""
-        return [address for address, begins_at in self._moments(ours) if now >= begins_at]
+        """Who may be pulled from now, and has not fallen silent."""
+        moments = self._moments(ours)
+        return [address for address, at in moments if now >= at and not self._sources[address].is_silent]
 
     def begin_at(self, ours: Summary) -> float | None:
         """When the next transfer may begin, from whomever."""

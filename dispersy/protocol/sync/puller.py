@@ -8,8 +8,8 @@ each time (reputation.py): it has nothing for us, or a filter's wrong positive, 
 One pull runs at a time in a community, and neighbours take turns; where much is missing others take part
 in it (partners.py). What a neighbour claims costs it nothing, so nothing that only it says gives it more
 time: an answer has a time of its own and a number of datagrams, a turn ends while others wait unless the
-store is taking in what comes, and whose turn is next is drawn by lot, mostly among those who brought
-something. A pull goes on in its next turn where it stopped.
+store is taking in what comes, and at once if a question is not answered; whose turn is next is drawn by
+lot, mostly among those who brought something. A pull goes on in its next turn where it stopped.
 """
 
 from __future__ import annotations
@@ -284,10 +284,11 @@ class Puller:
         return any(address != pull.address for address in waiting)
 
     def _turn_is_over(self, pull: Pull, now: float) -> bool:
-        if now < pull.turn_at + TURN_S:
+        is_silent = pull.source.is_silent
+        if now < pull.turn_at + TURN_S and not is_silent:
             return False
         ours = self._holdings.summary()
-        return self._others_wait(pull, ours, now) and pull.turn_is_over(ours, now)
+        return self._others_wait(pull, ours, now) and (is_silent or pull.turn_is_over(ours, now))
 
     def _end_turn(self, pull: Pull, now: float) -> None:
         """Others wait: keep what this transfer has still to do for its next turn."""
@@ -341,7 +342,7 @@ class Puller:
             self._end_course(pull, now)
             return True
         if self._turn_is_over(pull, now):
-            if course.is_under_way():
+            if course.is_under_way() and not pull.source.is_silent:
                 return False
             self._end_turn(pull, now)
             return True
@@ -402,7 +403,9 @@ class Puller:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
             self._leave_pull()
-        elif timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
+            return
+        pull.source.silent_at = now
+        if timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
             self._give_up(pull, now)
 
     def _is_settled(self, pull: Pull, now: float) -> bool:

@@ -58,7 +58,8 @@ class Announcers:
             candidate = self._candidates.get(address)
             is_near = candidate is not None and candidate.is_verified(now)
             heard_at = candidate.proven_at if candidate is not None and is_near else asked_at
-            if now >= heard_at + (SILENT_S if is_near else ANSWER_S):
+            is_silent = candidate is not None and candidate.is_silent
+            if is_silent or now >= heard_at + (SILENT_S if is_near else ANSWER_S):
                 del self._chosen[address]
         if len(self._chosen) >= ANNOUNCERS_MAX:
             known = next((address for address in self._chosen if address in self._bootstrap), None)

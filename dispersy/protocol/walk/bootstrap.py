@@ -32,6 +32,10 @@ class Bootstrap:
         """The one asked longest ago, however lately that was."""
         return next(iter(self._asked), None)
 
+    def asked_at(self, address: Address) -> float:
+        """When it was asked last."""
+        return self._asked[address]
+
     def next(self, candidates: Candidates, now: float) -> Address | None:
         """One that may be asked again beside the candidates that there are."""
         for address, asked_at in self._asked.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from dispersy.constants import STEP_INTERVAL_S
+from dispersy.protocol.walk.hunger import Hunger
 
 MEMORY_S = 4 * STEP_INTERVAL_S
 SILENT_MIN = 1.5
@@ -14,14 +15,20 @@ HURRIED_INTERVAL_S = 1.0
 HEARD_ENOUGH = 5
 HEARD_WITHIN_S = 4.0
 """Where neighbours go so fast steps follow each other in a second, unless so many were heard that lately."""
+HURRIED_REVISIT_S = 5.0
+"""And who was asked so long ago is asked again, where all have been asked."""
 NAMED_WITHIN_S = 10.0
 """And then only those are introduced that were heard within this time."""
 
 
 class Turnover:
-    """Of one community: neighbours that answered and neighbours that fell silent, the older the less."""
+    """Of one community: neighbours that answered and neighbours that fell silent, the older the less.
+
+    hunger   what the walk does about it where few are left
+    """
 
     def __init__(self) -> None:
+        self.hunger = Hunger()
         self._answered = self._silent = 0.0
         self._at = 0.0
 
@@ -34,11 +41,13 @@ class Turnover:
         """A neighbour that was asked has not answered for a while."""
         self._age(now)
         self._silent += 1
+        self.hunger.lose(now)
 
     def take_back(self, now: float) -> None:
         """One that had fallen silent has answered after all: it is only far away."""
         self._age(now)
         self._silent = max(0.0, self._silent - 1)
+        self.hunger.regain()
 
     def is_high(self, now: float) -> bool:
         """Whether neighbours go so fast that only the freshest count."""

@@ -58,7 +58,10 @@ class WalkRequest:
 
 
 class WalkRequests:
-    """Those of one community, one an address."""
+    """Those of one community, one an address.
+
+    turnover  what their answers say of neighbours
+    """
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class WalkRequests:
         self._introducer = introducer
         self._bootstrap = bootstrap
         self._steps = steps
-        self._turnover = turnover
+        self.turnover = turnover
         self._counts = counts
         self._requests: dict[Address, WalkRequest] = {}
         self._events: list[WalkEvent] = []
@@ -138,8 +141,8 @@ class WalkRequests:
         candidate = self._candidates.get(source)
         if candidate is not None and candidate.is_verified(now):
             if candidate.is_silent:
-                self._turnover.take_back(now)
-            self._turnover.answer(now)
+                self.turnover.take_back(now)
+            self.turnover.answer(now)
         return self._requests.pop(source)
 
     def handle_timer(self, now: float) -> None:
@@ -186,8 +189,8 @@ class WalkRequests:
         if candidate is None or not candidate.is_verified(now) or candidate.proven_at >= request.began_at:
             return
         candidate.is_silent = True
-        self._turnover.fall_silent(now)
-        if self._turnover.is_high(now):
+        self.turnover.fall_silent(now)
+        if self.turnover.is_high(now):
             self._steps.hasten(now + SOON_S)
 
     def _fail(self, address: Address, request: WalkRequest, now: float) -> None:
@@ -195,6 +198,7 @@ class WalkRequests:
         if candidate is None:
             return
         candidate.failures += 1
+        self.turnover.hunger.hope(now)
         if request.is_challenge and candidate.signed_at < request.began_at:
             # Its member is known to be elsewhere.
             self._candidates.remove(address)

@@ -25,10 +25,8 @@ from dispersy.constants import (
     NUDGED_MAX,
     NUDGES_ANSWERED_MAX,
     NUDGES_ANSWERED_S,
-    SETTLED_NEIGHBOURS,
     STEP_INTERVAL_S,
     TOKENS_MAX,
-    WALK_REQUESTS_MAX,
 )
 from dispersy.protocol.address import Address, usable_as_peer
 from dispersy.protocol.flow import PerSecond
@@ -54,7 +52,8 @@ from dispersy.protocol.walk.same_key import OwnNumbers, Twins
 from dispersy.protocol.walk.settling import Settling
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.steps import Steps
-from dispersy.protocol.walk.turnover import HEARD_ENOUGH, HEARD_WITHIN_S, NAMED_WITHIN_S, Turnover
+from dispersy.protocol.walk.targets import Targets
+from dispersy.protocol.walk.turnover import NAMED_WITHIN_S, Turnover
 from dispersy.protocol.walk.walk_events import (
     CandidateView,
     SameKeyElsewhere,
@@ -103,7 +102,6 @@ class Walker:
         self.counts: Counter[str] = Counter()
         self.tag = tag
         self.member = member
-        self._rng = rng
         self._pace = SharedPace() if pace is None else pace
         metered = self._pace.is_metered
         self._candidates = Candidates(
@@ -164,6 +162,7 @@ class Walker:
             turnover=self._turnover,
             counts=self.counts,
         )
+        self._targets = Targets(self._candidates, self._bootstrap, self._requests, self._pace, rng)
         self._events: list[WalkEvent] = []
 
     # What others sent.
@@ -244,6 +243,8 @@ class Walker:
             is_new = introduced not in self._candidates
             self._candidates.hear(introduced, Category.INTRODUCED, now)
             self.counts["walk-named"] += 1
+            if is_new:
+                self._turnover.hunger.hope(now)
             if is_new and self._settling.is_settled and not self._settling.knows_enough:
                 # Before our next step it would be forgotten.
                 self._requests.walk_to(introduced, now)
@@ -346,8 +347,7 @@ class Walker:
         self._keep_alive.to_walk.clear()
         if now >= self._steps.due_at():
             self._step(now)
-        again = self._bootstrap.take_again(now)
-        if again is not None and again not in self._requests and self._is_new(now):
+        for again in self._targets.take_again(now):
             self._requests.walk_to(again, now)
         self._nudges.handle_timer(now)
         self._neighbours.count_votes(now)
@@ -359,7 +359,7 @@ class Walker:
             self._neighbours.votes_at,
             self._keep_alive.next_deadline(),
             self._requests.next_deadline(),
-            self._bootstrap.next_deadline(),
+            self._targets.next_deadline(),
         ):
             if other is not None and other < deadline:
                 deadline = other
@@ -379,48 +379,18 @@ class Walker:
     def _step(self, now: float) -> None:
         self._candidates.expire(now)
         lonely = not self._candidates.verified(now)
-        target = None
-        if len(self._requests) < WALK_REQUESTS_MAX:
-            target = self._choose_lonely(now) if lonely else self._choose(now)
+        target = self._targets.for_step(now, lonely=self._steps.lonely if lonely else None)
         if target is not None:
             self._requests.walk_to(target, now)
         self._neighbours.review(now)
         if lonely:
             self._steps.take_lonely(now, addresses=len(self._bootstrap))
         else:
-            self._steps.take(now, asked=target is not None, is_hurried=self._is_hurried(now))
-
-    def _is_new(self, now: float) -> bool:
-        """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
-        return 1 < len(self._candidates.verified(now)) < SETTLED_NEIGHBOURS and not self._pace.is_metered
-
-    def _is_hurried(self, now: float) -> bool:
-        """Whether neighbours go so fast, and so few are left, that others are looked for soon."""
-        if self._pace.is_metered or not self._turnover.is_high(now):
-            return False
-        heard = sum(now < each.proven_at + HEARD_WITHIN_S for each in self._candidates)
-        return heard < HEARD_ENOUGH
+            self._steps.take(now, asked=target is not None, is_hurried=self._targets.is_hurried(now))
 
     def _introduced_to(self, candidate: Candidate, now: float) -> Candidate | None:
         since = now - NAMED_WITHIN_S if self._turnover.is_high(now) else NEVER
         return self._candidates.introduction_for(candidate, now, heard_since=since)
-
-    def _choose(self, now: float) -> Address | None:
-        bootstrap = self._bootstrap.next(self._candidates, now)
-        candidate = self._candidates.choose(
-            rng=self._rng,
-            now=now,
-            bootstrap=bootstrap is not None,
-            freshest=self._turnover.is_high(now),
-        )
-        return bootstrap if candidate is None else candidate.address
-
-    def _choose_lonely(self, now: float) -> Address | None:
-        """Nobody answers: those we heard of and the bootstrap in turn, however lately it was asked."""
-        candidate = self._candidates.choose(rng=self._rng, now=now, bootstrap=False)
-        if candidate is not None and (not self._bootstrap or self._steps.lonely % 2):
-            return candidate.address
-        return self._bootstrap.first()
 
     # What is known of others.
 

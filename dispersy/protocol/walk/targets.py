@@ -1,0 +1,114 @@
+"""Whom a walk goes to: with each step, and again in between where few are known."""
+
+from __future__ import annotations
+
+from random import Random
+
+from dispersy.constants import SETTLED_NEIGHBOURS, WALK_REQUESTS_MAX
+from dispersy.protocol.address import Address
+from dispersy.protocol.walk.bootstrap import Bootstrap
+from dispersy.protocol.walk.candidate import Candidates
+from dispersy.protocol.walk.hunger import HUNGRY_REVISIT_S
+from dispersy.protocol.walk.shared_pace import SharedPace
+from dispersy.protocol.walk.turnover import (
+    HEARD_ENOUGH,
+    HEARD_WITHIN_S,
+    HURRIED_REVISIT_S,
+)
+from dispersy.protocol.walk.walk_requests import WalkRequests
+
+
+class Targets:
+    """Of one community."""
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        bootstrap: Bootstrap,
+        requests: WalkRequests,
+        pace: SharedPace,
+        rng: Random,
+    ) -> None:
+        self._candidates = candidates
+        self._bootstrap = bootstrap
+        self._requests = requests
+        self._turnover = requests.turnover
+        self._hunger = self._turnover.hunger
+        self._pace = pace
+        self._rng = rng
+
+    def for_step(self, now: float, *, lonely: int | None) -> Address | None:
+        """Whom a step goes to; None: nobody.
+
+        lonely   how many steps there were in a row with nobody known; None: somebody is
+        """
+        if len(self._requests) >= WALK_REQUESTS_MAX:
+            return None
+        if lonely is not None:
+            return self._choose_lonely(now, lonely)
+        target = self._choose(now)
+        if target is None and self.is_hurried(now):
+            target = self._asked_longest_ago(now, before=now - HURRIED_REVISIT_S)
+        return target
+
+    def take_again(self, now: float) -> list[Address]:
+        """Who is asked now beside steps, though that was done lately."""
+        found = []
+        first = self._bootstrap.take_again(now)
+        if first is not None and first not in self._requests and self._is_new(now):
+            found.append(first)
+        speaking = len(self._candidates.speaking(now)) if self._hunger.is_due(now) else 0
+        if self._hunger.take(now, neighbours=speaking) and not self._pace.is_metered:
+            known = self._asked_longest_ago(now, before=now - HUNGRY_REVISIT_S)
+            if known is not None and known not in found and len(self._requests) < WALK_REQUESTS_MAX:
+                found.append(known)
+        return found
+
+    def next_deadline(self) -> float | None:
+        """When take_again() may name somebody."""
+        moments = (self._bootstrap.next_deadline(), self._hunger.next_deadline())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def is_hurried(self, now: float) -> bool:
+        """Whether neighbours go so fast, and so few are left, that others are looked for soon."""
+        if self._pace.is_metered or not self._turnover.is_high(now):
+            return False
+        heard = sum(now < each.proven_at + HEARD_WITHIN_S for each in self._candidates)
+        return heard < HEARD_ENOUGH
+
+    def _is_new(self, now: float) -> bool:
+        """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
+        return 1 < len(self._candidates.verified(now)) < SETTLED_NEIGHBOURS and not self._pace.is_metered
+
+    def _choose(self, now: float) -> Address | None:
+        bootstrap = self._bootstrap.next(self._candidates, now)
+        candidate = self._candidates.choose(
+            rng=self._rng,
+            now=now,
+            bootstrap=bootstrap is not None,
+            freshest=self._turnover.is_high(now),
+        )
+        return bootstrap if candidate is None else candidate.address
+
+    def _choose_lonely(self, now: float, lonely: int) -> Address | None:
+        """Nobody answers: those we heard of and the bootstrap in turn, however lately it was asked."""
+        candidate = self._candidates.choose(rng=self._rng, now=now, bootstrap=False)
+        if candidate is not None and (not self._bootstrap or lonely % 2):
+            return candidate.address
+        return self._bootstrap.first()
+
+    def _asked_longest_ago(self, now: float, *, before: float) -> Address | None:
+        """Of the neighbours that speak and the bootstrap, unless it was asked since then.
+
+        Who did not answer the last time is left to steps: asked so often it would soon be given up.
+        """
+        known = {
+            each.address: each.asked_at
+            for each in self._candidates.speaking(now)
+            if not each.is_metered and not each.failures and each.address not in self._requests
+        }
+        first = self._bootstrap.first()
+        if first is not None and first not in self._requests:
+            known[first] = self._bootstrap.asked_at(first)
+        address = min(known, key=known.__getitem__, default=None)
+        return address if address is not None and known[address] <= before else None
