@@ -22,9 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from struct import Struct
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from dispersy.bus.sockets import receive_all
 from dispersy.service.logs import CLIENT_CUT, event, logger
@@ -40,6 +40,8 @@ LOOKS_OVER_MAX = 3
 """So often those are cut off who were seen sending; then everybody is."""
 EVENTS_PER_TURN_MAX = 256
 EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
+_EVENT = Struct("=Hi")
+"""How an event of zmq_socket_monitor begins: number and value. What pyzmq has for it imports asyncio."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Socket = zmq.Socket[bytes]
@@ -147,10 +149,9 @@ class Excess:
 
     def _receive_events(self, monitor: Socket) -> None:
         for parts in receive_all(monitor, count_max=EVENTS_PER_TURN_MAX):
-            told = parse_monitor_message(parts)
-            fd = int(told["value"])
+            number, fd = _EVENT.unpack(parts[0])
             self._connections.pop(fd, None)
-            if told["event"] == zmq.EVENT_ACCEPTED:
+            if number == zmq.EVENT_ACCEPTED:
                 with suppress(OSError):
                     self._connections[fd] = _Connection(os.fstat(fd).st_ino)
 
