@@ -19,6 +19,8 @@ from dispersy.workers.loop import Loop
 REPORT_INTERVAL_S = 1.0
 REPORTS_PER_WHOLE = 5
 """Every such report tells of all communities, the others of those where something happened."""
+REPORTS_PER_ALL_STEPS = 30
+"""Every such report tells the time spent for each community, for who listens may have been started again."""
 FIRST_RETRY_S = 0.02
 
 
@@ -54,6 +56,7 @@ class Reporter:
 
     steps      name -> [seconds, count], since the start
     counters   name -> count, since the start
+    by_community   number -> steps of that community alone, of those steps that are of one
     heard      somebody took the last report
     """
 
@@ -63,6 +66,9 @@ class Reporter:
         self.role = role
         self.steps: dict[str, list[float]] = {}
         self.counters: Counter[str] = Counter()
+        self.by_community: dict[int, dict[str, list[float]]] = {}
+        self._untold: set[int] = set()
+        self._reports = 0
         self.heard = False
         self._settings = settings
         self._extra = extra
@@ -76,12 +82,19 @@ class Reporter:
         self._first_due = 0.0
         loop.deadline(lambda: self._first_due, self._send_first)
 
-    def step(self, name: str, began: float, count: int) -> float:
-        """Account the time since `began` (perf_counter) for `count` things; returns the time now."""
+    def step(self, name: str, began: float, count: int, *, community: int | None = None) -> float:
+        """Account the time since `began` (perf_counter) for `count` things; returns the time now.
+
+        community   whose time it was, where it was that of one
+        """
         now = perf_counter()
-        entry = self.steps.setdefault(name, [0.0, 0.0])
-        entry[0] += now - began
-        entry[1] += count
+        entries = [self.steps.setdefault(name, [0.0, 0.0])]
+        if community is not None:
+            entries.append(self.by_community.setdefault(community, {}).setdefault(name, [0.0, 0.0]))
+            self._untold.add(community)
+        for entry in entries:
+            entry[0] += now - began
+            entry[1] += count
         return now
 
     def _send_first(self) -> None:
@@ -93,6 +106,9 @@ class Reporter:
     def send(self) -> bool:
         """Say it now; False when nobody listens."""
         assert self._socket is not None
+        if self._reports % REPORTS_PER_ALL_STEPS == 0:
+            self._untold.update(self.by_community)
+        self._reports += 1
         report: dict[str, Any] = {
             "role": self.role,
             "pid": os.getpid(),
@@ -100,8 +116,12 @@ class Reporter:
             "cpu_seconds": process_time(),
             "steps": self.steps,
             "counters": dict(self.counters),
+            # Of those where time was spent since somebody has heard it; of the others nothing is new.
+            "community_steps": {number: self.by_community[number] for number in self._untold},
         }
         if self._extra is not None:
             report |= self._extra()
         self.heard = send_or_drop(self._socket, [msgspec.msgpack.encode(report)])
+        if self.heard:
+            self._untold.clear()
         return self.heard

@@ -154,7 +154,7 @@ class Responder:
                     self._receive_frame(served, each, now)
         finally:
             self._reader.release()
-        self._reporter.step("responder.receive", began, 1)
+        self._reporter.step("responder.receive", began, 1, community=community)
 
     def committed(self, note: bus.CommitNote, now: float) -> None:
         """The store has changed."""
@@ -255,7 +255,7 @@ class Responder:
             return began
         number, source, frames = worked
         self._send_answer(number, source, frames)
-        return self._reporter.step(name, began, len(frames))
+        return self._reporter.step(name, began, len(frames), community=number)
 
     def report(self) -> dict[str, Any]:
         """What its communities counted, of those where something happened."""

@@ -92,11 +92,11 @@ class Verifier:
         _note_sources(records, sources)
         identify_many(records, area, community_id)
         count = len(records) // MESSAGE.size
-        began = self._reporter.step("verifier.parse", began, count)
+        began = self._reporter.step("verifier.parse", began, count, community=community)
         fresh = self._unknown(community, _without_copies(bytes(records), area), looks_back=not of_file)
-        began = self._reporter.step("verifier.known", began, count)
+        began = self._reporter.step("verifier.known", began, count, community=community)
         valid = verify_messages(fresh, area, community_id)
-        self._reporter.step("verifier.verify", began, len(valid))
+        self._reporter.step("verifier.verify", began, len(valid), community=community)
         counters["verified"] += sum(valid)
         if 0 in valid:
             # Without an author there is nothing to check: whether its kind takes such is the writer's to say.

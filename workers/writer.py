@@ -149,14 +149,14 @@ class WriterRole:
                 number = self._importing.receive(header, bus.dropped_decoder.decode(dropped), records)
                 self._ledger.ways.note(records, Way.BUNDLE)
                 self._ledger.receive(number, 0, records, arena)
-                self._reporter.step("writer.import", began, len(records) // MESSAGE.size)
+                self._reporter.step("writer.import", began, len(records) // MESSAGE.size, community=number)
                 continue
             number, announced, way = bus.MESSAGES_HEADER.unpack(header)
             records, arena = parts
             self._ledger.ways.note(records, Way(way))
             count, now_records = self._gathering.receive(number, announced, records, arena, monotonic())
             self._ledger.receive(number, count, now_records, arena)
-            self._reporter.step("writer.intake", began, len(records) // MESSAGE.size)
+            self._reporter.step("writer.intake", began, len(records) // MESSAGE.size, community=number)
 
     def _receive_orders(self) -> None:
         self._end_pause()

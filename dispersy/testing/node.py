@@ -52,7 +52,7 @@ Inbox = Callable[[bytes], None]
 class _Untimed(Reporter):
     """Counts, and lets no time pass: what a step took here must not decide anything."""
 
-    def step(self, name: str, began: float, count: int) -> float:  # noqa: ARG002
+    def step(self, name: str, began: float, count: int, *, community: int | None = None) -> float:  # noqa: ARG002
         return began
 
 

@@ -95,6 +95,8 @@ def test_a_request_of_two_thousand_frames_is_cut_off_while_another_client_works(
         gateway = pids.get("publisher") or pids["all"]
         assert peak(gateway) < PEAK_MAX, f"{peak(gateway) >> 20} MB"
         assert node.pids() == pids
+        counters = [process.get("counters", {}) for process in client.status()["processes"]]
+        assert sum(each.get("client-cut", 0) for each in counters) >= len(sent) - 1
         events = client.follow(["chat"], since="begin", idle_s=2.0)
         payloads = [event.payload for event in events if event.event == "message"]
         assert payloads == acknowledged

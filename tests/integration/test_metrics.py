@@ -74,6 +74,7 @@ def test_the_metrics_say_what_has_happened(make_node: MakeNode, placement: str) 
     )
     with first.start() as client, make_node("b").start() as other:
         created = client.create("chat")["community_id"]
+        client.create("quiet")
         client.publish("chat", [b"first"])
         other.join(created, peers=client.status()["addresses"])
         other.wait_for_count(created.hex(), 1, timeout_s=LIMIT_S)
@@ -95,6 +96,10 @@ def test_the_metrics_say_what_has_happened(make_node: MakeNode, placement: str) 
                 and total(samples, "dispersy_arrivals_total", name="chat") >= 1
                 and total(samples, "dispersy_step_items_total", step="writer.commit") >= 51
                 and total(samples, "dispersy_step_seconds_total") > 0
+                and total(samples, "dispersy_community_step_items_total", name="chat", step="writer.intake")
+                >= 25
+                and total(samples, "dispersy_community_step_seconds_total", name="chat") > 0
+                and total(samples, "dispersy_community_step_seconds_total", name="quiet") == 0
                 and total(samples, "dispersy_cpu_seconds_total") > 0
                 and total(samples, "dispersy_memory_bytes", kind="anonymous") > 1e6
             )

@@ -259,12 +259,12 @@ def test_reports_show_in_status(house: House) -> None:
     def scene() -> None:
         reports = house.reports()
         reports.send(b"\xc1 no report")
-        processes = {"network": {"pid": os.getpid(), "restarts": 2, "state": "running"}}
-        reports.send(encode({"role": "supervisor", "pid": os.getppid(), "processes": processes}))
+        processes = {"network": {"pid": os.getppid(), "restarts": 2, "state": "running"}}
+        reports.send(encode({"role": "supervisor", "pid": 1, "processes": processes}))
         peer = {"address": "192.0.2.1:6421"}
         verified = {"peers_verified": 2, "peers_in_sync": 1, "peers_differing": 0, "messages_claimed": 9}
         about = {"listen": "127.0.0.1:4000", "communities": {1: {"peers": [peer], **verified}}}
-        reports.send(encode({"role": "network", "pid": os.getpid(), "cpu_seconds": 1.5, **about}))
+        reports.send(encode({"role": "network", "pid": os.getppid(), "cpu_seconds": 1.5, **about}))
         with house.client() as client:
             status = client.wait_for_status(lambda s: bool(s["listen"]), timeout_s=LIMIT_S)
             assert status["addresses"] == ["127.0.0.1:4000"]
@@ -272,8 +272,10 @@ def test_reports_show_in_status(house: House) -> None:
             rows = {process["role"]: process for process in status["processes"]}
             assert (rows["network"]["restarts"], rows["network"]["cpu_seconds"]) == (2, 1.5)
             assert rows["network"]["anonymous_bytes"] > 0
+            # What the gateway counts itself is told, too.
+            assert client.status()["processes"][-1]["counters"]["report-malformed"] == 1
             for role in ("writer", "worker-0"):
-                reports.send(encode({"role": role, "pid": os.getpid()}))
+                reports.send(encode({"role": role, "pid": os.getppid()}))
             assert client.wait_for_ready(timeout_s=LIMIT_S)["ready"]
             assert client.peers() == [{"community": CHAT, "name": "chat", **peer}]
             assert client.community("chat")["state"] == "in sync with 1 of 2 neighbours"

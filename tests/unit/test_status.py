@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import msgspec
 import pytest
+import zmq
 
+from dispersy.bus.settings import RoleSettings
 from dispersy.service.operations.status import Reports
+from dispersy.workers.report import REPORTS_PER_ALL_STEPS, Reporter
 
 
 def reports(**told: dict[str, Any]) -> Reports:
@@ -74,3 +78,46 @@ def test_where_the_node_listens() -> None:
     assert reports().listen() == ""
     assert reports(supervisor={"listen": "a:1"}).listen() == "a:1"
     assert reports(supervisor={"listen": "a:1"}, network={"listen": "b:2"}).listen() == "b:2"
+
+
+def test_the_time_of_each_community_is_kept_and_added() -> None:
+    """Reports tell of those where time was spent since the one before; what a dead process spent is gone."""
+    told = reports(
+        writer={"pid": 7, "community_steps": {1: {"intake": [1.0, 10]}, 2: {"intake": [2.0, 5]}}},
+        worker={"pid": 8, "community_steps": {1: {"intake": [0.5, 1], "verify": [4.0, 3]}}},
+    )
+    later = {"role": "writer", "pid": 7, "community_steps": {2: {"intake": [3.0, 6]}}}
+    told.receive(msgspec.msgpack.encode(later))
+    assert told.community_steps() == {
+        1: {"intake": (1.5, 11), "verify": (4.0, 3)},
+        2: {"intake": (3.0, 6)},
+    }
+    told.receive(msgspec.msgpack.encode({"role": "writer", "pid": 9, "community_steps": {}}))
+    assert told.community_steps() == {1: {"intake": (0.5, 1), "verify": (4.0, 3)}}
+
+
+def test_a_role_tells_whose_time_it_spent() -> None:
+    """Once it has been heard, no more of those where nothing happens: fifty idle ones cost nothing."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    pull = context.socket(zmq.PULL)
+    port = pull.bind_to_random_port("tcp://127.0.0.1")
+    reporter = Reporter("writer", RoleSettings("", "", "", 1))
+    reporter._socket = context.socket(zmq.PUSH)
+    reporter._socket.connect(f"tcp://127.0.0.1:{port}")
+
+    def told() -> dict[int, dict[str, list[float]]]:
+        assert reporter.send()
+        assert pull.poll(10_000)
+        steps: dict[int, dict[str, list[float]]] = msgspec.msgpack.decode(pull.recv())["community_steps"]
+        return steps
+
+    reporter.step("writer.commit", perf_counter(), 3)
+    assert told() == {}
+    reporter.step("writer.intake", perf_counter(), 3, community=1)
+    reporter.step("writer.intake", perf_counter(), 4, community=1)
+    ((spent, count),) = told()[1].values()
+    assert (spent > 0.0, count) == (True, 7)
+    reporter.step("writer.intake", perf_counter(), 1, community=2)
+    assert set(told()) == {2}
+    assert [set(told()) for _ in range(REPORTS_PER_ALL_STEPS)].count({1, 2}) == 1
+    context.destroy(linger=0)

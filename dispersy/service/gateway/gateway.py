@@ -34,6 +34,7 @@ from dispersy.service.interface.orders import ORDERS_MAX
 from dispersy.service.interface.unread import LARGE_SIZE, Unread
 from dispersy.storage.lmdb_reader import LmdbReader
 from dispersy.workers.loop import Loop
+from dispersy.workers.report import Reporter
 
 FRAMES_PER_TURN_MAX = 64
 REQUESTS_SLICE_S = 0.02
@@ -57,6 +58,8 @@ class GatewayRole:
     def __init__(self, settings: RoleSettings, *, memory: int = MEMORY_SHARE * MEMORY_MAX) -> None:
         self._settings = settings
         self.control = Control(settings, send=self._send, order=self._order, holder=holder_of)
+        self._reporter = Reporter("gateway", settings)
+        self._reporter.counters = self.control.counters
         self._unread = Unread(holder_of)
         self.excess = Excess(self.control.counters, memory=memory)
 
@@ -85,6 +88,7 @@ class GatewayRole:
         )
         # Large frames are handed over, not copied: their trackers tell when they have left.
         self.control_socket.copy_threshold = 0
+        self._reporter.open(loop)
         loop.watch(self.control_socket, self._receive_requests)
         loop.watch(self._report_socket, self._receive_reports)
         loop.watch(self._order_socket, self._receive_answers)

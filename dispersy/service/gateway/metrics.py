@@ -29,7 +29,7 @@ LOOK_S = 1.0
 """Reports come once a second, too."""
 WALKS = {name.removeprefix("walk-"): name for name in COMMUNITY_COUNTERS if name.startswith("walk-")}
 FILTERS = {"new": "filters", "none": "unfiltered", "skipped": "skipped"}
-"""A filter is never used twice: each has a salt of its own, so there is no count of those used again."""
+"""A filter is never used twice, for each has a salt of its own: those reused are none, always."""
 _FRAMES = {
     name: (unit, way, kind)
     for name in FRAME_COUNTERS
@@ -171,13 +171,22 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
     in_sync = GaugeMetricFamily(
         "dispersy_community_peers_in_sync", "Neighbours that hold what we do.", labels=labels
     )
-    counted = reports.community_counters()
+    seconds = CounterMetricFamily(
+        "dispersy_community_step_seconds", "Time in a step.", labels=[*labels, "step"]
+    )
+    items = CounterMetricFamily(
+        "dispersy_community_step_items", "Things a step has done.", labels=[*labels, "step"]
+    )
+    counted, stepped = reports.community_counters(), reports.community_steps()
     for community in status["communities"]:
         named = [community["community"].hex(), community["name"]]
         live.add_metric(named, community["live"])
         clock.add_metric(named, community["clock"])
         peers.add_metric(named, reports.neighbourhood(community["number"]).get("peers_count", 0))
         in_sync.add_metric(named, community["peers_in_sync"])
+        for step, (spent, done) in stepped.get(community["number"], {}).items():
+            seconds.add_metric([*named, step], spent)
+            items.add_metric([*named, step], done)
         counts = counted.get(community["number"], {})
         for event, counter in WALKS.items():
             walks.add_metric([*named, event], counts.get(counter, 0))
@@ -185,7 +194,8 @@ def _communities(status: Mapping[str, Any], reports: Reports) -> Iterator[Metric
             arrivals.add_metric([*named, means], counts.get(counter, 0))
         for event, counter in FILTERS.items():
             filters.add_metric([*named, event], counts.get(counter, 0))
+        filters.add_metric([*named, "reused"], 0)
         shown = {*WALKS.values(), *FILTERS.values(), *ARRIVALS.values()}
         for counter in COMMUNITY_COUNTERS.keys() - shown:
             others.add_metric([*named, counter], counts.get(counter, 0))
-    yield from (live, clock, peers, in_sync, walks, arrivals, filters, others)
+    yield from (live, clock, peers, in_sync, walks, arrivals, filters, others, seconds, items)

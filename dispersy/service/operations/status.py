@@ -88,6 +88,17 @@ class Reports:
                 counted.setdefault(number, Counter()).update(about.get("counters") or {})
         return {number: dict(counts) for number, counts in counted.items()}
 
+    def community_steps(self) -> dict[int, dict[str, tuple[float, float]]]:
+        """By a community's number the seconds and things of each step, of all processes together."""
+        found: dict[int, dict[str, tuple[float, float]]] = {}
+        for report in self._newest.values():
+            for number, steps in (report.get("community_steps") or {}).items():
+                known = found.setdefault(number, {})
+                for step, (seconds, count) in steps.items():
+                    before = known.get(step, (0.0, 0.0))
+                    known[step] = (before[0] + seconds, before[1] + count)
+        return found
+
     def counters_of(self, number: int) -> Counter[str]:
         """The same of one community."""
         counted: Counter[str] = Counter()
@@ -121,7 +132,11 @@ class Reports:
 
 def _completed(report: Report, before: Report) -> Report:
     """A report that tells only of communities where something happened, with what is known of the others."""
-    if report.get("whole", True) or report.get("pid") != before.get("pid"):
+    if report.get("pid") != before.get("pid"):
+        return report
+    steps = {**(before.get("community_steps") or {}), **(report.get("community_steps") or {})}
+    report = {**report, "community_steps": steps}
+    if report.get("whole", True):
         return report
     return {**report, "communities": {**before.get("communities", {}), **report["communities"]}}
 
