@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Hashable
+from math import ceil
 
 from dispersy.constants import (
     DATAGRAM_MESSAGE_SIZE_MAX,
+    DATAGRAM_SIZE_MAX,
     FRAGMENTS_AGAIN_MAX,
     FRAGMENTS_GIVEN_MAX,
     FRAGMENTS_GIVEN_S,
@@ -91,6 +93,11 @@ class Allowance:
 
     def admits(self, community: int, source: Address, holdings: MessageHoldings, now: float) -> bool:
         """Whether another answer to this address may be begun."""
+        return self.datagrams(community, source, holdings, now) > 0
+
+    def datagrams(self, community: int, source: Address, holdings: MessageHoldings, now: float) -> int:
+        """How many datagrams another answer to this address may have. Whoever has had nearly all that it may
+        gets what is left, and no more at once than comes back meanwhile."""
         count = holdings.summary().count
         self.look(community, count)
         known = self._sets[community]
@@ -100,10 +107,11 @@ class Allowance:
         each = known.size + ENVELOPE_SIZE
         most = SPENT_MIN + COPIES * known.entered * each
         rate = max(REFILL_MIN, count * each / COPY_S)
-        return all(
-            self._spent(community, name, factor * rate, now) < factor * most
+        left = [
+            factor * most - self._spent(community, name, factor * rate, now)
             for name, factor in _names(source)
-        )
+        ]
+        return ceil(max(0.0, min(left)) / DATAGRAM_SIZE_MAX)
 
     def charge(self, community: int, source: Address, *, size: int = 0, examined: int = 0) -> None:
         """An answer to an address that was admitted has cost so much.

@@ -166,9 +166,10 @@ class Answering:
     ) -> list[bytes]:
         if not self._answers.admits(community.number, source, of_community_max=community.at_once_max):
             return self._refuse(community, source, request.number, BUSY_MS, now)
-        answer = Answer(request, community.holdings, summary, budget_max=community.budget_max)
-        if not self.allowance.admits(community.number, source, community.holdings, now):
+        left = self.allowance.datagrams(community.number, source, community.holdings, now)
+        if not left:
             return self._refuse(community, source, request.number, SPENT_MS, now)
+        answer = Answer(request, community.holdings, summary, budget_max=min(left, community.budget_max))
         self._answers.add(community.number, source, answer)
         community.counts["answers"] += 1
         return []
@@ -197,9 +198,10 @@ class Answering:
         answered in a second, and the others not at all, but that of ranges more are asked for at once."""
         is_range = isinstance(request.asked, RangeDescribed)
         limit = self._ranges if is_range else self._symbols
-        if not limit.admit(source, now) or not self.allowance.admits(
-            community.number, source, community.holdings, now
-        ):
+        left = 0
+        if limit.admit(source, now):
+            left = self.allowance.datagrams(community.number, source, community.holdings, now)
+        if not left:
             self._counts["symbols-refused"] += 1
             return [frame(FrameType.BUSY, Busy(request.number, RANGE_BUSY_MS).encode())] if is_range else []
         answered = answer_symbols(
@@ -207,7 +209,7 @@ class Answering:
             community.holdings,
             community.symbol_sets,
             summary,
-            budget_max=community.budget_max,
+            budget_max=min(left, community.budget_max),
             described=community.asker.described_to(source),
         )
         limit.charge(source, answered.large // LARGE_PER_ANSWER)
