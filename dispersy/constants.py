@@ -27,8 +27,9 @@ FILTER_UNCODED_SIZE_MAX = 128 << 10
 """Bytes of a filter that comes coded: one datagram describes some 800 ids at the least error rate."""
 SCAN_MAX = 100_000
 """No request examines more ids than this."""
-SELECTED_SCAN_MAX, SELECTED_SIZE_MAX = 10_000, 4 << 20
-"""Messages, and bytes of them, that one request for certain kinds makes its answerer read."""
+SELECTED_SCAN_MAX, SELECTED_SIZE_MAX = SCAN_MAX // 20, 4 << 20
+"""Messages, and bytes of them, that one request for certain kinds makes its answerer read: honest ones ask
+for what is rare, too."""
 ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
 ANSWERS_MAX = 64

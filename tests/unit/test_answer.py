@@ -15,7 +15,13 @@ from dispersy.protocol.holdings import key_behind, sum_range
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, MessageId, OrderKey
 from dispersy.protocol.intake.marks import ERASED
 from dispersy.protocol.sync import answer as answer_module
-from dispersy.protocol.sync.answer import Answer, answer_audit, answer_missing, named_frames
+from dispersy.protocol.sync.answer import (
+    Answer,
+    answer_audit,
+    answer_missing,
+    named_frames,
+    unasked_bodies,
+)
 from dispersy.protocol.wire.frames import (
     AuditRequest,
     MessagesHeader,
@@ -339,3 +345,15 @@ def test_the_definition_is_given_to_who_asks() -> None:
     assert answer_missing(request, b"") == []
     assert answer_missing(RequestMissing(8, 1, MissingLast(64, 1)), b"the definition") == []
     assert answer_missing(RequestMissing(8, 1, MissingMessages((MessageId(bytes(32)),))), b"x") == []
+
+
+def test_no_more_is_read_than_is_given_unasked(
+    holdings: StoreHoldings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A neighbour that says to lack everything is given what a link may carry; the rest stays unread."""
+    read: list[int] = []
+    messages = holdings.messages
+    monkeypatch.setattr(holdings, "messages", lambda cursors: read.extend(cursors) or messages(cursors))
+    found = unasked_bodies(holdings, cursors_of(holdings), datagrams_max=4)
+    assert len(found) == 4
+    assert 4 <= len(read) < 100 < len(cursors_of(holdings))

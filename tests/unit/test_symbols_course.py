@@ -19,7 +19,7 @@ from dispersy.protocol.flow import Backlog
 from dispersy.protocol.sync.course import Arrival, Asking, Question
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync.symbols_course import SymbolsCourse
+from dispersy.protocol.sync.symbols_course import UNPROVEN_BURST, SymbolsCourse
 from dispersy.protocol.wire.frames import (
     Busy,
     MessagesHeader,
@@ -244,6 +244,22 @@ def test_made_up_symbols_cost_a_bounded_number_of_questions(seed: int) -> None:
     assert len(exchange.questions) < 40
     assert exchange.bytes < 80_000
     assert exchange.ours.ids() <= {*exchange.theirs.ids(), *holding(ALL[:1_000]).ids()}
+
+
+@pytest.mark.parametrize("fruitful", [False, True])
+def test_who_brought_nothing_yet_is_given_little_of_what_it_says_to_lack(fruitful: bool) -> None:
+    """Goal: whoever names what it was told of as lacking is not sent all of that for it."""
+    exchange = Exchange(holding(ALL[:1_000]), holding(ALL[:1_000]))
+    source = Source(exchange.theirs.summary(), 0.0)
+    source.fruitful = fruitful
+    course = SymbolsCourse(Asking(Random(1), exchange.ours, Backlog(), Counter(), ANSWER_BUDGET_MAX), source)
+    [question] = course.step(0.0)
+    assert isinstance(question, SymbolsRequest)
+    items = b"".join(sorted(exchange.ours.ids())[at][:8] for at in range(146))
+    course.receive_reply(Symbols(question.number, last=True, told=Lacked(0, items)), 0.1)
+    given = course.step(0.1)
+    assert {each.type for each in given} == {FrameType.MESSAGES}
+    assert (len(given) > UNPROVEN_BURST) is fruitful
 
 
 def test_promises_are_believed_a_few_times() -> None:

@@ -2,7 +2,8 @@
 
 Small messages take the same way. So the window grows while fragments arrive as fast as the first ones did,
 and shrinks where they wait longer on the way: some loss is a link's own and says little, a queue is our
-doing.
+doing. It is a window and no rate, as sync/flow_control.py has: fragments are to yield to what that one asks
+for on the same way, so they take what a short queue leaves and do not look for the most that the way gives.
 """
 
 from __future__ import annotations

@@ -136,8 +136,8 @@ class Answer:
 
     @property
     def examined(self) -> int:
-        """Ids that were looked at so far."""
-        return self._scan_count
+        """Ids that were looked at so far; twice those whose messages were read for their kind."""
+        return self._scan_count + self._selected_count
 
     def frames(self, datagrams: int) -> list[bytes]:
         """The frames of up to so many datagrams more."""
@@ -221,6 +221,8 @@ class Answer:
         # A first look as long as the budget, for without a filter all of it is wanted; then ever longer ones.
         self._look = min(SCAN_CHUNK, 2 * self._look)
         limit = min(self._look, SCAN_MAX - self._scan_count)
+        if self._kinds:
+            limit = min(limit, SELECTED_SCAN_MAX - self._selected_count)
         if self._descends:
             found = self._holdings.scan_back(self._request.low, self._scanned_to, limit)
         else:
@@ -407,11 +409,20 @@ def carried(
     return found
 
 
-def unasked_bodies(messages: Sequence[Answered], *, datagrams_max: int) -> list[tuple[FrameType, bytes]]:
+def unasked_bodies(
+    holdings: ItemHoldings, cursors: Sequence[int], *, datagrams_max: int
+) -> list[tuple[FrameType, bytes]]:
     """(type, body) of frames with these messages, one a datagram, that answer nothing; as far as so many
-    datagrams reach."""
+    datagrams reach, and no more of them are read."""
+    packed: list[tuple[int, _Areas]] = []
+    messages: list[Answered] = []
+    for first in range(0, len(cursors), READ_AT_ONCE):
+        messages += read_answered(holdings, cursors[first : first + READ_AT_ONCE])
+        packed = _pack(messages)
+        if len(packed) > datagrams_max:
+            break
     found: list[tuple[FrameType, bytes]] = []
-    for _, areas in _pack(messages)[:datagrams_max]:
+    for _, areas in packed[:datagrams_max]:
         if areas.stripped:
             found.append((FrameType.STRIPPED, StrippedHeader().encode() + areas.stripped))
         if areas.large:

@@ -32,13 +32,14 @@ from dispersy.constants import (
 )
 from dispersy.protocol.holdings import key_after, order_key_at
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.sync.answer import read_answered, unasked_bodies
+from dispersy.protocol.sync.answer import unasked_bodies
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply, Unasked
 from dispersy.protocol.sync.gaps import Range, fewer
 from dispersy.protocol.sync.keyed_answer import KeyedRange
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.pull_sources import Source
+from dispersy.protocol.sync.symbols_course import UNPROVEN_BURST
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Symbols, SymbolsRequest
 from dispersy.protocol.wire.numbers import MessagesFlag
@@ -214,13 +215,13 @@ class KeyedCourse:
         ours = KeyedRange(holdings, *asked.range, key=asked.key, limit=KEYED_RANGE_MAX)
         cursors = [cursor for cursor in ours.cursors(items) if cursor][: self._given_left]
         self._given_left -= len(cursors)
-        burst = self._source.flow.burst(SYMBOL_BURST_MAX)
-        bodies = unasked_bodies(read_answered(holdings, cursors), datagrams_max=burst)
+        burst = self._source.flow.burst(SYMBOL_BURST_MAX) if self._source.fruitful else UNPROVEN_BURST
+        bodies = unasked_bodies(holdings, cursors, datagrams_max=burst)
         self._given += [Unasked(frame_type, body) for frame_type, body in bodies]
 
     def _look_whether_all_is_here(self) -> None:
         if not self._asked and not self._todo and not self._again:
-            self.has_everything = not self._left
+            self.has_everything = not self._left and self._silences < KEYED_SILENCES_MAX
 
     def gaps(self) -> tuple[Outline, list[Range]]:
         """What is left to filters."""

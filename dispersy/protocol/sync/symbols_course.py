@@ -31,7 +31,7 @@ from dispersy.constants import (
 )
 from dispersy.ext import sketch
 from dispersy.protocol.identifiers import symbols_key
-from dispersy.protocol.sync.answer import read_answered, unasked_bodies
+from dispersy.protocol.sync.answer import unasked_bodies
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply, Unasked
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.pull_sources import Source
@@ -60,6 +60,9 @@ ESTIMATE_MARGIN = 1.25
 """By how much more than can be told may seem to differ, and symbols are still gone on with."""
 SYMBOLS_BUDGET_MAX = 16
 """Datagrams of symbols that come at first: more would often be more than is needed."""
+UNPROVEN_BURST = 12
+"""Datagrams with messages that a neighbour which brought nothing yet is given where it says that it lacks
+them: some 50 messages, as many as one datagram of symbols tells. Who lacks more can ask."""
 MESSAGES_PER_DATAGRAM = 4
 """Of some 200 bytes. Of larger ones more would come at once than is reckoned with, but for their budgets."""
 
@@ -275,7 +278,7 @@ class SymbolsCourse:
                     self._count_then = asked.what.count + count
                     if count or items:
                         self._described_as = None
-                    self._give(items)
+                    self._give(items, self._burst() if self._source.fruitful else UNPROVEN_BURST)
             case SetSymbols():
                 self._theirs.take(reply.told)
         if not reply.last:
@@ -323,7 +326,7 @@ class SymbolsCourse:
             self.has_everything = self._is_over = not self._wanted
             self._count_then = held + len(self._wanted)
             self._progress_with = holdings.summary()
-            self._give(mine)
+            self._give(mine, self._burst())
             return
         if self._theirs.known_count == self._known_then:
             # Others than those that are missing have come, or none.
@@ -337,12 +340,12 @@ class SymbolsCourse:
         if is_too_much or self.is_defeated or self._rounds > SYMBOL_ROUNDS_MAX:
             self._is_over = True
 
-    def _give(self, items: bytes) -> None:
-        """Messages of ours that the neighbour has said to lack, as many as a link may well carry at once."""
+    def _give(self, items: bytes, datagrams_max: int) -> None:
+        """Messages of ours that the neighbour lacks, in as many datagrams."""
         holdings = self._asking.holdings
         # Without what is only expected.
         cursors = [cursor for cursor in holdings.find_items(items) if cursor]
-        bodies = unasked_bodies(read_answered(holdings, sorted(cursors)), datagrams_max=self._burst())
+        bodies = unasked_bodies(holdings, sorted(cursors), datagrams_max=datagrams_max)
         self._given += [Unasked(frame_type, body) for frame_type, body in bodies]
 
     def _is_still_short(self) -> bool:
