@@ -85,6 +85,23 @@ def test_late_datagrams_cut_what_is_left_into_a_bounded_number_of_ranges() -> No
     assert ranges == PULL_GAPS_MAX
 
 
+def test_who_waits_for_an_answer_to_end_its_turn_sleeps() -> None:
+    """What it waited for before, for the store to take what had come, is a moment that has passed."""
+    puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0, audits=False)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [request] = [RangeRequest.decode(each.body) for each in asked(puller, FrameType.RANGE_REQUEST)]
+    now = TURN_S + 0.1
+    puller.receive_envelope(SOURCE, request.number, 0, request.low, key_after(request.low), None, 1, 100, now)
+    puller.proceed(now)
+    assert puller._pull is not None
+    puller._pull.settled_at = puller._pull.settle_by = now - 0.05
+    puller.receive_summary(OTHER, THEIRS, now)
+    deadline = puller.next_deadline()
+    assert deadline is not None
+    assert deadline > now
+
+
 @pytest.mark.parametrize("count", [0, 3, 300])
 def test_who_waits_for_the_first_answer_of_all_sleeps(count: int) -> None:
     """A moment that has passed, named as the next deadline, would have its role spin until the answer."""

@@ -17,6 +17,7 @@ from dispersy.protocol.address import NO_ADDRESS, Address, make_address
 from dispersy.protocol.walk.candidate import Category
 from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.nudges import AFTERWARDS_S
+from dispersy.protocol.walk.targets import DISCOVERED_AT_ONCE_MAX
 from dispersy.protocol.walk.walk_events import (
     CandidateFound,
     OwnAddress,
@@ -360,6 +361,18 @@ def test_votes_of_others_are_our_address() -> None:
     [sent] = [event for event in events if isinstance(event, SendIntroduction)]
     response = IntroductionResponse.decode(sent.unsigned_body + bytes(64))
     assert (response.wan, response.connection) == (HERE, ConnectionType.SYMMETRIC)
+
+
+def test_who_is_found_in_our_network_is_walked_to_at_once() -> None:
+    """It may be the only way to others; but a crowd of them waits for steps."""
+    walker = make_walker()
+    walker.handle_timer(0.0)
+    walker.drain()
+    for index in range(2, 2 + 2 * DISCOVERED_AT_ONCE_MAX):
+        walker.receive_discovery(address(index), 1.0)
+        walker.receive_discovery(address(index), 1.0)
+    events = walker.drain()
+    assert events == [SendToken(address(index), NO_TOKEN) for index in range(2, 2 + DISCOVERED_AT_ONCE_MAX)]
 
 
 def test_silent_candidates_are_dropped() -> None:

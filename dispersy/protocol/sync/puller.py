@@ -343,6 +343,7 @@ class Puller:
             return True
         if self._turn_is_over(pull, now):
             if course.is_under_way() and not pull.source.is_silent:
+                pull.settled_at = pull.settle_by = None  # It is the answer that is waited for.
                 return False
             self._end_turn(pull, now)
             return True
@@ -399,13 +400,12 @@ class Puller:
     def _bear_silence(self, pull: Pull, now: float) -> None:
         """A question has had no answer at all."""
         timeouts = pull.source.flow.round_trips.timeouts
+        pull.source.silent_at = now
         if timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
             self._leave_pull()
-            return
-        pull.source.silent_at = now
-        if timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
+        elif timeouts % REQUEST_TIMEOUTS_MAX == 0 and self._others_wait(pull, self._holdings.summary(), now):
             self._give_up(pull, now)
 
     def _is_settled(self, pull: Pull, now: float) -> bool:

@@ -17,6 +17,9 @@ from dispersy.protocol.walk.turnover import (
 )
 from dispersy.protocol.walk.walk_requests import WalkRequests
 
+DISCOVERED_AT_ONCE_MAX = 8
+"""Walks under way up to which whoever is found in our own network is walked to at once."""
+
 
 class Targets:
     """Of one community."""

@@ -52,7 +52,7 @@ from dispersy.protocol.walk.same_key import OwnNumbers, Twins
 from dispersy.protocol.walk.settling import Settling
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.steps import Steps
-from dispersy.protocol.walk.targets import Targets
+from dispersy.protocol.walk.targets import DISCOVERED_AT_ONCE_MAX, Targets
 from dispersy.protocol.walk.turnover import NAMED_WITHIN_S, Turnover
 from dispersy.protocol.walk.walk_events import (
     CandidateView,
@@ -267,7 +267,11 @@ class Walker:
     def receive_discovery(self, address: Address, now: float) -> None:
         """A node of this community has been found in our own network."""
         if usable_as_peer(address) and not self._own.are(address):
+            is_new = address not in self._candidates
             self._candidates.hear(address, Category.DISCOVERED, now)
+            if is_new and len(self._requests) < DISCOVERED_AT_ONCE_MAX:
+                # It may be the only way to others, and steps take their time to come to it.
+                self._requests.walk_to(address, now)
 
     # What we are told of ourselves.
 
