@@ -97,10 +97,9 @@ def test_pings_alone_hold_no_member_at_its_former_address() -> None:
         walker.handle_timer(now)
         walker.receive_ping(address(2), Ping(number=second, summary=SUMMARY), now)
         if second == 20:
-            walker.drain()
             walker.receive_introduction_request(address(9), request, now)
-            asked += [event.address for event in walker.drain() if isinstance(event, SendIntroduction)]
-        walker.drain()
+        events = walker.drain()
+        asked += [event.address for event in events if isinstance(event, SendIntroduction)]
     assert address(2) in asked
     walker.receive_introduction_request(address(9), request, now)
     assert {view.address: view.member for view in walker.candidates(now)} == {address(9): member(2)}

@@ -110,9 +110,10 @@ class WalkRequests:
 
     def challenge(self, candidate: Candidate, now: float) -> None:
         """See whether a member is still where we know it; if not, it may move."""
-        if candidate.address in self._requests or now < candidate.signed_at + CHALLENGE_S:
-            return
-        self.walk_to(candidate.address, now)
+        if candidate.address not in self._requests:
+            if now < candidate.signed_at + CHALLENGE_S:
+                return
+            self.walk_to(candidate.address, now)
         self._requests[candidate.address].is_challenge = True
 
     def receive_stranger(self, source: Address, now: float) -> None:
