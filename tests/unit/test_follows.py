@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from dispersy.errors import UsageError
 from dispersy.service.interface import requests
 from dispersy.service.interface.holders import holder_of, named
+from dispersy.service.interface.requests import CREDIT_MAX
 from dispersy.service.interface.view import View
+from dispersy.service.operations.follow import HEARTBEAT_S, Follow
 from dispersy.service.operations.follows import FOLLOWS_MAX, FOLLOWS_PER_CLIENT_MAX, Follows
 from dispersy.storage.memory_store import MemoryStore
 
@@ -107,3 +110,39 @@ def test_a_user_with_many_programs_shuts_no_other_user_out(crowded: Follows) -> 
     for other in others:
         begin(crowded, other, 0)
     assert all(is_running(crowded, other, 0) for other in others)
+
+
+# -- credit and silence ----------------------------------------------------------------------------------
+
+
+def test_credit_that_is_not_used_has_a_most() -> None:
+    """Else a client could ask for all at once, and would be owed it."""
+    follow = Follow(id=1, communities=None, kinds=frozenset(), position=0, credit=1, aligned=True)
+    for _ in range(3):
+        follow.grant(CREDIT_MAX - 1)
+    assert follow.credit == CREDIT_MAX
+
+
+def test_an_idle_follow_says_that_it_is_there() -> None:
+    """Ten seconds after its last word, and only where nothing waits for credit: silence means it is gone."""
+    said: list[bytes] = []
+    view = View()
+    view.attach(MemoryStore())
+    view.refresh()
+    follows = Follows(view, lambda _client, frame: said.append(frame) is None)
+    client = named(b"1", "")
+    begin(follows, client, 7)
+    follows.pump()
+    follows.heartbeat()
+    assert [msgspec.msgpack.decode(frame)["event"] for frame in said] == ["caught-up"]
+    (follow,) = follows._follows.values()
+    for _ in range(2):
+        follow.said_at -= HEARTBEAT_S
+        follows.heartbeat()
+    assert [msgspec.msgpack.decode(frame)["id"] for frame in said] == [7, 7, 7]
+    assert said[1:] == said[:2]
+    follow.said_at -= HEARTBEAT_S
+    follow.pending.append(b"an event without credit")
+    follows.heartbeat()
+    assert len(said) == 3
+    view.close()
