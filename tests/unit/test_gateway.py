@@ -135,6 +135,28 @@ def test_a_restarted_writer_is_asked_again(house: House) -> None:
     house.play(scene)
 
 
+@pytest.mark.parametrize("request_id", [b"1" * 16, b""])
+def test_a_creation_is_asked_for_again_where_it_has_a_request_id(house: House, request_id: bytes) -> None:
+    """Without one the writer that died may have made the community: who asked has to look."""
+
+    def scene() -> None:
+        reports = house.reports()
+        reports.send(encode({"role": "writer", "pid": 100}))
+        socket = house.dealer()
+        socket.send(encode({"v": 1, "id": 1, "op": "create", "name": "new", "request_id": request_id}))
+        assert house.orders.poll(int(LIMIT_S * 1000))
+        first = msgspec.msgpack.decode(house.orders.recv_multipart()[1])
+        reports.send(encode({"role": "writer", "pid": 101}))
+        if request_id:
+            assert house.answer_order(lambda _: {"ok": True, "number": 1}) == first
+            assert receive(socket)["ok"]
+        else:
+            assert receive(socket)["error"]["code"] == "no-answer"
+            assert not house.orders.poll(0)
+
+    house.play(scene)
+
+
 @pytest.mark.parametrize(
     ("community", "kind", "payloads", "code", "parts"),
     [
