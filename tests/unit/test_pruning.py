@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dispersy.protocol.intake.marks import DENIED, INACTIVE
 from dispersy.protocol.pruning import Pruning, horizon_at, is_later, step_of
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import EntryType
+from dispersy.storage.store import EntryType, SlotEntry
 from dispersy.workers.keeping import pruning
 from tests.unit.governed import MASTER, NUMBER, OPEN, Author, GovernedNode, id_of, master
 
@@ -346,3 +346,30 @@ def test_a_step_looks_at_what_leaves(tmp_path: Path, stored: int, monkeypatch: p
     monkeypatch.setattr(store, "scan", counted)
     receive(node, author.data(NEWS, 1_000 + stored + 3))
     assert sum(looked) <= 8
+
+
+def test_who_erred_once_is_not_decided_whole_at_each_step(
+    node: GovernedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: what is far ahead of the clock, and stays, is not read for each old message below it; what an old
+    one has hidden is shown again all the same."""
+    author = Author(6)
+    receive(node, author.data(NEWS, 1, "a", sequence=1), author.data(NEWS, 1, "b", sequence=1))
+    old = [author.data(NEWS, time) for time in range(2, 12)]
+    overtaken = BERT.data(NEWS, 14, sequence=1)
+    receive(node, *old, *[author.data(NEWS, 1_000_000 + at) for at in range(500)])
+    receive(node, BERT.data(NEWS, 3, sequence=2), overtaken)
+    lanes: list[bytes] = []
+    lane = node.store.lane
+
+    def counted(community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
+        lanes.append(name)
+        return lane(community, name, kind, unlive=unlive)
+
+    assert node.shows(overtaken) == [False]
+    monkeypatch.setattr(node.store, "lane", counted)
+    pass_time(node, ANNA, 2, 24)
+    assert states(node, old) == ["inactive"] * 7 + ["live"] * 3
+    assert author.id not in lanes
+    assert node.shows(overtaken) == [True]
+    assert BERT.id in lanes

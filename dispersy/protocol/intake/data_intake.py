@@ -31,7 +31,7 @@ from dispersy.protocol.intake.received import (
     pack_waiters,
     record_at,
 )
-from dispersy.protocol.intake.retiring import Aged, needs_look, retire
+from dispersy.protocol.intake.retiring import Aged, concerned, retire
 from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom
 from dispersy.protocol.wants import SequenceRange
 from dispersy.protocol.wire.numbers import MessageFlag
@@ -132,13 +132,6 @@ class DataIntake:
     def _inactive_to(self, kind: int) -> int:
         rules = self._control.rules.get(kind)
         return rules.pruning.inactive_to(self._pruning_time) if rules and rules.pruning else -1
-
-    def _is_concerned(self, aged: Aged) -> bool:
-        """Whether its lane may be another one without it."""
-        rules = self._control.rules.get(aged.kind)
-        head = self._store.heads.get(self._community, aged.entry.lane, aged.kind)
-        is_irregular = head is not None and head[2]
-        return needs_look(rules.lanes if rules else UNDEFINED, is_irregular=is_irregular)
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -361,17 +354,20 @@ class DataIntake:
         key = (kind, frozenset(self._decided_together(kind, authors)))
         lane = self._lanes.get(key)
         if lane is None:
-            rules = self._control.rules.get(kind)
             lane = self._lanes[key] = LaneRound(
                 self._store,
                 community=self._community,
                 kind=kind,
                 lanes=self._decided_together(kind, authors),
-                rules=rules.lanes if rules else UNDEFINED,
+                rules=self._rules_of_lanes(kind),
                 judge=self.judge,
                 inactive_to=self._inactive_to(kind),
             )
         return lane
+
+    def _rules_of_lanes(self, kind: int) -> LaneRules:
+        rules = self._control.rules.get(kind)
+        return rules.lanes if rules else UNDEFINED
 
     def _decided_together(self, kind: int, authors: Authors) -> dict[bytes, Authors]:
         """Name -> authors of the lane, and of its other half where the newest of a pair count together."""
@@ -436,7 +432,14 @@ class DataIntake:
     def decide(self) -> dict[bytes, Fate]:
         """What becomes of all messages of the lanes that were looked at."""
         fates: dict[bytes, Fate] = {}
-        touched = [each for each in self._aged if self._is_concerned(each)]
+        opened = {(key[0], name) for key, lane in (self._lanes or {}).items() for name in lane.lanes}
+        touched = concerned(
+            self._aged,
+            store=self._store,
+            community=self._community,
+            rules_of=self._rules_of_lanes,
+            opened=opened,
+        )
         if touched:
             self._begin_lanes()
         for each in touched:

@@ -7,11 +7,11 @@ later never hears of them, and has to find the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from dispersy.protocol.intake.lane import LaneEntry, LaneRules
-from dispersy.protocol.intake.lane_round import PRUNED, Fate
+from dispersy.protocol.intake.lane_round import PRUNED, Fate, LaneStore
 from dispersy.protocol.intake.received import Authors
 
 
@@ -39,9 +39,51 @@ class Aged:
         return self.entry.message_id
 
 
-def needs_look(rules: LaneRules, *, is_irregular: bool) -> bool:
+def concerned(
+    aged: Sequence[Aged],
+    *,
+    store: LaneStore,
+    community: int,
+    rules_of: Callable[[int], LaneRules],
+    opened: Collection[tuple[int, bytes]],
+) -> list[Aged]:
+    """Those of the old ones without which their lanes may be others.
+
+    opened    (kind, lane) of those at which the round looks closer anyway
+    """
+    lanes: dict[tuple[int, bytes], list[Aged]] = {}
+    for each in aged:
+        lanes.setdefault((each.kind, each.entry.lane), []).append(each)
+    found: list[Aged] = []
+    for (kind, lane), old in lanes.items():
+        head = store.heads.get(community, lane, kind)
+        rules = rules_of(kind)
+        if not _needs_look(rules, is_irregular=head is not None and head[2]):
+            continue
+        if not rules.is_plain or (kind, lane) in opened or not _leaves_rest_alone(store, community, old):
+            found += old
+    return found
+
+
+def _needs_look(rules: LaneRules, *, is_irregular: bool) -> bool:
     """Whether a lane may be another without its old messages: where the newest stay, they kept none out."""
     return is_irregular or (bool(rules.rate) and rules.newest is None)
+
+
+def _leaves_rest_alone(store: LaneStore, community: int, aged: Sequence[Aged]) -> bool:
+    """Whether the rest of a lane, where two a slot is the only rule, is as it was without these.
+
+    It is where none of them shares its slot with one that stays, or has a higher sequence than one that
+    stays, which it has hidden. So an author who once erred has not all that is live of it decided again at
+    each step.
+    """
+    gone = {each.message_id for each in aged}
+    for each in aged:
+        place = (community, each.entry.lane, each.kind, each.sequence)
+        beside = [*store.slot(*place, unlive=True), store.neighbours(*place)[0]]
+        if any(other is not None and other.message_id not in gone for other in beside):
+            return False
+    return True
 
 
 def retire(aged: Sequence[Aged], *, except_for: Collection[Aged]) -> dict[bytes, Fate]:
