@@ -42,6 +42,13 @@ KINDS = (
         distribution=choose("distribution", "direct"),
         destination=choose("destination", "community", fan_out=FAN_OUT),
     ),
+    Kind(
+        number=69,
+        name="legend",
+        distribution=choose("distribution", "relay"),
+        destination=choose("destination", "n-hop", hops=9),
+        payload=choose("payload", "utf-8", size_max=900),
+    ),
 )
 DEFINITION = encode_definition(Definition("chat", KINDS))
 
@@ -181,17 +188,33 @@ def test_a_message_without_author_is_heard_and_not_kept() -> None:
         assert bob.client.count("chat") == 0
 
 
-def test_n_hop_goes_as_far_as_its_hops_say_and_no_farther(pushes: Pushes) -> None:
-    """Two hops along a line of five: two hear it, the third does not; each relay passes it on once."""
+def wait_until_met(node: Node, other: Node) -> None:
+    """Until one has walked to the other: to whom has only been introduced nothing is passed on."""
+    address = format_address(other.address)
+    for _ in range(60):
+        if any(
+            (peer["address"], peer["category"]) == (address, "walked") for peer in node.client.peers("chat")
+        ):
+            return
+        with pytest.raises(UsageError, match="neighbours"):
+            # To wait lets the network run.
+            node.client.wait_for_peers("chat", 99, timeout_s=1.0)
+    raise AssertionError(f"{address} was not met")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("rumour", [0, 1, 1, 0, 0]), ("legend", [0, 1, 1, 1, 1])])
+def test_n_hop_goes_as_far_as_its_hops_say_and_no_farther(pushes: Pushes, kind: str, told: list[int]) -> None:
+    """Along a line of five: with two hops two hear it and the third does not, with nine all do; each relay
+    passes it on once."""
     with community(5) as nodes:
         line(nodes)
         for place, node in enumerate(nodes[1:-1], 1):
             peers = [format_address(nodes[place + 1].address)]
             node.client.join(node.client.community("chat")["community"], peers=peers)
-            node.client.wait_for_peers("chat", 2, timeout_s=60)
-        streams = [heard(node, kind="rumour") for node in nodes]
-        published = nodes[0].client.publish("chat", [b"did you hear"], kind="rumour")
-        told = [len(list(stream)) for stream in streams]
-        assert told == [0, 1, 1, 0, 0]
-        assert pushes.counts() == {nodes[1].address: 1, nodes[2].address: 1}
+            wait_until_met(node, nodes[place + 1])
+        streams = [heard(node, kind=kind) for node in nodes]
+        published = nodes[0].client.publish("chat", [b"did you hear"], kind=kind)
+        assert [len(list(stream)) for stream in streams] == told
+        reached = [node.address for node, count in zip(nodes, told, strict=True) if count]
+        assert pushes.counts() == dict.fromkeys(reached, 1)
         assert len(published.ids) == 1
