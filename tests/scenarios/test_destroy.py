@@ -15,8 +15,10 @@ def test_a_soft_destroy_freezes(tmp_path: Path) -> None:
     early, late, between = author.data(OPEN, 10), author.data(OPEN, 30), author.data(OPEN, 15)
     node.receive(early, late)
     node.receive(master().destroy(20, is_hard=False))
-    node.receive(between, author.data(OPEN, 40))
-    assert node.shows(early, late, between) == [True, False, True]
+    last, first_behind = author.data(OPEN, 20), author.data(OPEN, 21)
+    node.receive(between, last, first_behind, author.data(OPEN, 40))
+    assert node.shows(early, late, between, last) == [True, False, True, True]
+    assert not node.is_live(first_behind)
     assert node.told == [("denied", id_of(late), "destroyed")]
 
 

@@ -6,6 +6,7 @@ from itertools import permutations
 from pathlib import Path
 
 from dispersy.protocol.permissions.control_messages import Permission
+from dispersy.protocol.wire.stripped import Stripped
 from tests.unit.governed import OPEN, Author, GovernedNode, id_of, master
 
 
@@ -17,6 +18,11 @@ def test_own_messages_and_with_permission_those_of_others(tmp_path: Path) -> Non
     node.receive(founder.grant(2, editor, kind=OPEN, permissions=Permission.UNDO), *texts)
     node.receive(author.undo(20, texts[0]), editor.undo(21, texts[1]), stranger.undo(22, texts[2]))
     assert node.shows(*texts) == [False, False, True]
+    # What the author takes back is gone, and passed on without it; what another took back may be shown again.
+    stored = node.store.messages(
+        [cursor for cursor in node.store.find_ids(b"".join(map(id_of, texts))) if cursor]
+    )
+    assert [isinstance(each, Stripped) for each in stored] == [True, False, False]
 
 
 def test_twice_is_the_same_undo(tmp_path: Path) -> None:

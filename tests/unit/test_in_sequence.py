@@ -135,6 +135,7 @@ def test_a_gap_that_nobody_fills_is_waited_for_so_long(node: Node) -> None:
     """Goal: what is live does not hang on what nobody has; what follows on it waits for it alone; what comes
     into the gap later is taken, in sequence where it can."""
     limit = WAIT_MAX_S[Awaited.SEQUENCE]
+    assert limit == 10.0, "what docs/definition.md says"
     node.receive(text(3), text(5))
     node.ledger.handle_timer(100.0)
     node.ledger.handle_timer(100.0 + limit - 1)
