@@ -14,7 +14,11 @@ def test_a_soft_destroy_freezes(tmp_path: Path) -> None:
     author, node = Author(2), GovernedNode(tmp_path)
     early, late, between = author.data(OPEN, 10), author.data(OPEN, 30), author.data(OPEN, 15)
     node.receive(early, late)
-    node.receive(master().destroy(20, is_hard=False))
+    founder = master()
+    node.receive(founder.destroy(20, is_hard=False))
+    granted, too_late = (founder.grant(time, author, kind=OPEN) for time in (20, 21))
+    node.receive(granted, too_late)
+    assert [node.is_live(each) for each in (granted, too_late)] == [True, False]
     last, first_behind = author.data(OPEN, 20), author.data(OPEN, 21)
     node.receive(between, last, first_behind, author.data(OPEN, 40))
     assert node.shows(early, late, between, last) == [True, False, True, True]
