@@ -182,12 +182,18 @@ class Client(Governs, Cosigns, Carries):
         author: bytes | None = None,
         kind: str = "text",
         sequence: int = 0,
+        fetch_s: int = 0,
     ) -> list[Message]:
         """A message by its id, or by author, kind and sequence: then two where they prove misbehaviour.
 
-        raises  UsageError `message-unknown` when none is held
+        fetch_s  how long neighbours are asked for what is not here, 25 s at most; 0: not at all
+        raises   UsageError `message-unknown` when none is held, nor by them; `fetch-unanswered`
         """
-        return self.run(operations.get(community, message_id, author=author, kind=kind, sequence=sequence))
+        return self.run(
+            operations.get(
+                community, message_id, author=author, kind=kind, sequence=sequence, fetch_s=fetch_s
+            )
+        )
 
     def page(
         self,
@@ -226,10 +232,16 @@ class Client(Governs, Cosigns, Carries):
         )
 
     def last(
-        self, community: str, count: int = 1, *, kind: str = "text", author: bytes | None = None
+        self,
+        community: str,
+        count: int = 1,
+        *,
+        kind: str = "text",
+        author: bytes | None = None,
+        fetch_s: int = 0,
     ) -> list[Message]:
-        """The newest messages of a kind by global time, the newest first."""
-        return self.run(operations.last(community, kind=kind, count=count, author=author))
+        """The newest messages of a kind by global time, the newest first; fetch_s: as in get()."""
+        return self.run(operations.last(community, kind=kind, count=count, author=author, fetch_s=fetch_s))
 
     def explain(self, community: str, message_id: bytes) -> dict[str, Any]:
         """What became of a message on this node: its `state`, and a `text` for people."""

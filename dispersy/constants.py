@@ -237,6 +237,10 @@ NAMED_ROUNDS_MAX = 4
 """Times that all neighbours are asked for a thing; later only those that are met anew."""
 NAMED_SETTLE_S = 0.5
 """What an answer brought is given so long to reach the store, before the next neighbour is asked."""
+NAMED_EMPTY_SETTLE_S = 0.1
+"""The same of an answer without messages to a fetch: the name of a large one may follow it."""
+FETCH_MAX_S = 25.0
+"""For how long an application may wait for what neighbours are asked for: less than its client waits."""
 MISSING_PER_SECOND_MAX, MISSING_IN_ALL_MAX = 4, 256
 MISSING_SOURCES_MAX = 256
 """Requests by name that are looked at a second, of one address, of all, and from how many: each brings many

@@ -227,15 +227,10 @@ def _portion(payloads: Iterator[bytes]) -> list[bytes]:
 
 
 def get(
-    community: str,
-    message_id: bytes | None,
-    *,
-    author: bytes | None,
-    kind: str,
-    sequence: int,
+    community: str, message_id: bytes | None, *, author: bytes | None, kind: str, sequence: int, fetch_s: int
 ) -> Procedure[list[Message]]:
     """By id, or by slot: one message, or the two that prove misbehaviour."""
-    wanted: dict[str, Any] = {"community": community}
+    wanted: dict[str, Any] = {"community": community, "fetch": fetch_s}
     if message_id is not None:
         wanted["message_id"] = message_id
     else:
@@ -257,8 +252,12 @@ def page(community: str, **wanted: Any) -> Procedure[Page]:
     return Page(tuple(message_of(found) for found in reply["messages"]), reply["next"])
 
 
-def last(community: str, *, kind: str, count: int, author: bytes | None) -> Procedure[list[Message]]:
+def last(
+    community: str, *, kind: str, count: int, author: bytes | None, fetch_s: int
+) -> Procedure[list[Message]]:
     """The newest by global time, the newest first; as many as asked for, if there are so many."""
+    if fetch_s:
+        yield from request("last", community=community, kind=kind, author=author, count=count, fetch=fetch_s)
     found: list[Message] = []
     wanted: dict[str, Any] = {"community": community, "kinds": [kind], "author": author}
     following = None

@@ -21,6 +21,7 @@ from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import Batch, EntryType, EventEntry, MessageBlock, StoreWriter
 from dispersy.workers.authoring.cosigning import Cosigning
+from dispersy.workers.authoring.fetching import Fetching
 from dispersy.workers.authoring.orders import ControlOrder, Outcome, Ticket
 from dispersy.workers.authoring.publishing import Publishing, cursors_of
 from dispersy.workers.authoring.signatures import Signatures
@@ -71,6 +72,7 @@ class Ledger:
         self._pruning = PruningSteps(store, self._communities)
         self.blocking = Blocking(store, self._communities)
         self.membership = Membership(store, keyring, self._communities, self._purging, self.blocking)
+        self.fetching = Fetching(store, self._communities)
         self._passing = Passing(self.counters)
         self._publishing = Publishing(store, keyring, self._communities, self._passing)
         self._governing = Governing(store, keyring, self._communities, self._publishing)
@@ -115,8 +117,10 @@ class Ledger:
             self._own_unknown.hear(community, arena)
 
     def handle_timer(self, now: float) -> None:
-        """End what has waited long enough, for proofs and for signatures; `now` in monotonic seconds."""
+        """End what has waited long enough, for proofs, signatures and neighbours; `now` in monotonic
+        seconds."""
         self.signatures.handle_timer(now)
+        self.fetching.handle_timer(now)
         for number, community in self._communities.by_number.items():
             waiting = len(community.intake.waiting)
             # In what was left nothing is taken late: a purge has passed its place in the log.
@@ -265,7 +269,7 @@ class Ledger:
         A disk that refuses is an outcome of the orders, not an exception: the service goes on and can be
         asked.
         """
-        self._outcomes += self.signatures.drain_outcomes()
+        self._outcomes += [*self.signatures.drain_outcomes(), *self.fetching.drain_outcomes()]
         communities = self._communities
         due = communities.touched or communities.changed or self._outcomes or self._start_id is not None
         if not due and not self._purging.numbers and not self._pruning.is_under_way:
@@ -336,6 +340,8 @@ class Ledger:
         outcomes += self._publishing.committed(batch, answered)
         if self._purging.committed() or communities.changed or self.blocking.is_changed or batch.start_id:
             self.version += 1
+        self.fetching.committed(sorted(communities.touched))
+        outcomes += self.fetching.drain_outcomes()
         note = self.note(sorted(communities.touched & communities.by_number.keys()))
         self._passing.committed()
         self.signatures.committed()
@@ -361,7 +367,7 @@ class Ledger:
         chosen = [number for number, each in self._communities.by_number.items() if each.record.served]
         is_of_all = numbers is None
         chosen = chosen if numbers is None else list(numbers)
-        wanted = {number: self._communities.by_number[number].intake.wanted() for number in chosen}
+        wanted = {number: self._wants(number) for number in chosen}
         wanted = {
             number: wants for number, wants in wanted.items() if is_of_all or self._is_news(number, wants)
         }
@@ -374,6 +380,10 @@ class Ledger:
             incarnation=self._incarnation,
             wanted=wanted,
         )
+
+    def _wants(self, number: int) -> Wants:
+        wants = self._communities.by_number[number].intake.wanted()
+        return replace(wants, fetches=self.fetching.wanted(number))
 
     def _is_news(self, number: int, wants: Wants) -> bool:
         return self._wanted.get(number, Wants()) != wants

@@ -100,6 +100,8 @@ def perform(
             return ledger.signatures.decide(ticket, asked_id, accept=order.accept, payloads=order.payloads)
         case "find":
             return {"cursors": _find(store, order)}
+        case "fetch":
+            return ledger.fetching.begin(ticket, order.community, order.asked, limit_s=order.limit)
         case "missing":
             return {"cursors": _find_missing(ledger, store, order)}
         case "explain":

@@ -93,6 +93,7 @@ class Responder:
         self._answering = Answering(reporter.counters)
         self._room = AssemblyRoom()
         self._whole: list[tuple[int, Whole]] = []
+        self._exhausted: list[tuple[int, bytes, int]] = []
         self._clocks: list[tuple[int, int, bool, bool]] = []
         self._named = NamedAnswers(find)
         self._told: list[tuple[int, Address]] = []
@@ -162,8 +163,13 @@ class Responder:
         self._reader.refresh()
         try:
             for number, total in note.processed.items():
-                served, noted = self._served.get(number), (total, note.summaries.get(number))
-                if served is not None and served.noted != noted:
+                served = self._served.get(number)
+                if served is None:
+                    continue
+                # What is on request is in no summary.
+                requested = self._reader.state(number).on_request
+                noted = (total, note.summaries.get(number), requested)
+                if served.noted != noted:
                     served.noted = noted
                     served.fragments.receive_committed(now)
                     served.puller.set_processed(total, now)
@@ -222,6 +228,7 @@ class Responder:
             if word is not None:
                 self._clocks.append((served.record.number, *word))
             asking = served.asks(now)
+            self._exhausted += [(served.record.number, *each) for each in served.drain_exhausted()]
             if asking:
                 self._send(
                     served.record.number,
@@ -269,6 +276,11 @@ class Responder:
         """(community, global time, whether that is a median): how far neighbours' clocks have come."""
         clocks, self._clocks = self._clocks, []
         return clocks
+
+    def drain_exhausted(self) -> list[tuple[int, bytes, int]]:
+        """(community, what an application waits for, neighbours that were asked and have not given it)."""
+        exhausted, self._exhausted = self._exhausted, []
+        return exhausted
 
     def drain_told(self) -> list[tuple[int, Address]]:
         """(community, neighbour) that has said what it holds of ours."""
@@ -373,6 +385,7 @@ class Responder:
     def _drain(self, served: Served) -> None:
         self._schedule.touch(served.record.number)
         self._untold.touch(served.record.number)
+        self._exhausted += [(served.record.number, *each) for each in served.drain_exhausted()]
         sent = [(address, frames) for address, _, frames in in_datagrams(served.puller.drain())]
         for fetched in served.fragments.drain():
             if isinstance(fetched, Whole):

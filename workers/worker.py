@@ -174,6 +174,8 @@ class WorkerRole:
         clocks = self._responder.drain_clocks()
         for clock in clocks:
             send_or_drop(self._intake, [bus.CLOCK, bus.CLOCK_HEADER.pack(*clock)])
+        for community, wanted, asked in self._responder.drain_exhausted():
+            send_or_drop(self._intake, [bus.EXHAUSTED, bus.EXHAUSTED_HEADER.pack(community, asked), wanted])
         for community, source in self._responder.drain_told():
             self._told.add((community, bucket_of(source, key=self._settings.start_id.encode())))
         for told in list(self._told):

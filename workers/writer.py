@@ -131,6 +131,10 @@ class WriterRole:
                     number, global_time, is_median=bool(is_median), is_newcomer=bool(is_newcomer)
                 )
                 continue
+            if kind == bus.EXHAUSTED:
+                number, asked = bus.EXHAUSTED_HEADER.unpack(header)
+                self._ledger.fetching.exhaust(number, parts[0], asked)
+                continue
             if kind == bus.TOLD:
                 number, host = bus.TOLD_HEADER.unpack(header)
                 self._restored.receive_told(number, host, monotonic())

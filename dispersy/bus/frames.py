@@ -44,6 +44,9 @@ IMPORTED = b"J"
 CLOCK = b"K"
 """[CLOCK, CLOCK_HEADER]: how far neighbours' clocks have come, for one that is behind"""
 
+EXHAUSTED = b"X"
+"""[EXHAUSTED, EXHAUSTED_HEADER, what was wanted]: neighbours were asked for what an application waits for"""
+
 TOLD = b"T"
 """[TOLD, TOLD_HEADER]: a neighbour has said what it holds of ours, its messages are on their way"""
 
@@ -90,6 +93,8 @@ CREDIT_HEADER = Struct("=QQ")
 """incarnation, batches finished since its start"""
 TOLD_HEADER = Struct("=IB")
 """community number, the bucket of the neighbour's host (protocol/hosts.py): one host is one voice"""
+EXHAUSTED_HEADER = Struct("=II")
+"""community number, how many neighbours were asked"""
 CLOCK_HEADER = Struct("=IQBB")
 """community number, global time, whether it is the word of several, and whether a newcomer's"""
 OUTBOUND_ITEM = Struct("=18sH")

@@ -14,12 +14,14 @@ from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption, i
 from dispersy.cli.messages import printable
 from dispersy.cli.output import HomeOption, JsonOption, examples, id_text, out, show_json, without_frame
 from dispersy.client import Client, Message
+from dispersy.constants import FETCH_MAX_S
 from dispersy.errors import UsageError
 from dispersy.service.operations.explanation import CAME_BY
 
 GET_EXAMPLES = examples(
     "dispersy get chat 9f2c...",
     "dispersy get chat --author 77ab... --sequence 3",
+    "dispersy get files 9f2c... --fetch 10",
 )
 LIST_EXAMPLES = examples(
     "dispersy list chat",
@@ -54,6 +56,10 @@ def get(
     sequence: Annotated[
         int, typer.Option(help="Its number among those of its author and kind.", show_default=False)
     ] = 0,
+    fetch: Annotated[
+        int,
+        typer.Option(min=0, max=int(FETCH_MAX_S), help="Seconds to ask neighbours for it; 0: not at all."),
+    ] = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -64,10 +70,10 @@ def get(
         )
     with Client(home) as client:
         if message:
-            found = client.get(community, identifier(message, "MESSAGE"))
+            found = client.get(community, identifier(message, "MESSAGE"), fetch_s=fetch)
         else:
             author_id = identifier(author, "--author")
-            found = client.get(community, author=author_id, kind=kind, sequence=sequence)
+            found = client.get(community, author=author_id, kind=kind, sequence=sequence, fetch_s=fetch)
     for each in found:
         if json:
             _show_json(each)

@@ -18,6 +18,7 @@ class Wants:
     messages    ids of messages that others name and nobody has sent
     proofs      ids of messages of which we want to see what permits them
     ranges      what is missing below messages that are delivered in sequence
+    fetches     what applications wait for (wire.missing.encode_wanted): every neighbour is asked, once
     offered_by  message id -> bucket (protocol.hosts.bucket_of) of the host that it came from: it can prove it
     """
 
@@ -25,9 +26,10 @@ class Wants:
     proofs: list[bytes] = field(default_factory=list)
     ranges: list[SequenceRange] = field(default_factory=list)
     offered_by: dict[bytes, int] = field(default_factory=dict)
+    fetches: list[bytes] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.proofs or self.ranges)
+        return bool(self.messages or self.proofs or self.ranges or self.fetches)
 
 
 def bounded(

@@ -348,6 +348,9 @@ class Node:
                 self._verify(number, whole.source, area, 0, way=Way.FRAGMENTS)
                 busy = True
             busy |= self._find()
+            for number, wanted, asked in self._responder.drain_exhausted():
+                self._ledger.fetching.exhaust(number, wanted, asked)
+                busy = True
             for number, clock, is_median, is_newcomer in self._responder.drain_clocks():
                 self._ledger.hear_clock(number, clock, is_median=is_median, is_newcomer=is_newcomer)
             for served in self._neighbourhoods.values():

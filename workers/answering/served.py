@@ -111,7 +111,7 @@ class Served:
         )
         self.clock_voices = ClockVoices()
         # As the last note said: notes repeat what has not changed.
-        self.noted: tuple[int, bytes | None] | None = None
+        self.noted: tuple[int, bytes | None, int] | None = None
 
     def receive_envelope(self, source: Address, envelope: tuple[Any, ...], now: float) -> bool:
         """A datagram's messages are on their way to the verifiers; whether this neighbour has now told all
@@ -120,7 +120,7 @@ class Served:
         envelope   fields of an ENVELOPE
         """
         _, number, _, length, _, count, flags, _, low, high, summary, _ = envelope
-        if count and self.named.asked(source, number):
+        if count and self.named.receive_messages(source, number):
             self.counts["came-by-name"] += count
         theirs = Summary.decode(summary) if flags & HAS_SUMMARY else None
         self.puller.receive_envelope(source, number, flags, low, high, theirs, count, length, now)
@@ -132,6 +132,11 @@ class Served:
     def asks(self, now: float) -> list[tuple[Address, RequestMissing]]:
         """What to ask neighbours for by name now."""
         return [*self.newest.step(now), *self.named.step(now)]
+
+    def drain_exhausted(self) -> list[tuple[bytes, int]]:
+        """As NamedRequests has it, but not while large messages are on their way: one of them may be what is
+        waited for."""
+        return self.named.drain_exhausted() if self.fragments.next_deadline() is None else []
 
     def counted(self) -> Counter[str]:
         """What it and its machines have counted since the start."""

@@ -20,6 +20,7 @@ from random import Random
 from dispersy.constants import (
     BACK_OFF_MAX_S,
     NAMED_BUDGET_MAX,
+    NAMED_EMPTY_SETTLE_S,
     NAMED_IDS_MAX,
     NAMED_OUT_MAX,
     NAMED_PER_NEIGHBOUR_MAX,
@@ -43,6 +44,7 @@ from dispersy.protocol.wire.frames import (
     RequestMissing,
     Wanted,
 )
+from dispersy.protocol.wire.missing import decode_wanted, encode_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,14 @@ class _Gap:
     high: int
 
 
-_Name = _Message | _Proof | _Gap | MissingLast
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What an application waits for."""
+
+    wanted: Wanted
+
+
+_Name = _Message | _Proof | _Gap | MissingLast | _Fetch
 
 
 class _Thing:
@@ -110,6 +119,7 @@ class _Request:
     question: _Question
     due_at: float
     is_answered: bool = False
+    has_brought: bool = False
 
 
 class NamedRequests:
@@ -126,6 +136,7 @@ class NamedRequests:
         self._things: dict[_Name, _Thing] = {}
         self._offered_by: dict[bytes, int] = {}
         self._out: dict[int, _Request] = {}
+        self._exhausted: dict[bytes, int] = {}
         # Each neighbour's bucket, those heard longest ago first.
         self._neighbours: OrderedDict[Address, int] = OrderedDict()
         self._per_neighbour: PerSecond[Address] = PerSecond(
@@ -137,6 +148,7 @@ class NamedRequests:
         """All that is wanted from now on; what is out and no longer wanted is not asked for again."""
         names = dict.fromkeys([*_names(wants), *last])
         self._offered_by = wants.offered_by
+        self._exhausted = {each: count for each, count in self._exhausted.items() if each in wants.fetches}
         self._things = {name: self._things.get(name) or _Thing(now) for name in names}
 
     def hear(self, source: Address, now: float) -> None:
@@ -152,17 +164,29 @@ class NamedRequests:
             if thing.due_at is None and source not in thing.asked:
                 thing.due_at = now
 
-    def asked(self, source: Address, number: int) -> bool:
-        """Whether a request of this number is under way there."""
+    def drain_exhausted(self) -> list[tuple[bytes, int]]:
+        """(what an application waits for, neighbours that were asked) where all have answered, or not in
+        time, and what they gave has had the time to be stored."""
+        exhausted, self._exhausted = list(self._exhausted.items()), {}
+        return exhausted
+
+    def receive_messages(self, source: Address, number: int) -> bool:
+        """Messages of an answer have come; whether a request of this number is under way there."""
         request = self._out.get(number)
-        return request is not None and request.source == source
+        if request is None or request.source != source:
+            return False
+        self._out[number] = replace(request, has_brought=True)
+        return True
 
     def receive_answer(self, source: Address, number: int, now: float) -> bool:
         """The last datagram of an answer has come; False for one that is not waited for (any longer)."""
         request = self._out.get(number)
         if request is None or request.source != source or request.is_answered:
             return False
-        self._out[number] = replace(request, due_at=now + NAMED_SETTLE_S, is_answered=True)
+        # Who waits for a message is not kept waiting for the store by answers without one.
+        is_fetch = all(isinstance(name, _Fetch) for name in request.question.names)
+        settles = NAMED_EMPTY_SETTLE_S if is_fetch and not request.has_brought else NAMED_SETTLE_S
+        self._out[number] = replace(request, due_at=now + settles, is_answered=True)
         return True
 
     def step(self, now: float) -> list[tuple[Address, RequestMissing]]:
@@ -216,6 +240,8 @@ class NamedRequests:
                         yield _Question(MissingSequences(MemberId(lane), kind, low, high), (name,), part)
                 case MissingLast():
                     yield _Question(name, (name,))
+                case _Fetch(wanted):
+                    yield _Question(wanted, (name,))
         for first in range(0, len(messages), NAMED_IDS_MAX):
             some = tuple(messages[first : first + NAMED_IDS_MAX])
             yield _Question(MissingMessages(_ids(some)), some)
@@ -230,6 +256,8 @@ class NamedRequests:
             thing.due_at = None
             if not self._neighbours:
                 return None
+            if isinstance(name, _Fetch):
+                self._exhausted[encode_wanted(name.wanted)] = len(thing.asked)
             thing.rounds += 1
             if thing.rounds < NAMED_ROUNDS_MAX:
                 thing.asked.clear()
@@ -290,6 +318,8 @@ def _names(wants: Wants) -> Iterator[_Name]:
         yield _Message(message_id)
     for message_id in wants.proofs:
         yield _Proof(message_id)
+    for fetch in wants.fetches:
+        yield _Fetch(decode_wanted(fetch))
     lanes: dict[tuple[bytes, int], list[Range]] = {}
     for lane, kind, low, high in wants.ranges:
         lanes.setdefault((lane, kind), []).append((low, high))

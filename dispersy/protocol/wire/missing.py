@@ -71,8 +71,7 @@ class RequestMissing:
 
     def encode(self) -> bytes:
         assert 1 <= self.budget <= 255
-        what, fields = _encode_wanted(self.wanted)
-        return self.number.to_bytes(4, "big") + bytes((self.budget, what)) + fields
+        return self.number.to_bytes(4, "big") + bytes((self.budget,)) + encode_wanted(self.wanted)
 
     @classmethod
     def decode(cls, body: bytes) -> RequestMissing:
@@ -80,6 +79,20 @@ class RequestMissing:
         request = cls(reader.integer(4), reader.positive_byte(), _decode_wanted(reader))
         reader.finish()
         return request
+
+
+def encode_wanted(wanted: Wanted) -> bytes:
+    """As it stands in a request."""
+    what, fields = _encode_wanted(wanted)
+    return bytes((what,)) + fields
+
+
+def decode_wanted(data: bytes) -> Wanted:
+    """What encode_wanted() has made; WireError for anything else."""
+    reader = FieldReader(data)
+    wanted = _decode_wanted(reader)
+    reader.finish()
+    return wanted
 
 
 def _encode_wanted(wanted: Wanted) -> tuple[Missing, bytes]:

@@ -58,6 +58,9 @@ CODES = {
     "kind-unknown": Code(
         "the definition names no such kind", "`dispersy community show` lists the kinds of a community"
     ),
+    "fetch-unanswered": Code(
+        "not held, and no neighbour has given it in time", "ask again later, or with a longer `fetch`"
+    ),
     "message-unknown": Code("no such message is held", "`explain` says what is known of it"),
     "payload-size": Code("a payload is longer than its kind allows", "split it, or send a shorter one"),
     "payload-format": Code(

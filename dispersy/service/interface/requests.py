@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from dispersy.constants import GLOBAL_TIME_MAX, IMPORT_PORTION_MAX, SEQUENCE_MAX
+from dispersy.constants import FETCH_MAX_S, GLOBAL_TIME_MAX, IMPORT_PORTION_MAX, SEQUENCE_MAX
 
 INTERFACE_VERSION = 1
 REQUEST_PAYLOADS_MAX = 1_000
@@ -32,6 +32,7 @@ CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
 KeyText = Annotated[str, msgspec.Meta(max_length=200)]
 KindText = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+FetchSeconds = Annotated[int, msgspec.Meta(ge=0, le=int(FETCH_MAX_S))]
 GlobalTimeField = Annotated[int, msgspec.Meta(ge=0, le=GLOBAL_TIME_MAX)]
 Packet = Annotated[bytes, msgspec.Meta(min_length=1)]
 Member = Annotated[bytes, msgspec.Meta(max_length=32)]
@@ -119,13 +120,15 @@ class Count(Request, tag="count"):
 
 
 class Get(Request, tag="get"):
-    """A message by its id, or what is in a slot (author, kind, sequence)."""
+    """A message by its id, or what is in a slot (author, kind, sequence); neighbours are asked for `fetch`
+    seconds for what is not here."""
 
     community: CommunityText
     message_id: Id | None = None
     author: Id | None = None
     kind: KindText = ""
     sequence: Annotated[int, msgspec.Meta(ge=0, le=SEQUENCE_MAX)] = 0
+    fetch: FetchSeconds = 0
 
 
 class ListMessages(Request, tag="list", rename={"time_low": "from", "time_high": "to"}):
@@ -144,12 +147,14 @@ class ListMessages(Request, tag="list", rename={"time_low": "from", "time_high":
 
 
 class Last(Request, tag="last"):
-    """The newest messages of a kind, perhaps of one author: a list that falls by global time."""
+    """The newest messages of a kind, perhaps of one author: a list that falls by global time; neighbours are
+    asked before, for `fetch` seconds."""
 
     community: CommunityText
     kind: KindText
     author: Id | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=LIST_MAX)] = 1
+    fetch: FetchSeconds = 0
 
 
 class Explain(Request, tag="explain"):

@@ -8,7 +8,7 @@ be short, or empty, and still have a `next`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from dispersy.protocol.intake.marks import HIDDEN
 from dispersy.service.interface.directory import Directory
 from dispersy.service.interface.requests import ListMessages
 from dispersy.service.operations.stored import AUTHOR, described, headers
-from dispersy.storage.store import EntryType, LogEntry, StoreReader, is_cut
+from dispersy.storage.store import EntryType, LogEntry, StoreReader, is_cut, on_request
 
 EXAMINED_MAX = 4_096
 """Entries looked at for one page: some 20 ms."""
@@ -148,17 +148,26 @@ def _in_order(reader: StoreReader, community: int, request: ListMessages) -> Sou
             return _Portion([], [], is_last=True)
         scan = reader.scan if rises else reader.scan_back
         bounds = (low.to_bytes(ORDER_KEY_SIZE, "big"), high.to_bytes(ORDER_KEY_SIZE, "big"))
-        keys, cursors, is_last = scan(community, *bounds, PORTION)
-        places = [keys[at : at + ORDER_KEY_SIZE] for at in range(0, len(keys), 40)]
+        parts = [scan(part, *bounds, PORTION) for part in (community, on_request(community))]
+        # Behind the end of a part that goes on the other may have some before what this one has there.
+        rows = sorted((row for keys, found, _ in parts for row in _rows(keys, found)), reverse=not rises)
+        is_last = all(part[2] for part in parts) and len(rows) <= PORTION
+        places, cursors = [place for place, _ in rows[:PORTION]], [cursor for _, cursor in rows[:PORTION]]
         # Large ones fill a page soon, and many at once would fill the memory.
         entries: list[LogEntry] = []
         for at in range(0, len(places), READ_AT_ONCE):
             if sum(len(entry.message) for entry in entries) >= PAGE_SIZE_MAX:
                 return _Portion(entries, places[:at], is_last=False)
-            entries += reader.entries(array("Q", cursors)[at : at + READ_AT_ONCE])
+            entries += reader.entries(cursors[at : at + READ_AT_ONCE])
         return _Portion(entries, places, is_last)
 
     return read
+
+
+def _rows(keys: bytes, cursors: bytes) -> Iterator[tuple[bytes, int]]:
+    """Order keys and cursors of what a scan gave."""
+    places = (keys[at : at + ORDER_KEY_SIZE] for at in range(0, len(keys), 40))
+    return zip(places, array("Q", cursors), strict=True)
 
 
 def _in_log(reader: StoreReader, _: int, request: ListMessages) -> Source:

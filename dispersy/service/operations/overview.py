@@ -95,13 +95,16 @@ class Overview:
     def count(self, reader: StoreReader, record: CommunityRecord) -> dict[str, Any]:
         """How many messages are live, and the community's clock.
 
-        live counts Dispersy's own too, as summaries do; count is what applications have published.
+        live counts Dispersy's own too, as summaries do; count is what applications have published, with
+        what is here on request.
         """
         state = reader.state(record.number)
         return {
             "community": record.community_id,
             "name": self._directory.name(record),
-            "count": state.summary.count - self._governing(reader, record, state.summary).count,
+            "count": state.summary.count
+            - self._governing(reader, record, state.summary).count
+            + state.on_request,
             "live": state.summary.count,
             "clock": state.clock,
         }

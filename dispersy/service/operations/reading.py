@@ -9,6 +9,14 @@ from functools import partial
 from typing import Any
 
 from dispersy.errors import UsageError
+from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.wire.missing import (
+    MissingLast,
+    MissingMessages,
+    MissingSequences,
+    Wanted,
+    encode_wanted,
+)
 from dispersy.service.interface import requests
 from dispersy.service.interface.orders import Orders
 from dispersy.service.interface.view import View
@@ -18,6 +26,9 @@ from dispersy.service.operations.overview import Overview
 from dispersy.service.operations.publication import require_definition
 from dispersy.service.operations.stored import AUTHOR, described
 from dispersy.storage.store import CommunityRecord, LogEntry
+
+FETCHED_MAX = 255
+"""Of the newest messages of a kind that neighbours are asked for: no request says more."""
 
 
 class Reading:
@@ -44,19 +55,23 @@ class Reading:
         """The writer tells the cursors, and what stands there is the reply."""
         self._view.store()
         record = self._view.directory.resolve(request.community)
-        slot = (request.author, request.kind, request.sequence)
         order: dict[str, Any] = {"op": "find", "community": record.number}
-        if request.message_id and not any(slot):
+        if request.message_id and not (request.author or request.kind or request.sequence):
             order["ids"] = [request.message_id]
-        elif all(slot) and not request.message_id:
+            wanted: Wanted = MissingMessages((MessageId(request.message_id),))
+        elif request.author and request.kind and request.sequence and not request.message_id:
             (kind,) = self._kinds(record, [request.kind])
             order |= {"author": request.author, "kind": kind, "sequence": request.sequence}
+            author = MemberId(request.author)
+            wanted = MissingSequences(author, kind, request.sequence, request.sequence)
         else:
             raise UsageError(
                 "get: this names no message",
                 code="malformed",
                 hint="give message_id, or author, kind and sequence",
             )
+        if request.fetch:
+            order = _fetch_order(record, wanted, request.fetch)
         self._orders.place(client, request.id, order, repeatable=True, reply=self._found)
 
     def _found(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -96,8 +111,27 @@ class Reading:
         kinds = frozenset(self._kinds(record, request.kinds))
         return list_messages(reader, self._view.directory, record.number, request, kinds)
 
-    def last(self, client: bytes, request: requests.Last) -> dict[str, Any]:
+    def last(self, client: bytes, request: requests.Last) -> dict[str, Any] | None:
         """A list from the end; a `next` of it goes on in a list that falls."""
+        if request.fetch:
+            self._view.store()
+            record = self._view.directory.resolve(request.community)
+            (kind,) = self._kinds(record, [request.kind])
+            author = MemberId(request.author) if request.author else None
+            order = _fetch_order(
+                record, MissingLast(kind, min(request.count, FETCHED_MAX), author), request.fetch
+            )
+            reply = partial(self._fetched, client, request)
+            self._orders.place(client, request.id, order, repeatable=True, reply=reply)
+            return None
+        return self._newest(client, request)
+
+    def _fetched(self, client: bytes, request: requests.Last, _: dict[str, Any]) -> dict[str, Any]:
+        # What came stands in the store, perhaps since this turn began.
+        self._view.refresh()
+        return self._newest(client, request)
+
+    def _newest(self, client: bytes, request: requests.Last) -> dict[str, Any]:
         wanted = requests.ListMessages(
             v=request.v,
             id=request.id,
@@ -135,3 +169,7 @@ class Reading:
         )
         chosen = [definition.kind_by_name(name) for name in names] if names else definition.kinds
         return [kind.number for kind in chosen]
+
+
+def _fetch_order(record: CommunityRecord, wanted: Wanted, limit_s: int) -> dict[str, Any]:
+    return {"op": "fetch", "community": record.number, "asked": encode_wanted(wanted), "limit": limit_s}
