@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from dispersy.protocol.address import Address
+from dispersy.protocol.walk.walker import Walker
 from dispersy.testing.links import Link
 from simulation.holdings import history
 from simulation.links import HEADERS_SIZE, Links, Path
@@ -144,6 +145,21 @@ def test_nodes_behind_nats_meet_and_synchronise() -> None:
         ),
     )
     assert met, one.walker.candidates(world.now)
+
+
+def test_a_full_cone_and_a_symmetric_nat_meet_among_others_that_cannot() -> None:
+    """Within seconds, whichever of the two was told of the other, and though steps are regular."""
+    for seed in range(5):
+        world = World(seed=seed, link=Link(delay_s=0.03))
+        public = world.add(1)
+        kinds = (FULL_CONE, PORT_RESTRICTED, PORT_RESTRICTED, PORT_RESTRICTED, SYMMETRIC)
+        nodes = [world.add(host, bootstrap=[public], nat=kind) for host, kind in enumerate(kinds, 2)]
+        reached, symmetric = world.nats.outside(nodes[0].address), nodes[-1].walker
+
+        def have_met(there: Address = reached, walker: Walker = symmetric, world: World = world) -> bool:
+            return any(view.address == there and view.member for view in walker.candidates(world.now))
+
+        assert world.run(10, until=have_met), seed
 
 
 def test_a_sleeping_node_hears_nothing_and_catches_up() -> None:

@@ -94,6 +94,21 @@ def test_introductions_go_round_and_never_back() -> None:
     assert alone.introduction_for(only, NOW) is None
 
 
+def test_each_hears_of_all_though_all_ask_in_a_fixed_order() -> None:
+    """Turns alone would name the same one to the same asker for ever, and it may not reach that one."""
+    candidates = Candidates()
+    askers = [
+        candidates.prove(address(index), member(index), Category.STUMBLED, NOW) for index in range(1, 6)
+    ]
+    heard: dict[Address, set[Address]] = {asker.address: set() for asker in askers}
+    for _ in range(len(askers) - 1):
+        for asker in askers:
+            named = candidates.introduction_for(asker, NOW)
+            assert named is not None
+            heard[asker.address].add(named.address)
+    assert all(len(named) == len(askers) - 1 for named in heard.values())
+
+
 def test_two_behind_symmetric_nats_are_not_introduced() -> None:
     """Neither could open its NAT for the other."""
     candidates = Candidates()

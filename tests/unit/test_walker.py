@@ -10,7 +10,6 @@ from dispersy.constants import (
     INTRODUCTIONS_PER_SECOND_MAX,
     NUDGE_INTERVAL_S,
     NUDGED_MAX,
-    PUNCTURE_TARGETS_MAX,
     WALK_REQUEST_LIFETIME_S,
 )
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
@@ -212,21 +211,6 @@ def test_who_is_known_in_the_lan_is_not_looked_for_outside() -> None:
     answer = IntroductionResponse(number=number, member=member(2), introduced_lan=near, introduced_wan=wan)
     walker.receive_introduction_response(address(2), answer, 0.1)
     assert {view.address for view in walker.candidates(0.1)} == {address(2), near}
-
-
-def test_punctures_are_few() -> None:
-    """One token datagram a target and second, and a bound for all targets together."""
-    walker = make_walker()
-    request = PunctureRequest(1, make_address("10.0.0.3", 6421), address(3))
-    walker.receive_puncture_request(address(2), request, 0.0)
-    assert walker.drain() == [SendToken(address(3), NO_TOKEN)]
-    walker.receive_puncture_request(address(4), request, 0.999)
-    assert walker.drain() == []
-    walker.receive_puncture_request(address(4), request, 1.0)
-    assert walker.drain() == [SendToken(address(3), NO_TOKEN)]
-    for index in range(1_000, 3_000):
-        walker.receive_puncture_request(address(2), PunctureRequest(1, NO_ADDRESS, address(index)), 1.5)
-    assert len(walker.drain()) == PUNCTURE_TARGETS_MAX - 1
 
 
 def test_introductions_are_limited_before_their_signature_is_checked() -> None:

@@ -39,6 +39,9 @@ from dispersy.protocol.wire.summary import Summary
 
 NEVER = float("-inf")
 
+NAMED_LATELY_MAX = 8
+"""Introductions that are remembered of each: where there are more to name, turns hardly repeat themselves."""
+
 Unwanted = Callable[[Address, MemberId | None], bool]
 """Whether the candidate at an address, of a member if it is known, is to be dropped."""
 
@@ -91,6 +94,7 @@ class Candidate:
     is_metered    it comes by itself: it is not walked to, introduced, nudged or pinged (metered.py)
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
+    named         whom we introduced to it lately, the last one last
     told          our live set as we last said it; None: we have not
     """
 
@@ -108,6 +112,7 @@ class Candidate:
         "lifetime_scale",
         "member",
         "met_at",
+        "named",
         "proven_at",
         "round_trip_s",
         "signed_at",
@@ -141,6 +146,7 @@ class Candidate:
         self.summary: Summary | None = None
         self.summary_at = NEVER
         self.told: Summary | None = None
+        self.named: tuple[Address, ...] = ()
 
     def hear(self, category: Category, at: float) -> None:
         """It was heard of in this way."""
@@ -345,10 +351,12 @@ class Candidates:
     def introduction_for(
         self, requester: Candidate, now: float, *, heard_since: float = NEVER
     ) -> Candidate | None:
-        """Who is introduced to the requester: each verified candidate in turn, never the requester itself.
+        """Who is introduced to the requester: each verified candidate in turn, those first that were not
+        named to it lately, and never the requester itself.
 
         heard_since   only those that were heard since then
         """
+        chosen: Candidate | None = None
         for address in list(self._rotation):
             candidate = self._by_address[address]
             if not candidate.is_verified(now):
@@ -361,9 +369,17 @@ class Candidates:
             # Neither could open its NAT for the other's next port.
             if candidate.connection is requester.connection is ConnectionType.SYMMETRIC:
                 continue
-            self._rotation.move_to_end(address)
-            return candidate
-        return None
+            if address not in requester.named:
+                chosen = candidate
+                break
+            # Steps are as regular as turns: some would hear of the same one for ever, and may not reach it.
+            if chosen is None or requester.named.index(address) < requester.named.index(chosen.address):
+                chosen = candidate
+        if chosen is not None:
+            self._rotation.move_to_end(chosen.address)
+            others = [address for address in requester.named if address != chosen.address]
+            requester.named = (*others[1 - NAMED_LATELY_MAX :], chosen.address)
+        return chosen
 
     def _make_room(self, address: Address, now: float) -> None:
         # A sixteenth at once: sorting for every newcomer would let a flood of them take the processor.

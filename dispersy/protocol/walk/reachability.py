@@ -29,6 +29,11 @@ class OwnAddresses:
     def wan(self) -> Address:
         return self.voted if self._wan is None else self._wan
 
+    @property
+    def is_translated(self) -> bool:
+        """Whether others see us at another address than our own: a NAT stands in between."""
+        return self.lan != NO_ADDRESS and self.wan not in (NO_ADDRESS, self.lan)
+
     def set(self, *, lan: Address | None, wan: Address | None) -> None:
         # A socket that listens everywhere names no address at which anybody could reach it.
         self.lan = lan if lan is not None and usable_as_peer(lan) else NO_ADDRESS

@@ -67,6 +67,13 @@ class Targets:
                 found.append(known)
         return found
 
+    def may_be(self, address: Address, now: float) -> bool:
+        """Whether somebody who is on the way to us is asked by us, too: where few are known already."""
+        if self._pace.is_metered or address in self._requests or len(self._requests) >= WALK_REQUESTS_MAX:
+            return False
+        known = self._candidates.verified(now)
+        return len(known) < SETTLED_NEIGHBOURS and all(each.address != address for each in known)
+
     def next_deadline(self) -> float | None:
         """When take_again() may name somebody."""
         moments = (self._bootstrap.next_deadline(), self._hunger.next_deadline())

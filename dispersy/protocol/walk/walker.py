@@ -262,7 +262,12 @@ class Walker:
         """Somebody whom we know has introduced us to a walker: open our NAT towards it."""
         for target in self._punctures.targets(source, frame, now):
             self.counts["punctures-sent"] += 1
-            self._events.append(SendToken(target, self.token_for(target) or NO_TOKEN))
+            if self._own.is_translated and self._targets.may_be(target, now):
+                # Where a NAT gives each way another port nobody reaches us where it was told that we are.
+                self._candidates.hear(target, Category.INTRODUCED, now)
+                self._requests.walk_to(target, now)
+            else:
+                self._events.append(SendToken(target, self.token_for(target) or NO_TOKEN))
 
     def receive_discovery(self, address: Address, now: float) -> None:
         """A node of this community has been found in our own network."""
