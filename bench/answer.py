@@ -33,6 +33,7 @@ from store import FIRST_TIME, fill, new_store
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
+    FILTER_BITS_PER_SET_MAX,
     FILTER_FILL_MAX,
     FILTER_UNCODED_SIZE_MAX,
     KEYED_RANGE_MAX,
@@ -183,9 +184,10 @@ class Asks:
 
     def hostile(self) -> list[Asked]:
         audit = AuditRequest(1, bytes(16), ORDER_LOW, ORDER_TOP)
-        # One bit of a million, in a few bytes on its way: all that is asked for passes.
-        one_bit = b"\x01".ljust(FILTER_UNCODED_SIZE_MAX, b"\0")
-        widest = RangeRequest(number=1, budget=ANSWER_BUDGET_MAX, salt=1, hash_count=1, filter=one_bit)
+        # As few bits as may be set of as many as there may be: nearly all that is asked for passes.
+        step = FILTER_BITS_PER_SET_MAX // 8
+        sparse = b"\x01".ljust(step, b"\0") * (FILTER_UNCODED_SIZE_MAX // step)
+        widest = RangeRequest(number=1, budget=ANSWER_BUDGET_MAX, salt=1, hash_count=1, filter=sparse)
         nobodys = Items(b"".join(self.rng.randbytes(ITEM_SIZE) for _ in range(140)))
         return [
             self.sync("everything, at once", SyncRequest(number=1, budget=ANSWER_BUDGET_MAX)),

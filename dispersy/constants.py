@@ -25,6 +25,9 @@ TOKEN_EPOCH_S = 600.0
 FILTER_FILL_MAX = 0.60
 FILTER_UNCODED_SIZE_MAX = 128 << 10
 """Bytes of a filter that comes coded: one datagram describes some 800 ids at the least error rate."""
+FILTER_BITS_PER_SET_MAX = 2_048
+"""Bits of a coded filter for each that is set, about twice what the least error rate takes: else a few bytes
+would ask for 128 KiB."""
 SCAN_MAX = 100_000
 """No request examines more ids than this."""
 SELECTED_SCAN_MAX, SELECTED_SIZE_MAX = SCAN_MAX // 20, 4 << 20

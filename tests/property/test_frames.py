@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dispersy.constants import FRAGMENT_SIZE
+from dispersy.constants import FILTER_BITS_PER_SET_MAX, FRAGMENT_SIZE
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import first_key_of
@@ -133,13 +133,18 @@ def sync_requests(draw: st.DrawFn) -> frames.SyncRequest:
 times = st.integers(0, UVARINT_MAX) | st.integers(0, 300)
 
 
+def is_dense(bits: bytes) -> bool:
+    """Whether as many bits are set as a coded filter of this size must have."""
+    return 8 * len(bits) <= FILTER_BITS_PER_SET_MAX * sum(each.bit_count() for each in bits)
+
+
 @st.composite
 def range_requests(draw: st.DrawFn) -> frames.RangeRequest:
     time, beginning = draw(times), draw(st.binary(max_size=16))
     spans = [draw(st.integers(0, min(200_000, UVARINT_MAX - time))) for _ in range(2)]
     high = first_key_of(time + max(spans)) if max(spans) else ORDER_TOP
     described = first_key_of(time + min(spans)) if 0 < min(spans) < max(spans) else ORDER_TOP
-    bits = draw(st.just(b"") | filters.filter(any))
+    bits = draw(st.just(b"") | filters.filter(is_dense))
     number = draw(u32)
     return frames.RangeRequest(
         number=number,

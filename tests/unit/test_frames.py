@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dispersy.constants import (
     DATAGRAM_HEADER_SIZE,
     DATAGRAM_MESSAGE_SIZE_MAX,
+    FILTER_BITS_PER_SET_MAX,
+    FILTER_UNCODED_SIZE_MAX,
     FRAMES_PER_DATAGRAM_MAX,
     FRAMES_SIZE_MAX,
     TOKEN_DATAGRAM_SIZE,
@@ -226,3 +230,15 @@ def test_a_datagram_holds_no_more_than_it_may() -> None:
         frames.datagram(TAG, TOKEN, [b"\0\0"] * (FRAMES_PER_DATAGRAM_MAX + 1))
     with pytest.raises(AssertionError):
         frames.datagram(TAG, TOKEN, [bytes(FRAMES_SIZE_MAX), b"\0"])
+
+
+def test_a_few_bytes_bring_no_large_filter() -> None:
+    """What a coded filter takes in memory is bounded by its bytes on the way."""
+    step = FILTER_BITS_PER_SET_MAX // 8
+    sparse = b"\x01".ljust(step, b"\0") * (FILTER_UNCODED_SIZE_MAX // step)
+    request = frames.RangeRequest(number=1, budget=1, salt=1, hash_count=1, filter=sparse)
+    assert frames.RangeRequest.decode(request.encode()) == request
+    emptier = replace(request, filter=sparse[:-step] + bytes(step))
+    assert len(emptier.encode()) > 600
+    with pytest.raises(WireError, match="filter-malformed"):
+        frames.RangeRequest.decode(emptier.encode())

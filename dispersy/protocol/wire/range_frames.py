@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dispersy.constants import FILTER_FILL_MAX, FILTER_UNCODED_SIZE_MAX
+from dispersy.constants import FILTER_BITS_PER_SET_MAX, FILTER_FILL_MAX, FILTER_UNCODED_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.ext import bloom
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
@@ -202,7 +202,9 @@ def _decoded_filter(reader: FieldReader, time: int) -> tuple[int, OrderKey, byte
     if count > FILTER_FILL_MAX * 8 * size:
         raise WireError("filter-full")
     if hash_count == 1:
-        uncoded = bloom.bits_of(reader.rest(), count=count, size_bytes=size) if count else None
+        if 8 * size > FILTER_BITS_PER_SET_MAX * count:
+            raise WireError("filter-malformed")
+        uncoded = bloom.bits_of(reader.rest(), count=count, size_bytes=size)
         if uncoded is None:
             raise WireError("filter-malformed")
         bits = uncoded
