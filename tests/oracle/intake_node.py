@@ -86,6 +86,8 @@ class WrittenNode(Node):
         if any(rules.in_sequence for rules in self.decisions.permitting(known).rules.values()):
             # What waits for those below it in its lane is taken with the gap, in the end.
             self.wait(WAIT_MAX_S[Awaited.SEQUENCE])
+            self.grow_old()
+            expected = self.state_of(known)
         live = self.stored_live()
         assert live == expected.live, self.story(live, expected.live, messages)
         self.look({message.id: message for message in messages})
@@ -96,13 +98,17 @@ class WrittenNode(Node):
 
     def age(self) -> None:
         """Let what is too old leave: what is left must be as the rules find what is held at that time."""
-        while self.ledger.has_more:
-            self.commit()
-        self.time = self.store.state(self.number).pruning_time
+        self.grow_old()
         self.look({})
         expected = self.state()
         assert self.stored_live() == expected.live
         self.check_marks(expected.marks)
+
+    def grow_old(self) -> None:
+        """Until nothing more has to leave."""
+        while self.ledger.has_more:
+            self.commit()
+        self.time = self.store.state(self.number).pruning_time
 
     def state(self) -> State:
         """At the time that the ledger says: it goes in steps, and only so far as its clock."""
