@@ -56,10 +56,10 @@ class House:
         self._clients.append(made)
         return made
 
-    def dealer(self) -> zmq.Socket[bytes]:
+    def dealer(self, received_max: int = 2_000) -> zmq.Socket[bytes]:
         """A client of no library: frames as a test writes them."""
         socket = self.context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.RCVHWM, 2_000)
+        socket.setsockopt(zmq.RCVHWM, received_max)
         socket.connect(self.settings.socket("control"))
         self.sockets.append(socket)
         return socket

@@ -20,7 +20,7 @@ from dispersy.client import new_request_id
 from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
-from dispersy.service.gateway.gateway import GatewayRole
+from dispersy.service.gateway.gateway import REPLIES_QUEUED_MAX, GatewayRole
 from dispersy.service.interface.requests import CREDIT_MAX, decode_header, decoder
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord
@@ -273,6 +273,36 @@ def test_any_bytes_are_a_request_or_a_refusal(frame: bytes) -> None:
         decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         decode_header(frame)
+
+
+def test_replies_that_nobody_reads_are_dropped_and_nobody_else_waits(house: House) -> None:
+    """Beyond those that wait; whoever reads then gets what was kept, and its next request is answered."""
+    house.join(1, CHAT, "chat")
+    count = 4 * REPLIES_QUEUED_MAX
+
+    def scene() -> None:
+        lazy = house.dealer(received_max=1)
+        with house.client() as other:
+            for number in range(count):
+                lazy.send(encode({"v": 1, "id": number, "op": "count", "community": "chat"}))
+                if number % 1_000 == 0:
+                    assert other.count("chat") == 0
+            assert other.count("chat") == 0
+            got = 0
+            while lazy.poll(500):
+                got += msgspec.msgpack.decode(lazy.recv())["ok"]
+            assert REPLIES_QUEUED_MAX <= got < count
+            other.wait_for_status(
+                lambda status: _counted(status, "reply-dropped") == count - got, timeout_s=LIMIT_S
+            )
+        lazy.send(encode({"v": 1, "id": "again", "op": "count", "community": "chat"}))
+        assert receive(lazy)["id"] == "again"
+
+    house.play(scene)
+
+
+def _counted(status: dict[str, Any], name: str) -> int:
+    return sum(process.get("counters", {}).get(name, 0) for process in status["processes"])
 
 
 def test_reports_show_in_status(house: House) -> None:
