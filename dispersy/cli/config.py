@@ -86,6 +86,8 @@ def _plain(value: object) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list):
         return ", ".join(value) or "-"
     return "-" if value in (None, "") else str(value)

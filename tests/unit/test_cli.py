@@ -359,3 +359,4 @@ def test_settings_are_shown_as_they_are_written(capsys: pytest.CaptureFixture[st
     assert main(["config", "show"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["group", "-", "default"] in rows
+    assert ["metered", "false", "default"] in rows
