@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,15 @@ from rich.markup import escape
 
 from dispersy.bus.settings import NO_GROUP
 from dispersy.cli.output import HomeOption, JsonOption, examples, out, show_json, show_table, table
+from dispersy.errors import DONE, MISUSED
 from dispersy.locations import home_path
 from dispersy.service.home.home import Home
 from dispersy.service.settings.config import SETTINGS, Rate, field_of
 from dispersy.service.settings.config_sources import Loaded, load_config
 
-CHECK_EXAMPLES = examples("dispersy config check", "dispersy config check ./config.toml")
+CHECK_EXAMPLES = examples(
+    "dispersy config check", "dispersy config check ./config.toml", "dispersy config check --json"
+)
 SHOW_EXAMPLES = examples("dispersy config show", "DISPERSY_WORKERS=2 dispersy config show --json")
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,10 +36,15 @@ app = typer.Typer(
 def check(
     file: Annotated[Path | None, typer.Argument(help="Default: config.toml of the home.")] = None,
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print every mistake in the settings, those of the environment included; status 2 when there are any."""
     path = file or Home(home_path(home)).config
-    load_config(path, environment=os.environ).checked()
+    loaded = load_config(path, environment=os.environ)
+    if json:
+        show_json([asdict(mistake) for mistake in loaded.mistakes])
+        raise typer.Exit(MISUSED if loaded.mistakes else DONE)
+    loaded.checked()
     out.print(f"{escape(str(path))}: no mistakes")
 
 

@@ -64,7 +64,8 @@ def test_a_group_may_use_two_sockets_and_no_other(
             "control": 0o660,
             "events": 0o660,
         }
-        assert len(found) > 2
+        # Within one process roles find each other without sockets of their own.
+        assert (len(found) > 2) == (placement == "full")
         for path in (folder, folder / "control", folder / "events"):
             assert path.stat().st_gid == os.getegid()
 

@@ -27,6 +27,20 @@ def test_check_prints_every_mistake(home: Path, capsys: pytest.CaptureFixture[st
     assert f"{home}/config.toml:3: community.chat.sync.audits: must be true or false, not 1" in told
 
 
+def test_mistakes_are_told_to_programs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object each, none where all is well, and the same status."""
+    (home / "config.toml").write_text(MISTAKES)
+    assert main(["config", "check", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [(each["where"], each["key"]) for each in told] == [
+        (f"{home}/config.toml:1", "worker"),
+        (f"{home}/config.toml:3", "community.chat.sync.audits"),
+    ]
+    (home / "config.toml").write_text("workers = 1\n")
+    assert main(["config", "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
 def test_check_looks_at_another_file_and_the_environment(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
