@@ -101,7 +101,11 @@ class Excess:
 
     def completed(self, part: zmq.Frame) -> None:
         """A whole request has come, of which this is a part."""
-        connection = self._connections.get(int(part.get(zmq.SRCFD)))
+        try:
+            connection = self._connections.get(int(part.get(zmq.SRCFD)))
+        except zmq.ZMQError:
+            # Of a connection that speaks an old protocol ZeroMQ does not tell.
+            return
         if connection is not None:
             connection.sending = 0
 
