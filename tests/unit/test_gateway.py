@@ -325,7 +325,9 @@ def test_reports_show_in_status(house: House) -> None:
             assert (rows["network"]["restarts"], rows["network"]["cpu_seconds"]) == (2, 1.5)
             assert rows["network"]["anonymous_bytes"] > 0
             # What the gateway counts itself is told, too.
-            assert client.status()["processes"][-1]["counters"]["report-malformed"] == 1
+            client.wait_for_status(
+                lambda status: _counted(status, "report-malformed") == 1, timeout_s=LIMIT_S
+            )
             for role in ("writer", "worker-0"):
                 reports.send(encode({"role": role, "pid": os.getppid()}))
             assert client.wait_for_ready(timeout_s=LIMIT_S)["ready"]
