@@ -185,7 +185,8 @@ class History:
     def undo(self, node: Node) -> None:
         # Of what any node holds: it may be undone before it is seen here.
         source = self.rng.choice(self.nodes) if self.rng.random() < 0.3 else node
-        targets = [message for message in source.held.values() if isinstance(message, DataMessage)]
+        # What has no author waits, where its kind is not known yet, and is nobody's own.
+        targets = [each for each in source.held.values() if isinstance(each, DataMessage) and each.authors]
         if not targets:
             return
         target = self.rng.choice(targets)
