@@ -26,6 +26,7 @@ class Path:
     queue_s   what the bottleneck holds; it drops what comes on top
     burst_s   how long a loss lasts, 0: each datagram by itself
     pause_s   of silence in every pause_every_s
+    busy_s    for which the answering side has other things to do when most requests come, since busy_from
     """
 
     rate: float
@@ -36,6 +37,8 @@ class Path:
     pause_s: float = 0.0
     pause_every_s: float = 20.0
     queue_s: float = 0.5
+    busy_s: float = 0.0
+    busy_from: float = 0.0
     rng: Random = field(default_factory=lambda: Random(1))
     free_at: float = 0.0
     queued_s: float = 0.0
@@ -67,7 +70,10 @@ class Path:
 
     def there(self, now: float) -> float | None:
         """When a request arrives."""
-        return None if self._loses(now, 1) else now + self.delay_s + self.rng.random() * self.jitter_s
+        if self._loses(now, 1):
+            return None
+        is_busy = self.busy_s and now >= self.busy_from and self.rng.random() < 0.9
+        return now + self.delay_s + self.rng.random() * self.jitter_s + is_busy * self.busy_s
 
 
 class Drive:
@@ -170,6 +176,17 @@ def test_queueing_slows_and_stays_short() -> None:
     drive = Drive(path, duration_s=8.0)
     assert drive.share > 0.85
     assert path.queued_s < 0.25
+
+
+@pytest.mark.parametrize("busy_s", [0.2, 0.4])
+def test_who_is_busy_is_no_queue(busy_s: float) -> None:
+    """A neighbour on the same machine that takes long to begin with an answer is asked for more at once: that
+    it takes long is not our doing, and to ask for less makes it no faster."""
+    before, drive = (
+        Drive(Path(20e6, 0.001, busy_s=busy_s, busy_from=2.0), duration_s=duration_s)
+        for duration_s in (12.0, 22.0)
+    )
+    assert drive.unique - before.unique > 0.2 * 10.0 * drive.path.rate / DATAGRAM_BITS
 
 
 def test_an_answer_has_a_time_of_its_own() -> None:

@@ -32,6 +32,11 @@ SINGLE_MAX = 3 * ANSWER_BUDGET_MAX
 MEASURE_S, MEASURE_DATAGRAMS = 0.25, 9
 """The least that a delivery rate is measured over."""
 RATE_LIFETIME_S = 3.0
+PATH_LIFETIME_S = 10.0
+PATH_SHARE = 0.35
+"""Of what the rate would bring in a round trip: where no more was under way than this, hardly any of it was
+spent behind what we had asked for, and for PATH_LIFETIME_S the path is taken to be as long. A busy neighbour
+takes its time whatever it is asked for; were that taken for a queue, it would be asked for ever less."""
 ROUND_TRIPS_MEASURED = 8
 BASE_LIFETIME_S = 10.0
 """Of the shortest round trip; a path that has become longer is noticed in twice this time."""
@@ -51,12 +56,16 @@ LOSS_DATAGRAMS = 400
 
 
 class _Flight:
-    """A request under way."""
+    """A request under way.
 
-    __slots__ = ("arrived", "asked_at", "budget", "first_at", "is_slow")
+    before   datagrams that were under way when it was asked: behind these its own come
+    """
 
-    def __init__(self, budget: int, asked_at: float, *, is_slow: bool) -> None:
+    __slots__ = ("arrived", "asked_at", "before", "budget", "first_at", "is_slow")
+
+    def __init__(self, budget: int, asked_at: float, *, before: int, is_slow: bool) -> None:
         self.budget = budget
+        self.before = before
         self.asked_at = asked_at
         self.is_slow = is_slow
         self.arrived = 0
@@ -86,6 +95,7 @@ class FlowControl:
         self._counted = 0
         self._counts_from = 0.0
         self._recent: deque[float] = deque(maxlen=ROUND_TRIPS_MEASURED)
+        self._path_s = self._path_until = 0.0
         self._base = self._base_next = 0.0
         self._base_from = 0.0
         self._phase = 1
@@ -172,8 +182,9 @@ class FlowControl:
             if not self._is_silent:
                 self._heard_at = now
         self._turn_phase(now)
+        is_slow = self._phase == SLOW_PHASE
+        self._flights[number] = _Flight(datagrams, now, before=self._in_flight, is_slow=is_slow)
         self._in_flight += datagrams
-        self._flights[number] = _Flight(datagrams, now, is_slow=self._phase == SLOW_PHASE)
         if self._is_silent:
             self._may_ask_at = now + self._probe_s
             self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip()), self._probe_s * 1.5)
@@ -197,7 +208,7 @@ class FlowControl:
         self._front = max(self._front, flight.asked_at)
         if flight.arrived == 1:
             flight.first_at = now
-            self._measure(now - flight.asked_at, now)
+            self._measure(now - flight.asked_at, now, before=flight.before)
         elif now - flight.first_at > BURST_SHARE * self._base:
             self._comes_at_once = False
         if self._is_starting:
@@ -209,7 +220,7 @@ class FlowControl:
         self._reorder_s = min(max(self._reorder_s, late), max(0.5, self._round_trip()))
         if self.round_trips.timeouts or self._is_silent:
             # We waited too little, and without this we would again.
-            self._measure(now - asked_at, now)
+            self._measure(now - asked_at, now, before=self._in_flight)
         self.arrive(0, now)
 
     def close(self, number: int, *, lost: int) -> float:
@@ -299,7 +310,8 @@ class FlowControl:
         return min(self._recent, default=0.0)
 
     def _queue_s(self) -> float:
-        return self._round_trip() - self._base
+        """Of a round trip, what may be of our making."""
+        return self._round_trip() - max(self._base, self._path_s)
 
     def _allowed(self) -> int:
         """Datagrams that may be under way."""
@@ -307,7 +319,7 @@ class FlowControl:
             return PROBE_DATAGRAMS
         if self._is_starting:
             return self._window
-        rate, base = self.rate, max(self._base, SHORT_PATH_S)
+        rate, base = self.rate, max(self._base, self._path_s, SHORT_PATH_S)
         if self._queue_s() > max(DEEP_QUEUE_S, 6 / rate):
             return int(1.1 * rate * base) + 2
         return int(2 * rate * (base + self.round_trips.deviation_s)) + 4
@@ -330,9 +342,14 @@ class FlowControl:
             self._phase = (self._phase + 1) % PHASES
             self._phase_ends = now + max(MEASURE_S, 2 * self._round_trip())
 
-    def _measure(self, round_trip_s: float, now: float) -> None:
+    def _measure(self, round_trip_s: float, now: float, *, before: int) -> None:
         self.round_trips.measure(round_trip_s)
         self._recent.append(round_trip_s)
+        if before <= self.rate * round_trip_s * PATH_SHARE:
+            self._path_s += (round_trip_s - self._path_s) / 4
+            self._path_until = now + PATH_LIFETIME_S
+        elif now >= self._path_until:
+            self._path_s = 0.0
         if not self._base or now >= self._base_from + BASE_LIFETIME_S:
             self._base, self._base_from = self._base_next or round_trip_s, now
             self._base_next = round_trip_s
