@@ -7,6 +7,7 @@ number is shown as something else, and no more than that.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import IntEnum
 from random import Random
 
@@ -35,9 +36,13 @@ class Way(IntEnum):
         return self.name.lower()
 
 
-def number_for(way: Way, rng: Random) -> int:
-    """A request's number, never 0."""
-    return rng.randrange(1, 1 << (NUMBER_BITS - WAY_BITS)) << WAY_BITS | way
+def number_for(way: Way, rng: Random, taken: Container[int] = ()) -> int:
+    """A request's number, never 0 and none of those that are taken: of two under way with one number the
+    first would never end."""
+    while True:
+        number = rng.randrange(1, 1 << (NUMBER_BITS - WAY_BITS)) << WAY_BITS | way
+        if number not in taken:
+            return number
 
 
 def way_of(number: int) -> Way:

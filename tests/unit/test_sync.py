@@ -35,11 +35,25 @@ def key(time: int) -> OrderKey:
     return OrderKey(time.to_bytes(8, "big") + bytes(16))
 
 
-def make_puller(messages: int = 0, *, defined: bool = True) -> tuple[Puller, StoreHoldings]:
+class Stuttering(Random):
+    """Draws each number of a request twice."""
+
+    _again: int | None = None
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        drawn, self._again = self._again, None
+        if drawn is None:
+            drawn = self._again = super().randrange(start, stop, step)
+        return drawn
+
+
+def make_puller(
+    messages: int = 0, *, defined: bool = True, rng: Random | None = None
+) -> tuple[Puller, StoreHoldings]:
     holdings = make_holdings()
     if messages:
         holdings.add(history(messages))
-    puller = Puller(rng=Random(1), holdings=holdings, now=0.0, audits=False)
+    puller = Puller(rng=rng or Random(1), holdings=holdings, now=0.0, audits=False)
     if defined:
         puller.set_definition_known(0.0)
     return puller, holdings
@@ -84,6 +98,18 @@ def test_requests_for_ranges_of_their_own_are_under_way_at_once() -> None:
     assert len(following) > 1
     assert len({each.number for each in following}) == len(following)
     assert [each.low for each in following] == [request.high, *(each.high for each in following[:-1])]
+
+
+def test_requests_under_way_have_numbers_of_their_own() -> None:
+    """Chance gives the same one twice now and then; the first of two would never end."""
+    puller, _ = make_puller(rng=Stuttering(1))
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    [(_, request)] = requests_of(puller)
+    for time in range(4):
+        arrive(puller, request, low=key(time), high=key(time + 1), now=0.1 + time / 100)
+    numbers = [request.number, *(each.number for _, each in requests_of(puller))]
+    assert len(numbers) > 2
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_a_gap_is_asked_for_again_and_only_the_gap() -> None:

@@ -256,9 +256,7 @@ class Fragments:
                 return
             bits = lowest(assembly.unasked, min(free, FRAGMENTS_PER_REQUEST_MAX))
             assembly.asked |= bits
-            number = number_for(Way.FRAGMENTS, self._rng)
-            while number in known.out:
-                number = number_for(Way.FRAGMENTS, self._rng)
+            number = number_for(Way.FRAGMENTS, self._rng, known.out)
             known.out[number] = Requested(assembly, bits, now, now + known.pace.timeout_s())
             self._events.append(AskFragments(source, FragmentRequest(number, assembly.name.key, bits)))
             self.counts["fragment-requests"] += 1

@@ -283,9 +283,7 @@ class NamedRequests:
             for name in question.names:
                 self._things[name].due_at = float(int(now) + 1)
             return None
-        number = number_for(Way.NAME, self._rng)
-        while number in self._out:
-            number = number_for(Way.NAME, self._rng)
+        number = number_for(Way.NAME, self._rng, self._out)
         self._out[number] = _Request(source, question, now + REQUEST_TIMEOUT_START_S)
         self.counts["named-requests"] += 1
         for name in question.names:

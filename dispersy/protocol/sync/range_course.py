@@ -89,7 +89,7 @@ class RangeCourse:
                 break
             request, datagrams = transfer.next_request(
                 holdings=asking.holdings,
-                number=number_for(Way.RANGES, asking.rng),
+                number=number_for(Way.RANGES, asking.rng, transfer.under_way()),
                 budget=flow.budget if flow.has_heard else room,
                 room=min(room, asking.budget_max),
                 budget_max=asking.budget_max,

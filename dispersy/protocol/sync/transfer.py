@@ -10,6 +10,7 @@ the store yet.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import ceil
@@ -281,6 +282,10 @@ class Transfer:
         if is_whole or asked.datagrams >= ANSWER_DATAGRAMS_RATIO * asked.budget:
             return Coverage.WHOLE
         return Coverage.PART
+
+    def under_way(self) -> Container[int]:
+        """The numbers of requests that are not closed yet, of all who take part."""
+        return self._asked.keys()
 
     def has_ended(self, number: int) -> bool:
         """Whether the end of an answer has come, which may have gaps."""
