@@ -168,3 +168,16 @@ def test_a_little_memory_is_none_of_its_business(house: House) -> None:
     house.size = MEMORY_MAX // 2 - 1
     house.excess.look()
     assert [each.sending for each in house.excess._connections.values()] == [0]
+
+
+def test_what_the_process_held_before_is_not_of_its_clients(house: House) -> None:
+    """Whoever runs a node inside a big program is not cut off for it."""
+    house.client(b"first")
+    before = 10 * MEMORY_MAX
+    house.size = before
+    house.excess.open(house.loop)
+    for size, cut in ((before, 0), (before + MEMORY_MAX - 1, 0), (before + MEMORY_MAX, 1)):
+        house.size = size
+        for _ in range(LOOKS_OVER_MAX):
+            house.excess.look()
+        assert house.counters["client-cut"] == cut

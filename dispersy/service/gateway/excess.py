@@ -31,7 +31,8 @@ from dispersy.service.logs import CLIENT_CUT, event, logger
 from dispersy.workers.loop import Loop
 
 MEMORY_MAX = 256 << 20
-"""Bytes of anonymous memory: more than all other bounds on what clients may cost a process together."""
+"""Bytes of anonymous memory, on top of what the process held before anybody could connect: more than all other
+bounds on what clients may cost a process together."""
 MEMORY_SHARE = 2
 """On a small machine at most this part of its memory."""
 LOOK_CPU_S = 0.05
@@ -62,7 +63,7 @@ class Excess:
 
     counters    where `client-cut` is counted
     memory      bytes that the machine has
-    memory_max  bytes of this process; None: MEMORY_MAX, or less on a small machine
+    memory_max  bytes that this process may come to hold; None: MEMORY_MAX, or less on a small machine
     measure     bytes of anonymous memory of this process
     """
 
@@ -78,6 +79,7 @@ class Excess:
         self._allowed = memory_max or min(MEMORY_MAX, memory // MEMORY_SHARE)
         self._memory_max = self._allowed
         self._measure = measure or anonymous_bytes
+        self._before = 0
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         self._connections: dict[int, _Connection] = {}
         self._watched = 0
@@ -86,6 +88,7 @@ class Excess:
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
+        self._before = self._measure()
         loop.after_processor_time(LOOK_CPU_S, self.look)
 
     def watch(self, socket: Socket) -> None:
@@ -111,7 +114,7 @@ class Excess:
 
     def look(self) -> None:
         """See what the process holds, and who is sending; whoever sends too much is cut off."""
-        size = self._measure()
+        size = self._came()
         if 2 * size < self._memory_max:
             self._looks_over, self._all_cut = 0, False
             return
@@ -121,7 +124,7 @@ class Excess:
         if size >= self._memory_max and self._trim is not None:
             # What was let go of may still be the allocator's.
             self._trim(0)
-            size = self._measure()
+            size = self._came()
         if size < self._memory_max:
             self._looks_over, self._all_cut = 0, False
             return
@@ -136,9 +139,12 @@ class Excess:
             # Nobody was connected a moment ago: what is held is not of clients, but of other roles in here.
             self._memory_max = size + self._allowed
 
+    def _came(self) -> int:
+        return self._measure() - self._before
+
     def _cut(self, descriptors: list[int], size: int) -> None:
         logger.warning(
-            "%d clients were disconnected that sent more than is taken: this process held %d MB",
+            "%d clients were disconnected that sent more than is taken: this process had come to hold %d MB more",
             len(descriptors),
             size >> 20,
             extra=event(CLIENT_CUT, clients=len(descriptors), memory_bytes=size),
