@@ -31,8 +31,8 @@ from dispersy.service.logs import CLIENT_CUT, event, logger
 from dispersy.workers.loop import Loop
 
 MEMORY_MAX = 256 << 20
-"""Bytes of anonymous memory, on top of what the process held before anybody could connect: more than all other
-bounds on what clients may cost a process together."""
+"""Bytes of anonymous memory, on top of what the process held before anybody could connect: more than all
+other bounds on what clients may cost a process together."""
 MEMORY_SHARE = 2
 """On a small machine at most this part of its memory."""
 LOOK_CPU_S = 0.05
@@ -144,7 +144,7 @@ class Excess:
 
     def _cut(self, descriptors: list[int], size: int) -> None:
         logger.warning(
-            "%d clients were disconnected that sent more than is taken: this process had come to hold %d MB more",
+            "%d clients were disconnected that sent more than is taken: this process came to hold %d MB more",
             len(descriptors),
             size >> 20,
             extra=event(CLIENT_CUT, clients=len(descriptors), memory_bytes=size),
