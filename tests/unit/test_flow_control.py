@@ -87,11 +87,16 @@ class Drive:
         self.path = path
         self._way: list[tuple[float, int, int, int]] = []
         self._now = 0.0
-        self._run(duration_s)
+        self.go_on(duration_s)
         self.share = self.unique * DATAGRAM_BITS / (path.rate * duration_s)
 
-    def _run(self, duration_s: float) -> None:
-        while self._now < duration_s:
+    def stand_still(self, duration_s: float) -> None:
+        """As a process that is stopped: what arrives meanwhile is there when it goes on."""
+        self._now += duration_s
+
+    def go_on(self, duration_s: float) -> None:
+        ends = self._now + duration_s
+        while self._now < ends:
             self._step()
             moments = [
                 moment
@@ -206,6 +211,18 @@ def test_silence_is_probed_and_is_no_loss() -> None:
     before = drive.flow.rate
     assert before * DATAGRAM_BITS == pytest.approx(path.rate, rel=0.15)
     assert drive.flow.loss < 0.02
+
+
+@pytest.mark.parametrize("stopped_s", [5.0, 60.0, 3600.0])
+def test_who_was_stopped_asks_for_as_much_as_before(stopped_s: float) -> None:
+    """However long: the time in which nobody looked at what had come says nothing of the path."""
+    drive = Drive(Path(20e6, 0.05), duration_s=4.0)
+    rate = drive.flow.rate
+    drive.stand_still(stopped_s)
+    before = drive.unique
+    drive.go_on(4.0)
+    assert drive.flow.rate > 0.8 * rate
+    assert (drive.unique - before) * DATAGRAM_BITS > 0.7 * 4.0 * drive.path.rate
 
 
 def test_first_requests_double_where_answers_come_at_once() -> None:

@@ -103,7 +103,7 @@ class FlowControl:
         self._total_loss = 0.0
         self._slow_seen = 0
         self._may_ask_at = 0.0
-        self._heard_at = 0.0
+        self._heard_at, self._stopped_until = 0.0, float("-inf")
         self._front = 0.0
         self._reorder_s = REORDER_MIN_S
         self._is_silent = False
@@ -197,6 +197,9 @@ class FlowControl:
         """A datagram of this request has come."""
         flight = self._flights.get(number)
         self.round_trips.timeouts = 0
+        if self._flights and not self._is_silent and self._was_stopped(now):
+            self._stopped_until = now
+            self._measure_anew(now)
         self._heard_at = now
         if self._is_silent:
             self._end_silence(now)
@@ -206,6 +209,8 @@ class FlowControl:
         flight.arrived += 1
         self._in_flight -= flight.arrived <= flight.budget
         self._front = max(self._front, flight.asked_at)
+        if flight.asked_at <= self._stopped_until:
+            return
         if flight.arrived == 1:
             flight.first_at = now
             self._measure(now - flight.asked_at, now, before=flight.before)
@@ -388,8 +393,18 @@ class FlowControl:
             self._may_ask_at = now
 
     def _end_silence(self, now: float) -> None:
-        """It is back: go on as before, and remember the rates from before as if they were of now."""
+        """It is back: go on as before."""
         self._is_silent = False
+        self._measure_anew(now)
+        self._may_ask_at = now
+
+    def _was_stopped(self, now: float) -> bool:
+        """Whether longer has passed than a silence takes to be noticed: nobody looked, because this process
+        or all of its machine stood still. What comes now has waited for us, and tells nothing of the path;
+        taken for its rate, it would have us ask for less than a datagram a second for minutes."""
+        return now > self._heard_at + max(ANSWER_TIME_MAX_S, self.timeout_s())
+
+    def _measure_anew(self, now: float) -> None:
+        """Count from here, and remember the rates from before as if they were of now."""
         self._rates = deque((now, rate) for _, rate in self._rates)
         self._counted, self._counts_from = 0, now
-        self._may_ask_at = now
