@@ -231,6 +231,15 @@ def interpreters_start_safely(source: Source) -> Violations:
             yield node.lineno, "sys.executable with -m or -c but without -P"
 
 
+def sockets_of_tests_give_up(source: Source) -> Violations:
+    """Tests make ZeroMQ contexts by tests/sockets.py: a socket that waits for ever hides what failed."""
+    if source.path.parts[0] != "tests" or str(source.path) == "tests/sockets.py":
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "zmq.Context":
+            yield node.lineno, "zmq.Context(): say bounded_context()"
+
+
 def rooms_are_small(source: Source) -> Violations:
     """A file and a function can be held in the head."""
     lines = source.text.count("\n")
@@ -297,6 +306,7 @@ PYTHON_LAWS: tuple[Law, ...] = (
     imports_stand_at_the_top,
     no_catch_all,
     interpreters_start_safely,
+    sockets_of_tests_give_up,
     functions_are_small,
     modules_are_documented,
     public_things_are_documented,

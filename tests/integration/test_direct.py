@@ -17,6 +17,7 @@ from dispersy.operations import Event
 from dispersy.protocol.definitions.definition import Definition, encode_definition
 from tests.integration.node import Node
 from tests.scenarios.test_neighbourhood import KINDS
+from tests.sockets import bounded_context
 
 LIMIT_S = 60.0
 MakeNode = Callable[..., Node]
@@ -71,7 +72,7 @@ def test_messages_that_are_not_stored_reach_who_listens_and_nobody_else(make_nod
         alice.wait_for_peers("chat", 1, timeout_s=LIMIT_S)
         bob_key = bob.community("chat")["member"]
         found, thread = heard(listener, "whisper", 2)
-        with zmq.Context() as context, subscribe(context, bob, "whisper") as events:
+        with bounded_context() as context, subscribe(context, bob, "whisper") as events:
             told = alice_node.command(
                 "publish", "chat", "psst", "--kind", "whisper", "--to", bob_key.hex()[:12]
             )

@@ -20,6 +20,7 @@ from dispersy.client import Client
 from dispersy.locations import socket_path
 from dispersy.service.gateway.gateway import REQUEST_SIZE_MAX
 from tests.integration.node import FULL, START_LIMIT_S, Node
+from tests.sockets import bounded_context
 
 pytestmark = pytest.mark.long
 
@@ -61,7 +62,7 @@ def node(make_node: Callable[..., Node]) -> Node:
 @pytest.fixture
 def connect(node: Node) -> Iterator[Connect]:
     """Makes connections whose own queues hold nearly nothing."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = bounded_context()
     context.set(zmq.MAX_SOCKETS, 2 * CONNECTIONS)
     made: list[zmq.Socket[bytes]] = []
 

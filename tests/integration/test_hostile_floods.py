@@ -18,6 +18,7 @@ from dispersy.protocol.address import make_address
 from tests.integration.node import FULL, Node
 from tests.integration.peer import Peer, fence
 from tests.integration.target import LIMIT_S, MESSAGES, Target, running_target
+from tests.sockets import bounded_context
 
 pytestmark = pytest.mark.long
 
@@ -123,7 +124,7 @@ def test_a_client_that_sends_rubbish_and_never_reads_disturbs_nobody(target: Tar
     """200 connections, rubbish on each, follows and dear requests whose answers are never read."""
     endpoint = f"ipc://{socket_path(target.node.home, 'control')}"
     before = _anonymous_bytes(target, "publisher")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = bounded_context()
     rubbish = [b"", b"\xc1", b"\x80", secrets.token_bytes(500), b"\x91" * 5_000, b"\x81\xa1v" + b"\xff" * 8]
     requests = [
         {"v": 1, "id": 1, "op": "follow", "since": "begin", "credit": 1_000},

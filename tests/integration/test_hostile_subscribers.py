@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from tests.integration.node import FULL, Node
+from tests.sockets import bounded_context
 
 NODE_OPTIONS = FULL
 
@@ -30,7 +31,7 @@ Subscribe = Callable[[str, int], zmq.Socket[bytes]]
 @pytest.fixture
 def subscribe() -> Iterator[Subscribe]:
     """Makes a SUB to everything at an endpoint, once it is heard of: it has its first heartbeat."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = bounded_context()
     made: list[zmq.Socket[bytes]] = []
 
     def make(endpoint: str, queued_max: int) -> zmq.Socket[bytes]:

@@ -11,17 +11,13 @@ import zmq
 from dispersy.bus.frames import COMMIT, commit_decoder
 from dispersy.workers.writer import NOTE_OF_ALL_INTERVAL_S
 from tests.integration.node import FULL, Node
+from tests.sockets import bounded_context
 
 NODE_OPTIONS = FULL
 
 MakeNode = Callable[..., Node]
 TOLD_LIMIT_S = NOTE_OF_ALL_INTERVAL_S / 3
 """Sooner than everybody is told of all communities anyhow."""
-MakeNode = Callable[..., Node]
-TOLD_LIMIT_S = NOTE_OF_ALL_INTERVAL_S / 3
-"""Sooner than everybody is told of all communities anyhow."""
-# Less than a tenth of the time after which everybody is told of all communities anyhow.
-TOLD_LIMIT_MS = 900
 
 
 def test_each_subscriber_is_told_of_all_at_once(make_node: MakeNode) -> None:
@@ -30,7 +26,7 @@ def test_each_subscriber_is_told_of_all_at_once(make_node: MakeNode) -> None:
         for name in ("first", "second"):
             client.create(name)
         endpoint = client.status()["sockets"]["control"].replace("/control", "/notes")
-        with zmq.Context() as context, ExitStack() as stack:
+        with bounded_context() as context, ExitStack() as stack:
             for _ in range(3):
                 socket = stack.enter_context(context.socket(zmq.SUB))
                 socket.subscribe(COMMIT)

@@ -19,6 +19,7 @@ from dispersy.client import Client
 from dispersy.errors import UsageError
 from dispersy.service.operations.follows import FOLLOWS_PER_CLIENT_MAX
 from tests.integration.node import Node
+from tests.sockets import bounded_context
 
 pytestmark = pytest.mark.long
 
@@ -90,7 +91,7 @@ def test_an_allowed_client_publishes_follows_and_subscribes(served: Served) -> N
     """All that a local program can; blocking and asyncio."""
     file = served.add("phone")
     certificate = read_certificate(file)
-    with Client(certificate=file, timeout_s=LIMIT_S) as client, zmq.Context() as context:
+    with Client(certificate=file, timeout_s=LIMIT_S) as client, bounded_context() as context:
         with context.socket(zmq.SUB) as events:
             certificate.protect(events)
             events.connect(certificate.events)
@@ -128,7 +129,7 @@ def test_without_curve_nobody_is_heard(served: Served) -> None:
     """Neither on control nor on events, also while others are allowed."""
     certificate = read_certificate(served.add("phone"))
     assert not is_answered(endpoint=certificate.control)
-    with zmq.Context() as context, context.socket(zmq.SUB) as events:
+    with bounded_context() as context, context.socket(zmq.SUB) as events:
         events.connect(certificate.events)
         events.subscribe(b"")
         for _ in range(5):
@@ -177,7 +178,7 @@ def test_certificates_are_printed_once_and_names_are_taken_once(served: Served) 
 def test_a_client_with_many_connections_is_held_to_the_limits_of_one(served: Served) -> None:
     """It cannot take every follow that there is: another one still gets its own."""
     phone, tablet = (read_certificate(served.add(name)) for name in ("phone", "tablet"))
-    with zmq.Context() as context:
+    with bounded_context() as context:
 
         def follow(certificate: Certificate) -> dict[str, Any]:
             socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)

@@ -23,6 +23,7 @@ from dispersy.service.gateway.gateway import GatewayRole
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
 from dispersy.workers.loop import Loop
+from tests.sockets import bounded_context
 
 LIMIT_S = 30.0
 CHAT = bytes([1]) * 32
@@ -39,7 +40,7 @@ class House:
         runtime.mkdir()
         self.settings = RoleSettings(str(home), str(runtime), "127.0.0.1:0", 1)
         self.store = LmdbStore(self.settings.store_path)
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context = bounded_context()
         self.orders = self.context.socket(zmq.ROUTER)
         self.orders.bind(self.settings.socket("orders"))
         self.notes = self.context.socket(zmq.XPUB)

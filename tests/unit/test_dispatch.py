@@ -23,8 +23,9 @@ from dispersy.workers.networking.dispatch import (
     Dispatch,
 )
 from dispersy.workers.report import Reporter
+from tests.sockets import bounded_context
 
-LIMIT_MS = 5_000
+LIMIT_MS = 30_000
 SOURCE = bytes(18)
 OTHER = bytes([9]) * 18
 ENVELOPE = bytes(96)
@@ -61,7 +62,7 @@ class House:
     """A dispatch and its workers."""
 
     def __init__(self, folder: Path, workers: int) -> None:
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context = bounded_context()
         self.endpoint = f"ipc://{folder}/work"
         self.work = bound(self.context, zmq.ROUTER, self.endpoint, queued_max=BATCHES_QUEUED_MAX)
         settings = RoleSettings("", "", "", workers)

@@ -14,6 +14,7 @@ import zmq
 from dispersy.bus.sockets import bound
 from dispersy.service.gateway.excess import LOOKS_OVER_MAX, Excess
 from dispersy.workers.loop import Loop
+from tests.sockets import bounded_context
 
 LIMIT_S = 20.0
 MEMORY_MAX = 100
@@ -38,7 +39,7 @@ class House:
             received_max=1,
             prepare=self.excess.watch,
         )
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context = bounded_context()
         self._sockets: list[zmq.Socket[bytes]] = []
 
     def client(self, first: bytes) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:

@@ -12,6 +12,7 @@ import zmq
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.operations.status import Reports
 from dispersy.workers.report import REPORTS_PER_ALL_STEPS, Reporter
+from tests.sockets import bounded_context
 
 
 def reports(**told: dict[str, Any]) -> Reports:
@@ -98,7 +99,7 @@ def test_the_time_of_each_community_is_kept_and_added() -> None:
 
 def test_a_role_tells_whose_time_it_spent() -> None:
     """Once it has been heard, no more of those where nothing happens: fifty idle ones cost nothing."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = bounded_context()
     pull = context.socket(zmq.PULL)
     port = pull.bind_to_random_port("tcp://127.0.0.1")
     reporter = Reporter("writer", RoleSettings("", "", "", 1))

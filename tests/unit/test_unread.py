@@ -14,6 +14,7 @@ from dispersy.service.interface import orders
 from dispersy.service.interface.holders import holder_of, named
 from dispersy.service.interface.unread import LARGE_SIZE, UNREAD_MAX, UNREAD_PER_CLIENT_MAX, Unread
 from dispersy.workers.loop import Loop
+from tests.sockets import bounded_context
 from tests.unit.control_house import ALICE, CHAT, ControlHouse, message
 
 
@@ -137,7 +138,7 @@ def test_requests_that_nobody_looks_at_are_bounded(tmp_path: Path) -> None:
     loop = Loop()
     role = GatewayRole(settings)
     role.open(loop)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = bounded_context()
     client = context.socket(zmq.DEALER)
     client.setsockopt(zmq.SNDHWM, 1)
     client.connect(settings.socket("control"))

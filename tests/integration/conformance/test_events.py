@@ -15,6 +15,7 @@ import zmq
 
 from tests.integration.conformance.conftest import Shared
 from tests.integration.conformance.driver import Driver
+from tests.sockets import bounded_context
 
 LIMIT_S = 60.0
 _numbers = count()
@@ -32,7 +33,7 @@ class Loss:
     def __init__(self, folder: Path, events: str) -> None:
         self.endpoint = f"ipc://{folder}/events"
         self.lose: set[bytes] = set()
-        self._context = zmq.Context()
+        self._context = bounded_context()
         self._context.linger = 0
         self._inner = self._context.socket(zmq.XSUB)
         self._outer = self._context.socket(zmq.XPUB)
