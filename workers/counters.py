@@ -31,6 +31,8 @@ ROLE_COUNTERS = {
     "known-held": "messages received that were in the store",
     "known-recently": "messages received that were handled a moment before",
     "missing-refused": "requests for messages by name that came too often, or while too many waited",
+    "neighbours-unreadable": "times the file of former neighbours could not be read, and was taken for empty",
+    "neighbours-unwritten": "times it could not be written",
     "out-dropped-blocked": "datagrams for addresses that are blocked here",
     "out-dropped-full": "datagrams dropped because too many waited for the kernel",
     "out-dropped-token-missing": "frames for an address whose token is not known",

@@ -141,6 +141,7 @@ class NetworkRole:
         )
 
     def close(self) -> None:
+        self._communities.remember(monotonic(), ends=True)
         self._udp.close()
         self._reader.close()
 
@@ -346,6 +347,7 @@ class NetworkRole:
         for number in self._schedule.due(now):
             if (neighbourhood := self._communities.by_number.get(number)) is not None:
                 neighbourhood.handle_timer(now)
+        self._communities.remember(now)
 
     def _resume(self, slept_s: float) -> None:
         log.info("slept for %.0f s", slept_s, extra={"event": "slept", "fields": {"seconds": round(slept_s)}})

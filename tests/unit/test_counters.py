@@ -26,6 +26,7 @@ ROLES = {
     "network.py",
     "neighbourhood.py",
     "neighbourhoods.py",
+    "remembering.py",
     "responder.py",
     "sending.py",
     "served.py",

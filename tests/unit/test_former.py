@@ -72,3 +72,20 @@ def test_some_remember_nobody_and_some_do_not_wake_for_it() -> None:
     sleepy = lost(2, wakes=False)
     assert sleepy.next_deadline() is None
     assert sleepy.take(FORMER_AGAIN_S) == [address(2)]
+
+
+def test_those_of_an_earlier_run_are_asked_when_told_and_then_as_all() -> None:
+    """And take the place of nobody who was lost in this one."""
+    former = Former(count_max=2, wakes=True)
+    former.remember(member(2), address(2), 0.0, first_after_s=1.0)
+    assert former.next_deadline() == 1.0
+    assert former.take(1.0) == [address(2)]
+    again = former.next_deadline()
+    assert again is not None
+    assert FORMER_AGAIN_S / 2 <= again - 1.0 <= FORMER_AGAIN_S * 1.5
+    assert former.take(FORMER_S) == [address(2)]
+    assert former.next_deadline() is None
+    former.lose(member(3), address(3), 0.0)
+    former.lose(member(4), address(4), 0.0)
+    former.remember(member(5), address(5), 0.0, first_after_s=0.0)
+    assert set(former.take(FORMER_AGAIN_S)) == {address(3), address(4)}

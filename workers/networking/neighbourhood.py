@@ -19,6 +19,7 @@ from dispersy.protocol.spreading.pusher import Pusher, Target
 from dispersy.protocol.spreading.spreading import Spreader, identify
 from dispersy.protocol.walk.admission import Admission
 from dispersy.protocol.walk.candidate import Category
+from dispersy.protocol.walk.remembered import RememberedNeighbours
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.walk_events import (
     CandidateFound,
@@ -65,6 +66,7 @@ class Neighbourhood:
     number, tag, responder    its number on this node, its tag on the wire, the worker that asks and answers
                               for it
     own_wan                   where neighbours outside our network see us, HOST:PORT or empty
+    remembered                where neighbours answered, for the next start
     defined                   whether its definition is known here; until then our introductions carry no
                               summary
     counters                  where frames that are dropped are counted, by reason
@@ -87,6 +89,7 @@ class Neighbourhood:
         settings: CommunitySettings = DEFAULTS,
         counters: Counter[str],
         pace: SharedPace | None = None,
+        remembered: RememberedNeighbours | None = None,
         touch: Callable[[int], None] = lambda _: None,
         now: float,
     ) -> None:
@@ -101,6 +104,7 @@ class Neighbourhood:
         )
         self._touch = touch
         self._peers = set(peers)
+        self.remembered = RememberedNeighbours(unix_now=0, now=now) if remembered is None else remembered
         self.own_wan = ""
         self._twins = TwinsHeard(record.community_id, record.name or record.community_id.hex()[:8])
         self._datagrams: list[tuple[bytes, bytes]] = []
@@ -111,6 +115,7 @@ class Neighbourhood:
             member=MemberId(record.member_id),
             rng=rng,
             bootstrap=peers,
+            remembered=self.remembered,
             now=now,
             pace=pace,
             step_interval_s=settings.walker_step_interval_s,
@@ -268,11 +273,12 @@ class Neighbourhood:
     def block(self, blocklist: Blocklist) -> None:
         """Walk no more to these members and addresses, and introduce them to nobody."""
         self._blocklist = blocklist
-        self._walker.forget(
-            lambda address, member: (
-                blocklist.refuses(address) or (member is not None and blocklist.hides(self.number, member))
-            )
-        )
+
+        def is_blocked(address: Address, member: MemberId | None) -> bool:
+            return blocklist.refuses(address) or (member is not None and blocklist.hides(self.number, member))
+
+        self._walker.forget(is_blocked)
+        self.remembered.forget(is_blocked)
 
     def receive_introduction(self, introduction: bus.Introduction, now: float) -> None:
         """Take an introduction whose signature holds."""
@@ -307,6 +313,10 @@ class Neighbourhood:
     def next_deadline(self) -> float | None:
         walk, spread = self._walker.next_deadline(), self._spreader.next_deadline()
         return walk if spread is None else min(walk, spread)
+
+    def remember(self, unix_now: int, now: float) -> bool:
+        """Note who answers, for the next start; whether others are noted now than before."""
+        return self.remembered.hear(self._walker.answered(now), unix_now=unix_now, now=now)
 
     def resume(self, now: float) -> None:
         """The machine has slept, or is elsewhere now: look at once who is still there."""

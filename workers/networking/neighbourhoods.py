@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from time import monotonic
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.errors import StorageError, UsageError
@@ -15,6 +16,7 @@ from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.networking.neighbourhood import Neighbourhood
+from dispersy.workers.networking.remembering import Remembering
 from dispersy.workers.networking.sleeping import Sleeping
 from dispersy.workers.opening import joined
 from dispersy.workers.report import Reporter
@@ -62,6 +64,7 @@ class Neighbourhoods:
         self._metered_pace = SharedPace(phase_s=rng.random() * METERED_STEP_S, is_metered=True)
         self._touch = touch
         self._peers = [parse_address(peer) for peer in settings.peers]
+        self._remembering = Remembering(settings.home_path, counters=reporter.counters, now=monotonic())
         self._unreadable: set[str] = set()
 
     def load(self, now: float) -> set[int]:
@@ -70,7 +73,11 @@ class Neighbourhoods:
         try:
             self.blocklist = Blocklist(self._reader.blocked())
             records = joined(self._reader, self._settings.start_id)
-            gone = self._drop_unserved({record.number for record in records if record.served})
+            # Though the writer may not have begun this start: what was left is left.
+            self._remembering.keep(
+                {record.community_id for record in self._reader.communities() if not record.left}
+            )
+            gone = self._drop_unserved({record.number for record in records if record.served}, now)
             for record in records:
                 if not record.served:
                     continue
@@ -98,9 +105,16 @@ class Neighbourhoods:
         for neighbourhood in self.served:
             neighbourhood.move(own_address, now)
 
-    def _drop_unserved(self, served: set[int]) -> set[int]:
+    def remember(self, now: float, *, ends: bool = False) -> None:
+        """Now and then, and when this node ends: keep where neighbours answer for its next start."""
+        if ends or self._remembering.is_due(now):
+            self._remembering.note(self.served, now)
+            self._remembering.save(now)
+
+    def _drop_unserved(self, served: set[int], now: float) -> set[int]:
         """What is left or unloaded costs nothing: no timer, no neighbour, no key."""
         gone = self.by_number.keys() - served
+        self._remembering.note([self.by_number[number] for number in gone], now)
         self.served = [each for each in self.served if each.number in served]
         self.by_number = {each.number: each for each in self.served}
         self.without_key = {number: why for number, why in self.without_key.items() if number in served}
@@ -131,6 +145,7 @@ class Neighbourhoods:
             settings=chosen,
             counters=self._reporter.counters,
             pace=self._metered_pace if chosen.metered else self._pace,
+            remembered=self._remembering.of(record.community_id, now),
             touch=self._touch,
             now=now,
         )

@@ -324,6 +324,17 @@ class Candidates:
         """Those of the verified that have not fallen silent."""
         return [candidate for candidate in self.verified(now) if not candidate.is_silent]
 
+    def answered(self, now: float) -> list[tuple[Address, MemberId]]:
+        """Who has answered us lately, the likeliest to be found there another time first: the longest known,
+        and those last whose NAT lets in nobody else."""
+        found = [
+            each
+            for each in self.speaking(now)
+            if each.category(now) is Category.WALKED and not each.is_metered
+        ]
+        found.sort(key=lambda each: (each.connection is ConnectionType.SYMMETRIC, each.met_at))
+        return [(each.address, each.member) for each in found if each.member is not None]
+
     def choose(self, *, rng: Random, now: float, bootstrap: bool, freshest: bool = False) -> Candidate | None:
         """Whom to walk to: a category by its share among those that have anybody, the oldest within it.
 

@@ -1,7 +1,7 @@
 """Neighbours that were lost: where they answered is asked now and then, so that what was parted meets again.
 
 Two halves of a network that was cut, or a node whose line was down, forget each other within a minute. And
-who introduced them may be gone by then.
+who introduced them may be gone by then. So it is with those of an earlier run (remembered.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class _Lost:
 
     __slots__ = ("address", "due_at", "tries", "until", "wait_s")
 
-    def __init__(self, address: Address, now: float) -> None:
+    def __init__(self, address: Address, now: float, *, first_after_s: float = FORMER_AGAIN_S) -> None:
         self.address = address
         self.tries = 0
         self.wait_s = FORMER_AGAIN_S
-        self.due_at = now + FORMER_AGAIN_S
+        self.due_at = now + first_after_s
         self.until = now + FORMER_S
 
 
@@ -49,6 +49,11 @@ class Former:
         self._lost[member] = _Lost(address, now)
         if len(self._lost) > self._count_max:
             self._lost.popitem(last=False)
+
+    def remember(self, member: MemberId, address: Address, now: float, *, first_after_s: float) -> None:
+        """It answered there before this node was started again."""
+        if len(self._lost) < self._count_max:
+            self._lost[member] = _Lost(address, now, first_after_s=first_after_s)
 
     def find(self, member: MemberId, address: Address) -> None:
         """The member is somewhere, or somebody is at this address."""

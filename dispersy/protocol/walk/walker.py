@@ -13,7 +13,7 @@ have settled, steps are far apart and pings keep the neighbours (shared_pace.py,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from random import Random
 
@@ -48,6 +48,7 @@ from dispersy.protocol.walk.neighbours import Neighbours
 from dispersy.protocol.walk.nudges import AFTERWARDS_MAX, Nudges
 from dispersy.protocol.walk.punctures import Punctures
 from dispersy.protocol.walk.reachability import OwnAddresses
+from dispersy.protocol.walk.remembered import Remembered, remind
 from dispersy.protocol.walk.same_key import OwnNumbers, Twins
 from dispersy.protocol.walk.settling import Settling
 from dispersy.protocol.walk.shared_pace import SharedPace
@@ -81,6 +82,7 @@ class Walker:
     tag        8 bytes of the community
     member     our key in it
     bootstrap  addresses to walk to while no others are known
+    remembered where members answered before this node was started again: asked after the bootstrap
     pace       of all walkers of this node; None: it is the only one
     counts     what was done and what came of it, since the start
     """
@@ -93,6 +95,7 @@ class Walker:
         rng: Random,
         bootstrap: Sequence[Address],
         now: float,
+        remembered: Iterable[Remembered] = (),
         pace: SharedPace | None = None,
         step_interval_s: float = STEP_INTERVAL_S,
         candidates_max: int = CANDIDATES_MAX,
@@ -100,8 +103,7 @@ class Walker:
         introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.tag = tag
-        self.member = member
+        self.tag, self.member = tag, member
         self._pace = SharedPace() if pace is None else pace
         metered = self._pace.is_metered
         self._candidates = Candidates(
@@ -111,6 +113,7 @@ class Walker:
         )
         self._own = OwnAddresses()
         self._bootstrap = Bootstrap(bootstrap, now)
+        remind(self._candidates.former, remembered, now, has_bootstrap=bool(bootstrap))
         self._turnover = Turnover()
         self._numbers = OwnNumbers(rng)
         self._twins = Twins(self._candidates)
@@ -305,6 +308,10 @@ class Walker:
             for candidate in self._candidates.speaking(now)
             if candidate.member is not None and self.token_for(candidate.address) is not None
         ]
+
+    def answered(self, now: float) -> list[tuple[Address, MemberId]]:
+        """Neighbours that have answered us lately where they are, the likeliest to be there again first."""
+        return self._candidates.answered(now)
 
     def unmetered(self, now: float) -> list[tuple[Address, MemberId]]:
         """The same, less those who want to be left alone."""
