@@ -275,6 +275,9 @@ class NetworkRole:
         """(address, frames) pairs as datagrams to neighbours that gave us their token."""
         sent: dict[int, list[int]] = {}
         for address, content in items:
+            if not content:
+                neighbourhood.look_after(Address(address), monotonic())
+                continue
             datagram = neighbourhood.datagram(Address(address), content)
             if datagram is None:
                 self._reporter.counters["out-dropped-token-missing"] += 1

@@ -392,5 +392,6 @@ class Responder:
                 self._whole.append((served.record.number, fetched))
             else:
                 sent.append((fetched.address, frame(fetched.request.type, fetched.request.encode())))
+        sent += [(address, b"") for address in served.puller.drain_silent()]
         if sent:
             self._send(served.record.number, [*sent])

@@ -420,6 +420,9 @@ class Node:
         self._others_at = None
         for address, frame_type, frames in in_datagrams(self.puller.drain()):
             self._send_frames(address, frame_type, frames)
+        for silent in self.puller.drain_silent():
+            self.walker.look_after(silent, self.now)
+            self._drain_walker()
         for fetched in self.fragments.drain():
             match fetched:
                 case AskFragments(address, request):
@@ -429,12 +432,9 @@ class Node:
                     self._check(self.holdings.read(area), announced=0)
 
     def _hear_summary(self, source: Address, summary: Summary | None) -> None:
-        now, spreader = self.now, self.spreader
-        if spreader is None or summary is None or self._is_due(spreader, source, summary):
+        now, spreader, ours = self.now, self.spreader, self.holdings.summary()
+        if spreader is None or summary is None or spreader.hear_summary(source, summary, ours, now):
             self.puller.receive_summary(source, summary, now)
-
-    def _is_due(self, spreader: Spreader, source: Address, summary: Summary) -> bool:
-        return spreader.hear_summary(source, summary, self.holdings.summary(), self.now)
 
     def _send_frame(self, address: Address, frame_type: FrameType, body: bytes) -> None:
         self._send_frames(address, frame_type, frame(frame_type, body))

@@ -34,7 +34,8 @@ PEERS = b"P"
 CREDIT = b"C"
 """[CREDIT, CREDIT_HEADER]: which incarnation of the worker has finished how many VERIFY batches"""
 
-# worker -> network, socket outbound: [u32 community number, (18 B address ‖ u16 length ‖ frames)*]
+# worker -> network, socket outbound: [u32 community number, (18 B address ‖ u16 length ‖ frames)*]; without
+# frames: this neighbour has left a question unanswered, and may be gone
 
 # worker -> writer, socket intake
 MESSAGES = b"M"

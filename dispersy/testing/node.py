@@ -278,6 +278,9 @@ class Node:
         if served is None:
             return
         for address, content in items:
+            if not content:
+                served.look_after(Address(address), self._clock.now)
+                continue
             made = served.datagram(Address(address), content)
             if made is not None:
                 self._send(Address(address), made)

@@ -11,11 +11,16 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.constants import TOKEN_EPOCH_S
 from dispersy.errors import StorageError, UsageError
 from dispersy.protocol.address import make_address
+from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.wire.frames import IntroductionRequest
+from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.protocol.wire.token import Tokens
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
 from dispersy.workers.network import NetworkRole, open_udp
+
+HERE, NEIGHBOUR, STRANGER = (make_address(f"203.0.113.{host}", 6421) for host in (1, 2, 3))
 
 
 class House:
@@ -97,3 +102,17 @@ def test_the_system_may_choose_the_port(listen: str) -> None:
         assert udp.getsockname()[1] > 0
     with pytest.raises(UsageError, match="brackets"):
         open_udp("::1:0")
+
+
+def test_a_neighbour_that_leaves_a_workers_question_unanswered_is_looked_after(house: House) -> None:
+    """It may be gone, and the walk alone would find that out late. Who is no neighbour is left alone."""
+    house.join(1, house.keyring.create("alice").public)
+    house.load()
+    neighbourhood = house.role._communities.by_number[1]
+    walker, now = neighbourhood._walker, monotonic()
+    walker.receive_token(NEIGHBOUR, TOKEN_CURRENT, b"\1" * 8, b"\2" * 8, now)
+    request = IntroductionRequest(number=1, member=MemberId(bytes(32)), receiver=HERE)
+    walker.receive_introduction_request(NEIGHBOUR, request, now)
+    house.role._send_frames(neighbourhood, [(STRANGER, b""), (NEIGHBOUR, b"")])
+    assert [target for target, _ in neighbourhood.drain_datagrams()] == [NEIGHBOUR]
+    assert "out-dropped-token-missing" not in house.role._reporter.counters

@@ -119,3 +119,15 @@ def test_who_waits_for_the_first_answer_of_all_sleeps(count: int) -> None:
         assert deadline > now
         now = deadline
     assert puller.counts["requests"] > 1, "what was not answered is asked again"
+
+
+def test_who_leaves_a_question_unanswered_is_told_to_the_walk_once() -> None:
+    """It may be gone, and the walk would find that out much later."""
+    puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    assert asked(puller, FrameType.RANGE_REQUEST)
+    assert puller.drain_silent() == []
+    puller.handle_timer(puller.next_deadline() or 0.0)
+    assert puller.drain_silent() == [SOURCE]
+    assert puller.drain_silent() == []

@@ -349,3 +349,16 @@ def test_an_answer_whose_messages_were_purged_meanwhile_is_dropped(house: House)
     assert not house.responder.step(0.0)
     house.responder.found(1, [1], 0.0)
     assert house.sent == []
+
+
+def test_the_network_role_is_told_of_a_neighbour_that_leaves_a_question_unanswered(house: House) -> None:
+    """By an item without frames: what is sent there may come to nobody."""
+    heard = bus.PeerHeard(address(1), Summary(highest=9, count=900, sum=7).encode())
+    house.responder.receive(bus.PEERS, NUMBER, bus.encode([heard]), 0.0)
+    assert house.sent
+    assert all(content for _, content in house.sent)
+    now = 0.0
+    while now < 2.0:
+        now = house.responder.next_deadline() or 2.0
+        house.responder.handle_timer(now)
+    assert (address(1), b"") in house.sent

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
+from dispersy.constants import STEP_INTERVAL_S, WALK_RETRY_S
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.announcers import ANNOUNCERS_MAX, Announcers
 from dispersy.protocol.walk.bootstrap import ASKED_AGAIN_S, Bootstrap
 from dispersy.protocol.walk.candidate import Candidates, Category
+from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.turnover import MEMORY_S, Turnover
+from dispersy.protocol.walk.walk_events import SendIntroduction
+from dispersy.protocol.wire.frames import IntroductionResponse
+from tests.unit.walker_house import HERE, SUMMARY, make_walker, member, of, stumble
+from tests.unit.walker_house import address as address_of
 
 
 def test_two_that_fall_silent_in_a_row_are_many_and_the_past_is_forgotten() -> None:
@@ -83,3 +89,43 @@ def test_a_newcomer_asks_the_bootstrap_again_and_then_no_more() -> None:
         assert bootstrap.take_again(deadline) == address(1)
     assert tuple(asked) == ASKED_AGAIN_S
     assert bootstrap.take_again(1_000.0) is None
+
+
+def test_who_leaves_other_questions_unanswered_is_looked_after_at_once() -> None:
+    """Steps come to each neighbour once in half a minute: where sessions are of seconds most had gone by
+    then, and nobody knew."""
+    walker = make_walker()
+    for index in (2, 3):
+        stumble(walker, index, 0.0)
+    for index in (2, 3, 2, 3, 4):
+        walker.look_after(address_of(index), 0.5)
+    asked = [event.address for event in walker.drain() if isinstance(event, SendIntroduction)]
+    assert asked == [address_of(2), address_of(3)]
+    assert len(walker.neighbours(0.5)) == 2
+    now = 0.5
+    while now < 0.5 + 2 * WALK_RETRY_S:
+        now = walker.next_deadline()
+        walker.handle_timer(now)
+    assert walker.neighbours(now) == []
+
+
+def test_who_was_asked_lately_or_is_metered_is_not_looked_after() -> None:
+    """A lossy way loses many answers, and each would bring a walk; and who is metered shall be left alone."""
+    walker = make_walker()
+    stumble(walker, 2, 0.0)
+    stumble(walker, 3, 0.0, capabilities=Capability.METERED)
+    walker.look_after(address_of(2), 1.0)
+    walker.look_after(address_of(3), 1.0)
+    asked = [event.address for event in walker.drain() if isinstance(event, SendIntroduction)]
+    assert asked == [address_of(2)]
+    [request] = walker._requests._requests.values()
+    walker.receive_introduction_response(
+        address_of(2),
+        IntroductionResponse(number=request.number, member=member(2), receiver=HERE, summary=SUMMARY),
+        2.1,
+    )
+    walker.drain()
+    walker.look_after(address_of(2), 1.0 + STEP_INTERVAL_S - 0.1)
+    assert not of(walker.drain(), SendIntroduction)
+    walker.look_after(address_of(2), 1.0 + STEP_INTERVAL_S)
+    assert of(walker.drain(), SendIntroduction)

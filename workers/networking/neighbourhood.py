@@ -305,6 +305,11 @@ class Neighbourhood:
         self._count("introductions-dropped-blocked")
         return True
 
+    def look_after(self, address: Address, now: float) -> None:
+        """A neighbour has left a question of a worker unanswered."""
+        self._walker.look_after(address, now)
+        self._drain(now)
+
     def datagram(self, address: Address, content: bytes) -> bytes | None:
         """Frames as a datagram to a neighbour that gave us its token; None to any other."""
         token = self._walker.token_for(address)

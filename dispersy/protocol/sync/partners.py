@@ -105,7 +105,10 @@ class Partners:
     def handle_timer(self, now: float) -> None:
         """Whoever has not answered at all leaves at once: others have what it has."""
         for address, (_, course) in list(self._courses.items()):
-            if course.handle_timer(now) or course.has_failed:
+            if course.handle_timer(now):
+                self._sources.fall_silent(address, now)
+                self._leave(address, now)
+            elif course.has_failed:
                 self._leave(address, now)
 
     def next_deadline(self) -> float | None:

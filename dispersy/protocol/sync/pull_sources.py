@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from random import Random
 
 from dispersy.constants import (
@@ -171,6 +173,8 @@ class PullSources:
         # With which summary of ours nobody may be pulled from, and until when (None: for ever): asked far
         # more often than it changes. None: something has changed since.
         self._idle: tuple[Summary, float | None] | None = None
+        # In the order in which they fell silent.
+        self._silent: dict[Address, None] = {}
         self.reputations = Reputations()
 
     def __len__(self) -> int:
@@ -192,6 +196,33 @@ class PullSources:
         """So many bytes were sent to pull from there."""
         self._idle = None
         self.reputations.charge(address, size, now)
+
+    def share(self, came: Counter[Address], gain: int, *, pulled: Address) -> None:
+        """The store has so many messages more: shared between those who brought any since the last time.
+
+        pulled   whose pull it is, which is judged when it ends
+        """
+        left, total = gain, came.total()
+        for address, count in sorted(came.items(), key=itemgetter(1)):
+            # What is over is for whoever brought most, who is last.
+            share = left if count == total else gain * count // came.total()
+            left, total = left - share, total - count
+            self.credit(address, share)
+            source = self.get(address)
+            if share and source is not None and address != pulled:
+                source.bear_fruit()
+
+    def fall_silent(self, address: Address, now: float) -> None:
+        """It has left a question unanswered."""
+        source = self.get(address)
+        if source is not None:
+            source.silent_at = now
+            self._silent[address] = None
+
+    def drain_silent(self) -> list[Address]:
+        """Those that did since this was last asked."""
+        silent, self._silent = list(self._silent), {}
+        return silent
 
     def credit(self, address: Address, count: int) -> None:
         """The store has taken in so many messages while we pulled from there."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import itemgetter
 from random import Random
 
 from dispersy.constants import (
@@ -203,7 +202,8 @@ class Puller:
             self._sources.keep_word(self._fragments.drain_given(), now)
         pull = self._pull
         if pull is not None:
-            self._credit(pull, pull.take_gain(self._holdings.summary()))
+            came, self._came = self._came, Counter()
+            self._sources.share(came, pull.take_gain(self._holdings.summary()), pulled=pull.address)
             pull.settled_at = None if pull.settled_at is None else now
         self.proceed(now)
 
@@ -251,6 +251,10 @@ class Puller:
     def drain(self) -> list[Send]:
         events, self._events = self._events, []
         return events
+
+    def drain_silent(self) -> list[Address]:
+        """Neighbours that have left a question unanswered: they may be gone."""
+        return self._sources.drain_silent()
 
     # Whom to pull from.
 
@@ -400,7 +404,7 @@ class Puller:
     def _bear_silence(self, pull: Pull, now: float) -> None:
         """A question has had no answer at all."""
         timeouts = pull.source.flow.round_trips.timeouts
-        pull.source.silent_at = now
+        self._sources.fall_silent(pull.address, now)
         if timeouts >= LONE_TIMEOUTS_MAX:
             # It is gone. Should it speak again, it is heard as if for the first time.
             self._sources.remove(pull.address)
@@ -430,19 +434,6 @@ class Puller:
             pull.source.bear_fruit()
         pull.source.bear_none(ours, now)
         self._leave_pull()
-
-    def _credit(self, pull: Pull, gain: int) -> None:
-        """The store has so many messages more: shared between those who brought any since the last time."""
-        came, self._came = self._came, Counter()
-        left, total = gain, came.total()
-        for address, count in sorted(came.items(), key=itemgetter(1)):
-            # What is over is for whoever brought most, who is last.
-            share = left if count == total else gain * count // came.total()
-            left, total = left - share, total - count
-            self._sources.credit(address, share)
-            source = self._sources.get(address)
-            if share and source is not None and address != pull.address:
-                source.bear_fruit()
 
     def _send(self, asked: tuple[Address, Question] | None) -> None:
         if asked is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from dispersy.constants import SETTLED_NEIGHBOURS, WALK_REQUESTS_MAX
+from dispersy.constants import SETTLED_NEIGHBOURS, STEP_INTERVAL_S, WALK_REQUESTS_MAX
 from dispersy.protocol.address import Address
 from dispersy.protocol.walk.bootstrap import Bootstrap
 from dispersy.protocol.walk.candidate import Candidates
@@ -73,6 +73,16 @@ class Targets:
             return False
         known = self._candidates.verified(now)
         return len(known) < SETTLED_NEIGHBOURS and all(each.address != address for each in known)
+
+    def may_be_gone(self, address: Address, now: float) -> bool:
+        """Whether a neighbour that does not answer other questions is asked now: if it is gone that is known at
+        once, and not only when a step comes by, which may be half a minute later."""
+        candidate = self._candidates.get(address)
+        if candidate is None or not candidate.is_verified(now) or candidate.is_silent:
+            return False
+        if candidate.is_metered or self._pace.is_metered or address in self._requests:
+            return False
+        return now >= candidate.asked_at + STEP_INTERVAL_S and len(self._requests) < WALK_REQUESTS_MAX
 
     def next_deadline(self) -> float | None:
         """When take_again() may name somebody."""

@@ -339,6 +339,11 @@ class Walker:
             if (category := candidate.category(now)) is not None
         ]
 
+    def look_after(self, address: Address, now: float) -> None:
+        """A neighbour has left something else that we asked for unanswered: see whether it is still there."""
+        if self._targets.may_be_gone(address, now):
+            self._requests.walk_to(address, now)
+
     # Time.
 
     def resume(self, now: float) -> None:
