@@ -105,7 +105,7 @@ def test_the_system_may_choose_the_port(listen: str) -> None:
 
 
 def test_a_neighbour_that_leaves_a_workers_question_unanswered_is_looked_after(house: House) -> None:
-    """It may be gone, and the walk alone would find that out late. Who is no neighbour is left alone."""
+    """It may be gone, and the walk alone would find that out late. Who is no neighbour is not asked."""
     house.join(1, house.keyring.create("alice").public)
     house.load()
     neighbourhood = house.role._communities.by_number[1]
