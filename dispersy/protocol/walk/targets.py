@@ -75,8 +75,8 @@ class Targets:
         return len(known) < SETTLED_NEIGHBOURS and all(each.address != address for each in known)
 
     def may_be_gone(self, address: Address, now: float) -> bool:
-        """Whether a neighbour that does not answer other questions is asked now: if it is gone that is known at
-        once, and not only when a step comes by, which may be half a minute later."""
+        """Whether a neighbour that does not answer other questions is asked now: if it is gone that is soon
+        known, and not only when a step comes by, which may be half a minute later."""
         candidate = self._candidates.get(address)
         if candidate is None or not candidate.is_verified(now) or candidate.is_silent:
             return False
