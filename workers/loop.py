@@ -24,6 +24,12 @@ SLEPT_MIN_S = 30.0
 """Of a sleep that is told: after 57.5 s without a word neighbours forget each other."""
 
 
+def heeded_signals() -> list[signal.Signals]:
+    """STOP_SIGNALS, without SIGHUP where whoever started us wants it to pass us by, as nohup does."""
+    passes = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (passes and number == signal.SIGHUP)]
+
+
 class Role(Protocol):
     """What the loop drives."""
 
@@ -108,7 +114,7 @@ class Loop:
 
     def run(self, *roles: Role) -> None:
         """Drive the roles until one of STOP_SIGNALS, the supervisor's end or stop()."""
-        for number in STOP_SIGNALS:
+        for number in heeded_signals():
             signal.signal(number, lambda *_: self.stop())
         # Whoever started us may have blocked them for the time in which nobody could have taken them.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dispersy.cli.app import main
+from dispersy.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -45,13 +44,18 @@ def _dispersy(
     del version
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run one command; the exit status, as docs/operation.md lists them."""
     try:
-        app(sys.argv[1:] if arguments is None else arguments, prog_name="dispersy")
+        app(arguments, prog_name="dispersy")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else DONE
     except DispersyError as error:
-        show_error(str(error), hint=getattr(error, "hint", ""))
-        return exit_status(error)
+        return refuse(error)
     return DONE
+
+
+def refuse(error: DispersyError) -> int:
+    """Tell people what was wrong; the exit status."""
+    show_error(str(error), hint=getattr(error, "hint", ""))
+    return exit_status(error)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from getpass import getpass
 from pathlib import Path
 
-import typer
-from rich.markup import escape
-
-from dispersy.cli.output import err
 from dispersy.errors import UsageError
 from dispersy.service.home.passphrase import CODE, checked_passphrase, find_passphrase
+from dispersy.service.logs import say
 from dispersy.storage.keyring import Keyring
 
 ATTEMPTS_MAX = 3
@@ -59,8 +57,11 @@ def ask_new(what: str) -> bytes:
             code=CODE,
             hint="give a file of it with --passphrase-file, or --no-passphrase",
         )
-    text: str = typer.prompt(f"Passphrase for {what}", hide_input=True, confirmation_prompt=True, err=True)
-    return checked_passphrase(text.encode(), "what was typed")
+    while True:
+        text = _typed(f"Passphrase for {what}: ")
+        if _typed("Repeat for confirmation: ") == text:
+            return checked_passphrase(text.encode(), "what was typed")
+        say("The two are not the same, once more", stream=sys.stderr)
 
 
 def ask(what: str) -> bytes:
@@ -71,8 +72,14 @@ def ask(what: str) -> bytes:
             code=CODE,
             hint="give a file of it with --passphrase-file",
         )
-    text: str = typer.prompt(f"Passphrase of {what}", hide_input=True, err=True)
-    return checked_passphrase(text.encode(), "what was typed")
+    return checked_passphrase(_typed(f"Passphrase of {what}: ").encode(), "what was typed")
+
+
+def _typed(prompt: str) -> str:
+    try:
+        return getpass(prompt)
+    except EOFError:
+        raise UsageError("no passphrase was typed", code=CODE, hint=HINT) from None
 
 
 def _ask(folder: Path) -> tuple[bytes, Keyring]:
@@ -83,7 +90,7 @@ def _ask(folder: Path) -> tuple[bytes, Keyring]:
         except UsageError as error:
             if error.code != CODE or attempt == ATTEMPTS_MAX:
                 raise
-            err.print("wrong, once more")
+            say("wrong, once more", stream=sys.stderr)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -101,4 +108,4 @@ def _opened(folder: Path, passphrase: bytes, where: str) -> Keyring:
 
 def _warn(keyring: Keyring) -> None:
     for error in keyring.readable()[1].values():
-        err.print(f"[yellow]left out:[/yellow] {escape(str(error))}")
+        say(f"left out: {error}", stream=sys.stderr)

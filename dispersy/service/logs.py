@@ -88,12 +88,13 @@ def announce(text: str, name: str, **fields: Any) -> None:
         logger.info("%s", text, extra=event(name, **fields))
 
 
-def say(text: str) -> None:
-    """One line on stdout, for people and for programs that wait for it."""
+def say(text: str, *, stream: TextIO | None = None) -> None:
+    """One line on stdout, for people and for programs that wait for it; or on another stream."""
+    target = sys.stdout if stream is None else stream
     # The terminal may have been closed: that is no reason to leave processes behind.
     with suppress(OSError):
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        target.write(text + "\n")
+        target.flush()
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

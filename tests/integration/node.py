@@ -15,6 +15,14 @@ from dispersy.client import Client
 START_LIMIT_S = 60.0
 FULL = ("--listen", "127.0.0.1:0", "--workers", "1", "--placement", "full")
 """A process for each role."""
+RUN_NODE = (
+    "import sys; from pathlib import Path; from dispersy.bus.settings import RoleSettings\n"
+    "from dispersy.service.home.home import Home, take_lock\n"
+    "from dispersy.service.processes.launch import run_node\n"
+    "settings = RoleSettings.from_json(sys.argv[1])\n"
+    "sys.exit(run_node(settings, lock=take_lock(Home(Path(settings.home)))))\n"
+)
+"""A node without the command line, which does not give every setting."""
 COMPACT = ("--listen", "127.0.0.1:0", "--placement", "compact")
 """Two processes: a test that cares for no process of its own waits for fewer of them to start."""
 STOP_LIMIT_S = 5.0

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 ACKNOWLEDGED_TOO_SOON = """
 import sys, time
 
-if "dispersy.service.processes.supervisor" in sys.orig_argv:
+if "run" in sys.orig_argv:
     from dispersy.workers.writer import WriterRole
 
     take, commit = WriterRole._take, WriterRole._commit

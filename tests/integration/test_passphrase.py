@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dispersy.service.settings.placement import KEY_READERS
 from tests.integration.node import FULL, Node
 
 pytestmark = pytest.mark.long
@@ -41,12 +42,25 @@ def holds(pid: int, name: str) -> bool:
     return any(name in os.readlink(link) for link in links if link.is_symlink())
 
 
+def remembers(pid: int, secret: bytes) -> bool:
+    """Whether it stands anywhere in the memory of a process that the process may write to."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines():
+            span, rights, *_ = line.split()
+            first, _, behind = span.partition("-")
+            if rights.startswith("rw"):
+                memory.seek(int(first, 16))
+                if secret in memory.read(int(behind, 16) - int(first, 16)):
+                    return True
+    return False
+
+
 @pytest.mark.parametrize("placement", ["full", "compact", "single"])
 def test_keys_are_read_and_made_under_the_passphrase(
     make_node: MakeNode, short_folder: Path, placement: str
 ) -> None:
-    """In every placement; no process shows it in its arguments or its environment, and the supervisor alone
-    keeps the descriptor of it."""
+    """In every placement; no process shows it in its arguments or its environment, the supervisor alone keeps
+    the descriptor of it, and who signs nothing never had it in its memory."""
     node = make_node("a", "--listen", "127.0.0.1:0", "--placement", placement)
     node.environment["DISPERSY_PASSPHRASE_FILE"] = str(encrypted(node, short_folder))
     with node.start() as client:
@@ -56,6 +70,8 @@ def test_keys_are_read_and_made_under_the_passphrase(
             for shown in ("cmdline", "environ"):
                 assert PASSPHRASE.encode() not in Path(f"/proc/{pid}/{shown}").read_bytes()
             assert role == "supervisor" or not holds(pid, "memfd:passphrase"), role
+            signs = role in KEY_READERS or placement == "single"
+            assert remembers(pid, PASSPHRASE.encode()) == signs, role
     made = sorted((node.home / "keys").glob("chat-*.pem"))
     assert len(made) == 2
     assert all(b"BEGIN ENCRYPTED" in path.read_bytes() for path in made)

@@ -18,7 +18,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client
 from dispersy.locations import runtime_path
 from dispersy.service.home.home import Home, create_home, take_lock
-from tests.integration.node import Node, is_running
+from tests.integration.node import RUN_NODE, Node, is_running
 
 LIMIT_S = 60.0
 BACK_S = 20.0
@@ -166,14 +166,14 @@ def test_a_node_that_was_frozen_as_a_whole_is_not_judged(short_folder: Path) -> 
 
 
 class Supervised:
-    """A node of placement full, started without the command line, which does not give every setting."""
+    """A node of placement full, with settings that the command line does not give."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.home = folder / "home"
         create_home(self.home)
         given = RoleSettings(str(self.home), str(runtime_path(self.home)), "127.0.0.1:0", 1, **settings)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dispersy.service.processes.supervisor", f"--settings={given.to_json()}"],
+            [sys.executable, "-P", "-c", RUN_NODE, given.to_json()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import pytest
 from dispersy.bus.settings import RoleSettings
 from dispersy.client import Client
 from dispersy.locations import runtime_path
-from dispersy.service.processes.launch import node_command
-from tests.integration.node import Node
+from tests.integration.node import RUN_NODE, Node
 
 pytestmark = pytest.mark.long
 
@@ -134,8 +134,7 @@ class Alone(Node):
             placement=self.placement,
             restored_wait_s=WAIT_S,
         )
-        # Without a lock that was taken before, it takes the home's itself.
-        return [word for word in node_command(settings, 0, None) if not word.startswith("--lock")]
+        return [sys.executable, "-P", "-c", RUN_NODE, settings.to_json()]
 
 
 @pytest.mark.parametrize("placement", ["full", "compact", "single"])

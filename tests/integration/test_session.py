@@ -14,7 +14,7 @@ import pytest
 
 from dispersy.client import Client, new_request_id
 from dispersy.errors import UsageError
-from tests.integration.node import FULL, Node, is_running
+from tests.integration.node import COMPACT, FULL, Node, is_running
 
 NODE_OPTIONS = FULL
 
@@ -139,6 +139,43 @@ def test_a_node_may_be_stopped_while_it_starts(make_node: MakeNode) -> None:
     node = make_node("a")
     node.begin()
     node.wait_for_line("listens on UDP", limit_s=LIMIT_S)
+    assert node.stop() == 0
+
+
+def test_a_node_stopped_before_it_is_one_leaves_nothing(make_node: MakeNode) -> None:
+    """From the first moment in which it can hear of a signal: status 0, no message, no home."""
+    node = make_node("a")
+    node.begin()
+    assert node.process is not None
+    status = Path(f"/proc/{node.process.pid}/status")
+    limit = time.monotonic() + LIMIT_S
+    while not _catches(status.read_text(encoding="ascii"), signal.SIGTERM):
+        assert time.monotonic() < limit
+    assert node.stop() == 0
+    assert node.lines == []
+    assert not node.home.exists()
+
+
+def _catches(status: str, number: int) -> bool:
+    """Whether a process, as /proc describes it, has a handler for the signal."""
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def test_nohup_keeps_a_node_when_its_terminal_closes(make_node: MakeNode) -> None:
+    """SIGHUP passes by the supervisor and by its processes."""
+    node = make_node("a", *COMPACT)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        client = node.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with client:
+        pids = node.pids()
+        os.killpg(pids["supervisor"], signal.SIGHUP)
+        client.create("chat")
+        client.publish("chat", [b"after it"])
+        assert node.pids() == pids
     assert node.stop() == 0
 
 

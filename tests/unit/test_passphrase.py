@@ -9,7 +9,14 @@ import pytest
 
 from dispersy.cli.keyring import unlock
 from dispersy.errors import StorageError, UsageError
-from dispersy.service.home.passphrase import PASSPHRASE_SIZE_MAX, find_passphrase, hand_over, take_over
+from dispersy.service.home.passphrase import (
+    PASSPHRASE_SIZE_MAX,
+    find_passphrase,
+    hand_over,
+    is_handed_over,
+    open_hand_over,
+    take_over,
+)
 from dispersy.storage.keyring import Keyring
 
 
@@ -53,8 +60,11 @@ def test_what_is_no_passphrase_is_refused_with_its_file(tmp_path: Path) -> None:
 
 def test_a_descriptor_hands_it_over_to_each_process_that_has_it() -> None:
     """It is closed by who takes it, so that nothing that is started later inherits it."""
-    descriptor = hand_over(b"open sesame")
+    descriptor = open_hand_over()
     assert not os.get_inheritable(descriptor)
+    assert not is_handed_over(descriptor)
+    hand_over(descriptor, b"open sesame")
+    assert is_handed_over(descriptor)
     # A copy shares its place in the file, as it does in a copy of the process.
     assert take_over(os.dup(descriptor)) == b"open sesame"
     assert take_over(descriptor) == b"open sesame"

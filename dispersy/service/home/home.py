@@ -134,7 +134,7 @@ def demand_passage(folder: Path, group: int) -> None:
 
 def remove_runtime(folder: Path) -> None:
     """Remove the sockets and, when nothing else is in it, the folder; call while the home is held."""
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.exists() else ():
         if path.is_socket():
             path.unlink()
     with suppress(OSError):

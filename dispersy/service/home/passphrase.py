@@ -41,11 +41,19 @@ def checked_passphrase(passphrase: bytes, where: str) -> bytes:
     return passphrase
 
 
-def hand_over(passphrase: bytes) -> int:
-    """A descriptor from which any number of processes that inherit it may take_over()."""
-    descriptor = os.memfd_create("passphrase")
+def open_hand_over() -> int:
+    """A descriptor through which one process may hand_over() a passphrase to others that inherit it."""
+    return os.memfd_create("passphrase")
+
+
+def hand_over(descriptor: int, passphrase: bytes) -> None:
+    """Let any number of processes that have the descriptor take_over() the passphrase, once there is one."""
     os.write(descriptor, passphrase)
-    return descriptor
+
+
+def is_handed_over(descriptor: int) -> bool:
+    """Whether there is something to take_over()."""
+    return os.fstat(descriptor).st_size > 0
 
 
 def take_over(descriptor: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Placement `single`: `python -m dispersy.service.processes.alone` is the whole node, every role in one loop.
+"""Placement `single`: one process is the whole node, every role in one loop.
 
 Nobody starts it again but a service manager, which is told how it is. What must be tidied up at its end, it
 does itself.
@@ -6,15 +6,13 @@ does itself.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dispersy.service.gateway.control import Control
 from dispersy.service.home.home import remove_runtime
 from dispersy.service.home.passphrase import take_over
 from dispersy.service.logs import NODE_READY, NODE_STOPPING, announce, event, logger, say, set_up
-from dispersy.service.processes.launch import prepared
+from dispersy.service.processes.launch import Prepared
 from dispersy.service.processes.notify import Notifier
 from dispersy.service.processes.process import run_roles
 from dispersy.service.settings.placement import ALL_ROLES
@@ -51,9 +49,8 @@ class Herald:
             self._notifier.status(state.words)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a node whose home is prepared."""
-    node = prepared("dispersy.service.processes.alone", arguments)
+def run(node: Prepared) -> int:
+    """Be the node until it is stopped; the exit status."""
     settings = node.settings
     set_up(ALL_ROLES, log_format=settings.log_format, level=settings.log_level)
     passphrase = None if node.passphrase is None else take_over(node.passphrase)
@@ -63,7 +60,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remove_runtime(Path(settings.runtime))
     say("stopped")
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -48,6 +48,12 @@ class Copy:
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
+    def wait(self) -> int:
+        """Its returncode, when it has ended."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
     def send_signal(self, number: int) -> None:
         """Send it a signal; nothing happens where it has ended."""
         # Until it was waited for, its number is given to no other process.
@@ -55,11 +61,12 @@ class Copy:
             os.kill(self.pid, number)
 
 
-def copy_of_this(run: Callable[[], int]) -> Copy:
+def copy_of_this(run: Callable[[], int], *, reads: bool = False) -> Copy:
     """A copy of this process that does `run`, and ends with the exit status which that returns.
 
-    It reads nothing, and has none of our handlers of signals; what is open it has to close by itself.
+    It has none of the supervisor's means to hear of signals; what is open it has to close by itself.
 
+    reads     whether it may read what this process may; otherwise there is nothing on its standard input
     raises    OSError where the system gives no process
     """
     pid = os.fork()
@@ -69,8 +76,9 @@ def copy_of_this(run: Callable[[], int]) -> Copy:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with open(os.devnull, "rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
+        if not reads:
+            with open(os.devnull, "rb") as nothing:
+                os.dup2(nothing.fileno(), 0)
         status = run()
     except BaseException:
         sys.excepthook(*sys.exc_info())

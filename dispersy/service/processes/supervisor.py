@@ -1,9 +1,9 @@
 """The supervisor: starts the processes of a node, restarts one that dies, and ends them all together.
 
 It holds the write end of a pipe that every child reads: however the supervisor ends, the children see it and
-end too. `dispersy run` checks everything first and then becomes this module by execv, so that the command
-line's libraries do not stay in memory. What the roles need it imports once: each process is a copy of it, and
-is there in milliseconds, where a start of Python with all imports takes half a second of a core.
+end too. The process of `dispersy run`, which has checked everything, becomes the supervisor. What the roles
+need it imports once: each process is a copy of it, and is there in milliseconds, where a start of Python with
+all imports takes a third of a second of a core.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import gc
 import os
 import select
 import signal
-import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic, process_time, time
@@ -36,12 +34,12 @@ from dispersy.service.logs import (
 )
 from dispersy.service.processes.child import WRITER_PATIENCE, Child
 from dispersy.service.processes.fork import Copy, copy_of_this
-from dispersy.service.processes.launch import Prepared, prepared
+from dispersy.service.processes.launch import Prepared
 from dispersy.service.processes.link import LinkRole, open_link, receive_state, tell
 from dispersy.service.processes.notify import Notifier
 from dispersy.service.processes.process import run_roles, show_name
 from dispersy.service.settings.placement import ALL_ROLES, GATEWAY_HOLDERS, KEY_READERS, processes_of
-from dispersy.workers.loop import STOP_SIGNALS, Loop
+from dispersy.workers.loop import STOP_SIGNALS, Loop, heeded_signals
 from dispersy.workers.pulse import Pulse, PulseBoard
 
 STOP_LIMIT_S = 1.5
@@ -82,7 +80,7 @@ class Supervisor:
         """Until one of STOP_SIGNALS; the exit status."""
         # Handlers only wake the poll: what is to be done is decided in one place.
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in STOP_SIGNALS:
+        for number in heeded_signals():
             signal.signal(number, self._stop)
         # `dispersy run` has blocked them for the time in which nobody could have taken them.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -258,9 +256,8 @@ class Supervisor:
         remove_runtime(Path(self._settings.runtime))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a node whose home is prepared."""
-    node = prepared("dispersy.service.processes.supervisor", arguments)
+def run(node: Prepared) -> int:
+    """Be the supervisor of a node until it is stopped; the exit status."""
     show_name("supervisor")
     set_up("supervisor", log_format=node.settings.log_format, level=node.settings.log_level)
     # What is imported by now is there for good, and shared with every copy as long as nobody writes to it, as
@@ -268,7 +265,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     return Supervisor(node).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
