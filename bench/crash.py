@@ -11,9 +11,9 @@ acknowledged is there once on both nodes, and both followers saw each event once
 one home is copied, 100 messages are published, the copy is restored, and the node publishes 100 again.
 
 Bound: a process is a copy of the supervisor, so that its start is the opening of the store and of sockets,
-some 50 ms, and the supervisor waits 100 ms before it. Where everything starts anew, two programs import what
-they need, one after the other, for some 200 ms each. What the clients here add: they look every 50 ms, and
-give up on an answer after half a second.
+some 50 ms, and the supervisor waits 100 ms before it. Where everything starts anew, one program imports all
+that the roles need, for some 300 ms. What the clients here add: they look every 50 ms, and give up on an
+answer after half a second.
 
 --resume FILE keeps the homes beside FILE, and what was measured in it: a run that was ended goes on there.
 """

@@ -7,7 +7,7 @@ A node (`dispersy run`, two workers) is started on a home that holds so many mes
 1,000 authors: until its control socket says that it is ready, and until a stranger on UDP has its first
 sync-request answered with messages. Whatever the size, the start reads the states of communities, the heads
 of lanes, control messages, and the log behind the last sorted run: at most 32,768 messages and one commit,
-some 10 us each, beside the start of two Python programs. So the curve is a saw whose teeth are alike, and
+some 10 us each, beside the start of a Python program. So the curve is a saw whose teeth are alike, and
 not a line that rises. Seconds are those of a machine that may do other work; the processor's, of all
 processes together, say what the start costs.
 

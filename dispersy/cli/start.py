@@ -180,6 +180,7 @@ def _unlocked(place: Home, config: Config) -> tuple[int, int | None]:
 
 def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettings, str]:
     """What the node runs with, and why in this placement."""
+    runtime = place.runtime
     chosen = choose_placement(config.placement, this_machine(), workers=config.workers)
     repeated = [*_home_option(place), *(f"--peer {shlex.quote(peer)}" for peer in options.peer or ())]
     for name in _REPEATED:
@@ -195,11 +196,11 @@ def _settings(place: Home, config: Config, options: Options) -> tuple[RoleSettin
         if address is not None:
             check_port_free(address, option=f"[tcp] {key}")
     if config.group != NO_GROUP:
-        demand_passage(place.runtime, config.group)
-    create_runtime(place.runtime, group=config.group)
+        demand_passage(runtime, config.group)
+    create_runtime(runtime, group=config.group)
     settings = RoleSettings(
         home=str(place.path),
-        runtime=str(place.runtime),
+        runtime=str(runtime),
         listen=str(config.listen),
         workers=config.worker_count if chosen.placement == FULL else 1,
         peers=_numeric_peers(config),
