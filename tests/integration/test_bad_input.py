@@ -58,7 +58,13 @@ def assert_told(node: Node, command: list[str], status: int, *parts: str) -> Non
 
 def test_a_second_run_on_the_same_home(node: Node) -> None:
     """Goal: the home is held by one run, and whoever starts another learns what to do instead."""
-    assert_told(node, ["run"], REFUSED, f"a node is running on {node.home} already", "dispersy status")
+    assert_told(
+        node,
+        ["run", "--listen", "127.0.0.1:0"],
+        REFUSED,
+        f"a node is running on {node.home} already",
+        "dispersy status",
+    )
 
 
 def test_a_taken_port_names_the_next_free_one(node: Node, short_folder: Path) -> None:
