@@ -21,6 +21,7 @@ from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Se
 from dispersy.endpoint import Endpoint, resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.operations import Pause, Procedure, Resolve, Submit, Wait, find_node
+from dispersy.whereabouts import Whereabouts
 
 CALLS_MAX = 64
 """Requests under way at once; further tasks wait their turn. A gateway takes no more orders of one client."""
@@ -139,12 +140,13 @@ class AsyncSocketConnection:
         curve: Certificate | None = None,
     ) -> None:
         self._home = home
+        self._node = Whereabouts(home, "" if check else endpoint)
         self._curve = curve
         self._timeout_s = timeout_s
         self._endpoint = endpoint
         self._checked = not check
         self._numbers = Numbers()
-        self._calls = Calls(home, self._numbers, timeout_s=timeout_s)
+        self._calls = Calls(self._node, self._numbers, timeout_s=timeout_s)
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._replies: dict[int, asyncio.Future[Frame]] = {}
         self._follows: dict[int, _Followed] = {}
@@ -209,7 +211,7 @@ class AsyncSocketConnection:
     ) -> AsyncStream:
         self._start()
         following = Following(
-            self._home,
+            self._node,
             self._numbers.next(),
             fields,
             idle_s=idle_s,

@@ -16,6 +16,7 @@ from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Ou
 from dispersy.endpoint import resolve_endpoint
 from dispersy.errors import UsageError
 from dispersy.operations import Pause, Procedure, Resolve, Submit, Wait, find_node
+from dispersy.whereabouts import Whereabouts
 
 RECEIVED_MAX = 2_000
 """Frames that may wait in a connection: more than the credit of a follow."""
@@ -113,14 +114,15 @@ class SocketConnection:
         check: bool,
         curve: Certificate | None = None,
     ) -> None:
-        self.home = home
+        self._home = home
+        self._node = Whereabouts(home, "" if check else endpoint)
         self._curve = curve
         self.timeout_s = timeout_s
         self._endpoint = endpoint
         self._checked = not check
         self._context: zmq.Context[Socket] = zmq.Context()
         self._numbers = Numbers()
-        self._calls = Calls(home, self._numbers, timeout_s=timeout_s)
+        self._calls = Calls(self._node, self._numbers, timeout_s=timeout_s)
         self._outcomes = Outcomes()
         self._socket: Socket | None = None
 
@@ -134,7 +136,7 @@ class SocketConnection:
             raise UsageError("this client was closed", code="closed", hint="make a new one")
         if not self._checked:
             path = Path(self._endpoint.removeprefix("ipc://"))
-            run(self, find_node(self.home, path, timeout_s=self.timeout_s))
+            run(self, find_node(self._home, path, timeout_s=self.timeout_s))
             self._checked = True
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
@@ -179,7 +181,7 @@ class SocketConnection:
         on_absence: Callable[[], None] | None,
     ) -> Stream:
         following = Following(
-            self.home,
+            self._node,
             self._numbers.next(),
             fields,
             idle_s=idle_s,

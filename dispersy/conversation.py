@@ -9,16 +9,15 @@ asyncio one and the network in memory for tests differ only in how they wait.
 
 from __future__ import annotations
 
-import shlex
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from dispersy.errors import UsageError
+from dispersy.whereabouts import Whereabouts
 
 REPEAT_S = 5.0
 """A request without an answer for this long is sent again, where that is safe."""
@@ -101,12 +100,12 @@ class _Call:
 class Calls:
     """The requests of one connection that wait for their replies.
 
-    home       of the node, for messages
+    node       for messages
     timeout_s  for each
     """
 
-    def __init__(self, home: Path, numbers: Numbers, *, timeout_s: float) -> None:
-        self._home = home
+    def __init__(self, node: Whereabouts, numbers: Numbers, *, timeout_s: float) -> None:
+        self._node = node
         self._numbers = numbers
         self._timeout_s = timeout_s
         self._waiting: dict[int, _Call] = {}
@@ -170,17 +169,13 @@ class Calls:
         self._events.append(Answered(number, outcome))
 
     def _unanswered(self, call: _Call) -> UsageError:
-        return UsageError(
-            f"the node on {self._home} did not answer {call.op} within {self._timeout_s:g} s",
-            code="timeout",
-            hint="see whether it is running and what it says: `dispersy status`",
-        )
+        return self._node.unanswered(call.op, self._timeout_s)
 
 
 class Following:
     """One follow: its events each once and in order, also when the node ends and comes back.
 
-    home         of the node, for messages
+    node         for messages
     fields       of the follow; its credit is granted again by halves, so that the stream never dries up
     idle_s       end when it is caught up and nothing but heartbeats came for this long; None: never
     absence_s    how long the node may be away
@@ -191,7 +186,7 @@ class Following:
 
     def __init__(
         self,
-        home: Path,
+        node: Whereabouts,
         number: int,
         fields: Mapping[str, Any],
         *,
@@ -204,7 +199,7 @@ class Following:
         self.number = number
         self.started = False
         self._on_absence = on_absence
-        self._home = home
+        self._node = node
         self._fields = {"credit": FOLLOW_CREDIT, **fields}
         self._idle_s = idle_s
         self._absence_s = absence_s
@@ -300,11 +295,7 @@ class Following:
         if self.ended:
             return
         if not self.started and now >= self._limit:
-            self._ended = UsageError(
-                f"the node on {self._home} did not answer follow within {self._timeout_s:g} s",
-                code="timeout",
-                hint="see whether it is running and what it says: `dispersy status`",
-            )
+            self._ended = self._node.unanswered("follow", self._timeout_s)
         elif self._again_at is not None and now >= self._again_at:
             self._ask(now)
         elif self._idle_s is not None and self._caught_up and now >= self._quiet_since + self._idle_s:
@@ -392,21 +383,12 @@ class Following:
                 self._on_absence()
         elif now - self._absent_since >= self._absence_s:
             away = f"it has been away for {now - self._absent_since:.0f} s"
-            self._ended = not_running(self._home, away)
+            self._ended = self._node.not_running(away)
 
 
 def encode_request(number: int, op: str, fields: Mapping[str, Any]) -> bytes:
     """One request as a frame."""
     return msgspec.msgpack.encode({"v": 1, "id": number, "op": op, **fields})
-
-
-def not_running(home: Path, why: str) -> UsageError:
-    """What to tell whoever needs a node that is not there."""
-    return UsageError(
-        f"no node is running on {home} ({why})",
-        code="not-running",
-        hint=f"start it with: dispersy run --home {shlex.quote(str(home))}",
-    )
 
 
 def error_of(reply: Frame) -> UsageError:

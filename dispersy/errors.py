@@ -42,6 +42,9 @@ class UsageError(DispersyError):
         super().__init__(message)
         self.code = code
         self.hint = hint
+        if hint:
+            # Below the traceback of a program that lets it through; whoever catches it has `hint`.
+            self.add_note(hint)
 
 
 class StorageError(DispersyError):

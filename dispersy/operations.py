@@ -16,10 +16,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dispersy.conversation import RETRY_S, Frame, not_running
+from dispersy.conversation import RETRY_S, Frame
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import is_held
+from dispersy.whereabouts import Whereabouts
 
 T = TypeVar("T")
 
@@ -414,7 +415,7 @@ def find_node(home: Path, path: Path, *, timeout_s: float) -> Procedure[None]:
         # where both commands were typed in one line.
         now = yield Pause(RETRY_S)
         if now - began > (timeout_s if is_held(home) else START_GRACE_S):
-            raise not_running(home, str(why))
+            raise Whereabouts(home).not_running(str(why))
 
 
 def creation(name: str, definition: bytes, request_id: bytes | None, as_key: str) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from dispersy.aio_connection import CALLS_MAX
 from dispersy.conversation import Answered, Calls, Following, Frame, Numbers, Outcomes, Send
 from dispersy.errors import UsageError
 from dispersy.operations import TIMEOUT_S
+from dispersy.whereabouts import Whereabouts
 
 WAIT_MAX_S = 3_600.0
 """Seconds of the network in which nothing came: a test that waits for ever shall fail and say so."""
-_HOME = Path("memory")
+_NODE = Whereabouts(Path("memory"))
 _names = count(1)
 
 
@@ -48,7 +49,7 @@ class _Machines:
         self._clock = clock
         self._name = b"client-%d" % next(_names)
         self._numbers = Numbers()
-        self._calls = Calls(_HOME, self._numbers, timeout_s=TIMEOUT_S)
+        self._calls = Calls(_NODE, self._numbers, timeout_s=TIMEOUT_S)
         self._outcomes = Outcomes()
         self._follows: dict[int, Following] = {}
         self._closed = False
@@ -84,7 +85,7 @@ class _Machines:
         """Send a follow; its machine."""
         self._refuse_closed()
         following = Following(
-            _HOME,
+            _NODE,
             self._numbers.next(),
             fields,
             idle_s=idle_s,

@@ -16,7 +16,7 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes", "version"}
+_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes", "version", "whereabouts"}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {
@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocol": _OPEN | {"ext"},
     "storage": _FLOOR_1,
     "bus": _FLOOR_1,
-    "conversation": _OPEN,
+    "whereabouts": _OPEN,
+    "conversation": _OPEN | {"whereabouts"},
     "operations": _LEAVES | {"conversation"},
     "governance": {"errors", "operations"},
     "bundle": _FLOOR_1,

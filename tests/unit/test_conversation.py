@@ -22,8 +22,9 @@ from dispersy.conversation import (
     Send,
 )
 from dispersy.errors import UsageError
+from dispersy.whereabouts import Whereabouts
 
-HOME = Path("/nowhere")
+NODE = Whereabouts(Path("/nowhere"))
 
 
 def sent(machine: Calls | Following) -> list[Frame]:
@@ -40,7 +41,7 @@ def refusal(number: int, code: str) -> Frame:
 
 
 def make_calls() -> Calls:
-    return Calls(HOME, Numbers(), timeout_s=30.0)
+    return Calls(NODE, Numbers(), timeout_s=30.0)
 
 
 def test_many_requests_are_under_way_at_once_and_answered_in_any_order() -> None:
@@ -120,7 +121,7 @@ def test_what_was_given_up_is_forgotten() -> None:
 
 def make_following(**options: Any) -> Following:
     options = {"idle_s": None, "absence_s": 60.0, "timeout_s": 30.0, "on_absence": None, **options}
-    return Following(HOME, 5, {"communities": [], "since": "begin"}, now=0.0, **options)
+    return Following(NODE, 5, {"communities": [], "since": "begin"}, now=0.0, **options)
 
 
 def message(cursor: int) -> Frame:
