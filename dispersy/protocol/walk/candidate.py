@@ -30,7 +30,7 @@ from dispersy.constants import (
     STUMBLED_LIFETIME_S,
     WALKED_LIFETIME_S,
 )
-from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.address import NO_ADDRESS, Address, is_ipv4
 from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.former import Former
@@ -92,6 +92,7 @@ class Candidate:
                   may send, do not say that the member is still there
     asks_announcements  new messages are announced to it
     is_metered    it comes by itself: it is not walked to, introduced, nudged or pinged (metered.py)
+    other_family  where its member has proven itself, too: over IPv6 where this is IPv4, or the reverse
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
     named         whom we introduced to it lately, the last one last
@@ -113,6 +114,7 @@ class Candidate:
         "member",
         "met_at",
         "named",
+        "other_family",
         "proven_at",
         "round_trip_s",
         "signed_at",
@@ -142,6 +144,7 @@ class Candidate:
         self.lan = NO_ADDRESS
         self.wan = NO_ADDRESS
         self.vote = NO_ADDRESS
+        self.other_family = NO_ADDRESS
         self.connection = ConnectionType.UNKNOWN
         self.summary: Summary | None = None
         self.summary_at = NEVER
@@ -189,8 +192,21 @@ class Candidate:
         """Whether we last told it of another set than ours is now, or had nothing to tell when we spoke."""
         return ours is not None and (self.told is None or not self.told.same_set(ours))
 
+    def prove_also(self, address: Address) -> None:
+        """Its member has proven itself there, too: of use to those who only have that family."""
+        if address != NO_ADDRESS and is_ipv4(address) != is_ipv4(self.address):
+            self.other_family = address
+
+    def place_for(self, asker: Address) -> Address:
+        """Its address in the family over which somebody asks, if it has one: nobody can send to the other
+        family who does not have it, nor open a firewall with a datagram of this one."""
+        has_other = self.other_family != NO_ADDRESS and is_ipv4(asker) != is_ipv4(self.address)
+        return self.other_family if has_other else self.address
+
     def absorb(self, other: Candidate) -> None:
         """Take over what is known of the same member at its former address."""
+        self.prove_also(other.other_family)
+        self.prove_also(other.address)
         for category, at in other.heard.items():
             self.hear(category, max(at, self.heard_at(category)))
         self.asked_at = max(self.asked_at, other.asked_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispersy.protocol.address import NO_ADDRESS, Address
+from dispersy.protocol.address import NO_ADDRESS, Address, is_ipv4
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.announcers import Announcers
 from dispersy.protocol.walk.candidate import Candidate, Candidates
@@ -11,6 +11,9 @@ from dispersy.protocol.walk.neighbours import Neighbours
 from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.walk.walk_events import SendIntroduction
 from dispersy.protocol.wire.introductions import IntroductionRequest, IntroductionResponse
+
+NOBODY = NO_ADDRESS, NO_ADDRESS
+"""The (LAN, WAN) address of an introduction to nobody."""
 
 
 class Introducer:
@@ -64,24 +67,36 @@ class Introducer:
         source: Address,
         token: bytes,
         request: IntroductionRequest,
-        introduced: Candidate | None,
+        introduced: tuple[Address, Address],
         now: float,
     ) -> SendIntroduction:
-        """The answer to a request, with whom it introduces."""
+        """The answer to a request.
+
+        introduced  the (LAN, WAN) address of whom it introduces, NO_ADDRESS both: nobody
+        """
         is_metered = self._is_metered or bool(request.capabilities & Capability.METERED)
         self._neighbours.tell(self._candidates.get(source))
-        lan, wan = (NO_ADDRESS, NO_ADDRESS) if introduced is None else self._own.addresses_of(introduced)
         response = IntroductionResponse(
             number=request.number,
             member=self.member,
             receiver=source,
             lan=self._own.lan,
             wan=self._own.wan,
-            introduced_lan=lan,
-            introduced_wan=wan,
+            introduced_lan=introduced[0],
+            introduced_wan=introduced[1],
             summary=self._neighbours.summary,
             connection=self._own.connection,
             asks_announcements=not is_metered and self._announcers.ask(source, now),
             capabilities=self._capabilities,
         )
         return SendIntroduction(source, token, response.type, response.unsigned(), request.member)
+
+    def asker(
+        self, asker: Candidate, member: MemberId, introduced: Candidate, now: float
+    ) -> tuple[Address, Address]:
+        """The (LAN, WAN) address at which the introduced one is to expect the member that asks."""
+        met_at = introduced.place_for(asker.address)
+        if is_ipv4(met_at) != is_ipv4(asker.address):
+            known = self._candidates.verified_elsewhere(member, asker.address, now)
+            asker = asker if known is None else known
+        return self._own.addresses_of(asker, to=met_at)

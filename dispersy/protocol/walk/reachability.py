@@ -77,8 +77,12 @@ class OwnAddresses:
             and (is_loopback(told_by) or not is_loopback(address))
         )
 
-    def addresses_of(self, candidate: Candidate) -> tuple[Address, Address]:
-        """The (LAN, WAN) address to introduce a candidate by: what we see goes before what it claims."""
+    def addresses_of(self, candidate: Candidate, *, to: Address) -> tuple[Address, Address]:
+        """The (LAN, WAN) address to introduce a candidate by to whoever is at another address: what we see
+        goes before what it claims."""
+        place = candidate.place_for(to)
+        if place != candidate.address:
+            return NO_ADDRESS, place
         if self.in_our_lan(candidate.address):
             return candidate.address, candidate.wan
         return candidate.lan, candidate.address

@@ -55,6 +55,8 @@ class Twins:
         while self._told and now >= next(iter(self._told.values())) + TWIN_TOLD_S:
             self._told.popitem(last=False)
         twin = self._candidates.verified_elsewhere(member, source, now)
+        if twin is not None and twin.other_family == source:
+            return None  # It has both IPv4 and IPv6, and was told.
         if twin is None or member in self._told or len(self._told) >= TWINS_MAX:
             return None
         self._told[member] = now

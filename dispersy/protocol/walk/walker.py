@@ -36,7 +36,7 @@ from dispersy.protocol.walk.announcers import LISTENERS_MAX, Announcers
 from dispersy.protocol.walk.bootstrap import Bootstrap
 from dispersy.protocol.walk.candidate import NEVER, Candidate, Candidates, Category, Unwanted
 from dispersy.protocol.walk.former import Former
-from dispersy.protocol.walk.introducer import Introducer
+from dispersy.protocol.walk.introducer import NOBODY, Introducer
 from dispersy.protocol.walk.keep_alive import KeepAlive
 from dispersy.protocol.walk.metered import (
     METERED_LIFETIME_SCALE,
@@ -201,7 +201,7 @@ class Walker:
             if not self._is_ourselves(source, frame.number) and token is not None:
                 self._events.append(SameKeyElsewhere(source))
                 # It must hear it, too, and our signature says it all.
-                self._events.append(self._introducer.response(source, token, frame, None, now))
+                self._events.append(self._introducer.response(source, token, frame, NOBODY, now))
             return
         twin = self._twins.twin_of(frame.member, source, now) if frame.asks_introduction else None
         candidate = self._prove(source, frame, Category.STUMBLED, now)
@@ -218,13 +218,14 @@ class Walker:
         if introduced is not None and introduced.member == frame.member:
             introduced = None
         introduced = introduced if twin is None else twin
+        introduced_at = NOBODY
         if introduced is not None and self.token_for(introduced.address) is not None:
-            puncture = PunctureRequest(self._numbers.new(), *self._own.addresses_of(candidate))
+            asker = self._introducer.asker(candidate, frame.member, introduced, now)
+            puncture = PunctureRequest(self._numbers.new(), *asker)
             self._events.append(SendFrame(introduced.address, puncture.type, puncture.encode()))
             self.counts["punctures-asked"] += 1
-        else:
-            introduced = None
-        self._events.append(self._introducer.response(source, token, frame, introduced, now))
+            introduced_at = self._own.addresses_of(introduced, to=source if twin is None else twin.address)
+        self._events.append(self._introducer.response(source, token, frame, introduced_at, now))
 
     def receive_introduction_response(self, source: Address, frame: IntroductionResponse, now: float) -> None:
         """A response has come whose token was valid and whose signature holds; unasked it is nothing."""
@@ -428,6 +429,7 @@ class Walker:
         """
         elsewhere = self._neighbours.stays_at(source, frame, now)
         if elsewhere is not None:
+            elsewhere.prove_also(source)
             self._requests.challenge(elsewhere, now)
             # We may walk there: the answer will be meant for us.
             return self._candidates.hear(source, Category.INTRODUCED, now)
