@@ -20,6 +20,7 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, NOTES_QUEUED_MAX, bound, receive_all, send_or_drop
 from dispersy.errors import StorageError, UsageError, WireError
+from dispersy.protocol.intake.received import first_time
 from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.storage.keyring import Keyring
@@ -73,6 +74,8 @@ class WriterRole:
         self._last_cursor = 0
         self._version = 0
         self._commit_due: float | None = None
+        self._received: list[Received] = []
+        """What the next commit decides."""
 
     def open(self, loop: Loop) -> None:
         endpoint = self._settings.socket
@@ -152,18 +155,30 @@ class WriterRole:
                 dropped, records, arena = parts
                 number = self._importing.receive(header, bus.dropped_decoder.decode(dropped), records)
                 self._ledger.ways.note(records, Way.BUNDLE)
-                self._ledger.receive(number, 0, records, arena)
+                self._received.append(Received(number, 0, records, arena))
                 self._reporter.step("writer.import", began, len(records) // MESSAGE.size, community=number)
                 continue
             number, announced, way = bus.MESSAGES_HEADER.unpack(header)
             records, arena = parts
             self._ledger.ways.note(records, Way(way))
             count, now_records = self._gathering.receive(number, announced, records, arena, monotonic())
-            self._ledger.receive(number, count, now_records, arena)
-            self._reporter.step("writer.intake", began, len(records) // MESSAGE.size, community=number)
+            self._received.append(Received(number, count, now_records, arena))
+            self._reporter.step("writer.intake", began, 0, community=number)
+
+    def _decide_received(self) -> None:
+        """Decide what has come since the last commit, by rising times: verifiers are done with their batches
+        in any order, and what comes behind all others of its lane is the cheapest to take."""
+        received, self._received = self._received, []
+        for each in sorted(received, key=lambda each: first_time(each.records)):
+            began = perf_counter()
+            self._ledger.receive(each.number, each.count, each.records, each.arena)
+            count = len(each.records) // MESSAGE.size
+            self._reporter.step("writer.intake", began, count, community=each.number)
 
     def _receive_orders(self) -> None:
         self._end_pause()
+        # They came before.
+        self._decide_received()
         for asker, data in receive_all(self._orders, count_max=BATCHES_PER_TURN_MAX):
             order = self._order_decoder.decode(data)
             self._perform((asker, order.id), order)
@@ -225,6 +240,7 @@ class WriterRole:
     def _commit(self) -> None:
         if self._commit_due is not None:
             return
+        self._decide_received()
         began = perf_counter()
         note, outcomes = self._ledger.commit(now_ms=_now_ms())
         for number in self._ledger.drain_own_unknown():

@@ -101,6 +101,9 @@ class IndexedReader(LmdbReader):
                 lower = None
             return lower, next(self._lane_from(community, name, kind, sequence + 1), None)
 
+    def holds_between(self, community: int, name: bytes, kind: int, low: int, high: int) -> bool:
+        return any(True for _ in self._lane_from(community, name, kind, low, high, unlive=True))
+
     def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
         found = self._lane_from(community, name, kind, 0, unlive=unlive)
         for _, slot in groupby(found, key=lambda entry: entry.sequence):

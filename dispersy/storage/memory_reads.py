@@ -190,6 +190,10 @@ class MemoryReads:
         )
         return lower, higher
 
+    def holds_between(self, community: int, name: bytes, kind: int, low: int, high: int) -> bool:
+        lane = self._lane(community, name, kind)
+        return bisect_left(lane, (low,)) < bisect_left(lane, (high + 1,))
+
     def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
         for entry in self._lane(community, name, kind):
             if unlive or entry[3] in self._live:

@@ -363,6 +363,9 @@ class StoreWriter(StoreReader, Protocol):
         (In a lane with an equivocation use lane(): which of two in a slot is given is not specified.)
         """
 
+    def holds_between(self, community: int, name: bytes, kind: int, low: int, high: int) -> bool:
+        """Whether the log has anything, live or not, of a lane with low <= sequence <= high."""
+
     def lane(self, community: int, name: bytes, kind: int, *, unlive: bool = False) -> Iterator[SlotEntry]:
         """All live messages of a lane by rising (sequence, id), with `unlive` all that the log has of it.
 

@@ -27,7 +27,7 @@ from dispersy.protocol.sync.allowance import (
     FragmentsGiven,
 )
 from dispersy.protocol.sync.answering import SPENT_MS, AnsweredCommunity, Answering, Request
-from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX
+from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX, STEP_DATAGRAMS
 from dispersy.protocol.wire.frames import (
     AuditRequest,
     Busy,
@@ -220,3 +220,16 @@ def test_shares_hold_for_any_crowd(seed: int) -> None:
         assert len(used) <= 20 + 20 * (second > 0)
     alone = [shares.admit(peer(1), 99.0) for _ in range(40)]
     assert sum(alone) == 30
+
+
+def test_who_asks_twice_is_answered_in_that_order_and_others_in_between() -> None:
+    """Goal: an answer is whole before the next of the same asker begins, and nobody waits for all of them."""
+    house = House()
+    for number, source in ((1, peer(1)), (2, peer(1)), (3, peer(2))):
+        request = SyncRequest(number=number, budget=3 * STEP_DATAGRAMS, low=ORDER_LOW)
+        house.answering.receive(house.community, source, request, house.holdings.summary(), 0.0)
+    answered = []
+    while (worked := house.answering.step_answer()) is not None:
+        (first, *_) = (body for frame in worked[2] for _, body in frames_of(bytes(18) + frame))
+        answered.append(MessagesHeader.decode(first)[0].number)
+    assert answered == [1, 3, 1, 3, 1, 3, 2, 2, 2]

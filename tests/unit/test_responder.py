@@ -339,7 +339,7 @@ def test_an_answer_whose_messages_were_purged_meanwhile_is_dropped(house: House)
     request = RequestMissing(number=9, budget=4, wanted=MissingNewest(MemberId(MASTER)))
     house.receive(FrameType.REQUEST_MISSING, request.encode())
     house.receive(FrameType.SYNC_REQUEST, SyncRequest(number=1, budget=4).encode())
-    [(_, _, answer)] = house.responder._answering._answers._answers
+    [[answer]] = house.responder._answering._answers._answers.values()
     assert isinstance(answer, Answer)
     # It has looked where messages are, and not read them yet.
     answer._scan_more()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +14,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import connected
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
-from dispersy.ext.wire import DROP_REASONS, parse_messages
+from dispersy.ext.wire import DROP_REASONS, parse_messages, split_payloads
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.ways import Way
@@ -122,3 +123,19 @@ def test_an_order_ends_the_gathering(
     writer = WriterRole(settings)
     order = bus.encode({"op": "find", "id": 1, "community": 1, "ids": [bytes(32)]})
     Loop().run(writer, Workers(writer, batches, order))
+
+
+def test_what_gathers_is_decided_by_rising_times(
+    settings: RoleSettings, batches: list[list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verifiers are done with their batches in any order; in its own the log has them."""
+    monkeypatch.setattr(writer_module, "BULK_PAUSE_S", 1.0)
+    writer = WriterRole(settings)
+    Loop().run(writer, Workers(writer, batches[::-1], b""))
+    store = LmdbStore(settings.store_path)
+    messages = [entry.message for entry in store.log(1, 10_000) if entry.message[0] == 64]
+    payloads = [int(split_payloads(message)[0]) for message in messages]
+    store.close()
+    falls = sum(later < before for before, later in pairwise(payloads))
+    assert len(payloads) == BATCHES * BULK_MIN
+    assert falls < BATCHES // 2

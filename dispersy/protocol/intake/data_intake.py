@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from operator import gt, not_
 from typing import Protocol
 
 from dispersy.ext.table import CLOSER
@@ -17,6 +18,7 @@ from dispersy.protocol.intake.control_intake import ControlIntake, Touched
 from dispersy.protocol.intake.in_sequence import InSequence, ascending
 from dispersy.protocol.intake.lane import LaneRules
 from dispersy.protocol.intake.lane_round import PRUNED, Allowance, Fate, LaneRound, LaneStore
+from dispersy.protocol.intake.late_runs import LateRuns, RunStore
 from dispersy.protocol.intake.received import (
     FLAGS_OFFSET,
     KIND_OFFSET,
@@ -25,6 +27,7 @@ from dispersy.protocol.intake.received import (
     Authors,
     Received,
     authors_of,
+    chosen,
     each_received,
     lane_of,
     messages_of,
@@ -43,7 +46,7 @@ PERMITTED, LOOK_CLOSER = 1, 2
 """What the kernel says of a message; 0: it is not permitted."""
 
 
-class DataStore(LaneStore, Protocol):
+class DataStore(LaneStore, RunStore, Protocol):
     """What is asked of the writer's store: what was committed before this round."""
 
     def held(self, community: int, records: bytes) -> bytes: ...
@@ -79,12 +82,14 @@ class DataIntake:
         self._refuse = refuse
         self._allowance = Allowance()
         self._in_sequence = InSequence(store, waiting, community=community)
+        self._late_runs = LateRuns(store, community=community)
         self._pruning_time = 0
         self.begin()
 
     def begin(self) -> None:
         """Another round."""
         self._in_sequence.begin()
+        self._late_runs.begin()
         self.blocks: list[tuple[bytes, bytes]] = []
         self._aged: list[Aged] = []
         self.heard: list[int] = []
@@ -152,9 +157,8 @@ class DataIntake:
         if sequenced:
             permitted = self._in_sequence.hold_back(records, arena, permitted, sequenced, is_late=is_late)
         self._take(records, arena, permitted, kinds)
-        following = self._in_sequence.next_waiters() if sequenced else ()
-        if following:
-            self._receive_waiters(self._waiting.take(following))
+        if sequenced:
+            self._receive_waiters(self._waiting.take(self._in_sequence.next_waiters()))
 
     def _take(self, records: bytes, arena: bytes, permitted: bytes, kinds: set[int]) -> None:
         """Accept what is in order, and look closer at the rest of what is permitted."""
@@ -174,7 +178,7 @@ class DataIntake:
     def release(self, touched: Touched) -> None:
         """Take what has waited and may go on now."""
         waiters = self._waiting.waiters(Awaited.KIND, Awaited.PERMISSION)
-        ready = [each.message_id for each in waiters if touched.covers(each) and not self._judge_waiter(each)]
+        ready = [each.message_id for each in waiters if touched.covers(each) and not self._judge(each)]
         sequenced = {kind for kind, rules in self._control.rules.items() if rules.in_sequence}
         waiters = self._waiting.waiters(Awaited.SEQUENCE)
         ready += [each.message_id for each in waiters if each.kind not in sequenced]
@@ -195,8 +199,8 @@ class DataIntake:
         if waiters:
             self.receive(*pack_waiters(waiters, self._community_id), is_late=is_late)
 
-    def _judge_waiter(self, waiter: Waiter) -> str:
-        return self.judge(authors_of(waiter.message), waiter.kind, waiter.global_time, waiter.sequence)
+    def _judge(self, each: Waiter | Received) -> str:
+        return self.judge(authors_of(each.message), each.kind, each.global_time, each.sequence)
 
     def _is_taken_back(self, message_id: bytes, message: Waiter | Received) -> bool:
         """Whether a message's own author has undone it whole, as far as the undos here say."""
@@ -277,9 +281,6 @@ class DataIntake:
                 self.wait(received)
         return bytes(permitted)
 
-    def _judge(self, received: Received) -> str:
-        return self.judge(received.authors, received.kind, received.global_time, received.sequence)
-
     def _is_stored(self, received: Received) -> bool:
         """Whether a message that is not permitted is in the log, from when it was."""
         name = lane_name(received.message)
@@ -304,22 +305,22 @@ class DataIntake:
             self._enter(records, arena)
 
     def _accept_mixed(self, records: bytes, arena: bytes, permitted: bytes, in_order: bytes) -> None:
-        accepted = [record_at(records, index) for index, ready in enumerate(in_order) if ready]
-        if accepted:
-            self._accept(b"".join(accepted), arena)
-        closer = [
-            record_at(records, index)
-            for index, ready in enumerate(in_order)
-            if permitted[index] and not ready
-        ]
-        held = self._store.held(self._community, b"".join(closer))
-        late = [record for record, known in zip(closer, held, strict=True) if not known]
-        self._counters["duplicate"] += len(closer) - len(late)
-        if late:
+        if 1 in in_order:
+            self._accept(chosen(records, in_order), arena)
+        closer = chosen(records, map(gt, permitted, in_order))
+        held = self._store.held(self._community, closer)
+        received = list(each_received(chosen(closer, map(not_, held)), arena))
+        self._counters["duplicate"] += len(held) - len(received)
+        if not self._take_runs(received):
             self._begin_lanes()
-        taken = [record for record in late if self._receive_late(Received(record, arena))]
-        if taken:
-            self.blocks.append((b"".join(taken), arena))
+            received = [each for each in received if self._receive_late(each)]
+        if received:
+            self.blocks.append((b"".join(each.record for each in received), arena))
+
+    def _take_runs(self, received: Sequence[Received]) -> bool:
+        """Whether what did not come in order may be taken without a look at its lanes."""
+        is_plain = all(self._rules_of_lanes(each.kind).is_plain for each in received)
+        return self._lanes is None and is_plain and self._late_runs.take(received)
 
     def _receive_late(self, received: Received) -> bool:
         refused = self._lane(received.kind, received.authors).receive(received.entry)

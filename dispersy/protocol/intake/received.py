@@ -105,6 +105,11 @@ def record_at(records: bytes, index: int) -> bytes:
     return records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
 
 
+def chosen(records: bytes, flags: Iterable[int]) -> bytes:
+    """Those of packed message_records whose flag is set."""
+    return b"".join(record_at(records, index) for index, flag in enumerate(flags) if flag)
+
+
 def each_received(records: bytes, arena: bytes) -> Iterator[Received]:
     """A batch, message by message."""
     for index in range(len(records) // MESSAGE.size):
@@ -115,6 +120,11 @@ def messages_of(records: bytes, arena: bytes) -> list[bytes]:
     """The bytes of each message of a batch."""
     words, step = array("I", records), MESSAGE.size // 4
     return [arena[at : at + size] for at, size in zip(words[0::step], words[1::step], strict=True)]
+
+
+def first_time(records: bytes) -> int:
+    """The global time of the first of packed message_records; 0 where there is none."""
+    return memoryview(records).cast("Q")[TIME_WORD] if records else 0
 
 
 def ids_of(records: bytes) -> list[bytes]:

@@ -1,13 +1,16 @@
 """Answers that are worked off in turn, a few datagrams at a time, so that nobody's answer makes others wait
 long.
 
+Neighbours take turns; what one of them has asked of a community is answered in the order in which it asked,
+so that its messages come in their order and an answer is whole before the next one begins.
+
 A responder has two of these: one for what synchronisation asks for, one for fragments of large messages, each
 served in turn. So large messages take what time is left, and make small ones wait for one such step at most.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection
 from typing import Protocol
 
@@ -57,7 +60,8 @@ class AnswersInWork:
         self._in_all = in_all
         self._per_host = per_host
         self._per_source = per_source
-        self._answers: deque[tuple[int, Address, Stepped]] = deque()
+        self._answers: OrderedDict[tuple[int, Address], deque[Stepped]] = OrderedDict()
+        """By community and asker, whose turn is next first."""
 
     @classmethod
     def of_sync_requests(cls) -> AnswersInWork:
@@ -77,33 +81,41 @@ class AnswersInWork:
 
     def keep(self, communities: Collection[int]) -> None:
         """Others are not served any longer."""
-        self._answers = deque(each for each in self._answers if each[0] in communities)
+        for key in [key for key in self._answers if key[0] not in communities]:
+            del self._answers[key]
 
     def admits(self, community: int, source: Address, *, of_community_max: int | None = None) -> bool:
         """Whether one more request of this address may be worked off."""
-        own = sum(number == community for number, _, _ in self._answers)
-        askers = [asker for _, asker, _ in self._answers]
+        waiting = [(number, asker, len(answers)) for (number, asker), answers in self._answers.items()]
+        own = sum(count for number, _, count in waiting if number == community)
         host = host_of(source)
+        of_host = [count for _, asker, count in waiting if host is not None and host_of(asker) == host]
         return (
-            len(askers) < self._in_all
+            sum(count for _, _, count in waiting) < self._in_all
             and (of_community_max is None or own < of_community_max)
-            and askers.count(source) < self._per_source
-            and (host is None or sum(host_of(asker) == host for asker in askers) < self._per_host)
+            and sum(count for _, asker, count in waiting if asker == source) < self._per_source
+            and sum(of_host) < self._per_host
         )
 
     def add(self, community: int, source: Address, answer: Stepped) -> None:
         """One more, that was admitted."""
-        self._answers.append((community, source, answer))
+        self._answers.setdefault((community, source), deque()).append(answer)
 
     def step(self) -> tuple[int, Address, list[bytes], int]:
-        """A few datagrams of the oldest: community, to whom, the frames of one each, and how many ids were
-        looked at for them."""
-        community, source, answer = self._answers.popleft()
-        examined = answer.examined
+        """A few datagrams of whose turn it is: community, to whom, the frames of one each, and how many ids
+        were looked at for them."""
+        (community, source), answers = self._answers.popitem(last=False)
+        answer = answers[0]
+        before = answer.examined
         try:
             frames = answer.frames(STEP_DATAGRAMS)
+            examined = answer.examined - before
+            is_over = answer.finished
         except KeyError:
-            return community, source, [], 0  # Purged meanwhile, and the note of it is still on its way.
-        if not answer.finished:
-            self._answers.append((community, source, answer))
-        return community, source, frames, answer.examined - examined
+            # Purged meanwhile, and the note of it is still on its way.
+            frames, examined, is_over = [], 0, True
+        if is_over:
+            answers.popleft()
+        if answers:
+            self._answers[community, source] = answers
+        return community, source, frames, examined
