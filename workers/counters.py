@@ -58,6 +58,41 @@ ROLE_COUNTERS = {
 }
 """Of a whole role."""
 
+CLIENT_COUNTERS = {
+    "client-allowed": "handshakes over tcp of clients that are in the list",
+    "client-cut": "clients disconnected that sent more than the process may hold",
+    "client-gone": "clients that were gone when something was to be sent to them",
+    "client-refused": "handshakes over tcp of who is not in the list of clients",
+    "client-removed": "clients cut off over tcp, for they were taken off the list",
+    "events-left-out": "large events not sent to subscribers, for too many wait for slow ones",
+    "events-missed": "times that a follower missed a message that is not stored, for it had too much unread",
+    "reply-dropped": "replies dropped, for the client did not read those before or was gone",
+    "reply-unread": "large replies not sent, for the client had not read those before",
+    "report-malformed": "reports of processes that could not be read",
+    "store-not-ready": "times that the gateway looked for the store before the writer had made it",
+    "subscription-malformed": "frames on the events socket that are no subscription",
+    "subscription-refused": "subscriptions to topics beyond the number that is kept",
+}
+"""Of the processes that serve clients: of the gateway, the publisher, and who lets clients in over tcp."""
+
+WRITER_COUNTERS = {
+    "commit-failed": "commits that the disk refused",
+    "commits": "transactions of the writer that reached the disk",
+    "imported": "messages of bundles taken in",
+    "publish-gathered": "publish requests held back for a moment, to be written in one commit with others",
+    "publish-held": "publish requests that wait, for the home was restored and neighbours are asked first",
+    "readers-cleared": "snapshots of processes that died, let go so that the store does not grow",
+    "signature-request-full": "requests for our signature not taken, for too many wait for a decision",
+    "signature-request-wrong": "requests for our signature that are not for us, or not well made",
+    "signature-response-unasked": "answers of second authors that nobody has asked for",
+    "signatures-gathered": "messages that got their second signature",
+    "signatures-given": "messages of others that we signed, too",
+    "signatures-refused": "messages of others that we did not sign",
+    "unstored": "messages taken that are not stored, but told to whoever follows",
+    "unstored-dropped-full": "messages that are not stored, dropped because too many waited",
+}
+"""Of the writer, beside the reasons of docs/wire.md for what it took from others."""
+
 FRAME_COUNTERS = {
     f"{unit}-{way}-{frame.label}": f"{unit} of {frame.label} {'received' if way == 'in' else 'sent'}"
     for frame in sorted(FRAMES_SPOKEN)

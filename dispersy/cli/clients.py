@@ -106,9 +106,12 @@ def show(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 @app.command("remove", epilog=REMOVE_EXAMPLES)
-def remove(name: AllowedArgument, home: HomeOption = None) -> None:
+def remove(name: AllowedArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Allow a client no more; a running node cuts it off within about a second."""
     Clients(_existing(home).path).remove(name)
+    if json:
+        show_json({"name": name})
+        return
     out.print(f"client {escape(name)} may not come any more")
 
 

@@ -39,6 +39,7 @@ _ENTRIES = (
     Entry("sign", "signing", "Sign messages that need a second author, one by one, until Ctrl-C."),
     Entry("subscribe", "messages", "Print a community's messages as they come, until Ctrl-C."),
     Entry("get", "stored", "Print a stored message: by its id, or by author, kind and sequence."),
+    Entry("last", "stored", "Print the newest messages of a kind, the newest first."),
     Entry("list", "stored", "Print stored messages, one a line.", function="list_messages"),
     Entry("explain", "stored", "Say what became of a message on this node."),
     Entry("bundle", "bundles", "Carry messages by file, where no network is.", is_group=True),

@@ -130,20 +130,27 @@ def export(
     passphrase_file: PassphraseFile = None,
     no_passphrase: NoPassphrase = False,
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a key to a file of its own, for a backup or another home."""
     place = _existing(home)
     key = _open_one(place, name)
     passphrase = _chosen(f"{file}", passphrase_file, no_passphrase)
     write_new(file, encode_pem(key, passphrase))
-    out.print(f"exported {escape(name)} to {escape(str(file))}, mode 0600")
+    if json:
+        show_json({"name": key.name, "public": key.public, "file": str(file), "encrypted": bool(passphrase)})
+    else:
+        out.print(f"exported {escape(name)} to {escape(str(file))}, mode 0600")
     if passphrase is None:
         err.print("[yellow]warning:[/yellow] whoever has this file can sign as you")
 
 
 @app.command("encrypt", epilog=ENCRYPT_EXAMPLES)
 def encrypt(
-    passphrase_file: PassphraseFile = None, no_passphrase: NoPassphrase = False, home: HomeOption = None
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: NoPassphrase = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Encrypt all keys of the home under one passphrase, another one than before, or none."""
     place = _existing(home)
@@ -160,9 +167,12 @@ def encrypt(
         if left:
             raise UsageError(FAILED_PART + "; ".join(map(str, left.values())), code=CODE)
         passphrase = _chosen(f"the keys in {place.keys}", passphrase_file, no_passphrase)
-        Keyring(place.keys).encrypt(tracked(keys, "writing keys"), passphrase)
+        Keyring(place.keys).encrypt(keys if json else tracked(keys, "writing keys"), passphrase)
     finally:
         os.close(lock)
+    if json:
+        show_json({"keys": [key.name for key in keys], "encrypted": passphrase is not None})
+        return
     what = (
         "are open now"
         if passphrase is None

@@ -1,4 +1,4 @@
-"""`dispersy get`, `list` and `explain`: looking at what is stored."""
+"""`dispersy get`, `last`, `list` and `explain`: looking at what is stored."""
 
 from __future__ import annotations
 
@@ -28,10 +28,18 @@ LIST_EXAMPLES = examples(
     "dispersy list chat --order descending --limit 10 --json",
     "dispersy list chat --author 77ab... --from 100 --to 200",
 )
+LAST_EXAMPLES = examples(
+    "dispersy last chat", "dispersy last chat --count 10 --json", "dispersy last news --kind front --fetch 10"
+)
 EXPLAIN_EXAMPLES = examples("dispersy explain chat 9f2c...")
 PAGE_MAX = 1_000
+LAST_MAX = 1_000
+"""What the node gives at most."""
 
 AuthorOption = Annotated[str, typer.Option(help="Public key of its author, 64 hex digits.")]
+FetchOption = Annotated[
+    int, typer.Option(min=0, max=int(FETCH_MAX_S), help="Seconds to ask neighbours for it; 0: not at all.")
+]
 
 
 class By(StrEnum):
@@ -56,10 +64,7 @@ def get(
     sequence: Annotated[
         int, typer.Option(help="Its number among those of its author and kind.", show_default=False)
     ] = 0,
-    fetch: Annotated[
-        int,
-        typer.Option(min=0, max=int(FETCH_MAX_S), help="Seconds to ask neighbours for it; 0: not at all."),
-    ] = 0,
+    fetch: FetchOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -79,6 +84,26 @@ def get(
             _show_json(each)
         else:
             _show_whole(each)
+
+
+def last(
+    community: CommunityArgument,
+    kind: KindOption = "text",
+    count: Annotated[int, typer.Option(min=1, max=LAST_MAX, help="How many.")] = 1,
+    author: AuthorOption = "",
+    fetch: FetchOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the newest messages of a kind, the newest first."""
+    author_id = identifier(author, "--author") if author else None
+    with Client(home) as client:
+        found = client.last(community, kind=kind, count=count, author=author_id, fetch_s=fetch)
+    for each in found:
+        if json:
+            _show_json(each)
+        else:
+            _show_line(each)
 
 
 def list_messages(

@@ -30,6 +30,11 @@ def test_what_is_stored_is_found(make_node: MakeNode) -> None:
     assert [each["texts"] for each in listed] == [[f"line {number}"] for number in range(1, 6)]
     newest = shown(node, "list", "chat", "--order", "descending", "--limit", "2", "--author", me.hex())
     assert [each["texts"][0] for each in newest] == ["line 5", "line 4"]
+    assert [each["texts"][0] for each in shown(node, "last", "chat", "--count", "2", "--fetch", "1")] == [
+        "line 5",
+        "line 4",
+    ]
+    assert node.command("last", "chat", "--author", me.hex()).stdout.endswith(" line 5\n")
     low, high = listed[1]["global_time"], listed[2]["global_time"]
     some = node.command("list", "chat", "--from", str(low), "--to", str(high), "--by", "arrival")
     assert [line.split(" ", 2)[2] for line in some.stdout.splitlines()] == ["line 2", "line 3"]

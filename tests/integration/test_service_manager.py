@@ -1,29 +1,18 @@
-"""Goal: under a service manager a node says when it is whole, that it lives, and that it stops; and the
-unit in deploy/ is one that systemd takes, with options that exist."""
+"""Goal: under a service manager a node says when it is whole, that it lives, and that it stops."""
 
 from __future__ import annotations
 
-import configparser
 import os
-import shlex
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dispersy.cli.commands import COMMANDS, load
 from dispersy.errors import MISUSED
 from tests.integration.node import Node, run_command
 
-pytestmark = pytest.mark.long
-
 LIMIT_S = 60.0
-ROOT = Path(__file__).resolve().parents[2]
-UNIT = ROOT / "deploy/dispersy.service"
 MakeNode = Callable[..., Node]
 
 
@@ -52,7 +41,10 @@ def _receive_until(manager: socket.socket, wanted: bytes) -> list[bytes]:
     return told
 
 
-@pytest.mark.parametrize("placement", ["full", "compact", "single"])
+@pytest.mark.parametrize(
+    "placement",
+    [pytest.param("full", marks=pytest.mark.long), "compact", pytest.param("single", marks=pytest.mark.long)],
+)
 def test_the_manager_is_told(make_node: MakeNode, manager: socket.socket, placement: str) -> None:
     """READY once every role works, WATCHDOG again and again, STOPPING at the end, STATUS in words."""
     node = _managed(make_node("a", "--listen", "127.0.0.1:0", "--placement", placement), 1_000_000)
@@ -64,6 +56,7 @@ def test_the_manager_is_told(make_node: MakeNode, manager: socket.socket, placem
     _receive_until(manager, b"STOPPING=1")
 
 
+@pytest.mark.long
 def test_the_watchdog_hears_nothing_while_a_role_fails(make_node: MakeNode, manager: socket.socket) -> None:
     """Goal: what the supervisor cannot mend, the service manager does."""
     node = _managed(make_node("a", "--listen", "127.0.0.1:0", "--placement", "full"), 1_000_000)
@@ -78,6 +71,7 @@ def test_the_watchdog_hears_nothing_while_a_role_fails(make_node: MakeNode, mana
     assert b"WATCHDOG=1" not in [manager.recv(1_000) for _ in range(4)]
 
 
+@pytest.mark.long
 def test_a_missing_home_is_named(short_folder: Path) -> None:
     """A disk that is not mounted must not become a node with new keys; status 2 is not started again."""
     home = short_folder / "not mounted"
@@ -90,6 +84,7 @@ def test_a_missing_home_is_named(short_folder: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.long
 def test_init_only(short_folder: Path) -> None:
     """The home is made, and its place said; a second time changes nothing."""
     home = short_folder / "home"
@@ -102,46 +97,3 @@ def test_init_only(short_folder: Path) -> None:
     again = run_command(["run", "--init-only", "--home", str(home)])
     assert again.returncode == 0
     assert (home / "config.toml").read_bytes() == config
-
-
-def _unit() -> configparser.RawConfigParser:
-    parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(UNIT, encoding="utf-8")
-    return parser
-
-
-def test_the_units_command_exists() -> None:
-    """Its program is ours, and so are its options."""
-    program, name, *options = shlex.split(_unit()["Service"]["ExecStart"])
-    assert Path(program).name == "dispersy"
-    assert name in COMMANDS
-    known = {option for parameter in load(name).params for option in parameter.opts}
-    assert {option for option in options if option.startswith("-")} <= known
-
-
-def test_the_unit_says_what_the_node_relies_on() -> None:
-    """What docs/operation.md promises, and what finds the sockets."""
-    service = _unit()["Service"]
-    assert service["Type"] == "notify"
-    assert service["RuntimeDirectory"] == service["StateDirectory"] == "dispersy"
-    assert service["Environment"] == "DISPERSY_HOME=/var/lib/dispersy"
-    assert int(service["RestartPreventExitStatus"]) == MISUSED
-    assert service["Restart"] == "on-failure"
-    assert int(service["WatchdogSec"]) >= 10
-
-
-@pytest.mark.parametrize("tool", [shutil.which("systemd-analyze")] if shutil.which("systemd-analyze") else [])
-def test_systemd_takes_the_unit(tmp_path: Path, tool: str) -> None:
-    """With the program and the user of this machine in place of those that a set-up makes."""
-    text = UNIT.read_text(encoding="utf-8").replace("/opt/dispersy/bin/dispersy", sys.executable)
-    (tmp_path / "dispersy.service").write_text(text.replace("User=dispersy", "User=root"), encoding="utf-8")
-    ended = subprocess.run(
-        [tool, "verify", "--man=no", str(tmp_path / "dispersy.service")],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    ours = [line for line in ended.stderr.splitlines() if "dispersy" in line]
-    assert (ended.returncode, ours) == (0, [])

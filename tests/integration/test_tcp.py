@@ -149,7 +149,8 @@ def test_a_client_that_is_removed_is_cut_off_and_the_others_go_on(served: Served
         cut.publish("chat", [b"0"])
         follow = kept.follow(["chat"], since="begin")
         assert next(follow).payload == b"0"
-        assert served.node.command("client", "remove", "gone").returncode == 0
+        removed = served.node.command("client", "remove", "gone", "--json")
+        assert (removed.returncode, json.loads(removed.stdout)) == (0, {"name": "gone"})
         served.wait_for_counted("client-removed")
         with pytest.raises(UsageError) as caught:
             cut.status(brief=True)

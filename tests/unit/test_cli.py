@@ -56,6 +56,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ["publish"],
         ["subscribe"],
         ["count"],
+        ["last"],
         ["status"],
         ["peers"],
         ["demo"],

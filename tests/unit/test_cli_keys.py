@@ -85,7 +85,15 @@ def test_an_exported_key_comes_back(
     passphrase = file_of(tmp_path / "pass", "open sesame")
     main(["key", "new", "alice"])
     target = tmp_path / "alice.pem"
-    assert main(["key", "export", "alice", str(target), "--passphrase-file", passphrase]) == 0
+    capsys.readouterr()
+    assert main(["key", "export", "alice", str(target), "--passphrase-file", passphrase, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "name": "alice",
+        "public": Keyring(home / "keys").by_name("alice").public.hex(),
+        "file": str(target),
+        "encrypted": True,
+    }
     assert target.stat().st_mode & 0o777 == 0o600
     assert b"ENCRYPTED" in target.read_bytes()
     before = target.read_bytes()
@@ -148,5 +156,7 @@ def test_all_keys_change_their_passphrase_together(
     assert main(["key", "encrypt", "--no-passphrase"]) != 0
     assert "a node is running" in capsys.readouterr().err
     os.close(lock)
-    assert main(["key", "encrypt", "--no-passphrase"]) == 0
+    capsys.readouterr()
+    assert main(["key", "encrypt", "--no-passphrase", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"keys": ["alice", "bob"], "encrypted": False}
     assert [key.seed for key in Keyring(home / "keys").readable()[0]] == seeds

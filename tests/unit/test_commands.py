@@ -19,6 +19,24 @@ def test_the_summary_is_the_commands_own(name: str) -> None:
     assert "Examples" in command.epilog
 
 
+WITHOUT_JSON = {
+    "run": "becomes the node; what it says for programs are its log and the status",
+    "tracker": "runs until it is stopped, and logs",
+    "demo": "is for people to watch",
+}
+
+
+def test_what_a_command_says_a_program_can_read() -> None:
+    """Every other command has --json."""
+    without = set()
+    for name in COMMANDS:
+        command = load(name)
+        for each in getattr(command, "commands", {name: command}).values():
+            if not any("--json" in parameter.opts for parameter in each.params):
+                without.add(name if each is command else f"{name} {each.name}")
+    assert without == WITHOUT_JSON.keys()
+
+
 COMPLETED = {"_DISPERSY_COMPLETE": "complete_bash", "COMP_WORDS": "dispersy\npu", "COMP_CWORD": "1"}
 
 

@@ -11,9 +11,11 @@ from dispersy.protocol.walk.candidate import Category
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.service.operations.status import Reports
 from dispersy.workers.counters import (
+    CLIENT_COUNTERS,
     COMMUNITY_COUNTERS,
     FRAME_COUNTERS,
     ROLE_COUNTERS,
+    WRITER_COUNTERS,
     count_sent,
     frame_size,
 )
@@ -49,6 +51,8 @@ MACHINES = {
     "walker.py",
     "wanted_ids.py",
 }
+CLIENTS = {"control.py", "excess.py", "gateway.py", "publisher.py", "replies.py", "tcp.py"}
+WRITER = {"cosigning.py", "drafting.py", "importing.py", "ledger.py", "passing.py", "writer.py"}
 COUNTERS = {"counters", "_counters", "counts", "_counts"}
 
 
@@ -98,6 +102,12 @@ def test_every_counter_is_in_the_table_and_no_other() -> None:
     written_out = set().union(*(families.get(name, {name}) for name in found))
     received = {name for name in FRAME_COUNTERS if "-in-" in name}
     assert written_out == {*ROLE_COUNTERS, *COMMUNITY_COUNTERS, *received}
+
+
+def test_what_serves_clients_and_what_writes_count_nothing_without_words() -> None:
+    """A number that nobody can explain is of no use to whoever looks for a fault."""
+    assert counted(CLIENTS) == CLIENT_COUNTERS.keys()
+    assert counted(WRITER) == WRITER_COUNTERS.keys()
 
 
 def test_frames_that_leave_are_counted_by_kind() -> None:

@@ -120,6 +120,7 @@ def test_what_is_not_held_is_unknown(desk: ControlHouse) -> None:
         ("get", {"author": ALICE, "kind": "sound", "sequence": 1}, "kind-unknown"),
         ("get", {"author": ALICE, "kind": "text", "sequence": 1 << 63}, "malformed"),
         ("list", {"kinds": ["sound"]}, "kind-unknown"),
+        ("list", {"kinds": ["text"] * 257}, "count"),
         ("list", {"author": b"short"}, "malformed"),
         ("list", {"limit": 0}, "malformed"),
         ("list", {"limit": 1_001}, "malformed"),

@@ -38,6 +38,9 @@ from dispersy.service.operations.status import Reports
 from dispersy.service.operations.writing import Writing
 from dispersy.storage.store import StoreReader
 
+_LENGTH_WRONG = "Expected `array` of length"
+"""How msgspec begins what it says of a list that is too short or too long; a test would see it change."""
+
 Operation = Callable[[bytes, Any], dict[str, Any] | None]
 """Takes the client and its request; the reply, or None when it comes later, or not at all."""
 
@@ -219,4 +222,6 @@ def _refusal(op: object, why: str) -> UsageError:
     if isinstance(op, str) and op not in requests.OPS:
         return UsageError(f"no operation is called {op[:64]!r}", code="op-unknown", hint=f"there are {known}")
     what = f"{op}: {why}" if isinstance(op, str) else why
+    if why.startswith(_LENGTH_WRONG):
+        return UsageError(what, code="count")
     return UsageError(what, code="malformed", hint="docs/interface.md lists the fields of every operation")

@@ -75,7 +75,9 @@ CODES = {
         "a control message names more than fits one datagram",
         "name fewer members, kinds or sequences at once",
     ),
-    "count": Code("too few or too many messages, payloads or ids in one request", "ask in portions"),
+    "count": Code(
+        "a list of the request is too short or too long", "ask in portions; the message names the limit"
+    ),
     "refused": Code(
         "the rules of the community refuse a message", "the message says which; `community show` the rules"
     ),
