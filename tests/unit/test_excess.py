@@ -12,7 +12,8 @@ import pytest
 import zmq
 
 from dispersy.bus.sockets import bound
-from dispersy.service.gateway.excess import LOOKS_OVER_MAX, Excess
+from dispersy.service.gateway import excess
+from dispersy.service.gateway.excess import DOUBTED_SHARE, Excess
 from dispersy.workers.loop import Loop
 from tests.sockets import bounded_context
 
@@ -41,12 +42,14 @@ class House:
         )
         self.context = bounded_context()
         self._sockets: list[zmq.Socket[bytes]] = []
+        self.clients: list[zmq.Socket[bytes]] = []
 
     def client(self, first: bytes) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """A client that has sent a request, which was taken; its socket and what tells of its connection."""
         dealer = self.context.socket(zmq.DEALER)
         monitor = dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._sockets += [dealer, monitor]
+        self.clients.append(dealer)
         dealer.connect(self._endpoint)
         dealer.send(first)
         self.take(first)
@@ -74,7 +77,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    monkeypatch.setattr(excess, "SETTLED_S", 0.0)
     made = House(tmp_path)
     yield made
     made.close()
@@ -95,7 +99,6 @@ def test_who_sends_is_cut_off_and_the_others_stay(house: House) -> None:
     limit = monotonic() + LIMIT_S
     while not house.counters["client-cut"]:
         assert monotonic() < limit
-        house.excess._looks_over = 0
         house.size = MEMORY_MAX if any(_sending(house)) else MEMORY_MAX - 1
         house.excess.look()
     house.size = 0
@@ -132,25 +135,58 @@ def test_what_gave_a_whole_request_is_not_held_to_be_endless(house: House) -> No
     assert [each.sending for each in house.excess._connections.values()] == [0]
 
 
-def test_where_nobody_is_seen_all_are_cut_off_once(house: House) -> None:
-    """Memory that is still held then is not of clients, and they are left alone."""
-    clients = [house.client(b"%d" % number) for number in range(2)]
-    house.size = MEMORY_MAX
-    for _ in range(LOOKS_OVER_MAX):
+def cut_by_looks(house: House, size: int, *, looks: int) -> list[int]:
+    """How many each of so many looks cuts off, where the process holds as much."""
+    cut = []
+    for _ in range(looks):
+        before = house.counters["client-cut"]
+        house.size = size
         house.excess.look()
         house.turn()
-    assert house.counters["client-cut"] == len(clients)
+        cut.append(house.counters["client-cut"] - before)
+    return cut
+
+
+def test_where_nobody_is_seen_ever_more_are_cut_off(house: House) -> None:
+    """Who came last is first. Memory that is held when all are gone is not of clients, who are left alone."""
+    clients = [house.client(b"%d" % number) for number in range(4)]
+    assert cut_by_looks(house, MEMORY_MAX, looks=1) == [1]
+    assert clients[-1][1].poll(int(LIMIT_S * 1000))
+    assert not any(monitor.poll(0) for _, monitor in clients[:-1])
+    assert cut_by_looks(house, MEMORY_MAX, looks=3) == [2, 1, 0]
     for dealer, monitor in clients:
         assert monitor.poll(int(LIMIT_S * 1000))
         # It connects again by itself, and is served.
         dealer.send(b"back")
         house.take(b"back")
-    for _ in range(LOOKS_OVER_MAX):
-        house.excess.look()
-    assert house.counters["client-cut"] == len(clients)
-    house.size = 2 * MEMORY_MAX
-    house.excess.look()
-    assert house.counters["client-cut"] == 2 * len(clients)
+    assert cut_by_looks(house, MEMORY_MAX, looks=4) == [0] * 4
+    assert sum(cut_by_looks(house, 2 * MEMORY_MAX, looks=3)) == len(clients)
+
+
+def test_who_gave_a_whole_request_holds_nothing_from_before(house: House) -> None:
+    """Of two that nobody has seen sending the quiet one is cut off: the other has sent what it had to."""
+    _, quiet_monitor = house.client(b"quiet")
+    busy, busy_monitor = house.client(b"busy")
+    gained = MEMORY_MAX // DOUBTED_SHARE
+    for size in range(MEMORY_MAX // 2, MEMORY_MAX, gained - 1):
+        assert cut_by_looks(house, size, looks=1) == [0]
+        busy.send(b"whole")
+        house.take(b"whole")
+    assert cut_by_looks(house, MEMORY_MAX, looks=3) == [1, 0, 0]
+    assert quiet_monitor.poll(int(LIMIT_S * 1000))
+    assert not busy_monitor.poll(0)
+
+
+def test_what_was_let_go_of_clears_nobody(house: House) -> None:
+    """What a connection holds may all have come after the least that the process held."""
+    _, monitor = house.client(b"first")
+    house.client(b"gone")
+    assert cut_by_looks(house, MEMORY_MAX - 1, looks=1) == [0]
+    house.clients[0].send(b"whole")
+    house.take(b"whole")
+    assert cut_by_looks(house, 0, looks=1) == [0]
+    assert cut_by_looks(house, MEMORY_MAX, looks=2) == [1, 1]
+    assert monitor.poll(int(LIMIT_S * 1000))
 
 
 def test_a_connection_of_an_old_protocol_is_served(house: House) -> None:
@@ -177,8 +213,16 @@ def test_what_the_process_held_before_is_not_of_its_clients(house: House) -> Non
     before = 10 * MEMORY_MAX
     house.size = before
     house.excess.open(house.loop)
-    for size, cut in ((before, 0), (before + MEMORY_MAX - 1, 0), (before + MEMORY_MAX, 1)):
-        house.size = size
-        for _ in range(LOOKS_OVER_MAX):
-            house.excess.look()
-        assert house.counters["client-cut"] == cut
+    assert cut_by_looks(house, before, looks=3) == [0] * 3
+    assert cut_by_looks(house, before + MEMORY_MAX - 1, looks=3) == [0] * 3
+    assert cut_by_looks(house, before + MEMORY_MAX, looks=1) == [1]
+
+
+def test_what_was_cut_off_has_time_to_be_let_go_of(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else others would be cut off for what is going away already."""
+    monkeypatch.setattr(excess, "SETTLED_S", LIMIT_S)
+    for number in range(3):
+        house.client(b"%d" % number)
+    assert cut_by_looks(house, MEMORY_MAX, looks=3) == [1, 0, 0]
+    house.excess._settled_at = 0.0
+    assert cut_by_looks(house, MEMORY_MAX, looks=2) == [2, 0]

@@ -9,7 +9,7 @@ import pytest
 
 from dispersy.errors import UsageError
 from dispersy.service.interface.holders import holder_of, named
-from dispersy.service.interface.orders import ORDERS_PER_CLIENT_MAX, Orders
+from dispersy.service.interface.orders import ORDERS_MAX, ORDERS_PER_CLIENT_MAX, Orders
 from dispersy.service.interface.replies import Replies
 
 LOCAL = named(b"connection", "")
@@ -78,6 +78,31 @@ def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:
     assert isinstance(reply["error"], dict)
     assert reply["error"]["code"] == "no-answer"
     assert len(desk.ordered) == 1
+
+
+def place_all(desk: Desk, client: str) -> None:
+    """As many orders as there can be, over as many connections as that takes."""
+    for count in range(ORDERS_MAX + 1):
+        connection = named(b"%d" % (count // ORDERS_PER_CLIENT_MAX), "", client)
+        desk.orders.place(connection, count, {"op": "publish"}, repeatable=True)
+
+
+def taken_of(desk: Desk, *, user: int, program: int) -> int:
+    """How many orders of a program are taken."""
+    before = len(desk.ordered)
+    with pytest.raises(UsageError) as refused:
+        place_all(desk, f"localhost:{user}:{user}:{program}")
+    assert refused.value.code == "busy"
+    return len(desk.ordered) - before
+
+
+def test_a_user_with_many_programs_leaves_as_much_to_others() -> None:
+    """Half of what there is, however many programs; and one program leaves half of that to the others."""
+    desk = Desk()
+    taken = [taken_of(desk, user=1000, program=program) for program in range(100)]
+    assert taken[:3] == [ORDERS_MAX // 4, ORDERS_MAX // 8, ORDERS_MAX // 16]
+    assert sum(taken) <= ORDERS_MAX // 2
+    assert taken_of(desk, user=1001, program=200) >= ORDERS_MAX // 8
 
 
 def test_a_named_client_has_one_share_however_many_connections_it_opens() -> None:

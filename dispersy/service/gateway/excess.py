@@ -3,9 +3,14 @@
 ZeroMQ hands a request over when its last frame has come, and keeps the frames until then: each is bounded,
 their number is not, and no option bounds it. Nor does it tell who is sending. So this looks at the memory of
 the process itself, whenever that has used LOOK_CPU_S of processor time: to gather frames takes time, and what
-is idle is left alone. Where much of it is used, it looks which connections have bytes waiting in the kernel
-and have given no whole request meanwhile; beyond the limit those seen so most often are cut off, and where
-that does not help all are. An honest client comes back by itself and repeats what was not answered.
+is idle is left alone.
+
+Two things are known of a connection. It holds no more than the process has gained since its last whole
+request: who goes on giving such requests is in no doubt. And its bytes may be seen waiting in the kernel, for
+as long as a frame takes to be read: who is seen so again and again, and gives no whole request, sends without
+an end. Beyond the limit those seen so most often are cut off; where that does not help, or nobody was seen,
+twice as many each time, until it helps or nobody is left who may hold much. An honest client comes back by
+itself and repeats what was not answered.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from struct import Struct
+from time import monotonic
 
 import zmq
 
@@ -37,8 +43,16 @@ MEMORY_SHARE = 2
 """On a small machine at most this part of its memory."""
 LOOK_CPU_S = 0.05
 """Some 100 MB come in so much time, from a program on this machine."""
-LOOKS_OVER_MAX = 3
-"""So often those are cut off who were seen sending; then everybody is."""
+DOUBTED_SHARE = 8
+"""Who may hold less than this part of the limit is not cut off. All of those together hold no more than it:
+what they have sent came since the earliest of their last whole requests."""
+WATCH_S = 0.005
+WATCHED_GROWTH = 1 << 20
+"""When the process has gained so many bytes since the last look, it is watched for so long who is sending:
+frames that come one by one wait for some microseconds each, and a single glance would hardly meet one."""
+SETTLED_S = 1.0
+"""What those held who were cut off is let go of by another thread, and a turn of the loop: until then nobody
+else is cut off who was not seen sending."""
 EVENTS_PER_TURN_MAX = 256
 EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _EVENT = Struct("=Hi")
@@ -52,9 +66,11 @@ Socket = zmq.Socket[bytes]
 class _Connection:
     """inode   which tells it from another one that got its descriptor later
     sending    looks that saw it sending since its last whole request
+    size       the least that the process has held since then: what this one holds has come on top of it
     """
 
     inode: int
+    size: int
     sending: int = 0
 
 
@@ -83,8 +99,9 @@ class Excess:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         self._connections: dict[int, _Connection] = {}
         self._watched = 0
-        self._looks_over = 0
-        self._all_cut = False
+        self._size = 0
+        self._cut_next = 1
+        self._settled_at = 0.0
 
     def open(self, loop: Loop) -> None:
         self._loop = loop
@@ -110,34 +127,65 @@ class Excess:
             # Of a connection that speaks an old protocol ZeroMQ does not tell.
             return
         if connection is not None:
-            connection.sending = 0
+            connection.sending, connection.size = 0, self._size
 
     def look(self) -> None:
         """See what the process holds, and who is sending; whoever sends too much is cut off."""
         size = self._came()
         if 2 * size < self._memory_max:
-            self._looks_over, self._all_cut = 0, False
+            self._note(0)
+            self._cut_next = 1
             return
-        sending = [fd for fd in self._connections if _has_waiting(fd)]
-        for fd in sending:
+        for fd in self._sending(WATCH_S if size - self._size >= WATCHED_GROWTH else 0.0):
             self._connections[fd].sending += 1
         if size >= self._memory_max and self._trim is not None:
             # What was let go of may still be the allocator's.
             self._trim(0)
             size = self._came()
+        self._note(size)
         if size < self._memory_max:
-            self._looks_over, self._all_cut = 0, False
+            self._cut_next = 1
             return
-        self._looks_over += 1
-        most = max((each.sending for each in self._connections.values()), default=0)
-        if most and self._looks_over <= LOOKS_OVER_MAX:
-            self._cut([fd for fd, each in self._connections.items() if each.sending == most], size)
-        elif sending or not self._all_cut:
-            self._all_cut = True
-            self._cut(list(self._connections), size)
-        else:
-            # Nobody was connected a moment ago: what is held is not of clients, but of other roles in here.
+        doubted = self._doubted()
+        if not doubted:
+            # What is held is not of clients, but of other roles in here.
             self._memory_max = size + self._allowed
+            return
+        most = self._connections[doubted[0]].sending
+        seen = sum(self._connections[fd].sending == most for fd in doubted) if most else 0
+        if monotonic() >= self._settled_at:
+            seen = max(seen, self._cut_next)
+            self._cut_next *= 2
+        if seen:
+            self._cut(doubted[:seen], size)
+            self._settled_at = monotonic() + SETTLED_S
+
+    def _note(self, size: int) -> None:
+        """What the process holds at a look; half the limit is as good as nothing."""
+        if size < self._size:
+            for connection in self._connections.values():
+                connection.size = min(connection.size, size)
+        self._size = size
+
+    def _sending(self, watch_s: float) -> set[int]:
+        """Connections of which bytes are waiting now, or at some time of the next seconds."""
+        until = monotonic() + watch_s
+        sending: set[int] = set()
+        while True:
+            sending.update(fd for fd in self._connections.keys() - sending if _has_waiting(fd))
+            if monotonic() >= until:
+                return sending
+
+    def _doubted(self) -> list[int]:
+        """Who may hold much, the likeliest first; of those that are alike, who came last."""
+        least = max(1, self._allowed // DOUBTED_SHARE)
+        doubted = [fd for fd, each in self._connections.items() if self._size - each.size >= least]
+        doubted.reverse()
+        return sorted(doubted, key=self._likelihood, reverse=True)
+
+    def _likelihood(self, fd: int) -> tuple[int, int]:
+        connection = self._connections[fd]
+        return connection.sending, self._size - connection.size
 
     def _came(self) -> int:
         return self._measure() - self._before
@@ -163,7 +211,7 @@ class Excess:
             self._connections.pop(fd, None)
             if number == zmq.EVENT_ACCEPTED:
                 with suppress(OSError):
-                    self._connections[fd] = _Connection(os.fstat(fd).st_ino)
+                    self._connections[fd] = _Connection(os.fstat(fd).st_ino, self._size)
 
 
 def anonymous_bytes() -> int:

@@ -50,6 +50,11 @@ def program_of(client: bytes) -> bytes:
     return client[: 1 + client[0]] if client[0] else client
 
 
+def user_of(client: bytes) -> bytes:
+    """The same for all programs of one local user; a named client is its own."""
+    return program_of(client)[1:].partition(b":")[0]
+
+
 def each_for_itself(client: bytes) -> bytes:
     """The holder where there are no named clients."""
     return client
@@ -57,8 +62,7 @@ def each_for_itself(client: bytes) -> bytes:
 
 def _parts(client: bytes) -> tuple[bytes, ...]:
     """User, program and connection: between those of each the places of the one before are shared."""
-    program = program_of(client)
-    return program[1:].partition(b":")[0], program, client
+    return user_of(client), program_of(client), client
 
 
 def who_gives_way(clients: Iterable[bytes], newcomer: bytes) -> bytes | None:

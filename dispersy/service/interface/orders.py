@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dispersy.errors import UsageError
-from dispersy.service.interface.holders import Holder, each_for_itself, program_of
+from dispersy.service.interface.holders import Holder, each_for_itself, program_of, user_of
 from dispersy.service.interface.replies import Replies
 from dispersy.service.interface.requests import RequestId
 
@@ -90,24 +90,27 @@ class Orders:
     def _refuse_excess(self, client: bytes, size: int) -> None:
         """UsageError `busy` when one more order of this size is too much, of its client or of all.
 
-        A program takes no more of what there is for all than it leaves to others: there is always some left
-        for one that comes new.
+        A user takes no more of what there is for all than it leaves to others, and a program no more of what
+        there is for its user: there is always some left for one that comes new.
         """
         every = [len(waiting.frame) for waiting in self._waiting.values()]
-        holder, program = self._holder(client), program_of(client)
-        own = [
-            len(waiting.frame) for waiting in self._waiting.values() if self._holder(waiting.client) == holder
-        ]
-        together = [
-            len(waiting.frame) for waiting in self._waiting.values() if program_of(waiting.client) == program
-        ]
-        for waiting, count_max, size_max, whose in (
+        own, together, of_user = (
+            [len(each.frame) for each in self._waiting.values() if whose(each.client) == whose(client)]
+            for whose in (self._holder, program_of, user_of)
+        )
+        for waiting, count_max, size_max, owners in (
             (own, ORDERS_PER_CLIENT_MAX, ORDERS_SIZE_PER_CLIENT_MAX, "a client"),
-            (every + together, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients, half of them of one program,"),
+            (every + of_user, ORDERS_MAX, ORDERS_SIZE_MAX, "all clients, half of them of one user,"),
+            (
+                of_user + together,
+                ORDERS_MAX // 2,
+                ORDERS_SIZE_MAX // 2,
+                "a user, half of them of one program,",
+            ),
         ):
             if len(waiting) >= count_max or sum(waiting) + size > size_max:
                 raise UsageError(
-                    f"{count_max} requests of {whose} may wait for the writer, of {size_max} bytes together",
+                    f"{count_max} requests of {owners} may wait for the writer, of {size_max} bytes together",
                     code="busy",
                     hint="wait for an answer, then send this again",
                 )
