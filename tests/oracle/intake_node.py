@@ -85,9 +85,12 @@ class WrittenNode(Node):
         self.check_passed(passing, known)
         if any(rules.in_sequence for rules in self.decisions.permitting(known).rules.values()):
             # What waits for those below it in its lane is taken with the gap, in the end.
+            assert all(map(self.awaited, expected.live - self.stored_live()))
+            self.look({message.id: message for message in messages})
             self.wait(WAIT_MAX_S[Awaited.SEQUENCE])
             self.grow_old()
-            expected = self.state_of(known)
+            # Of what is held: what found no place in its lane is not, though some that kept it out be old now.
+            expected = self.state_of(self.held.values())
         live = self.stored_live()
         assert live == expected.live, self.story(live, expected.live, messages)
         self.look({message.id: message for message in messages})
