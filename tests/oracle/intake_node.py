@@ -89,7 +89,7 @@ class WrittenNode(Node):
             self.look({message.id: message for message in messages})
             self.wait(WAIT_MAX_S[Awaited.SEQUENCE])
             self.grow_old()
-            # Of what is held: what found no place in its lane is not, though some that kept it out be old now.
+            # Of what is held: what found no place in its lane is not, even if those in its way are old now.
             expected = self.state_of(self.held.values())
         live = self.stored_live()
         assert live == expected.live, self.story(live, expected.live, messages)
