@@ -47,7 +47,11 @@ class Verifier:
         self._rotated = 0.0
 
     def set_communities(self, communities: Sequence[CommunityRecord]) -> None:
-        self._communities = {record.number: record for record in communities}
+        before, self._communities = self._communities, {record.number: record for record in communities}
+        undefined = [number for number, record in before.items() if not record.definition]
+        if any(number in self._communities and self._communities[number].definition for number in undefined):
+            # What came before the definition the writer could not take, and synchronisation brings it now.
+            self.forget()
 
     def serves(self, community: int) -> bool:
         """Whether messages of this community can be verified."""

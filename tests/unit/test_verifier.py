@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -131,6 +132,18 @@ def test_each_record_says_which_hosts_it_came_from(house: House) -> None:
     area = area_of([raw for part in parts for raw in part])
     records = house.verifier.batch(NUMBER, area, 0.0, sources)
     assert [fields[10] for fields in MESSAGE.iter_unpack(records)] == [10, 10, 13, 14, 14]
+
+
+def test_what_came_before_the_definition_is_taken_when_it_is_there(house: House) -> None:
+    """Goal: a message that is pushed to a newcomer too early is not refused when it is fetched soon after:
+    its neighbours would seem to have nothing, and be left alone for longer and longer."""
+    raws = messages(4)
+    assert house.batch(raws, now=100.0) == raws
+    assert house.batch(raws, now=100.1) == []
+    house.verifier.set_communities([replace(RECORD, definition=b"definition")])
+    assert house.batch(raws, now=100.2) == raws
+    house.verifier.set_communities([replace(RECORD, definition=b"another")])
+    assert house.batch(raws, now=100.3) == []
 
 
 def test_a_restarted_writer_makes_the_verifier_forget(house: House) -> None:
