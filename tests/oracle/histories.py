@@ -14,22 +14,21 @@ from collections.abc import Callable
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.permissions.control_messages import (
     Authorize,
-    AuthorRanges,
     Body,
     ControlMessage,
     Destroy,
     Grant,
-    PairCut,
     Permission,
     Revoke,
     Settings,
     Undo,
 )
+from tests.oracle.community import Community, chain_of, clock_of, cut_of, highest_sequence
 from tests.oracle.decisions import Decisions
 from tests.oracle.kinds import KindMaking
 from tests.oracle.node import Node
-from tests.oracle.pinning import HonestRevoke, pinned_by, ranges_of, withdrawal
-from tests.oracle.state import DataMessage, DefinitionMessage, Message
+from tests.oracle.pinning import HonestRevoke, pinned_by, withdrawal
+from tests.oracle.state import DataMessage, Message
 from tests.oracle.timeline import Oracle
 from tests.oracle.writing import ORDERS, Pen
 
@@ -47,12 +46,8 @@ NODES = (2, 4)
 MEMBERS = (2, 2, 3, 3, 4)
 
 
-class History:
-    """Runs step by step; what was written and in which order is in `written`.
-
-    node    what makes a node: it decides what is live there, and so what it passes on and forgets
-    oracle  the rules
-    """
+class History(Community):
+    """Runs step by step; what was written and in which order is in `written`."""
 
     def __init__(
         self, seed: int | str, *, node: Callable[[Pen, Decisions], Node], oracle: type[Oracle] = Oracle
@@ -65,14 +60,9 @@ class History:
         self.requests = random.Random(f"{seed} requests")
         self.has_pruning = ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
-        self.pen = Pen(rng)
-        self.master = self.pen.master
-        self.members = [self.pen.key() for _ in range(rng.choice(MEMBERS))]
-        decisions = Decisions(self.master, oracle)
-        self.nodes = [node(self.pen, decisions) for _ in range(rng.randint(*NODES))]
-        self.written: list[Message] = []
-        self.revokes: list[HonestRevoke] = []
-        self.groups: tuple[frozenset[int], ...] = (frozenset(range(len(self.nodes))),)
+        pen = Pen(rng)
+        members = [pen.key() for _ in range(rng.choice(MEMBERS))]
+        super().__init__(pen, members, node, rng.randint(*NODES), oracle)
         self.has_revoke = self.has_partition = False
         self.pace = rng.choice((1, 1, 1, 400))
         if self.has_pruning:
@@ -96,21 +86,6 @@ class History:
             self.authorize(self.nodes[0])
         for node in self.nodes:
             node.receive(self.written)
-
-    def data(self) -> list[DataMessage]:
-        return [message for message in self.written if isinstance(message, DataMessage)]
-
-    def resolution(self, kind: int) -> str:
-        """What the least definition that was ever written says."""
-        definitions = [message for message in self.written if isinstance(message, DefinitionMessage)]
-        least = min(definitions, key=lambda message: (message.global_time, message.id))
-        return dict(least.kinds)[kind].resolution
-
-    def on_request(self) -> set[int]:
-        """The same of which kinds are."""
-        definitions = [message for message in self.written if isinstance(message, DefinitionMessage)]
-        least = min(definitions, key=lambda message: (message.global_time, message.id))
-        return {number for number, rules in least.kinds if rules.is_on_request}
 
     def run(self) -> None:
         if not self.written:
@@ -171,16 +146,16 @@ class History:
         if self.rng.random() < 0.4:
             self.govern(node, author, Settings(kind, is_linear=False))
             return
-        lanes: dict[tuple[bytes, ...], set[int]] = {}
-        for message in node.live():
-            if isinstance(message, DataMessage) and message.kind == kind and self.rng.random() < 0.8:
-                lanes.setdefault(tuple(each[:16] for each in message.authors), set()).add(message.sequence)
-        cut = [AuthorRanges(lane[0], ranges_of(lanes[lane])) for lane in sorted(lanes) if len(lane) == 1]
-        pair_cut = [PairCut(*lane, ranges_of(lanes[lane])) for lane in sorted(lanes) if len(lane) == 2]
+        stay = [
+            message
+            for message in node.live()
+            if isinstance(message, DataMessage) and message.kind == kind and self.rng.random() < 0.8
+        ]
+        cut, pair_cut = cut_of(stay)
         halved = self.rng.random() < 0.3
-        first = self.govern(node, author, Settings(kind, True, tuple(cut[halved:]), tuple(pair_cut[halved:])))
+        first = self.govern(node, author, Settings(kind, True, cut[halved:], pair_cut[halved:]))
         if halved:
-            self.govern(node, author, Settings(kind, True, tuple(cut[:1]), tuple(pair_cut[:1]), first.id))
+            self.govern(node, author, Settings(kind, True, cut[:1], pair_cut[:1], first.id))
 
     def undo(self, node: Node) -> None:
         # Of what any node holds: it may be undone before it is seen here.
@@ -215,12 +190,7 @@ class History:
         authors = (author, *self.rng.sample(others, k=count - 1))
         if count == 2 and len(self.written) % 5 == 0:
             authors = (author, author)  # two places and one key: nothing forbids it
-        used = [
-            message.sequence
-            for message in node.held.values()
-            if isinstance(message, DataMessage) and message.lane == (authors, kind)
-        ]
-        sequence = max(used, default=0) + 1
+        sequence = highest_sequence((authors, kind), node.held.values()) + 1
         nasty = self.rng.random()
         if nasty < (0.4 if self.mood == "crowded" else 0.12):
             sequence = self.rng.randint(1, sequence)  # once more, or into a gap
@@ -262,12 +232,7 @@ class History:
     def govern(
         self, node: Node, author: MemberId, body: Body, *, global_time: int | None = None
     ) -> ControlMessage:
-        own = [
-            message
-            for message in node.held.values()
-            if isinstance(message, ControlMessage) and message.author == author
-        ]
-        own.sort(key=lambda message: message.global_time)
+        own = chain_of(node, author)
         previous = own[-1] if own else None
         if own and author != self.master and self.rng.random() < 0.15:
             previous = self.rng.choice([None, *own])
@@ -278,12 +243,8 @@ class History:
         self.enter(node, message)
         return message
 
-    def enter(self, node: Node, message: Message) -> None:
-        self.written.append(message)
-        node.receive([message])
-
     def time(self, node: Node) -> int:
-        clock = max((message.global_time for message in node.held.values()), default=0)
+        clock = clock_of(node)
         if self.rng.random() < 0.25:
             return self.rng.randint(1, clock + 1)  # back-dated
         return clock + self.rng.randint(1, self.pace)
@@ -352,33 +313,13 @@ class History:
     def divide(self, _: Node) -> None:
         """Into two groups that do not meet, or into one."""
         if len(self.groups) > 1:
-            self.groups = (frozenset(range(len(self.nodes))),)
+            self.heal()
             return
         numbers = self.rng.sample(range(len(self.nodes)), k=len(self.nodes))
         border = self.rng.randint(1, len(numbers) - 1)
         self.groups = frozenset(numbers[:border]), frozenset(numbers[border:])
         self.has_partition = True
 
-    def may_meet(self, one: Node, other: Node) -> bool:
-        numbers = {self.nodes.index(one), self.nodes.index(other)}
-        return any(numbers <= group for group in self.groups)
-
     def settle(self) -> None:
-        """Everybody tells everybody what is live and offered until nobody learns anything. What is not live
-        is forgotten first, and a few times again."""
-        for node in self.nodes:
-            node.forget(self.rng, self.rng.random())
-        forgetful = 3
-        changed = True
-        while changed:
-            changed = False
-            for node in self.rng.sample(self.nodes, k=len(self.nodes)):
-                for other in self.nodes:
-                    if other is not node:
-                        changed |= node.receive(other.offered(), other)
-                        before = node.time
-                        node.hear(other.time)
-                        changed |= node.time != before
-                if forgetful and self.rng.random() < 0.5:
-                    node.forget(self.rng, self.rng.random())
-                    forgetful -= 1
+        """Until nobody learns anything."""
+        self.converge(self.rng)

@@ -96,6 +96,7 @@ class WrittenNode(Node):
         self.look({message.id: message for message in messages})
         self.check_marks(expected.marks)
         assert self.state() == expected
+        self.check_powers(expected)
         self.age()
         return bool((self.held.keys() | self.bare.keys()) - before)
 
@@ -226,6 +227,22 @@ class WrittenNode(Node):
         assert {entry.message_id: undone[entry.cursor] for entry in logged if entry.cursor in undone} == {
             each: tuple(sorted(marks.indices)) for each, marks in expected.items() if marks.indices
         }
+
+    def check_powers(self, expected: State) -> None:
+        """Who was granted what, as everybody may ask."""
+        if self.decisions.permitting(self.held.values()).hard is not None:
+            return  # what begins again has none yet
+        told = self.ledger.permissions(
+            self.number, member="", kind=0, at=None, limit=len(expected.powers) + 1, after=b""
+        )
+        shown = {
+            (row["member"], row["kind"], row["permission"], (row["since"], row["proof"][-1]), row["depth"])
+            for row in told["permissions"]
+        }
+        powers = {
+            (each.member, each.kind, each.permission, each.since, each.depth) for each in expected.powers
+        }
+        assert shown == powers, shown ^ powers
 
     def story(self, live: set[bytes], expected: Iterable[bytes], messages: list[Message]) -> str:
         """What is live and should not be, or the other way round."""

@@ -20,6 +20,7 @@ from dispersy.protocol.permissions.control_messages import (
     Settings,
     Undo,
 )
+from tests.oracle.community import Community
 from tests.oracle.decisions import Decisions
 from tests.oracle.histories import History
 from tests.oracle.node import Node
@@ -76,20 +77,20 @@ def judge(
     )
 
 
-def faults(history: History) -> Iterator[str]:
-    """What is wrong with a history that has settled."""
-    first, *others = history.nodes
+def faults(community: Community) -> Iterator[str]:
+    """What is wrong with a community that has settled."""
+    first, *others = community.nodes
     state = first.shared()
     for number, node in enumerate(others, start=1):
         if node.shared() != state:
             yield f"nodes 0 and {number} disagree: {difference(state, node.shared())}"
-    for number, node in enumerate(history.nodes):
+    for number, node in enumerate(community.nodes):
         if node.state_of(node.live()) != node.state():
             yield f"node {number} is in another state without what is not live"
-    for revoke in history.revokes:
-        yield from escapes(history, revoke, state)
-    yield from made_up(history, state)
-    yield from passed_wrongly(history, state)
+    for revoke in community.revokes:
+        yield from escapes(community, revoke, state)
+    yield from made_up(community, state)
+    yield from passed_wrongly(community, state)
 
 
 def difference(one: State, other: State) -> str:
@@ -101,13 +102,13 @@ def difference(one: State, other: State) -> str:
     return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
 
 
-def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[str]:
+def escapes(community: Community, revoke: HonestRevoke, state: State) -> Iterator[str]:
     """What counts of what a member wrote after the master revoked it, and that the pin does not name."""
     withdrawal, at = revoke.withdrawal, (revoke.message.global_time, revoke.message.id)
-    if revoke.message.id not in state.live or withdrawal.member == history.master:
+    if revoke.message.id not in state.live or withdrawal.member == community.master:
         return  # the community was destroyed before; nothing takes anything from the master
     granted_again = Permission(0)
-    for message in history.written:
+    for message in community.written:
         if isinstance(message, ControlMessage) and isinstance(message.body, Authorize):
             for grant in message.body.grants:
                 is_later = (message.global_time, message.id) > at
@@ -115,9 +116,9 @@ def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[st
                     granted_again |= grant.permissions
     gone = withdrawal.permissions & ~granted_again
     sinces = {power.since for power in state.powers if power.kind == withdrawal.kind}
-    for message in history.written[revoke.moment :]:
+    for message in community.written[revoke.moment :]:
         if isinstance(message, DataMessage):
-            is_linear = history.resolution(message.kind) == "linear"
+            is_linear = community.resolution(message.kind) == "linear"
             is_gone = is_linear and Permission.PERMIT in gone and message.kind == withdrawal.kind
             is_pinned = any(low <= message.sequence <= high for low, high in withdrawal.ranges)
             is_lost = is_gone and not is_pinned and message.authors == (withdrawal.member,)
@@ -133,10 +134,10 @@ def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[st
                     has_effect = message.id in state.counting
                 case Settings(kind) if Permission.SETTINGS in gone and kind == withdrawal.kind:
                     has_effect = message.id in state.counting
-                case Undo(_, kind) if kind in history.on_request():
+                case Undo(_, kind) if kind in community.on_request():
                     has_effect = False  # who might have written it may say so
                 case Undo(target, kind) if Permission.UNDO in gone and kind == withdrawal.kind:
-                    authors = next((each.authors for each in history.data() if each.id == target), ())
+                    authors = next((each.authors for each in community.data() if each.id == target), ())
                     has_effect = message.id in state.counting and message.author not in authors
                 case _:
                     has_effect = False
@@ -144,22 +145,22 @@ def escapes(history: History, revoke: HonestRevoke, state: State) -> Iterator[st
                 yield f"{message.id.hex()[:8]} was written after a revoke and counts"
 
 
-def made_up(history: History, state: State) -> Iterator[str]:
+def made_up(community: Community, state: State) -> Iterator[str]:
     """Powers that no chain of grants leads to from the master, even if nothing had ever been revoked."""
-    held = ever_granted(history)
+    held = ever_granted(community)
     for power in state.powers:
         if (power.member, power.kind, power.permission) not in held:
             yield f"{power.permission!r} was granted by nobody who had it"
 
 
-def passed_wrongly(history: History, state: State) -> Iterator[str]:
+def passed_wrongly(community: Community, state: State) -> Iterator[str]:
     """What is kept though nobody keeps it, and what was taken twice, by another, or of who never might."""
-    passing = {kind for kind, rules in history.kinds.items() if rules.spread != "kept"}
-    for message in history.data():
+    passing = {kind for kind, rules in community.kinds.items() if rules.spread != "kept"}
+    for message in community.data():
         if message.kind in passing and message.id in state.live:
             yield f"{message.id.hex()[:8]} is live and of a kind that nobody keeps"
-    held = ever_granted(history)
-    for number, node in enumerate(history.nodes):
+    held = ever_granted(community)
+    for number, node in enumerate(community.nodes):
         taken = node.passed.taken
         if len({message.id for message in taken}) < len(taken):
             yield f"node {number} has taken something twice"
@@ -169,18 +170,18 @@ def passed_wrongly(history: History, state: State) -> Iterator[str]:
                 for member, kind, permission in held
                 if (kind, permission) == (message.kind, Permission.PERMIT)
             }
-            if history.resolution(message.kind) == "linear" and not holders.issuperset(message.authors):
+            if community.resolution(message.kind) == "linear" and not holders.issuperset(message.authors):
                 yield f"node {number} has taken {message.id.hex()[:8]} of who never might write it"
-            if message.recipient not in (None, history.master):
+            if message.recipient not in (None, community.master):
                 yield f"node {number} has taken {message.id.hex()[:8]}, which is for another"
 
 
-def ever_granted(history: History) -> set[tuple[MemberId, int, Permission]]:
+def ever_granted(community: Community) -> set[tuple[MemberId, int, Permission]]:
     """Every power to which a chain of grants leads from the master."""
-    held = {(history.master, kind, permission) for kind in history.kinds for permission in Permission}
+    held = {(community.master, kind, permission) for kind in community.kinds for permission in Permission}
     grants = [
         (message.author, grant.member, grant.kind, permission)
-        for message in history.written
+        for message in community.written
         if isinstance(message, ControlMessage) and isinstance(message.body, Authorize)
         for grant in message.body.grants
         for permission in grant.permissions

@@ -8,14 +8,11 @@ from collections.abc import Iterable
 import pytest
 
 from dispersy.protocol.identifiers import MessageId
-from dispersy.protocol.permissions import control_chain
-from dispersy.protocol.permissions.claims import Claim
-from dispersy.protocol.permissions.control_chain import ControlChain
-from dispersy.protocol.permissions.control_messages import ControlMessage, Permission
+from dispersy.protocol.permissions.control_messages import ControlMessage
 from dispersy.protocol.permissions.policy_history import Resolution
-from dispersy.protocol.permissions.powers import DEPTH_MAX, Cut, Power
 from dispersy.protocol.permissions.timeline import Timeline
 from tests.oracle.decisions import Decisions
+from tests.oracle.faulty_product import TIMELINE_FAULTS
 from tests.oracle.histories import History
 from tests.oracle.node import Node
 from tests.oracle.state import DataMessage, Message
@@ -123,44 +120,10 @@ def test_the_timeline_decides_as_the_rules_do(start: int) -> None:
     follow(range(start, start + 50))
 
 
-def _cuts_without_depth(self: Cut, power: Power) -> bool:
-    return bool(power.permission & self.withdrawal.permissions) and power.since < self.at
-
-
-def _up_to_the_heads(self: ControlChain, heads: Iterable[MessageId], message_id: MessageId) -> bool:
-    known = [self._held[head].global_time for head in heads if head in self._held]
-    return self._held[message_id].global_time <= max(known, default=0)
-
-
-def _grants_without_holding(self: Timeline, claim: Claim) -> dict[Permission, int]:
-    authorize = self._depth(claim, Permission.AUTHORIZE)
-    granted = (permission for grant in claim.grants for permission in grant.permissions)
-    return dict.fromkeys(granted, authorize) if authorize < DEPTH_MAX else {}
-
-
-def _no_step(_: ControlMessage, __: ControlMessage) -> bool:
-    return False
-
-
-def _heads_alone(_: ControlChain, heads: Iterable[MessageId], message_id: MessageId) -> bool:
-    return message_id in set(heads)
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "wrong"),
-    [
-        (Cut, "cuts", _cuts_without_depth),
-        (ControlChain, "reaches", _up_to_the_heads),
-        (Timeline, "_depths_of_grants", _grants_without_holding),
-        (control_chain, "_steps", _no_step),
-        (ControlChain, "reaches", _heads_alone),
-    ],
-    ids=["no depth", "frontier as a number", "grant what one lacks", "no chain closure", "heads alone"],
-)
-def test_a_fault_in_the_timeline_is_found(
-    owner: object, name: str, wrong: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("fault", TIMELINE_FAULTS)
+def test_a_fault_in_the_timeline_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goal: the comparison bites; each of these faults goes red within a few hundred histories."""
-    monkeypatch.setattr(owner, name, wrong)
+    for owner, name, wrong in TIMELINE_FAULTS[fault]:
+        monkeypatch.setattr(owner, name, wrong)
     with pytest.raises(AssertionError):
         follow(range(FAULT_WITHIN))
