@@ -23,6 +23,7 @@ from dispersy.ext.table import Heads
 from dispersy.protocol.intake.marks import ERASED, INACTIVE, ON_REQUEST
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.answered import read_requests, write_requests
+from dispersy.storage.description import Description
 from dispersy.storage.environment import (
     MAP_SIZE,
     WriterLock,
@@ -83,10 +84,6 @@ from dispersy.storage.sweep import Sweep
 __all__ = ["LmdbReader", "LmdbStore"]
 
 
-_Description = StoredSymbols | StoredTrees
-"""What sums up live sets, and is kept beside them."""
-
-
 class LmdbStore(IndexedReader):
     """The writer of the store in the folder `path`, made if it is not there.
 
@@ -115,7 +112,7 @@ class LmdbStore(IndexedReader):
             raise
         super().__init__(path)
         close_environment(environment)
-        self._descriptions: tuple[_Description, ...] = (
+        self._descriptions: tuple[Description, ...] = (
             StoredSymbols(self._databases),
             StoredTrees(self._databases),
         )

@@ -1,16 +1,12 @@
 """The first symbols of a community's live set in the LMDB store, written with the commit that changes it.
 
 All symbols of a set take 26 KB, far more than a commit of a few messages. So what a small commit changes is
-kept beside them as a list, and the symbols are written anew when that list is long. Both carry the count and
-the sum of the set that they describe: what does not fit the community's state is never served, and is made
-again from the order.
+kept beside them as a list, and the symbols are written anew when that list is long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, takewhile
-from struct import Struct
+from collections.abc import Mapping
 from typing import Any
 
 import lmdb
@@ -20,24 +16,21 @@ from dispersy.ext import sketch
 from dispersy.protocol.holdings import ids_of
 from dispersy.protocol.identifiers import CommunityId, symbols_key
 from dispersy.protocol.wire.summary import Summary
-from dispersy.storage.environment import Databases
+from dispersy.storage.description import COUNT_AND_SUM, Description, count_and_sum
 from dispersy.storage.layout import (
     COMMUNITY,
     KEY_ID_OFFSET,
     META_SYMBOLS,
     META_SYMBOLS_CHANGED,
-    ORDER_ID_OFFSET,
 )
 from dispersy.storage.set_change import SetChange
 from dispersy.storage.store import ITEM_SIZE, CommunityRecord, CommunityState
 
 ID_SIZE = 32
-_HEAD = Struct(">Q12s")
-"""count and sum of the set"""
+_HEAD_SIZE = COUNT_AND_SUM.size
 _CHANGE_SIZE = 1 + ITEM_SIZE
 _ADDED, _REMOVED = b"+", b"-"
 _ITEM_END = KEY_ID_OFFSET + ITEM_SIZE
-_PORTION = 16_384
 
 
 def read_symbols(
@@ -45,96 +38,57 @@ def read_symbols(
 ) -> bytes | None:
     """All symbols of the set that `summary` tells of; None where those that are kept are not of it."""
     base, changes = _kept(txn, meta, record.number)
-    if _described(base, changes) != _head_of(summary):
+    if _described(base, changes) != count_and_sum(summary):
         return None
     symbols = _symbols_in(base)
-    _apply(symbols, changes[_HEAD.size :], _key(record))
+    _apply(symbols, changes[_HEAD_SIZE:], _key(record))
     return bytes(symbols)
 
 
-class StoredSymbols:
-    """What the writer keeps of each community, in the transactions of its commits."""
-
-    def __init__(self, databases: Databases) -> None:
-        self._meta = databases.meta
-        self._order = databases.order
-        self._keys: dict[int, bytes] = {}
-
-    def open(self, records: Iterable[CommunityRecord]) -> None:
-        """Learn which communities there are."""
-        self._keys = {record.number: _key(record) for record in records}
-
-    def add(self, record: CommunityRecord) -> None:
-        """A community that there is from now on."""
-        self._keys[record.number] = _key(record)
-
-    def wrong(self, txn: lmdb.Transaction[bytes], states: Mapping[int, CommunityState]) -> list[int]:
-        """Communities whose symbols are not those of their sets: a store of before had none."""
-        return [
-            number
-            for number, state in states.items()
-            if _described(*_kept(txn, self._meta, number)) != _head_of(state.summary)
-        ]
-
-    def write(
-        self,
-        txn: lmdb.Transaction[bytes],
-        changes: Mapping[int, SetChange],
-        *,
-        before: Mapping[int, CommunityState],
-        after: Mapping[int, CommunityState],
-    ) -> None:
-        """Let symbols follow what a commit has changed, once the order has; make wrong ones anew."""
-        for community, change in changes.items():
-            state = after.get(community)
-            if state is None:
-                continue  # Its last portion has been removed.
-            base, listed = _kept(txn, self._meta, community)
-            known = before.get(community, CommunityState())
-            if _described(base, listed) != _head_of(known.summary):
-                self.rebuild(txn, {community: state})
-                continue
-            count = len(change.added) + len(change.removed)
-            if len(listed) + _CHANGE_SIZE * count <= _HEAD.size + _CHANGE_SIZE * SYMBOL_CHANGES_MAX:
-                fresh = [_ADDED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.added]
-                fresh += [_REMOVED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.removed]
-                value = _head_of(state.summary) + listed[_HEAD.size :] + b"".join(fresh)
-                txn.put(META_SYMBOLS_CHANGED + COMMUNITY.pack(community), value, db=self._meta)
-                continue
-            symbols = _symbols_in(base)
-            key = self._keys[community]
-            _apply(symbols, listed[_HEAD.size :], key)
-            sketch.add_many(symbols, ids_of(b"".join(change.added)), ID_SIZE, key)
-            sketch.remove_many(symbols, ids_of(b"".join(change.removed)), ID_SIZE, key)
-            self._write_all(txn, community, symbols, state.summary)
+class StoredSymbols(Description):
+    """The symbols of every community: those at the last writing, and the list of what has changed since."""
 
     def rebuild(self, txn: lmdb.Transaction[bytes], states: Mapping[int, CommunityState]) -> None:
-        """Make the symbols of what is in these communities' order."""
         for community, state in states.items():
-            symbols = bytearray(SYMBOLS_KEPT * sketch.SYMBOL_SIZE)
-            for ids in self._ids(txn, COMMUNITY.pack(community)):
-                sketch.add_many(symbols, ids, ID_SIZE, self._keys[community])
+            symbols = _symbols_in(b"")
+            for portion in self._portions(txn, community):
+                sketch.add_many(symbols, ids_of(b"".join(portion)), ID_SIZE, self._keys[community])
             self._write_all(txn, community, symbols, state.summary)
 
-    def _ids(self, txn: lmdb.Transaction[bytes], prefix: bytes) -> Iterator[bytes]:
-        """Packed ids of a community's order, portion by portion."""
-        cursor = txn.cursor(self._order)
-        if not cursor.set_range(prefix):
-            return
-        rows = takewhile(lambda row: row.startswith(prefix), cursor.iternext(values=False))
-        while portion := b"".join([row[ORDER_ID_OFFSET:] for row in islice(rows, _PORTION)]):
-            yield portion
-
     def forget(self, txn: lmdb.Transaction[bytes], community: int) -> None:
-        """Remove what is kept of a community."""
         for name in (META_SYMBOLS, META_SYMBOLS_CHANGED):
             txn.delete(name + COMMUNITY.pack(community), db=self._meta)
+
+    @staticmethod
+    def _key_of(record: CommunityRecord) -> bytes:
+        return _key(record)
+
+    def _is_of(self, txn: lmdb.Transaction[bytes], community: int, summary: Summary) -> bool:
+        return _described(*_kept(txn, self._meta, community)) == count_and_sum(summary)
+
+    def _follow(
+        self, txn: lmdb.Transaction[bytes], community: int, change: SetChange, summary: Summary
+    ) -> None:
+        base, listed = _kept(txn, self._meta, community)
+        count = len(change.added) + len(change.removed)
+        if len(listed) + _CHANGE_SIZE * count <= _HEAD_SIZE + _CHANGE_SIZE * SYMBOL_CHANGES_MAX:
+            fresh = [_ADDED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.added]
+            fresh += [_REMOVED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.removed]
+            value = count_and_sum(summary) + listed[_HEAD_SIZE:] + b"".join(fresh)
+            txn.put(META_SYMBOLS_CHANGED + COMMUNITY.pack(community), value, db=self._meta)
+            return
+        symbols = _symbols_in(base)
+        key = self._keys[community]
+        _apply(symbols, listed[_HEAD_SIZE:], key)
+        sketch.add_many(symbols, ids_of(b"".join(change.added)), ID_SIZE, key)
+        sketch.remove_many(symbols, ids_of(b"".join(change.removed)), ID_SIZE, key)
+        self._write_all(txn, community, symbols, summary)
 
     def _write_all(
         self, txn: lmdb.Transaction[bytes], community: int, symbols: bytearray, summary: Summary
     ) -> None:
         number = COMMUNITY.pack(community)
-        txn.put(META_SYMBOLS + number, _head_of(summary) + bytes(symbols), db=self._meta)
+        txn.put(META_SYMBOLS + number, count_and_sum(summary) + bytes(symbols), db=self._meta)
         txn.delete(META_SYMBOLS_CHANGED + number, db=self._meta)
 
 
@@ -150,15 +104,11 @@ def _kept(txn: lmdb.Transaction[bytes], meta: Any, community: int) -> tuple[byte
 
 def _described(base: bytes, changes: bytes) -> bytes:
     """Head of the set that base and changes together describe; nothing kept: that of the empty one."""
-    return (changes or base)[: _HEAD.size] or _head_of(Summary())
-
-
-def _head_of(summary: Summary) -> bytes:
-    return _HEAD.pack(summary.count, summary.sum.to_bytes(12, "big"))
+    return (changes or base)[:_HEAD_SIZE] or count_and_sum(Summary())
 
 
 def _symbols_in(base: bytes) -> bytearray:
-    return bytearray(base[_HEAD.size :] or bytes(SYMBOLS_KEPT * sketch.SYMBOL_SIZE))
+    return bytearray(base[_HEAD_SIZE:] or bytes(SYMBOLS_KEPT * sketch.SYMBOL_SIZE))
 
 
 def _apply(symbols: bytearray, changes: bytes, key: bytes) -> None:
