@@ -64,11 +64,11 @@ from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.wire.summary import Summary
-from dispersy.protocol.wire.token import Tokens
 from simulation.commits import Arrived, Commits
 from simulation.holdings import COMMUNITY, COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key
+from simulation.tokens import Tokens
 from simulation.walk_datagrams import walk_datagram
 
 if TYPE_CHECKING:

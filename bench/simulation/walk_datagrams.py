@@ -5,9 +5,9 @@ from __future__ import annotations
 from dispersy.protocol.walk.walk_events import SendIntroduction, SendKeepAlive, SendToken
 from dispersy.protocol.wire.frames import datagram, frame, introduction_signed_bytes, token_datagram
 from dispersy.protocol.wire.numbers import FrameType
-from dispersy.protocol.wire.token import Tokens
 from simulation.holdings import TAG
 from simulation.signing import sign
+from simulation.tokens import Tokens
 
 
 def walk_datagram(

@@ -14,7 +14,7 @@ from dispersy.protocol.address import make_address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.wire.frames import IntroductionRequest
 from dispersy.protocol.wire.records import TOKEN_CURRENT
-from dispersy.protocol.wire.token import Tokens
+from dispersy.protocol.wire.token import TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord
@@ -87,9 +87,9 @@ def test_the_role_counts_epochs_as_tokens_do(tmp_path: Path) -> None:
     moments = set()
     for _ in range(20):
         role = NetworkRole(RoleSettings(str(tmp_path), "", "127.0.0.1:0", 1))
-        tokens = Tokens(secret=role._secret, tag=bytes(8))
+        epochs = TokenEpochs(role._secret)
         seconds = range(int(TOKEN_EPOCH_S) + 1)
-        assert [role._epoch(now) for now in seconds] == [tokens.epoch(now) for now in seconds]
+        assert [role._epoch(now) for now in seconds] == [epochs.at(now) for now in seconds]
         moments.add(next(now for now in seconds if role._epoch(now) != role._epoch(0)))
     assert len(moments) > 10
 

@@ -1,7 +1,7 @@
 """Tokens: eight bytes that prove that who sends them receives at its address.
 
-Ours cost no state. The wire kernel checks those of arriving datagrams with (secret, epoch); here is where
-they are made, and a twin of that check for single ones. Theirs are kept while they may still be valid.
+Ours cost no state: kernels make them (digest.tokens_many) and check those of arriving datagrams (wire.split),
+both with a secret and the epoch that is told here. Theirs are kept while they may still be valid.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from collections import OrderedDict
 from collections.abc import Container
 from hashlib import sha256
 
-from dispersy.constants import TOKEN_EPOCH_S, TOKEN_SIZE, TOKENS_MAX
-from dispersy.ext import digest
+from dispersy.constants import TOKEN_EPOCH_S, TOKENS_MAX
 from dispersy.protocol.address import Address
-from dispersy.protocol.wire.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
 
 SECRET_SIZE = 16
 TOKEN_LIFETIME_S = 2 * TOKEN_EPOCH_S
@@ -35,38 +33,6 @@ class TokenEpochs:
     def at(self, now: float) -> int:
         """The epoch to give the wire kernel beside the secret."""
         return int((now + self._offset_s) / TOKEN_EPOCH_S)
-
-
-class Tokens:
-    """Our tokens for one community.
-
-    secret  16 bytes, random, of this process and all its communities
-    tag     8 bytes of the community
-    """
-
-    def __init__(self, *, secret: bytes, tag: bytes) -> None:
-        assert len(tag) == TOKEN_SIZE
-        self.secret = secret
-        self.tag = tag
-        self.epoch = TokenEpochs(secret).at
-
-    def token_for(self, address: Address, now: float) -> bytes:
-        """8 bytes that this address shall put into its datagrams to us."""
-        return self._token(address, self.epoch(now))
-
-    def check(self, address: Address, token: bytes, now: float) -> int:
-        """records.TOKEN_*: what a datagram from this address with this token in its header has proven."""
-        if token == bytes(TOKEN_SIZE):
-            return TOKEN_ZERO
-        epoch = self.epoch(now)
-        if token == self._token(address, epoch):
-            return TOKEN_CURRENT
-        if epoch > 0 and token == self._token(address, epoch - 1):
-            return TOKEN_PREVIOUS
-        return TOKEN_INVALID
-
-    def _token(self, address: Address, epoch: int) -> bytes:
-        return digest.tokens_many(address, self.tag, epoch, self.secret)
 
 
 class TokensHeld:
