@@ -23,6 +23,8 @@ from dispersy.cli.output import (
 from dispersy.client import Client
 from dispersy.service.settings.config import Rate
 
+WARNED_NAMES_MAX = 5
+"""Communities that one warning of `status` names: a line of a terminal holds no more."""
 STATUS_EXAMPLES = examples("dispersy status", "dispersy status --json")
 PEERS_EXAMPLES = examples("dispersy peers", "dispersy peers chat --json")
 
@@ -38,9 +40,11 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     state = f"[{colour}]{escape(told['state'])}[/{colour}]"
     out.print(f"[bold]Dispersy {escape(told['versions']['dispersy'])}[/bold] in {escape(told['home'])}")
     out.print(f"  {state}, placement {escape(told['placement'])}")
-    for warning in told["warnings"]:
-        out.print(f"  [bold yellow]warning:[/bold yellow] {escape(warning['message'])}")
-        out.print(f"    {escape(warning['hint'])}")
+    for (message, hint), concerned in _warnings(told).items():
+        out.print(f"  [bold yellow]warning:[/bold yellow] {escape(message)}")
+        if concerned:
+            out.print(f"    in {escape(concerned)}")
+        out.print(f"    {escape(hint)}")
     out.print(f"  listens on UDP {escape(told['listen'] or 'nothing yet')}")
     out.print(f"  others reach it at {escape(', '.join(told['addresses']) or 'no address known')}")
     if told["upload_max"]:
@@ -100,6 +104,24 @@ def peers(
             "-" if peer["messages"] is None else str(peer["messages"]),
         )
     show_table(shown)
+
+
+def _warnings(told: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Message and hint of each, with the communities that it concerns.
+
+    What became of a home is said of every community in it, and to a person once.
+    """
+    names = {entry["community"]: entry["name"] for entry in told["communities"]}
+    concerned: dict[tuple[str, str], list[str]] = {}
+    for warning in told["warnings"]:
+        named = concerned.setdefault((warning["message"], warning["hint"]), [])
+        if warning["community"]:
+            named.append(names.get(warning["community"], warning["community"].hex()[:8]))
+    return {
+        text: ", ".join(named[:WARNED_NAMES_MAX])
+        + (f" and {len(named) - WARNED_NAMES_MAX} more" if len(named) > WARNED_NAMES_MAX else "")
+        for text, named in concerned.items()
+    }
 
 
 def _process_row(process: dict[str, Any]) -> list[str]:
