@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import zmq
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import NOTES_QUEUED_MAX, bound, connected, open_to_group, receive_all
+from dispersy.bus.sockets import NOTES_QUEUED_MAX, Sending, bound, connected, open_to_group, receive_all
 from dispersy.errors import WireError
 from dispersy.protocol.definitions.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
@@ -51,13 +51,6 @@ NODE_TOPIC = b"node/"
 _CHANGES = {EntryType.DENIED: "denied", EntryType.RESTORED: "restored", EntryType.UNDONE: "undone"}
 
 
-class Tracker(Protocol):
-    """zmq.MessageTracker."""
-
-    @property
-    def done(self) -> bool: ...
-
-
 class PublisherRole:
     """Owns the `events` socket.
 
@@ -80,7 +73,7 @@ class PublisherRole:
         self._end = 0
         self._next = 0
         self._heartbeat_turn = 0
-        self._large: deque[tuple[int, Tracker]] = deque()
+        self._large: deque[tuple[int, Sending]] = deque()
         self._large_size = 0
 
     def open(self, loop: Loop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import zmq
 
@@ -16,6 +17,13 @@ RECONNECT_FIRST_MS, RECONNECT_MAX_MS = 10, 50
 """Between attempts to connect. On one machine an attempt costs microseconds, and a process that was started
 again is there in a tenth of a second: with longer pauses it would not be found for longer than it was away.
 """
+
+
+class Sending(Protocol):
+    """A zmq.MessageTracker: whether ZeroMQ has let go of the memory of a frame that was sent."""
+
+    @property
+    def done(self) -> bool: ...
 
 
 def bound(

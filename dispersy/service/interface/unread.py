@@ -8,8 +8,8 @@ it. Small frames are bounded by their number.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Protocol
 
+from dispersy.bus.sockets import Sending
 from dispersy.service.interface.holders import Holder, each_for_itself, program_of
 
 LARGE_SIZE = 4_096
@@ -20,19 +20,12 @@ UNREAD_MAX = 64 << 20
 """Of all clients together."""
 
 
-class Tracker(Protocol):
-    """zmq.MessageTracker."""
-
-    @property
-    def done(self) -> bool: ...
-
-
 class Unread:
     """Large frames under way, by client; forgets clients that have none."""
 
     def __init__(self, holder: Holder = each_for_itself) -> None:
         self._holder = holder
-        self._frames: dict[bytes, deque[tuple[int, Tracker]]] = {}
+        self._frames: dict[bytes, deque[tuple[int, Sending]]] = {}
         self._sizes: Counter[bytes] = Counter()
         self.size = 0
 
@@ -53,7 +46,7 @@ class Unread:
             self.take_off()
         return not self._is_full(client, size)
 
-    def add(self, client: bytes, size: int, tracker: Tracker) -> None:
+    def add(self, client: bytes, size: int, tracker: Sending) -> None:
         """It was sent."""
         self._frames.setdefault(client, deque()).append((size, tracker))
         self._sizes[self._holder(client)] += size
