@@ -41,7 +41,7 @@ from dispersy.protocol.wire.pings import Ping, Pong
 from dispersy.protocol.wire.push import Push
 from dispersy.protocol.wire.range_frames import RangeRequest, SyncRequest
 from dispersy.protocol.wire.signatures import SignatureRequest, SignatureResponse
-from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
+from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import Symbols, SymbolsRequest
 from dispersy.protocol.wire.tree_frames import Tree, TreeRequest
 
@@ -217,7 +217,7 @@ class MessagesHeader:
             high=high,
             end_of_range=bool(flags & MessagesFlag.END_OF_RANGE),
             last=bool(flags & MessagesFlag.LAST_OF_ANSWER),
-            summary=_summary(reader) if flags & MessagesFlag.SUMMARY else None,
+            summary=Summary.read(reader) if flags & MessagesFlag.SUMMARY else None,
         )
         return header, reader.rest()
 
@@ -350,7 +350,3 @@ def decode_frame(frame_type: int, body: bytes) -> Frame:
     if frame_class is None:
         raise WireError("frame-unsupported")
     return frame_class.decode(body)
-
-
-def _summary(reader: FieldReader) -> Summary:
-    return Summary.decode(reader.take(SUMMARY_SIZE))

@@ -17,7 +17,7 @@ from dispersy.protocol.wire.numbers import (
     IntroductionFlag,
 )
 from dispersy.protocol.wire.packing import FieldReader, decode_uvarint, encode_uvarint
-from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
+from dispersy.protocol.wire.summary import Summary
 
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
@@ -47,23 +47,19 @@ def introduction_signed_bytes(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntroductionRequest:
-    """A step of the walk.
+class _Introduction:
+    """What who signs it says of itself.
 
-    number               u32 that the response echoes
+    number               u32: the request's, which the response echoes
     member               the sender's key, under which the signature holds
     receiver             the receiver's address as the sender sees it
     lan, wan             the sender's address in its LAN, and as others see it
     summary              of the sender's live set; None while it summarises nothing
-    asks_introduction    the response shall introduce somebody
     asks_announcements   new messages shall be announced to the sender
-    covers_receiver      the signature covers the receiver's member key, too
     capabilities         u32 of Capability bits (metered.py); unknown ones mean nothing
     extension            at most EXTENSION_SIZE_MAX bytes for later versions, empty for now
     signature            64 bytes over introduction_signed_bytes(..., unsigned())
     """
-
-    type: ClassVar[FrameType] = FrameType.INTRODUCTION_REQUEST
 
     number: int
     member: MemberId
@@ -72,29 +68,58 @@ class IntroductionRequest:
     wan: Address = NO_ADDRESS
     summary: Summary | None = None
     connection: ConnectionType = ConnectionType.UNKNOWN
-    asks_introduction: bool = False
     asks_announcements: bool = False
-    covers_receiver: bool = False
     capabilities: int = 0
     extension: bytes = b""
     signature: bytes = NO_SIGNATURE
 
     def unsigned(self) -> bytes:
         """The body before its signature."""
-        flags = _introduction_flags(self.connection, self.summary, announcements=self.asks_announcements)
-        if self.asks_introduction:
-            flags |= IntroductionFlag.ASKS_INTRODUCTION
-        if self.covers_receiver:
-            flags |= IntroductionFlag.RECEIVER
-        return (
-            _introduction_head(self.number, self.member, flags, self.capabilities)
-            + b"".join(map(encode_address, (self.receiver, self.lan, self.wan)))
-            + _introduction_tail(self.summary, self.extension)
-        )
+        raise NotImplementedError
 
     def encode(self) -> bytes:
         assert len(self.signature) == SIGNATURE_SIZE
         return self.unsigned() + self.signature
+
+    def _unsigned(self, flags: int, *introduced: Address) -> bytes:
+        """With the flags and the addresses that one of the two has beside."""
+        assert len(self.member) == KEY_SIZE
+        assert len(self.extension) <= EXTENSION_SIZE_MAX
+        flags |= int(self.connection) << CONNECTION_TYPE_SHIFT
+        if self.asks_announcements:
+            flags |= IntroductionFlag.ASKS_ANNOUNCEMENTS
+        if self.summary is not None:
+            flags |= IntroductionFlag.SUMMARY
+        return b"".join(
+            (
+                self.number.to_bytes(4, "big"),
+                self.member,
+                bytes((flags,)),
+                self.capabilities.to_bytes(4, "big"),
+                *map(encode_address, (self.receiver, self.lan, self.wan, *introduced)),
+                b"" if self.summary is None else self.summary.encode(),
+                encode_uvarint(len(self.extension)),
+                self.extension,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntroductionRequest(_Introduction):
+    """A step of the walk.
+
+    asks_introduction    the response shall introduce somebody
+    covers_receiver      the signature covers the receiver's member key, too
+    """
+
+    type: ClassVar[FrameType] = FrameType.INTRODUCTION_REQUEST
+
+    asks_introduction: bool = False
+    covers_receiver: bool = False
+
+    def unsigned(self) -> bytes:
+        flags = IntroductionFlag.ASKS_INTRODUCTION if self.asks_introduction else 0
+        return self._unsigned(flags | (IntroductionFlag.RECEIVER if self.covers_receiver else 0))
 
     @classmethod
     def decode(cls, body: bytes) -> IntroductionRequest:
@@ -108,7 +133,7 @@ class IntroductionRequest:
             receiver=reader.part(decode_address),
             lan=reader.part(decode_address),
             wan=reader.part(decode_address),
-            summary=_summary(reader) if flags & IntroductionFlag.SUMMARY else None,
+            summary=Summary.read(reader) if flags & IntroductionFlag.SUMMARY else None,
             connection=connection,
             asks_introduction=bool(flags & IntroductionFlag.ASKS_INTRODUCTION),
             asks_announcements=bool(flags & IntroductionFlag.ASKS_ANNOUNCEMENTS),
@@ -122,8 +147,8 @@ class IntroductionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntroductionResponse:
-    """The answer to an IntroductionRequest: its fields, and whom it introduces (NO_ADDRESS twice: nobody).
+class IntroductionResponse(_Introduction):
+    """The answer to an IntroductionRequest: whom it introduces (NO_ADDRESS twice: nobody).
 
     Its signature always covers the receiver's member key: the request has told it.
     """
@@ -131,35 +156,11 @@ class IntroductionResponse:
     type: ClassVar[FrameType] = FrameType.INTRODUCTION_RESPONSE
     covers_receiver: ClassVar[bool] = True
 
-    number: int
-    member: MemberId
-    receiver: Address = NO_ADDRESS
-    lan: Address = NO_ADDRESS
-    wan: Address = NO_ADDRESS
     introduced_lan: Address = NO_ADDRESS
     introduced_wan: Address = NO_ADDRESS
-    summary: Summary | None = None
-    connection: ConnectionType = ConnectionType.UNKNOWN
-    asks_announcements: bool = False
-    capabilities: int = 0
-    extension: bytes = b""
-    signature: bytes = NO_SIGNATURE
 
     def unsigned(self) -> bytes:
-        """The body before its signature."""
-        flags = IntroductionFlag.RECEIVER | _introduction_flags(
-            self.connection, self.summary, announcements=self.asks_announcements
-        )
-        addresses = (self.receiver, self.lan, self.wan, self.introduced_lan, self.introduced_wan)
-        return (
-            _introduction_head(self.number, self.member, flags, self.capabilities)
-            + b"".join(map(encode_address, addresses))
-            + _introduction_tail(self.summary, self.extension)
-        )
-
-    def encode(self) -> bytes:
-        assert len(self.signature) == SIGNATURE_SIZE
-        return self.unsigned() + self.signature
+        return self._unsigned(IntroductionFlag.RECEIVER, self.introduced_lan, self.introduced_wan)
 
     @classmethod
     def decode(cls, body: bytes) -> IntroductionResponse:
@@ -179,7 +180,7 @@ class IntroductionResponse:
             wan=reader.part(decode_address),
             introduced_lan=reader.part(decode_address),
             introduced_wan=reader.part(decode_address),
-            summary=_summary(reader) if flags & IntroductionFlag.SUMMARY else None,
+            summary=Summary.read(reader) if flags & IntroductionFlag.SUMMARY else None,
             connection=connection,
             asks_announcements=bool(flags & IntroductionFlag.ASKS_ANNOUNCEMENTS),
             capabilities=capabilities,
@@ -188,25 +189,6 @@ class IntroductionResponse:
         )
         reader.finish()
         return introduction
-
-
-def _introduction_flags(connection: ConnectionType, summary: Summary | None, *, announcements: bool) -> int:
-    flags = int(connection) << CONNECTION_TYPE_SHIFT
-    if announcements:
-        flags |= IntroductionFlag.ASKS_ANNOUNCEMENTS
-    if summary is not None:
-        flags |= IntroductionFlag.SUMMARY
-    return flags
-
-
-def _introduction_head(number: int, member: MemberId, flags: int, capabilities: int) -> bytes:
-    assert len(member) == KEY_SIZE
-    return number.to_bytes(4, "big") + member + bytes((flags,)) + capabilities.to_bytes(4, "big")
-
-
-def _introduction_tail(summary: Summary | None, extension: bytes) -> bytes:
-    assert len(extension) <= EXTENSION_SIZE_MAX
-    return (b"" if summary is None else summary.encode()) + encode_uvarint(len(extension)) + extension
 
 
 def _decode_introduction_flags(flags: int) -> tuple[int, ConnectionType]:
@@ -221,7 +203,3 @@ def _extension(reader: FieldReader) -> bytes:
     if size > EXTENSION_SIZE_MAX:
         raise WireError("introduction-extension")
     return reader.take(size)
-
-
-def _summary(reader: FieldReader) -> Summary:
-    return Summary.decode(reader.take(SUMMARY_SIZE))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import FieldReader
-from dispersy.protocol.wire.summary import SUMMARY_SIZE, Summary
+from dispersy.protocol.wire.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Ping:
     @classmethod
     def decode(cls, body: bytes) -> Ping:
         reader = FieldReader(body)
-        ping = cls(reader.integer(4), Summary.decode(reader.take(SUMMARY_SIZE)))
+        ping = cls(reader.integer(4), Summary.read(reader))
         reader.finish()
         return ping
 
@@ -46,6 +46,6 @@ class Pong:
     @classmethod
     def decode(cls, body: bytes) -> Pong:
         reader = FieldReader(body)
-        pong = cls(reader.integer(4), Summary.decode(reader.take(SUMMARY_SIZE)))
+        pong = cls(reader.integer(4), Summary.read(reader))
         reader.finish()
         return pong

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dispersy.errors import WireError
+from dispersy.protocol.wire.packing import FieldReader
 
 SUMMARY_SIZE = 24
 SUM_MODULUS = 1 << 96
@@ -45,6 +46,11 @@ class Summary:
             + self.horizon.to_bytes(2, "big")
             + self.sum.to_bytes(12, "big")
         )
+
+    @classmethod
+    def read(cls, reader: FieldReader) -> Summary:
+        """The next field of a frame."""
+        return cls.decode(reader.take(SUMMARY_SIZE))
 
     @classmethod
     def decode(cls, data: bytes) -> Summary:
