@@ -68,6 +68,8 @@ class PublisherRole:
         self._topics: set[bytes] = set()
         self._previous: dict[bytes, int] = {}
         self._names: dict[int, tuple[bytes, Definition]] = {}
+        self._loaded: dict[int, bytes] = {}
+        """The definition message of each as it was last looked at: of all only what changed is news."""
         self._blocklist = Blocklist()
         self._communities_version = -1
         self._end = 0
@@ -138,8 +140,10 @@ class PublisherRole:
             records = joined(self._reader, self._settings.start_id)
             numbers = {record.number for record in records}
             self._names = {number: known for number, known in self._names.items() if number in numbers}
+            self._loaded = {number: known for number, known in self._loaded.items() if number in numbers}
             for record in records:
-                if record.definition:
+                if record.definition and record.definition != self._loaded.get(record.number):
+                    self._loaded[record.number] = record.definition
                     self._load_definition(record)
         finally:
             self._reader.release()

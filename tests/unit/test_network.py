@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,9 @@ from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.protocol.wire.token import TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.memory_store import MemoryStore
-from dispersy.storage.store import Batch, CommunityRecord
+from dispersy.storage.store import Batch, BlockedRecord, CommunityRecord
 from dispersy.workers.network import NetworkRole, open_udp
+from dispersy.workers.networking.neighbourhood import Neighbourhood
 
 HERE, NEIGHBOUR, STRANGER = (make_address(f"203.0.113.{host}", 6421) for host in (1, 2, 3))
 
@@ -116,3 +118,33 @@ def test_a_neighbour_that_leaves_a_workers_question_unanswered_is_looked_after(h
     house.role._send_frames(neighbourhood, [(STRANGER, b""), (NEIGHBOUR, b"")])
     assert [target for target, _ in neighbourhood.drain_datagrams()] == [NEIGHBOUR]
     assert "out-dropped-token-missing" not in house.role._reporter.counters
+
+
+def test_another_community_costs_no_look_at_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node with two hundred joined each in the time of two hundred: only what has changed is looked at."""
+    looked_at: list[tuple[str, int]] = []
+    for name in ("add_peers", "block", "define"):
+        done = getattr(Neighbourhood, name)
+
+        def note(self: Neighbourhood, *values: object, name: str = name, done: Any = done) -> None:
+            looked_at.append((name, self.number))
+            done(self, *values)
+
+        monkeypatch.setattr(Neighbourhood, name, note)
+    members = [house.keyring.create(f"key-{number}").public for number in range(4)]
+    for number in (1, 2):
+        house.join(number, members[number])
+    house.load()
+    looked_at.clear()
+    house.join(3, members[3])
+    assert house.load() == {1, 2, 3}
+    assert looked_at == [("block", 3)]
+    looked_at.clear()
+    house.join(2, members[2], bootstrap=("192.0.2.1:6421",))
+    house.load()
+    assert looked_at == [("add_peers", 2)]
+    looked_at.clear()
+    house.store.commit(Batch(blocked=[BlockedRecord(0, members[0], "")]))
+    for _ in range(2):
+        house.load()
+    assert looked_at == [("block", 1), ("block", 2), ("block", 3)]

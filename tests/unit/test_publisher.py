@@ -18,7 +18,12 @@ from dispersy.bus.sockets import bound
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
-from dispersy.protocol.definitions.definition import default_definition, encode_definition
+from dispersy.protocol.definitions.definition import (
+    Definition,
+    accept_definition,
+    default_definition,
+    encode_definition,
+)
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.storage.memory_store import MemoryStore
@@ -327,3 +332,24 @@ def test_large_payloads_for_slow_subscribers_are_bounded_by_their_bytes(
     house.role._large[0][1].done = True  # type: ignore[misc]
     house.hear(house.publish([bytes(60_000)]))
     assert len(house.events.sent[-1][2]) == 60_000
+
+
+def test_a_definition_is_read_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many communities come after it; and a changed one again."""
+    read: list[bytes] = []
+
+    def note(payload: bytes) -> Definition:
+        read.append(payload)
+        return accept_definition(payload)
+
+    monkeypatch.setattr(publisher, "accept_definition", note)
+    other = CommunityId(public_key(bytes(32)))
+    first, second = (encode_definition(default_definition(name)) for name in ("news", "novelties"))
+    for definition in (first, first, second):
+        house.join(NUMBER + 1, other, definition)
+        house.hear(0)
+    # The message is another one the second time, though it says the same.
+    assert read == [first, first, second]
+    house.join(NUMBER + 2, CommunityId(public_key(bytes([1] * 32))), first)
+    house.hear(0)
+    assert read == [first, first, second, first]

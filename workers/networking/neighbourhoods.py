@@ -14,7 +14,7 @@ from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.keyring import Keyring
-from dispersy.storage.store import CommunityRecord, StoreReader
+from dispersy.storage.store import BlockedRecord, CommunityRecord, StoreReader
 from dispersy.workers.networking.neighbourhood import Neighbourhood
 from dispersy.workers.networking.remembering import Remembering
 from dispersy.workers.networking.sleeping import Sleeping
@@ -50,6 +50,7 @@ class Neighbourhoods:
         self.by_number: dict[int, Neighbourhood] = {}
         self.sleeping = Sleeping(secret)
         self.blocklist = Blocklist()
+        self._blocked: list[BlockedRecord] = []
         self.tags = b""
         self.without_key: dict[int, str] = {}
         self._reader = reader
@@ -66,12 +67,17 @@ class Neighbourhoods:
         self._peers = [parse_address(peer) for peer in settings.peers]
         self._remembering = Remembering(settings.home_path, counters=reporter.counters, now=monotonic())
         self._unreadable: set[str] = set()
+        self._records: dict[int, CommunityRecord] = {}
+        """Of those that are served, as they were last looked at: of all only what changed is news."""
 
     def load(self, now: float) -> set[int]:
         """Serve what is to be served, as it is stored now; the numbers of those that are served no more."""
         self._reader.refresh()
         try:
-            self.blocklist = Blocklist(self._reader.blocked())
+            blocked = self._reader.blocked()
+            is_blocklist_new = blocked != self._blocked
+            if is_blocklist_new:
+                self._blocked, self.blocklist = blocked, Blocklist(blocked)
             records = joined(self._reader, self._settings.start_id)
             # Though the writer may not have begun this start: what was left is left.
             self._remembering.keep(
@@ -84,15 +90,17 @@ class Neighbourhoods:
                 neighbourhood = self.by_number.get(record.number)
                 if neighbourhood is None:
                     self._add(record, now)
-                    continue
-                neighbourhood.add_peers(self._bootstrap(record), now)
-                if record.definition and not neighbourhood.defined:
-                    neighbourhood.define(self._sent_summary(record.number), now)
+                elif record != self._records.get(record.number):
+                    self._records[record.number] = record
+                    neighbourhood.add_peers(self._bootstrap(record), now)
+                    if record.definition and not neighbourhood.defined:
+                        neighbourhood.define(self._sent_summary(record.number), now)
         finally:
             self._reader.release()
-        for neighbourhood in self.served:
-            neighbourhood.block(self.blocklist)
-            self._touch(neighbourhood.number)
+        if is_blocklist_new:
+            for neighbourhood in self.served:
+                neighbourhood.block(self.blocklist)
+                self._touch(neighbourhood.number)
         self.sleeping.set_communities(
             record for record in records if not record.loaded and record.autoload == "on-packet"
         )
@@ -117,6 +125,7 @@ class Neighbourhoods:
         self._remembering.note([self.by_number[number] for number in gone], now)
         self.served = [each for each in self.served if each.number in served]
         self.by_number = {each.number: each for each in self.served}
+        self._records = {number: record for number, record in self._records.items() if number in served}
         self.without_key = {number: why for number, why in self.without_key.items() if number in served}
         return gone
 
@@ -151,8 +160,11 @@ class Neighbourhoods:
         )
         if record.definition:
             neighbourhood.define(self._sent_summary(record.number), now)
+        neighbourhood.block(self.blocklist)
+        self._touch(record.number)
         self.served.append(neighbourhood)
         self.by_number[record.number] = neighbourhood
+        self._records[record.number] = record
 
     def _bootstrap(self, record: CommunityRecord) -> list[Address]:
         """Where to walk to first; an entry that this version cannot read must not stop the node."""
