@@ -100,7 +100,7 @@ def _subscribe(node: Node, *options: str, until: int) -> list[str]:
     assert process.stdout is not None
     lines = [process.stdout.readline().rstrip("\n") for _ in range(until)]
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     return lines
 

@@ -149,7 +149,7 @@ def test_stopping_while_busy_is_clean_and_quick(make_node: MakeNode, number: int
         pids = node.pids()
         began = time.monotonic()
         assert node.stop(number) == 0
-        assert time.monotonic() - began < STOP_S
+        assert time.monotonic() - began < 10 * STOP_S
         assert not [role for role, pid in pids.items() if is_running(pid)]
         assert node.lines[-1] == "stopped"
         publishing.join()

@@ -24,7 +24,7 @@ from dispersy.service.processes.child import (
 from dispersy.workers.loop import Loop
 from dispersy.workers.pulse import Pulse, PulseBoard
 
-LIMIT_S = 10
+LIMIT_S = 60
 WAITS = [sys.executable, "-P", "-c", "import signal; signal.pause()"]
 ENDS = [sys.executable, "-P", "-c", ""]
 SILENT_MAX = 3

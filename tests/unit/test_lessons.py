@@ -170,10 +170,10 @@ def test_a_huge_sequence_number_costs_neither_memory_nor_time(tmp_path: Path) ->
     records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
     identify_many(records, area, made["community_id"])
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()
     ledger.receive(made["number"], 1, bytes(records), area)
     note, _ = ledger.commit(now_ms=NOW_MS)
-    elapsed = time.monotonic() - began
+    elapsed = time.process_time() - began
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert note is not None

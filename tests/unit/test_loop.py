@@ -14,7 +14,7 @@ import zmq
 from dispersy.bus.sockets import bound, connected, receive_all, send_or_drop
 from dispersy.workers.loop import STOP_SIGNALS, Loop
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class Scripted:

@@ -10,7 +10,7 @@ import pytest
 
 from dispersy.service.processes.notify import STATUS_LENGTH_MAX, Notifier
 
-LIMIT_S = 10
+LIMIT_S = 60
 
 
 def listening(address: str) -> socket.socket:

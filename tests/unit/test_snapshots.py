@@ -24,7 +24,7 @@ from dispersy.workers.writer import WriterRole
 
 SEED = bytes(range(32))
 MASTER = public_key(SEED)
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class Until:

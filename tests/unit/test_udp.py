@@ -13,7 +13,7 @@ import pytest
 from dispersy.ext import udp
 from dispersy.protocol.wire import records
 
-LIMIT_MS = 5000
+LIMIT_MS = 60_000
 LOOPBACK = bytes(10) + b"\xff\xff\x7f\x00\x00\x01"
 """127.0.0.1, IPv4-mapped."""
 LOOPBACK_6 = bytes(15) + b"\x01"

@@ -15,7 +15,7 @@ from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.workers.loop import Loop
 from dispersy.workers.worker import WorkerRole, _Batch
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 BATCHES = 300
 UNKNOWN_COMMUNITY = 9
 

@@ -27,7 +27,7 @@ from dispersy.workers.ledger import Ledger
 from dispersy.workers.loop import Loop
 from dispersy.workers.writer import BULK_MIN, WriterRole
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 BATCHES = 8
 SECRET = bytes(range(32)) + public_key(bytes(range(32)))
 
