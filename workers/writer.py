@@ -88,7 +88,8 @@ class WriterRole:
         # Before anybody can read what the last start has left.
         self._ledger.start(self._settings.start_id)
         if problem:
-            log.warning("this home was restored or copied: %s; asking neighbours", problem)
+            said = {"event": "home-restored", "fields": {"problem": problem}}
+            log.warning("this home was restored or copied: %s; asking neighbours", problem, extra=said)
             self._ledger.membership.mark_restored()
         self._ledger.commit(now_ms=_now_ms())
         # Where the disk took no mark it cannot be done later: all are asked in now, served or not.
@@ -311,7 +312,9 @@ class WriterRole:
             self._perform(ticket, order)
         if self._restored.is_over and not was_over:
             for warning in self._restored.warnings(monotonic()):
-                log.warning("%s", warning["message"])
+                fields = {"community": warning["community"].hex(), "hint": warning["hint"]}
+                said = {"event": "home-restored-unanswered", "fields": fields}
+                log.warning("%s", warning["message"], extra=said)
             self._renew_stamp()
 
     def _renew_stamp(self) -> None:
@@ -320,7 +323,8 @@ class WriterRole:
             self._stamp.renew()
         except StorageError as error:
             # Without room for it the old one goes on fitting: that must not keep the node from answering.
-            log.warning("the home's stamp was not renewed: %s", error)
+            said = {"event": "stamp-unwritten", "fields": {"error": str(error)}}
+            log.warning("the home's stamp was not renewed: %s", error, extra=said)
             self._stamp_due = monotonic() + STAMP_RETRY_S
 
     def _clear_dead_readers(self) -> None:

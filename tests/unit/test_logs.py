@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispersy.service.logs import announce, event, logger, set_up
+from dispersy.service import logs
+from dispersy.service.logs import LEVELS, announce, event, logger, set_up
+from tests.house.sources import python_sources
 
 LIMIT_S = 30
+OPERATION = Path(__file__).resolve().parents[2] / "docs/operation.md"
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +107,31 @@ def test_a_crash_is_one_event_with_its_traceback() -> None:
     assert (said["event"], said["process"], said["level"]) == ("process-crashed", "worker-0", "critical")
     assert said["error"] == "AssertionError: our fault"
     assert "Traceback" in said["traceback"]
+
+
+def log_calls(tree: ast.Module) -> Iterator[tuple[int, bool]]:
+    """(line, whether it has an `extra`) of each call that logs."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("log" | "logger"), level)) if level in (*LEVELS, "critical"):
+                yield node.lineno, any(word.arg == "extra" for word in node.keywords)
+
+
+def test_every_event_has_a_name_and_the_document_lists_it() -> None:
+    """So that a program can wait for one, and a person can look it up."""
+    named = {value for name, value in vars(logs).items() if name.isupper() and isinstance(value, str)}
+    calls = 0
+    for source in python_sources():
+        if source.is_product and re.search(
+            r"^(log|logger) = |import .*\blogger\b", source.text, re.MULTILINE
+        ):
+            named |= set(re.findall(r'"event": "([a-z-]+)"', source.text))
+            for line, is_named in log_calls(source.tree):
+                assert is_named, f"{source.path}:{line}"
+                calls += 1
+    assert calls > 10
+    section = OPERATION.read_text(encoding="utf-8").partition("## Logs")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", section, flags=re.MULTILINE)) == named
 
 
 def test_a_closed_stream_is_no_reason_to_end() -> None:
