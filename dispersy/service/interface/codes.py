@@ -138,7 +138,7 @@ CODES = {
     "starting": Code("the node is starting", _AGAIN),
     "busy": Code("too much waits just now, or the client does not read its replies", _AGAIN),
     "no-answer": Code("the writer did not answer", "look whether it was done before you repeat it"),
-    "storage": Code("the disk refused; nothing was stored", "make room or mend the disk, then send it again"),
+    "storage": Code("the disk refused; nothing was stored", "make room, mend disk or file, then send again"),
 }
 CLIENT_CODES = {
     "file-exists": Code("there is a file of this name already", "choose another name, or overwrite it"),
