@@ -150,7 +150,6 @@ class AsyncSocketConnection:
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._replies: dict[int, asyncio.Future[Frame]] = {}
         self._follows: dict[int, _Followed] = {}
-        self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

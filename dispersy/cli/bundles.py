@@ -12,6 +12,7 @@ from dispersy.cli.arguments import CommunityArgument
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json, size_text
 from dispersy.cli.progress import progress_bar
 from dispersy.client import Client
+from dispersy.errors import INTERRUPTED
 
 EXAMPLES = examples(
     "dispersy bundle export chat /media/stick/chat.bundle",
@@ -96,7 +97,7 @@ def import_file(
     except KeyboardInterrupt:
         if last is not None:
             err.print(f"interrupted: {_told(last)}; import it once more for the rest", markup=False)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if json:
         show_json(
             {

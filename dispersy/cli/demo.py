@@ -20,7 +20,7 @@ from dispersy.cli.output import err, examples, out, show_table, size_text, table
 from dispersy.cli.progress import progress_bar
 from dispersy.client import Client
 from dispersy.endpoint import Endpoint
-from dispersy.errors import UsageError
+from dispersy.errors import INTERRUPTED, UsageError
 from dispersy.invite import Invite
 
 EXAMPLES = examples("dispersy demo", "dispersy demo --nodes 3 --messages 1000", "dispersy demo --keep")
@@ -72,7 +72,7 @@ def demo(
             _show_kept(started, folder, invite)
     except KeyboardInterrupt:
         err.print("interrupted; cleaning up")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         for node in started:
             node.client.close()

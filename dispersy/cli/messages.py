@@ -25,7 +25,7 @@ from dispersy.cli.offered import words
 from dispersy.cli.output import HomeOption, JsonOption, err, examples, out, show_json
 from dispersy.cli.progress import progress_bar
 from dispersy.client import PUBLISH_PORTION_MAX, PUBLISH_WINDOW, Client, Event
-from dispersy.errors import StorageError, UsageError
+from dispersy.errors import INTERRUPTED, StorageError, UsageError
 
 PUBLISH_EXAMPLES = examples(
     'dispersy publish chat "hello"',
@@ -92,7 +92,7 @@ def publish(
         out.print(f"published {count} message{'s' if count != 1 else ''}")
     if count < len(lines):
         err.print(f"interrupted: {_how_to_go_on(count)}", markup=False)
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 def subscribe(
@@ -199,7 +199,7 @@ def _publish_lines(
             ) from None
         except KeyboardInterrupt:
             err.print(f"interrupted; {_what_is_stored(stored, len(lines))}", markup=False)
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _what_is_stored(stored: int, total: int) -> str:

@@ -21,7 +21,6 @@ BRANCHES = 1 << BRANCH_BITS
 TIME_BITS = 63
 LEVELS = 10
 """0 are the leaves; of the highest one two nodes cover all times, and a root would be the summary."""
-ROOT_LEVEL = LEVELS
 
 NodeSum = tuple[int, int]
 """(count, sum modulo 2^96)."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dispersy.errors import StorageError
 from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.sync.tree_answer import answer_tree
-from dispersy.protocol.tree import BRANCHES, LEVELS, ROOT_LEVEL, children_of, level_over, range_of
+from dispersy.protocol.tree import BRANCHES, LEVELS, children_of, level_over, range_of
 from dispersy.protocol.wire.frames import Busy, Tree, TreeRequest
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import decode_uvarint
@@ -187,7 +187,7 @@ def test_an_answer_adds_up_from_the_root_to_the_leaves() -> None:
     holdings.add(history(3_000))
     summary = holdings.summary()
     nodes = {0: (summary.count, summary.sum)}
-    for level in range(ROOT_LEVEL, 0, -1):
+    for level in range(LEVELS, 0, -1):
         below: dict[int, tuple[int, int]] = {}
         asked = sorted(nodes)
         trees = answered(TreeRequest(9, level, tuple(asked)), holdings)

@@ -103,10 +103,6 @@ class KeepAlive:
             sent.retries = PING_RETRIES_MAX
             sent.retry_at = now
 
-    def is_needed(self, now: float) -> bool:
-        """Whether neighbours are kept by pings."""
-        return now < self._until or self._pace.keeps_by_pings
-
     def handle_tick(self, verified: Sequence[Candidate], now: float) -> None:
         """Ask whoever was silent for long for a sign of life.
 
