@@ -4,14 +4,10 @@ neighbours what is held: in both stores, also after a restart."""
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.intake.marks import DENIED, ON_REQUEST
-from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, StoreWriter, on_request
 from tests.oracle.store import Sample, block
@@ -21,27 +17,6 @@ OFFERED = [Sample(AUTHOR, 64, time, time) for time in (1, 3)]
 REQUESTED = [Sample(AUTHOR, 65, time, number) for number, time in enumerate((2, 4, 9), start=1)]
 CURSORS = {"offered": [1, 2], "requested": [3, 4, 5]}
 Open = Callable[[], StoreWriter]
-
-
-@pytest.fixture(params=["lmdb", "memory"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens the store, and opens it again."""
-    stores: list[StoreWriter] = []
-
-    def open_store() -> StoreWriter:
-        if request.param == "lmdb":
-            for store in stores:
-                store.close()
-            stores[:] = [LmdbStore(tmp_path / "store", run_records=4)]
-        elif stores:
-            stores[0].reload()
-        else:
-            stores.append(MemoryStore())
-        return stores[0]
-
-    yield open_store
-    for store in stores:
-        store.close()
 
 
 def fill(store: StoreWriter) -> None:

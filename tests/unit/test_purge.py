@@ -12,8 +12,6 @@ import pytest
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.storage.environment import Databases
 from dispersy.storage.layout import COMMUNITY, HEAD_KEY
-from dispersy.storage.lmdb_store import LmdbStore
-from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.purge import purge_portion
 from dispersy.storage.store import (
     Batch,
@@ -29,27 +27,6 @@ from tests.oracle.store import Sample, block
 GONE, KEPT = 1, 2
 AUTHOR = b"a" * 32
 Open = Callable[[], StoreWriter]
-
-
-@pytest.fixture(params=["lmdb", "memory"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens the store, and opens it again."""
-    stores: list[StoreWriter] = []
-
-    def open_store() -> StoreWriter:
-        if request.param == "lmdb":
-            for store in stores:
-                store.close()
-            stores[:] = [LmdbStore(tmp_path / "store")]
-        elif stores:
-            stores[0].reload()
-        else:
-            stores.append(MemoryStore())
-        return stores[0]
-
-    yield open_store
-    for store in stores:
-        store.close()
 
 
 def fill(store: StoreWriter) -> None:

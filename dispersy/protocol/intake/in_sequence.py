@@ -7,12 +7,10 @@ of the set of messages, and only the order in which they are delivered depends o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator
 
 from dispersy.constants import WANTED_MAX
-from dispersy.ext.table import Heads
-from dispersy.protocol.intake.lane_round import LaneSlot
+from dispersy.protocol.intake.lane_round import LaneStore
 from dispersy.protocol.intake.received import KIND_OFFSET, Received, record_at
 from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom, by_turns
 from dispersy.protocol.wants import SequenceRange
@@ -21,23 +19,10 @@ from dispersy.protocol.wire.records import MESSAGE
 _SEQUENCE_FIELD = 3
 
 
-class SequenceStore(Protocol):
-    """What is asked of the writer's store: what was committed before this round."""
-
-    @property
-    def heads(self) -> Heads: ...
-    def slot(
-        self, community: int, name: bytes, kind: int, sequence: int, *, unlive: bool = False
-    ) -> Sequence[LaneSlot]: ...
-    def neighbours(
-        self, community: int, name: bytes, kind: int, sequence: int
-    ) -> tuple[LaneSlot | None, LaneSlot | None]: ...
-
-
 class InSequence:
     """One a community."""
 
-    def __init__(self, store: SequenceStore, waiting: WaitingRoom, *, community: int) -> None:
+    def __init__(self, store: LaneStore, waiting: WaitingRoom, *, community: int) -> None:
         self._store = store
         self._waiting = waiting
         self._community = community
