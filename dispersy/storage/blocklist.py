@@ -43,9 +43,10 @@ def _parse(text: str) -> Address:
         return parse_address(text)
     except UsageError as error:
         raise UsageError(
-            f"{text!r} is no address",
+            f"{text!r} is no address, nor a member's whole key",
             code="address-malformed",
-            hint="write 192.0.2.1 or 2001:db8::1, or with a port 192.0.2.1:6421 or [2001:db8::1]:6421",
+            hint="write 192.0.2.1 or 2001:db8::1, or with a port 192.0.2.1:6421 or [2001:db8::1]:6421; "
+            "a member is 64 hex digits, as `dispersy list --json` prints them",
         ) from error
 
 

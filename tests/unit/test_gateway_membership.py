@@ -181,3 +181,11 @@ def test_what_a_blocked_address_means(blocked: str, refused: list[str], heard: l
     assert blocklist.has_addresses
     assert all(blocklist.refuses(parse_address(text)) for text in refused)
     assert not any(blocklist.refuses(parse_address(text)) for text in heard)
+
+
+def test_whoever_types_the_beginning_of_a_member_hears_what_is_whole() -> None:
+    """Lists show eight digits of an author, and a block is for one member only."""
+    with pytest.raises(UsageError, match="nor a member's whole key") as refused:
+        canonical_address("be27210a")
+    assert refused.value.code == "address-malformed"
+    assert "64 hex digits" in refused.value.hint
