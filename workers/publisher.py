@@ -18,7 +18,7 @@ import zmq
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
-from dispersy.bus.sockets import NOTES_QUEUED_MAX, Sending, bound, connected, open_to_group, receive_all
+from dispersy.bus.sockets import NOTES_QUEUED_MAX, SentFrame, bound, connected, open_to_group, receive_all
 from dispersy.errors import WireError
 from dispersy.protocol.definitions.definition import Definition, accept_definition
 from dispersy.protocol.identifiers import CommunityId
@@ -75,7 +75,7 @@ class PublisherRole:
         self._end = 0
         self._next = 0
         self._heartbeat_turn = 0
-        self._large: deque[tuple[int, Sending]] = deque()
+        self._large: deque[tuple[int, SentFrame]] = deque()
         self._large_size = 0
 
     def open(self, loop: Loop) -> None:

@@ -19,7 +19,7 @@ again is there in a tenth of a second: with longer pauses it would not be found 
 """
 
 
-class Sending(Protocol):
+class SentFrame(Protocol):
     """A zmq.MessageTracker: whether ZeroMQ has let go of the memory of a frame that was sent."""
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from dispersy.bus.sockets import Sending
+from dispersy.bus.sockets import SentFrame
 from dispersy.service.interface.holders import Holder, each_for_itself, program_of
 
 LARGE_SIZE = 4_096
@@ -25,7 +25,7 @@ class Unread:
 
     def __init__(self, holder: Holder = each_for_itself) -> None:
         self._holder = holder
-        self._frames: dict[bytes, deque[tuple[int, Sending]]] = {}
+        self._frames: dict[bytes, deque[tuple[int, SentFrame]]] = {}
         self._sizes: Counter[bytes] = Counter()
         self.size = 0
 
@@ -46,7 +46,7 @@ class Unread:
             self.take_off()
         return not self._is_full(client, size)
 
-    def add(self, client: bytes, size: int, tracker: Sending) -> None:
+    def add(self, client: bytes, size: int, tracker: SentFrame) -> None:
         """It was sent."""
         self._frames.setdefault(client, deque()).append((size, tracker))
         self._sizes[self._holder(client)] += size
