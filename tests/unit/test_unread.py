@@ -106,20 +106,21 @@ def test_a_reply_without_room_becomes_busy(desk: ControlHouse) -> None:
 def test_what_waits_for_the_writer_is_bounded(desk: ControlHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """In requests and in bytes, of a client and of all; the answer makes room."""
 
-    def get(client: bytes) -> str:
+    def get(connection: bytes) -> str:
         before = len(desk.sent)
-        desk.request("get", client, community="chat", message_id=bytes(32))
+        desk.request("get", named(connection, ""), community="chat", message_id=bytes(32))
         return "waits" if len(desk.sent) == before else desk.sent[-1][1]["error"]["code"]
 
-    monkeypatch.setattr(orders, "ORDERS_MAX", 6)
-    assert [get(b"%d" % number) for number in range(6)] == ["waits"] * 6
+    monkeypatch.setattr(orders, "ORDERS_MAX", 8)
+    assert [get(b"%d" % number) for number in range(8)] == ["waits"] * 8
     assert get(b"b") == "busy"
     desk.write()
-    # One alone leaves as much as it takes.
-    assert [get(b"a") for _ in range(4)] == ["waits"] * 3 + ["busy"]
+    # One alone, of whom nothing is known, leaves half to other users, and half of that to others of its own.
+    assert [get(b"a") for _ in range(3)] == ["waits"] * 2 + ["busy"]
     assert get(b"b") == "waits"
     desk.write()
     size = len(b"x") * 60
+    monkeypatch.setattr(orders, "ORDERS_MAX", 64)
     monkeypatch.setattr(orders, "ORDERS_PER_CLIENT_MAX", 2)
     assert [get(b"a") for _ in range(3)] == ["waits", "waits", "busy"]
     assert get(b"b") == "waits"
