@@ -213,6 +213,16 @@ def test_silence_is_probed_and_is_no_loss() -> None:
     assert drive.flow.loss < 0.02
 
 
+@pytest.mark.parametrize("slow", [10e3, 30e3, 100e3])
+def test_a_path_that_becomes_fast_is_used(slow: float) -> None:
+    """Where each answer is here long before the pace lets us ask again, its few datagrams count, too."""
+    drive = Drive(Path(slow, 0.005), duration_s=20.0)
+    assert drive.flow.rate < 2 * slow / DATAGRAM_BITS
+    drive.path.rate = 1e6
+    drive.go_on(40.0)
+    assert drive.flow.rate > 0.7 * drive.path.rate / DATAGRAM_BITS
+
+
 @pytest.mark.parametrize("stopped_s", [5.0, 60.0, 3600.0])
 def test_who_was_stopped_asks_for_as_much_as_before(stopped_s: float) -> None:
     """However long: the time in which nobody looked at what had come says nothing of the path."""

@@ -47,6 +47,8 @@ SHORT_PATH_S = 0.05
 GROWTH_MIN = 1.2
 FLAT_ROUNDS_MAX = 4
 SLOW_PHASE, PHASES = 0, 8
+IDLE_GROWTH = 2.0
+"""Of a slow pace, where nothing is under way any more when the next may be asked: the path carries more."""
 PROBE_MIN_S, PROBE_MAX_S = 0.1, 0.4
 PROBE_DATAGRAMS = 2
 REORDER_MIN_S = 0.005
@@ -88,6 +90,7 @@ class FlowControl:
         self._in_flight = 0
         self._window = WINDOW_START
         self._is_starting = self._comes_at_once = True
+        self._stands_idle = False
         self._best = 0.0
         self._flat_rounds = 0
         self._round_ends = 0.0
@@ -177,10 +180,13 @@ class FlowControl:
     def ask(self, number: int, datagrams: int, now: float) -> None:
         """A request for so many leaves."""
         if not self._flights:
-            # What is counted while nothing is asked for says nothing about the path.
-            self._counted, self._counts_from = 0, now
+            if not self._rates or now > self._may_ask_at + 1 / self.rate:
+                # What is counted while nothing is asked for says nothing about the path. Where it was our own
+                # pace that let nothing be asked, it does: else a pace of a few datagrams would stay for ever.
+                self._counted, self._counts_from = 0, now
             if not self._is_silent:
                 self._heard_at = now
+        self._stands_idle = not self._flights and self.budget == BUDGET_MIN
         self._turn_phase(now)
         is_slow = self._phase == SLOW_PHASE
         self._flights[number] = _Flight(datagrams, now, before=self._in_flight, is_slow=is_slow)
@@ -335,7 +341,7 @@ class FlowControl:
         if self._phase == SLOW_PHASE:
             pace = 0.85 * rate
         elif queue_s < 0.4 * limit_s:
-            pace = 1.2 * rate
+            pace = (IDLE_GROWTH if self._stands_idle else 1.2) * rate
         else:
             pace = rate if queue_s < limit_s else 0.8 * rate
         if self._total_loss > max(0.06, self.loss + 0.03):
