@@ -3,6 +3,7 @@ GIL."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from operator import or_
@@ -17,7 +18,7 @@ from dispersy.ext.wire import DROP_REASONS, parse_messages
 from dispersy.protocol.identifiers import CommunityId, MemberId, community_tag
 from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionResponse, introduction_signed_bytes
 from dispersy.protocol.wire.numbers import FrameType, MessageFlag
-from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE, id_keys
 from dispersy.storage.store import CommunityRecord, StoreReader
 from dispersy.workers.report import Reporter
 
@@ -30,7 +31,6 @@ FILE_DROP_REASONS = (*DROP_REASONS, "signature-wrong")
 """Of messages of a file, which whoever reads it is told."""
 SOURCE_OFFSET = 31
 FLAGS_OFFSET = 27
-ID_OFFSET = 32
 """Of these fields in a message_record."""
 
 
@@ -166,7 +166,7 @@ class Verifier:
         return records
 
     def _not_recent(self, records: bytes) -> bytes:
-        keys = _keys(records)
+        keys = id_keys(records)
         # The value of every key is 0, and ABSENT has no zero byte: one byte of each tells.
         recent, older = self._recent.find_many(keys)[::8], self._older.find_many(keys)[::8]
         if 0 not in recent and 0 not in older:
@@ -191,17 +191,21 @@ class Verifier:
 
 def _remember(table: Table, records: bytes) -> bytes:
     """Note verified messages; without those whose id came twice, under two signatures that both hold."""
-    inserted = table.insert_many(_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
+    inserted = table.insert_many(id_keys(records), bytes(8 * (len(records) // MESSAGE.size)))
     return _select(records, inserted, 1) if 0 in inserted else records
 
 
 def _note_sources(records: bytearray, sources: bytes) -> None:
     """Write into each record the bucket of the host that sent it; both are in the order of the area."""
-    if not sources:
+    rows = list(VERIFY_SOURCE.iter_unpack(sources))
+    if len(rows) <= 1:
+        # Nobody knows, or all of it is of one host: so it is wherever one neighbour fills us.
+        bucket = rows[0][1] if rows else 0
+        records[SOURCE_OFFSET :: MESSAGE.size] = bytes((bucket,)) * (len(records) // MESSAGE.size)
         return
     offsets = memoryview(records).cast("I")[:: MESSAGE.size // 4].tolist()
     buckets = bytearray()
-    for end, bucket in VERIFY_SOURCE.iter_unpack(sources):
+    for end, bucket in rows:
         buckets += bytes((bucket,)) * (bisect_left(offsets, end) - len(buckets))
     records[SOURCE_OFFSET :: MESSAGE.size] = buckets
 
@@ -213,19 +217,14 @@ def _unsigned(records: bytes) -> bytes:
 
 def _without_copies(records: bytes, area: bytes) -> bytes:
     """Each message once, byte by byte: its id alone does not tell a good signature from a bad one."""
+    keys = array("Q", id_keys(records))[::2]
+    if len(set(keys)) == len(keys):
+        return records
     words = memoryview(records).cast("I")
     offsets, lengths = words[:: MESSAGE.size // 4].tolist(), words[1 :: MESSAGE.size // 4].tolist()
     messages = [area[offset : offset + length] for offset, length in zip(offsets, lengths, strict=True)]
-    if len(set(messages)) == len(messages):
-        return records
     first = {message: index for index, message in reversed([*enumerate(messages)])}
     return _select(records, bytes(first[each] == index for index, each in enumerate(messages)), 1)
-
-
-def _keys(records: bytes) -> bytes:
-    return b"".join(
-        records[start + ID_OFFSET : start + ID_OFFSET + 16] for start in range(0, len(records), MESSAGE.size)
-    )
 
 
 def _select(records: bytes, flags: bytes | bytearray, wanted: int) -> bytes:

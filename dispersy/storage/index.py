@@ -24,6 +24,7 @@ import lmdb
 from dispersy.constants import RUNS_MERGED, SORTED_INSERT_MAX
 from dispersy.ext.table import ABSENT, Table
 from dispersy.protocol.identifiers import lane_name
+from dispersy.protocol.wire.records import id_keys
 from dispersy.storage.layout import (
     CURSOR,
     IDENTIFIER,
@@ -182,11 +183,7 @@ class Index:
 
     def add(self, hashes: bytes, records: bytes, cursors: list[int]) -> None:
         """Take committed messages into the tail."""
-        words = array("Q", records)
-        prefixes = array("Q", bytes(16 * len(cursors)))
-        prefixes[0::2] = words[4::12]
-        prefixes[1::2] = words[5::12]
-        packed = prefixes.tobytes()
+        packed = id_keys(records)
         inserted = self._id_tail.insert_many(packed, array("Q", cursors).tobytes())
         if 0 in inserted:
             # Stored anew after it was no longer live: the newer cursor counts.

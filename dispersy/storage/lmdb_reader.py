@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
@@ -27,7 +28,10 @@ from dispersy.storage.layout import (
     META_PURGE,
     META_STARTED,
     META_STATE,
+    RECORD_SIZE,
+    RECORD_WORDS,
     STATE,
+    TIME_WORD,
     cursor_keys,
     decode_entry,
     native_cursors,
@@ -176,8 +180,11 @@ class LmdbReader:
     def held(self, community: int, records: bytes) -> bytes:
         with errors_named(self._path):
             rows = self._snapshot().cursor(self._databases.order)
+            is_any_on_request = self._has_on_request(rows, community)
+            if not is_any_on_request and not self._reaches(rows, community, records):
+                return bytes(len(records) // RECORD_SIZE)
             keys = order_keys(community, records)
-            if not self._has_on_request(rows, community):
+            if not is_any_on_request:
                 return bytes([rows.get(key) is not None for key in keys])
             both = ((key, part_key(key, on_request=True)) for key in keys)
             return bytes([any(rows.get(key) is not None for key in parts) for parts in both])
@@ -188,6 +195,13 @@ class LmdbReader:
             get = self._snapshot().cursor(self._databases.order).get
             found = get(key) or get(part_key(key, on_request=True))
         return None if found is None else int(CURSOR.unpack(found)[0])
+
+    def _reaches(self, rows: lmdb.Cursor[bytes], community: int, records: bytes) -> bool:
+        """Whether what is held reaches the times of these: mostly not where a store is being filled, and then
+        one look tells it of all."""
+        lowest = min(array("Q", records)[TIME_WORD::RECORD_WORDS], default=0)
+        prefix = COMMUNITY.pack(community)
+        return rows.set_range(prefix + CURSOR.pack(lowest)) and rows.key().startswith(prefix)
 
     def _has_on_request(self, rows: lmdb.Cursor[bytes], community: int) -> bool:
         """Whether anything of a community is: mostly not, and then one look tells it of all."""

@@ -122,12 +122,11 @@ def test_batches_grow_while_all_are_busy(house: House) -> None:
 
 def test_a_batch_tells_who_sent_what(house: House) -> None:
     """Goal: the writer can hold the messages of one host to a share, also where several share a batch."""
-    house.message(b"aaa")
-    house.message(b"bb", source=OTHER)
-    house.message(b"c")
+    for area, source in ((b"a", SOURCE), (b"aa", SOURCE), (b"bb", OTHER), (b"c", SOURCE)):
+        house.message(area, source=source)
     house.credit(0, 0)
     house.dispatch.flush()
-    assert house.workers[0].verify() == (1, 3, b"aaabbc")
+    assert house.workers[0].verify() == (1, 4, b"aaabbc")
     (end, first), (other_end, other), (last_end, last) = house.workers[0].sources
     assert (end, other_end, last_end) == (3, 5, 6)
     assert first == last != other

@@ -17,7 +17,7 @@ from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionRespo
 from dispersy.protocol.wire.message import create_many
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
-from dispersy.protocol.wire.records import MESSAGE, STRIPPED
+from dispersy.protocol.wire.records import MESSAGE, STRIPPED, id_keys
 from dispersy.protocol.wire.stripped import strip
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, CommunityRecord, MessageBlock
@@ -132,6 +132,16 @@ def test_each_record_says_which_hosts_it_came_from(house: House) -> None:
     area = area_of([raw for part in parts for raw in part])
     records = house.verifier.batch(NUMBER, area, 0.0, sources)
     assert [fields[10] for fields in MESSAGE.iter_unpack(records)] == [10, 10, 13, 14, 14]
+    alike = area_of(messages(3, first=60))
+    records = house.verifier.batch(NUMBER, alike, 0.0, VERIFY_SOURCE.pack(len(alike), 17))
+    assert [fields[10] for fields in MESSAGE.iter_unpack(records)] == [17, 17, 17]
+
+
+def test_the_keys_of_ids_are_their_first_bytes(house: House) -> None:
+    records = house.verifier.batch(NUMBER, area_of(messages(3)), 0.0)
+    ids = [fields[11] for fields in MESSAGE.iter_unpack(records)]
+    assert id_keys(records) == b"".join(each[:16] for each in ids)
+    assert id_keys(b"") == b""
 
 
 def test_what_came_before_the_definition_is_taken_when_it_is_there(house: House) -> None:

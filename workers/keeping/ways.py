@@ -6,12 +6,10 @@ from array import array
 
 from dispersy.ext.table import ABSENT, Table
 from dispersy.protocol.ways import Way
-from dispersy.protocol.wire.records import MESSAGE
+from dispersy.protocol.wire.records import MESSAGE, id_keys
 
 WAYS_MAX = 32_768
 """Messages of a generation, and two are kept: some 3 MB. In the store each would cost a byte for ever."""
-_ID_WORD = 4
-"""Where the id begins in a message_record, in words of 8 bytes; its first 16 are the key."""
 
 
 class Ways:
@@ -24,11 +22,8 @@ class Ways:
         """These message_records came by this way; the first way of a message counts."""
         if not records:
             return
-        words, step = array("Q", records), MESSAGE.size // 8
-        keys = array("Q", bytes(16 * (len(records) // MESSAGE.size)))
-        keys[0::2] = words[_ID_WORD::step]
-        keys[1::2] = words[_ID_WORD + 1 :: step]
-        self._newer.insert_many(keys.tobytes(), array("Q", [way] * (len(keys) // 2)).tobytes())
+        ways = array("Q", [way]) * (len(records) // MESSAGE.size)
+        self._newer.insert_many(id_keys(records), ways.tobytes())
         if len(self._newer) >= WAYS_MAX:
             self._newer, self._older = Table(), self._newer
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
 from struct import Struct
 
 import zmq
@@ -195,12 +196,13 @@ class Dispatch:
         if verifier.outstanding >= OUTSTANDING_MAX:
             return False
         batch = self._batches[0]
-        ends = accumulate(len(area) for _, area in batch.parts)
-        sources = [
-            bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, batch.parts, strict=True)
-        ]
+        # What one host sent in a row is one source.
+        by_host = groupby(batch.parts, itemgetter(0))
+        runs = [(bucket, b"".join(area for _, area in run)) for bucket, run in by_host]
+        ends = accumulate(len(area) for _, area in runs)
+        sources = [bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, runs, strict=True)]
         header = bus.VERIFY_HEADER.pack(batch.community, batch.announced, batch.way)
-        area = b"".join(area for _, area in batch.parts)
+        area = b"".join(area for _, area in runs)
         kind = bus.VERIFY_STRIPPED if batch.is_stripped else bus.VERIFY
         parts = [kind, header, area, b"".join(sources)]
         if batch.imported:

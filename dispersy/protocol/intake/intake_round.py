@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Literal
 
 from dispersy.protocol.definitions.definition import Definition
 from dispersy.protocol.intake.marks import ON_REQUEST
+from dispersy.protocol.intake.received import TIME_WORD
 from dispersy.protocol.wire.records import MESSAGE
 
 
@@ -70,6 +73,5 @@ class Round:
         """Of all that our clock may follow: it must not run ahead of others' by what they are not offered."""
         yield from self.heard
         for records, _, marks in self.blocks:
-            for record, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
-                if not mark & ON_REQUEST:
-                    yield record[2]
+            times = array("Q", records)[TIME_WORD :: MESSAGE.size // 8]
+            yield from compress(times, (not mark & ON_REQUEST for mark in marks)) if any(marks) else times
