@@ -104,6 +104,8 @@ def plays_of(scenario: Scenario, options: Any, *, short: bool) -> list[tuple[str
 def run_one(job: tuple[str, Play]) -> tuple[str, Play, Outcome]:
     """One run, in whatever process."""
     gc.set_threshold(YOUNG_MAX)
+    # Worlds before this one, whose nodes know each other: so seldom looked for, a dozen would be kept.
+    gc.collect()
     name, play = job
     scenario = SCENARIOS[name.removeprefix(ORIGINAL)]
     story = scenario.original if name.startswith(ORIGINAL) else scenario.play
