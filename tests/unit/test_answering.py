@@ -26,8 +26,9 @@ from dispersy.protocol.sync.allowance import (
     SPENT_MIN,
     FragmentsGiven,
 )
-from dispersy.protocol.sync.answering import SPENT_MS, AnsweredCommunity, Answering, Request
+from dispersy.protocol.sync.answering import SPENT_MS, TURN_MS, AnsweredCommunity, Answering, Request
 from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX, STEP_DATAGRAMS
+from dispersy.protocol.sync.served import SERVED_MAX
 from dispersy.protocol.wire.frames import (
     AuditRequest,
     Busy,
@@ -48,10 +49,15 @@ SIZE = sum(map(len, MESSAGES)) / len(MESSAGES)
 
 
 class Asking:
-    """The asking side, which does nothing here."""
+    """The asking side, which gets something from `giver` and does nothing else."""
+
+    giver: Address | None = None
 
     def described_to(self, source: Address) -> bytes | None:  # noqa: ARG002
         return None
+
+    def pulls_from(self, source: Address) -> bool:
+        return source == self.giver
 
     def share(self, source: Address, now: float) -> None: ...
 
@@ -73,7 +79,8 @@ class House:
         self.holdings.add(MESSAGES[:HELD])
         self.counts: Counter[str] = Counter()
         self.answering = Answering(self.counts)
-        self.community = AnsweredCommunity(1, self.holdings, Asking(), self.counts)
+        self.asking = Asking()
+        self.community = AnsweredCommunity(1, self.holdings, self.asking, self.counts)
         self.sent: Counter[Address] = Counter()
 
     def ask(self, source: Address, request: Request, now: float) -> list[bytes]:
@@ -233,3 +240,23 @@ def test_who_asks_twice_is_answered_in_that_order_and_others_in_between() -> Non
         (first, *_) = (body for frame in worked[2] for _, body in frames_of(bytes(18) + frame))
         answered.append(MessagesHeader.decode(first)[0].number)
     assert answered == [1, 3, 1, 3, 1, 3, 2, 2, 2]
+
+
+def test_few_are_given_much_at_once_and_whoever_gives_us_something_always() -> None:
+    """By whatever means: at a bridge between two halves all neighbours ask at once, and its other end must
+    not be what has to wait."""
+    house = House()
+    everything = SyncRequest(number=1, budget=ANSWER_BUDGET_MAX, low=ORDER_LOW)
+    described = SymbolsRequest(2, 4, Described(HELD, bytes(SYMBOLS_PER_DATAGRAM * sketch.SYMBOL_SIZE)))
+    told = [
+        [frame[0] for frame in house.ask(peer(host), everything, 0.0)] for host in range(1, 9) for _ in "ab"
+    ]
+    assert sum(FrameType.BUSY in each for each in told) == 8 - SERVED_MAX
+    for request in (everything, described):
+        [frames] = house.ask(peer(8), request, 0.1)
+        (_, body), *_ = frames_of(bytes(18) + frames)
+        assert Busy.decode(body) == Busy(request.number, TURN_MS)
+        assert house.ask(peer(1), request, 0.1)[0][0] != FrameType.BUSY
+    house.asking.giver = peer(8)
+    for request in (everything, described):
+        assert house.ask(peer(8), request, 0.2)[0][0] != FrameType.BUSY

@@ -19,7 +19,7 @@ from dispersy.protocol.flow import Backlog
 from dispersy.protocol.sync.course import Arrival, Asking, Question
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
-from dispersy.protocol.sync.symbols_course import UNPROVEN_BURST, SymbolsCourse
+from dispersy.protocol.sync.symbols_course import BURST_MIN, UNPROVEN_BURST, SymbolsCourse
 from dispersy.protocol.wire.frames import (
     Busy,
     MessagesHeader,
@@ -30,7 +30,14 @@ from dispersy.protocol.wire.frames import (
 )
 from dispersy.protocol.wire.numbers import FrameType, MessagesFlag
 from dispersy.protocol.wire.summary import Summary
-from dispersy.protocol.wire.sync_frames import ANY_SET, Described, Further, Items, Lacked, SetSymbols
+from dispersy.protocol.wire.sync_frames import (
+    ANY_SET,
+    Described,
+    Further,
+    Items,
+    Lacked,
+    SetSymbols,
+)
 from simulation.holdings import StoreHoldings, history, make_holdings
 from simulation.measures import frames_of
 
@@ -186,6 +193,19 @@ def test_loss_and_repetition_cost_rounds(seed: int, differences: int) -> None:
         assert exchange.theirs.ids() <= exchange.ours.ids()
     else:
         assert len(exchange.ours.ids()) >= 1_000 - differences // 2
+
+
+def test_bursts_that_do_not_fit_become_smaller() -> None:
+    """Many ask one neighbour at once: of each answer its queue takes the beginning, and the rest is lost."""
+    exchange = Exchange(holding(without(400, 1)), holding(ALL[:1_000]), change=lambda frames: frames[:10])
+    source = exchange.course._source
+    before = source.burst_max
+    exchange.run()
+    assert exchange.course.has_everything
+    assert BURST_MIN <= source.burst_max < before
+    exchange = Exchange(holding(without(400, 1)), holding(ALL[:1_000]))
+    exchange.run()
+    assert exchange.course._source.burst_max == before
 
 
 def test_a_link_that_loses_little_is_no_hindrance() -> None:

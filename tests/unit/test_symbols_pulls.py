@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from random import Random
 
-from dispersy.constants import ASKED_FIRST_S, HELD_BACK_MAX_S, SHARED_EXCHANGE_S, SYMBOLS_ANSWERED_MAX
+from dispersy.constants import (
+    ASKED_FIRST_S,
+    HELD_BACK_MAX_S,
+    PARTNERS_MISSING_MIN,
+    SHARED_EXCHANGE_S,
+    SYMBOLS_ANSWERED_MAX,
+)
 from dispersy.protocol.address import Address
 from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.answering import LARGE_PER_ANSWER
+from dispersy.protocol.sync.courses import make_course
+from dispersy.protocol.sync.means import Means
+from dispersy.protocol.sync.pull import Pull
+from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.puller import Puller
+from dispersy.protocol.sync.range_course import RangeCourse
 from dispersy.protocol.wire.frames import Busy, Large, Symbols, SymbolsRequest
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.records import LAST_OF_ANSWER
@@ -70,6 +81,19 @@ def test_where_symbols_are_no_use_ranges_come_next() -> None:
     puller.receive_reply(SOURCE, Symbols(request.number, last=True, told=told), 0.1)
     assert asked(puller) == [FrameType.RANGE_REQUEST]
     assert (puller.counts["by-symbols"], puller.counts["by-tip"]) == (1, 1)
+
+
+def test_where_much_differs_on_both_sides_it_is_asked_for_in_random_order() -> None:
+    """Counts alone say that nothing is missing: all who ask one neighbour would get the same of it, and have
+    nothing for each other."""
+    puller, holdings, theirs = make_puller()
+    pull = Pull(SOURCE, Source(theirs, 0.0), holdings.summary(), 0.0)
+    for differing, is_scattered in ((2 * PARTNERS_MISSING_MIN - 10, False), (2 * PARTNERS_MISSING_MIN, True)):
+        pull.differing, pull.floor = differing, ORDER_TOP
+        course = make_course(Means.EVERYTHING, puller._asking, pull, is_alone=False)
+        assert isinstance(course, RangeCourse)
+        assert course._transfer._is_scattered == is_scattered
+        assert (course.left() >= PARTNERS_MISSING_MIN) == is_scattered
 
 
 def test_a_neighbour_that_finds_out_itself_is_not_asked_meanwhile() -> None:

@@ -34,6 +34,7 @@ from dispersy.protocol.shares import Shares
 from dispersy.protocol.sync.allowance import Allowance, FragmentsGiven
 from dispersy.protocol.sync.answer import Answer, answer_audit
 from dispersy.protocol.sync.answers_in_work import AnswersInWork
+from dispersy.protocol.sync.served import Served
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols
 from dispersy.protocol.sync.tree_answer import answer_tree
 from dispersy.protocol.wire.frames import (
@@ -50,6 +51,8 @@ from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.sync_frames import RangeDescribed
 
 BUSY_MS = 200
+TURN_MS = 500
+"""How long who has to wait for others that are given much is to wait, and meanwhile asks somebody else."""
 TREE_BUSY_MS = RANGE_BUSY_MS = 500
 SPENT_MS = 30_000
 """How long who has had all that it may is to wait: then it may have a little."""
@@ -70,6 +73,9 @@ class Asker(Protocol):
 
     def described_to(self, source: Address) -> bytes | None:
         """The symbols that this neighbour was asked with and has not answered yet."""
+
+    def pulls_from(self, source: Address) -> bool:
+        """Whether this neighbour is giving us something."""
 
     def share(self, source: Address, now: float) -> None:
         """This neighbour finds out what differs: it need not be asked."""
@@ -103,6 +109,7 @@ class Answering:
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
         self.allowance = Allowance()
+        self._served = Served()
         self._answers = AnswersInWork.of_sync_requests()
         self._fragment_answers = AnswersInWork.of_fragment_requests()
         self._fragments = FragmentsGiven()
@@ -126,6 +133,7 @@ class Answering:
         self._answers.keep(communities)
         self._fragment_answers.keep(communities)
         self.allowance.keep(communities)
+        self._served.keep(communities)
         self._audits = deque(each for each in self._audits if each[0].number in communities)
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -166,6 +174,8 @@ class Answering:
     ) -> list[bytes]:
         if not self._answers.admits(community.number, source, of_community_max=community.at_once_max):
             return self._refuse(community, source, request.number, BUSY_MS, now)
+        if not self._serves(community, source, now):
+            return self._refuse(community, source, request.number, TURN_MS, now)
         left = self.allowance.datagrams(community.number, source, community.holdings, now)
         if not left:
             return self._refuse(community, source, request.number, SPENT_MS, now)
@@ -199,6 +209,8 @@ class Answering:
         is_range = isinstance(request.asked, RangeDescribed)
         limit = self._ranges if is_range else self._symbols
         left = 0
+        if not self._serves(community, source, now):
+            return self._refuse(community, source, request.number, TURN_MS, now)
         if limit.admit(source, now):
             left = self.allowance.datagrams(community.number, source, community.holdings, now)
         if not left:
@@ -214,11 +226,16 @@ class Answering:
         )
         limit.charge(source, answered.large // LARGE_PER_ANSWER)
         size = sum(map(len, answered.frames))
+        self._served.charge(community.number, source, size)
         self.allowance.charge(community.number, source, size=size, examined=answered.examined)
         if answered.is_shared:
             community.asker.share(source, now)
         community.counts["symbols-answers"] += 1
         return answered.frames
+
+    def _serves(self, community: AnsweredCommunity, source: Address, now: float) -> bool:
+        """Whether it has a turn, or needs none."""
+        return community.asker.pulls_from(source) or self._served.admits(community.number, source, now)
 
     def _receive_tree_request(
         self, community: AnsweredCommunity, source: Address, request: TreeRequest, now: float
@@ -269,7 +286,9 @@ class Answering:
         if not self._answers:
             return None
         number, source, sent, examined = self._answers.step()
-        self.allowance.charge(number, source, size=sum(map(len, sent)), examined=examined)
+        size = sum(map(len, sent))
+        self._served.charge(number, source, size)
+        self.allowance.charge(number, source, size=size, examined=examined)
         return number, source, sent
 
     def step_fragments(self) -> Sent | None:

@@ -33,7 +33,7 @@ def make_course(means: Means, asking: Asking, pull: Pull, *, is_alone: bool) -> 
     if means is Means.TREE:
         return TreeCourse(asking, pull.source)
     if means is Means.GAPS:
-        return _make_gaps(asking, pull)
+        return _make_gaps(asking, pull, is_alone=is_alone)
     if means is Means.KEYED:
         missing = pull.source.summary.count - asking.holdings.summary().count
         # Two that look alike are estimated as four.
@@ -43,9 +43,9 @@ def make_course(means: Means, asking: Asking, pull: Pull, *, is_alone: bool) -> 
         return None
     pull.floor = low
     ours = asking.holdings.summary()
-    outline = outline_of(ours=ours, theirs=pull.source.summary, is_tip=means is Means.TIP)
+    missing = _missing(asking, pull)
+    outline = outline_of(ours=ours, theirs=pull.source.summary, missing=missing, is_tip=means is Means.TIP)
     # What lies among what we hold: at the tip it comes in order. More pieces are more filters.
-    missing = pull.source.summary.count - ours.count
     is_scattered = not is_alone and ours.count > 0 and missing >= PARTNERS_MISSING_MIN
     transfer = Transfer(
         outline,
@@ -63,10 +63,11 @@ def make_repair(part: Range, asking: Asking, source: Source) -> Course:
     return RangeCourse(asking, source, means=Means.REPAIR, transfer=transfer)
 
 
-def _make_gaps(asking: Asking, pull: Pull) -> Course:
+def _make_gaps(asking: Asking, pull: Pull, *, is_alone: bool) -> Course:
     """The course of what was found or left; then it is asked for."""
     (outline, ranges), pull.gaps = pull.gaps, (Outline(), [])
-    transfer = Transfer(outline)
+    is_much = _missing(asking, pull) >= PARTNERS_MISSING_MIN
+    transfer = Transfer(outline, is_scattered=is_much and not is_alone)
     for wanted in ranges:
         transfer.add(wanted)
     return RangeCourse(asking, pull.source, means=Means.GAPS, transfer=transfer)
@@ -91,6 +92,17 @@ def _make_ranked(asking: Asking, pull: Pull) -> Course:
         expected=None if pull.selections else missing,
     )
     return RankedCourse(asking, pull.source, transfer)
+
+
+def _missing(asking: Asking, pull: Pull) -> int:
+    """How many messages the source has and we lack, as far as known.
+
+    Counts alone say nothing where both sides have what the other lacks, as after a partition; symbols that
+    were too few have told then how much differs in all.
+    """
+    surplus = pull.source.summary.count - asking.holdings.summary().count
+    estimated = (pull.differing + surplus) // 2
+    return estimated if estimated >= PARTNERS_MISSING_MIN else surplus
 
 
 def _lacking(asking: Asking, pull: Pull) -> int | None:

@@ -17,6 +17,7 @@ from dispersy.constants import (
     PULL_SOURCE_LIFETIME_S,
     PULL_SOURCES_MAX,
     PULL_SOURCES_PER_HOST_MAX,
+    SYMBOL_BURST_MAX,
     TRANSFER_INTERVAL_S,
 )
 from dispersy.protocol.address import Address
@@ -44,6 +45,7 @@ class Source:
     selects      it has answered for certain kinds
     selections_at  when certain kinds may be asked for again: it may not know how to answer that
     silent_at    when a question to it was last left without an answer
+    burst_max    datagrams that it is asked for at once, where symbols have told what is missing
     seen         (its summary, ours) when the last fruitless one ended
     behind_since since when its horizon has been said to be earlier than ours; None: it is not
     """
@@ -52,6 +54,7 @@ class Source:
         "began_at",
         "behind_since",
         "broken",
+        "burst_max",
         "everything_at",
         "flow",
         "fruitful",
@@ -77,6 +80,7 @@ class Source:
         self.heard_at = now
         self.behind_since: float | None = None
         self.flow = FlowControl()
+        self.burst_max = SYMBOL_BURST_MAX
         self.fruitful = self.selects = False
         self.silent_at = float("-inf")
         self.forgive(now)

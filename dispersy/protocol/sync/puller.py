@@ -169,6 +169,10 @@ class Puller:
         if self._pull is None or self._pull.address != source:
             self._sources.hold(source, now + SHARED_EXCHANGE_S)
 
+    def pulls_from(self, source: Address) -> bool:
+        """Whether we are getting something from this neighbour."""
+        return self._partners.is_one(source) or (self._pull is not None and self._pull.address == source)
+
     def described_to(self, source: Address) -> bytes | None:
         """The symbols that we have asked this neighbour with, if they are not answered yet."""
         pull = self._pull

@@ -248,8 +248,9 @@ def filter_error_rate(asking: Asking, source: Source) -> float:
     return error_rate_for(held=held, missing=missing if missing > 0 else 1 + held // 4)
 
 
-def outline_of(*, ours: Summary, theirs: Summary, is_tip: bool) -> Outline:
-    """What the summaries alone say: so many more, above all that we hold or else spread over it."""
-    missing = theirs.count - ours.count
+def outline_of(*, ours: Summary, theirs: Summary, missing: int, is_tip: bool) -> Outline:
+    """What is known without a look: so many are missing, above all that we hold or else spread over it."""
+    if is_tip:
+        missing = theirs.count - ours.count
     low, high = (ours.highest + 1, theirs.highest + 1) if is_tip else (0, ours.highest + 1)
     return Outline([(low, high, missing)] if missing > 0 and low < high else [])

@@ -23,13 +23,13 @@ from math import sqrt
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
-    SYMBOL_BURST_MAX,
     SYMBOL_ROUNDS_MAX,
     SYMBOL_SETS_CHANGED_MAX,
     SYMBOL_SILENCES_MAX,
     SYMBOLS_KEPT,
 )
 from dispersy.ext import sketch
+from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import symbols_key
 from dispersy.protocol.sync.answer import unasked_bodies
 from dispersy.protocol.sync.course import Arrival, Asking, Heard, Question, Reply, Unasked
@@ -63,6 +63,10 @@ SYMBOLS_BUDGET_MAX = 16
 UNPROVEN_BURST = 12
 """Datagrams with messages that a neighbour which brought nothing yet is given where it says that it lacks
 them: some 50 messages, as many as one datagram of symbols tells. Who lacks more can ask."""
+BURST_MIN = 8
+BURST_LOSS_MAX = 0.2
+"""Datagrams that are asked for at once in any case, and the share of a burst that may be lost: after more the
+next one is half as large."""
 MESSAGES_PER_DATAGRAM = 4
 """Of some 200 bytes. Of larger ones more would come at once than is reckoned with, but for their budgets."""
 
@@ -158,6 +162,8 @@ class SymbolsCourse:
         # Our summary as we described it, until an answer told that something differs.
         self._described_as: Summary | None = None
         self._wanted: list[bytes] = []
+        # Of these, what was asked for last.
+        self._portion: list[bytes] = []
         self._given: list[Unasked] = []
         # How many messages we shall hold once all that was told has come.
         self._count_then: int | None = None
@@ -223,7 +229,7 @@ class SymbolsCourse:
 
     def _ask_for_items(self, now: float) -> Sequence[Question]:
         """All that is wanted, as far as what it brings is no more than a link may well carry at once."""
-        portion = self._wanted[: self._burst() * MESSAGES_PER_DATAGRAM]
+        portion = self._portion = self._wanted[: self._burst() * MESSAGES_PER_DATAGRAM]
         questions = []
         for start in range(0, len(portion), ITEMS_PER_DATAGRAM):
             items = b"".join(portion[start : start + ITEMS_PER_DATAGRAM])
@@ -239,7 +245,7 @@ class SymbolsCourse:
 
     def _burst(self) -> int:
         """Datagrams with messages that may be on their way at once; loss makes them fewer."""
-        return self._source.flow.burst(SYMBOL_BURST_MAX)
+        return self._source.flow.burst(self._source.burst_max)
 
     def _budget(self) -> int:
         return self._source.flow.burst(min(self._asking.budget_max, SYMBOLS_BUDGET_MAX))
@@ -359,7 +365,7 @@ class SymbolsCourse:
             self.has_everything = self._is_over = True
             return False
         if self._wanted:
-            self._wanted = [each for each in self._wanted if not holdings.find_items(each)]
+            self._look_what_came(holdings)
             if not self._wanted:
                 self.has_everything = self._is_over = True
                 return False
@@ -374,6 +380,18 @@ class SymbolsCourse:
             self._is_over = True
             return False
         return True
+
+    def _look_what_came(self, holdings: ItemHoldings) -> None:
+        """Leave of what is wanted what did not come; where that is much of a burst, the next one is smaller.
+
+        Others may be asking the same neighbour, as all around a bridge between two halves do: bursts that
+        would fit alone then fill its queue, and most of each is lost.
+        """
+        self._wanted = [each for each in self._wanted if not holdings.find_items(each)]
+        lost = len({*self._wanted} & {*self._portion})
+        if lost > BURST_LOSS_MAX * len(self._portion):
+            self._source.burst_max = max(BURST_MIN, self._source.burst_max // 2)
+        self._portion = []
 
     # Time.
 
