@@ -31,6 +31,8 @@ SOURCES_MAX = 1_024
 
 _Key = tuple[int, Address]
 
+assert IDLE_S < TURN_S
+
 
 class _Turn:
     """Of one that is given much."""
