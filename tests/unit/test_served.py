@@ -8,9 +8,9 @@ from dispersy.protocol.sync.served import (
     LITTLE_MAX,
     LITTLE_S,
     SERVED_MAX,
-    SOURCES_MAX,
+    SERVED_SOURCES_MAX,
     TURN_S,
-    WAITING_MAX,
+    TURN_WAITING_MAX,
     Served,
 )
 
@@ -69,12 +69,12 @@ def test_little_is_given_to_everybody_and_communities_do_not_wait_for_each_other
 
 def test_what_is_kept_is_bounded() -> None:
     served = Served()
-    for number in range(2 * SOURCES_MAX):
+    for number in range(2 * SERVED_SOURCES_MAX):
         served.charge(1, peer(number), LITTLE_MAX)
         served.admits(1, peer(number), 1.0)
-    assert len(served._given) == SOURCES_MAX
+    assert len(served._given) == SERVED_SOURCES_MAX
     assert len(served._turns) == SERVED_MAX
-    assert len(served._waiting) == WAITING_MAX
+    assert len(served._waiting) == TURN_WAITING_MAX
     served.keep([2])
     assert not served._given
     assert not served._turns

@@ -24,9 +24,9 @@ TURN_S = 5.0
 """After which one that is served makes room, where another waits."""
 WAITING_S = 1.0
 """Who was refused and has not asked again for so long has found somebody else."""
-WAITING_MAX = 64
+TURN_WAITING_MAX = 64
 """Of whom it is kept that they wait: all that one node can have as neighbours in one community, nearly."""
-SOURCES_MAX = 1_024
+SERVED_SOURCES_MAX = 1_024
 """Neighbours of which it is kept what they were given; of others allowance.py alone keeps account."""
 
 _Key = tuple[int, Address]
@@ -62,7 +62,7 @@ class Served:
     def charge(self, community: int, source: Address, size: int) -> None:
         """So many bytes of answers leave for there."""
         key = community, source
-        if key in self._given or len(self._given) < SOURCES_MAX:
+        if key in self._given or len(self._given) < SERVED_SOURCES_MAX:
             self._given[key] = self._given.get(key, 0) + size
 
     def admits(self, community: int, source: Address, now: float) -> bool:
@@ -75,7 +75,7 @@ class Served:
             if self._given.get(key, 0) < LITTLE_MAX:
                 return True
             if not self._has_room(key, now):
-                if key in self._waiting or len(self._waiting) < WAITING_MAX:
+                if key in self._waiting or len(self._waiting) < TURN_WAITING_MAX:
                     self._waiting[key] = now
                 return False
             self._waiting.pop(key, None)
