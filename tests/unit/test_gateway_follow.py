@@ -164,7 +164,9 @@ def test_a_follow_says_that_the_node_stays_away(house: House) -> None:
         with pytest.raises(UsageError) as caught:
             next(followed[0])
     assert caught.value.code == "not-running"
-    assert "dispersy run --home" in caught.value.hint
+    # The house is told where the socket is, and not whose home that is.
+    assert "ipc://" in str(caught.value)
+    assert "see there whether it is running" in caught.value.hint
 
 
 def test_what_is_no_list_of_names_is_refused_by_the_client(house: House) -> None:
