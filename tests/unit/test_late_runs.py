@@ -76,9 +76,7 @@ def test_however_a_stretch_comes_the_same_is_shown(
 ) -> None:
     """Goal: it is taken at once only where that is what comes of it message by message."""
     author = Author(2)
-    written = {
-        row: author.data(OPEN, row[1], sequence=row[0]) for part in (stored, *batches) for row in part
-    }
+    written = {row: author.data(OPEN, row[1], sequence=row[0]) for part in (stored, *batches) for row in part}
     one_by_one = GovernedNode(tmp_path / "one", MemoryStore())
     for row in sorted(written):
         one_by_one.receive(written[row])
