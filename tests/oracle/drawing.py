@@ -49,6 +49,7 @@ def kept_kinds() -> st.SearchStrategy[KindRules]:
         priority=st.sampled_from((128, 128, 32, 255, 31, 0)),
         order=st.sampled_from(("ascending", *ORDERS)),
         in_sequence=st.sampled_from((False, False, True)),
+        admits_long=st.sampled_from((False, True)),
     )
     return drawn.map(_without_contradictions)
 

@@ -262,6 +262,8 @@ class CommunityMachine(RuleBasedStateMachine):
         """By its author, or by somebody; also where nobody has seen it yet."""
         is_own = author == "its author"
         person = text.authors[-1] if is_own else self.author(author, node, text.kind, Permission.UNDO)
+        # What is left of a long one may be held by who would not take it whole.
+        index = 0 if text.is_long else index
         body = Undo(text.id, text.kind, text.global_time, index)
         return self.govern(node, person, when, behind, body)
 
@@ -291,14 +293,18 @@ class CommunityMachine(RuleBasedStateMachine):
         when=WHEN,
         kind=KIND,
         place=st.sampled_from((0, 0, -1, -2, 1, 3)),
+        is_long=st.sampled_from((False, False, True)),
     )
-    def write(self, node: int, author: str, second: int, when: int, kind: int, place: int) -> Message:
+    def write(
+        self, node: int, author: str, second: int, when: int, kind: int, place: int, is_long: bool
+    ) -> Message:
         """place    behind the author's highest sequence: below 0 it is signed anew, above 0 there is a gap"""
         community, number, at = self._everything, self.kind(kind), self.nodes[node]
         first = self.author(author, node, number, Permission.PERMIT)
         authors = (first, self.person(second))[: community.kinds[number].author_count]
         highest = highest_sequence((authors, number), at.held.values())
-        message = community.pen.data(authors, number, time_at(at, when), max(1, highest + 1 + place))
+        sequence = max(1, highest + 1 + place)
+        message = community.pen.data(authors, number, time_at(at, when), sequence, is_long=is_long)
         community.enter(at, message)
         return message
 

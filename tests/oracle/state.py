@@ -17,6 +17,7 @@ class DataMessage:
 
     authors    none, one or two; without one the sequence is 0
     recipient  whom alone it is for; hops: how far it goes. Both only of what is not kept
+    is_long    whether only a kind that says so admits it
     """
 
     id: MessageId
@@ -26,6 +27,7 @@ class DataMessage:
     sequence: int
     recipient: MemberId | None = None
     hops: int = 0
+    is_long: bool = False
 
     @property
     def slot(self) -> tuple[tuple[MemberId, ...], int, int]:
@@ -49,6 +51,7 @@ class KindRules:
     hops         how many a message of it may have
     priority     with `order`: what of the community is fetched first; below 32: only on request
     in_sequence  whether each message waits for those below it
+    admits_long  whether long messages are admitted, too
     """
 
     resolution: str
@@ -64,6 +67,7 @@ class KindRules:
     priority: int = 128
     order: str = "ascending"
     in_sequence: bool = False
+    admits_long: bool = False
 
     @property
     def is_on_request(self) -> bool:

@@ -60,6 +60,7 @@ class Oracle:
         self.resolutions = self.first_resolutions()
         self.on_request = self.kinds_on_request()
         self.kept = self.kept_kinds()
+        self.long = {number for each in self.definitions for number, row in each.kinds if row.admits_long}
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
         self.cuts: dict[tuple[MemberId, int], list[Cut]] = defaultdict(list)
         self.counting: set[MessageId] = set()
@@ -116,8 +117,7 @@ class Oracle:
 
     def kept_kinds(self) -> set[int]:
         """Those of which any definition says that messages are kept: only they have a part in the state."""
-        rows = [row for message in self.definitions for row in message.kinds]
-        return {number for number, rules in rows if rules.spread == "kept"}
+        return {number for each in self.definitions for number, row in each.kinds if row.spread == "kept"}
 
     def kinds_on_request(self) -> set[int]:
         """What the least definition that names a kind says, too."""
@@ -280,7 +280,8 @@ class Oracle:
     # -- data messages [12 to 15] ----------------------------------------------------------------------------
 
     def is_permitted(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
-        return message.kind in self.kept and self.may_be_said(message, settings)
+        admitting = self.long if message.is_long else self.kept
+        return message.kind in admitting and self.may_be_said(message, settings)
 
     def may_be_said(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
         """Also of what nobody keeps: it is judged once, by what is held when it comes."""

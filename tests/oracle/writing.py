@@ -17,6 +17,7 @@ from dispersy.protocol.wire.push import LINK_SIZE, n_hop_field
 from tests.oracle.state import DataMessage, DefinitionMessage, KindRules
 
 AUTHENTICATIONS = ("none", "member", "double-member")
+SHORT_SIZE_MAX, LONG_SIZE = 100, 150
 ORDERS = ("ascending", "descending", "random")
 
 
@@ -44,14 +45,15 @@ class Pen:
         *,
         recipient: MemberId | None = None,
         hops: int = 0,
+        is_long: bool = False,
     ) -> DataMessage:
-        payload = b"%d" % self._rng.getrandbits(32)
+        payload = (b"%d" % self._rng.getrandbits(32)).ljust(LONG_SIZE if is_long else 0, b".")
         # A chain that nobody here follows: the network role looks at it.
         chain = n_hop_field(bytes(LINK_SIZE), hops) if hops else None
         message_id = self._draft(
             kind, authors, global_time, sequence, payload, None, recipient=recipient, n_hop=chain
         )
-        return DataMessage(message_id, authors, kind, global_time, sequence, recipient, hops)
+        return DataMessage(message_id, authors, kind, global_time, sequence, recipient, hops, is_long)
 
     def control(
         self, author: MemberId, global_time: int, previous: MessageId | None, body: Body
@@ -113,7 +115,9 @@ def kind_of(number: int, rules: KindRules) -> Kind:
         )
         if rules.inactive
         else choose("pruning", "none"),
-        payload=choose("payload", "utf-8", size_max=100, rate=rules.rate),
+        payload=choose(
+            "payload", "utf-8", size_max=LONG_SIZE if rules.admits_long else SHORT_SIZE_MAX, rate=rules.rate
+        ),
         frozen=rules.is_frozen,
     )
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from dispersy.errors import WireError
 from dispersy.protocol.definitions.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
+from dispersy.protocol.intake.ended_forms import EndedForms, MessageStore
 from dispersy.protocol.intake.intake_round import Change
 from dispersy.protocol.intake.kind_rules import KindRules, kind_rules
 from dispersy.protocol.intake.lane_round import LaneSlot
@@ -27,7 +28,7 @@ from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 
 
-class ControlStore(Protocol):
+class ControlStore(MessageStore, Protocol):
     """What is asked of the writer's store: what was committed before this round."""
 
     def held(self, community: int, records: bytes) -> bytes: ...
@@ -76,6 +77,7 @@ class ControlIntake:
 
     timeline    of all control messages that are stored or wait
     rules       by kind
+    ended_forms  what a soft end leaves of the forms of what is stored
     on_request  by kind that was ever defined, whether its messages are offered to nobody
     touched     since the round began
     """
@@ -93,6 +95,7 @@ class ControlIntake:
     ) -> None:
         self.definitions = definitions
         self.timeline = Timeline(MemberId(community_id))
+        self.ended_forms = EndedForms(self.timeline, definitions, store)
         self.rules: dict[int, KindRules] = {}
         self.on_request: dict[int, bool] = {}
         self._community = community
@@ -239,6 +242,9 @@ class ControlIntake:
             if self.definitions.end_at(end):
                 self.is_definition_new = True
                 self._follow_definitions()
+                for kind in self.rules:
+                    # With the newest definitions the forms that they alone admitted have gone.
+                    self.touched.touch_kind(kind, 0)
                 self.settle()
 
     def is_live(self, message_id: MessageId, kind: int) -> bool:

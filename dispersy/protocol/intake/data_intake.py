@@ -362,13 +362,13 @@ class DataIntake:
                 lanes=self._decided_together(kind, authors),
                 rules=self._rules_of_lanes(kind),
                 judge=self.judge,
+                form=self._control.ended_forms.refusal,
                 inactive_to=self._inactive_to(kind),
             )
         return lane
 
     def _rules_of_lanes(self, kind: int) -> LaneRules:
-        rules = self._control.rules.get(kind)
-        return rules.lanes if rules else UNDEFINED
+        return rules.lanes if (rules := self._control.rules.get(kind)) else UNDEFINED
 
     def _decided_together(self, kind: int, authors: Authors) -> dict[bytes, Authors]:
         """Name -> authors of the lane, and of its other half where the newest of a pair count together."""

@@ -124,6 +124,7 @@ class LaneRound:
 
     lanes        name -> authors
     judge        looks at a message's permission; asked only about lanes that are decided whole
+    form         looks at the form of a stored one, likewise: (kind, cursor) -> why it is not admitted
     inactive_to  the highest global time that is too old
     """
 
@@ -136,6 +137,7 @@ class LaneRound:
         lanes: Mapping[bytes, Authors],
         rules: LaneRules,
         judge: Judge,
+        form: Callable[[int, int], str],
         inactive_to: int = -1,
     ) -> None:
         self._store = store
@@ -145,6 +147,7 @@ class LaneRound:
         self.lanes = lanes
         self._rules = rules
         self._judge = judge
+        self._form = form
         self._added: list[LaneEntry] = []
         self._added_ids: set[bytes] = set()
         self._irregular: dict[bytes, bool] = {}
@@ -244,8 +247,8 @@ class LaneRound:
         """Judge and decide all that is held."""
         reasons = {entry.message_id: self._reason(entry) for entry in self._added}
         stored = list(self._stored(unlive=True))
-        for entry, _ in stored:
-            reasons[entry.message_id] = self._reason(entry)
+        for entry, slot in stored:
+            reasons[entry.message_id] = self._reason_of_stored(entry, slot)
         self._decide(stored, reasons, fates)
         self._mark_irregular(stored, fates)
 
@@ -279,7 +282,9 @@ class LaneRound:
         self._mark_irregular(stored, fates)
 
     def _decide_among(self, stored: Sequence[tuple[LaneEntry, LaneSlot]], fates: dict[bytes, Fate]) -> None:
-        reasons = {entry.message_id: self._reason(entry) for entry, slot in stored if not slot.live}
+        reasons = {
+            entry.message_id: self._reason_of_stored(entry, slot) for entry, slot in stored if not slot.live
+        }
         self._decide(stored, reasons, fates)
 
     def _decide(
@@ -304,6 +309,9 @@ class LaneRound:
 
     def _reason(self, entry: LaneEntry) -> str:
         return self._judge(self.lanes[entry.lane], self._kind, entry.global_time, entry.sequence)
+
+    def _reason_of_stored(self, entry: LaneEntry, slot: LaneSlot) -> str:
+        return self._reason(entry) or self._form(self._kind, slot.cursor)
 
     def _stored(self, *, unlive: bool) -> Iterator[tuple[LaneEntry, LaneSlot]]:
         for name in self.lanes:
