@@ -98,7 +98,9 @@ class Node:
             source_key=_SOURCE_KEY,
             rng=rng,
         )
-        self._control = Control(settings, send=self._send_reply, order=self._take_order)
+        self._control = Control(
+            settings, send=self._send_reply, order=self._take_order, now=lambda: clock.now
+        )
         self._control.attach(self._store)
         self._secret = rng.randbytes(SECRET_SIZE)
         self._epoch = TokenEpochs(self._secret).at

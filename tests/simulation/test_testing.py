@@ -239,3 +239,17 @@ def test_a_blocked_member_is_no_neighbour() -> None:
         network.run(30)
         assert member not in [row["member"] for row in bob.client.peers()]
         assert bob.counters["introductions-dropped-blocked"] > 0
+
+
+def test_neighbours_age_by_the_networks_clock() -> None:
+    """Goal: how long ago one was heard is told in the time that passes here, not in that outside."""
+    with Network(seed=4) as network:
+        one, other = network.nodes(2)
+        meet(one, other)
+        network.run(10.0)
+        (before,) = one.client.peers("chat")
+        assert 0 <= before["proven_age_s"] <= network.now
+        network.partition([one], [other])
+        network.run(5.0)
+        (after,) = one.client.peers("chat")
+        assert before["proven_age_s"] + 4.0 <= after["proven_age_s"] <= network.now

@@ -58,6 +58,7 @@ class Control:
     send     takes a client's name and a frame for it; False: not now, or the client is gone
     order    takes a frame for the writer; False: not now
     holder   what a client's limits are counted for
+    now      the clock by which the node's network role reports
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Control:
         send: ClientSend,
         order: Callable[[bytes], bool],
         holder: Holder = each_for_itself,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.view = View()
@@ -76,7 +78,7 @@ class Control:
         self._follows = Follows(self.view, send, holder)
         self._pump_due = False
         self._signatures = signatures = Signatures(self.view, self.orders, self._replies)
-        self._overview = overview = Overview(settings, self.reports, self.view.directory)
+        self._overview = overview = Overview(settings, self.reports, self.view.directory, now)
         reading = Reading(self.view, self.orders, overview)
         writing = Writing(self.view, self.orders, self.reports)
         communities = Communities(self.view, self.orders, overview)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 import zmq
@@ -43,7 +42,10 @@ class _Governing:
 class Overview:
     """Puts together what the store, the directory and the roles' reports say."""
 
-    def __init__(self, settings: RoleSettings, reports: Reports, directory: Directory) -> None:
+    def __init__(
+        self, settings: RoleSettings, reports: Reports, directory: Directory, now: Callable[[], float]
+    ) -> None:
+        self._now = now
         self._settings = settings
         self._reports = reports
         self._directory = directory
@@ -127,7 +129,7 @@ class Overview:
         for record in self._directory.records() if wanted is None else [wanted]:
             about = self._reports.neighbourhood(record.number)
             # Ages as they are now: quiet communities are not reported each second. All roles share a clock.
-            since = monotonic() - about.get("at", 0.0)
+            since = self._now() - about.get("at", 0.0)
             for peer in about.get("peers", []):
                 shown = {"community": record.community_id, "name": self._directory.name(record), **peer}
                 if shown.get("proven_age_s") is not None:
