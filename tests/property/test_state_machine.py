@@ -30,7 +30,7 @@ STEPS = 70
 FAULTS = TIMELINE_FAULTS | LANE_FAULTS
 NAMES = ("lower id wins", "frontier as a number", "no chain closure", "grant what one lacks", "no depth")
 FAULT_WITHIN = 1_000
-"""Examples; each fault was found within a hundred."""
+"""Examples; each fault was found within two hundred."""
 
 LONG = settings(
     deadline=None,
