@@ -36,7 +36,7 @@ def communities(context: typer.Context, incomplete: str) -> list[str]:
 
 def kinds(context: typer.Context, incomplete: str) -> list[str]:
     """Of the community that is named on the line, or of all."""
-    wanted = context.params.get("community")
+    wanted = _community(context)
     found: dict[str, None] = {}
     with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
         entries = [client.community(wanted)] if wanted else client.communities()
@@ -56,7 +56,7 @@ def keys(context: typer.Context, incomplete: str) -> list[str]:
 def members(context: typer.Context, incomplete: str) -> list[str]:
     """Members of the community that is named on the line; keys of the home, which may be newcomers to it."""
     found = keys(context, incomplete)
-    wanted = context.params.get("community")
+    wanted = _community(context)
     if wanted:
         with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
             found += beginning([entry["member"].hex() for entry in client.members(wanted)], incomplete)
@@ -82,9 +82,18 @@ def neighbours(context: typer.Context, incomplete: str) -> list[str]:
     """Keys of the neighbours in the community that is named on the line, or in all."""
     found: dict[str, None] = {}
     with suppress(DispersyError), Client(_home(context), timeout_s=ANSWER_LIMIT_S) as client:
-        peers = client.peers(context.params.get("community") or "")
+        peers = client.peers(_community(context))
         found = {peer["member"].hex(): None for peer in peers if peer["member"]}
     return beginning(found, incomplete)
+
+
+def _community(context: typer.Context) -> str:
+    """The one that is named on the line; empty: none is.
+
+    An option that waits for its value ends the reading of a line, before arguments are given their names. All
+    commands that ask here take the community first.
+    """
+    return str(context.params.get("community") or next(iter(context.args), ""))
 
 
 def _home(context: typer.Context) -> Path:

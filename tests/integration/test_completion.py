@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from tests.integration.node import Node
 
 LIMIT_S = 60.0
@@ -71,12 +72,13 @@ def test_bash_beside_a_node(make_node: MakeNode, environment: dict[str, str]) ->
     """Names of communities and the beginning of an id, kinds of the one that is named, keys, and blocks."""
     with make_node("a").start() as client:
         made = client.create("chat")["community_id"].hex()
-        client.create("news")
+        client.create("news", encode_definition(Definition("news", (Kind(number=64, name="headline"),))))
         client.block("192.0.2.7")
         assert press_tab(environment, "subscribe", "") == ["chat", "news"]
         assert press_tab(environment, "community", "show", "n") == ["news"]
         assert press_tab(environment, "count", made[:12]) == [made]
         assert press_tab(environment, "publish", "chat", "--kind", "") == ["text"]
+        assert press_tab(environment, "publish", "news", "--kind", "") == ["headline"]
         assert press_tab(environment, "publish", "chat", "--as", "chat") == ["chat-1-master", "chat-1-member"]
         assert press_tab(environment, "key", "export", "news-2-ma") == ["news-2-master"]
         assert press_tab(environment, "unblock", "") == ["192.0.2.7"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from time import perf_counter
 from typing import Any
 
@@ -122,3 +124,32 @@ def test_a_role_tells_whose_time_it_spent() -> None:
     assert set(told()) == {2}
     assert [set(told()) for _ in range(REPORTS_PER_ALL_STEPS)].count({1, 2}) == 1
     context.destroy(linger=0)
+
+
+# -- memory ----------------------------------------------------------------------------------------------
+
+SHARED_SIZE = 32 << 20
+SHARE = f"""
+import os, sys
+held = b"x" * {SHARED_SIZE}
+child = os.fork()
+if not child:
+    sys.stdin.read()
+    os._exit(0)
+print(os.getpid(), child, flush=True)
+sys.stdin.read()
+os.waitpid(child, 0)
+"""
+
+
+def test_what_processes_share_is_counted_once() -> None:
+    """Roles are copies of one process: each is given its part, so that the sum is what the node has."""
+    command = [sys.executable, "-c", SHARE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.readline().split()]
+        made = reports(**{f"role-{pid}": {"pid": pid} for pid in pids})
+        sizes = [int(row["anonymous_bytes"]) for row in made.processes()]
+    assert len(sizes) == 2
+    assert min(sizes) > SHARED_SIZE // 4
+    assert sum(sizes) < SHARED_SIZE * 3 // 2
