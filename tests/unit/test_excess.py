@@ -92,8 +92,9 @@ def fill(dealer: zmq.Socket[bytes]) -> None:
 
 def test_who_sends_is_cut_off_and_the_others_stay(house: House) -> None:
     """It was seen sending, has given no whole request meanwhile, and the process holds too much."""
-    quiet, quiet_monitor = house.client(b"quiet")
     greedy, monitor = house.client(b"greedy")
+    # Had nobody been seen, whoever came last would go.
+    quiet, quiet_monitor = house.client(b"quiet")
     house.size = MEMORY_MAX
     fill(greedy)
     limit = monotonic() + LIMIT_S
