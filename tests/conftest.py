@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -33,6 +34,11 @@ os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TESTS.parent]
 give_package("tests", TESTS)
 give_package("simulation", TESTS.parent / "bench" / "simulation")
+
+# Under nohup nodes would not hear SIGHUP either, which some tests send. What is handled here, to no effect,
+# is back to its default in the programs that tests start.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # How long an example takes says only what else the machine does; benchmarks are what judges time.
 settings.register_profile("timeless", deadline=None)
