@@ -35,10 +35,11 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != TE
 give_package("tests", TESTS)
 give_package("simulation", TESTS.parent / "bench" / "simulation")
 
-# Under nohup nodes would not hear SIGHUP either, which some tests send. What is handled here, to no effect,
-# is back to its default in the programs that tests start.
-if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda *_: None)
+# Under nohup, or behind a shell's &, nodes and commands would not hear these either, which some tests send.
+# What is handled here, to no effect, is back to its default in the programs that tests start.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 # How long an example takes says only what else the machine does; benchmarks are what judges time.
 settings.register_profile("timeless", deadline=None)
