@@ -1,13 +1,14 @@
 """What fifty joined idle communities cost beside one: two pairs of real services that only know each other.
 
-    python bench/communities.py --seconds 60
+    python bench/communities.py
 
 One community steps every 5 s, to one neighbour every 30 s: an introduction of some 180 bytes each way, from
 both sides, 24 bytes a second. Fifty that have settled step every 9 minutes, and of both sides one pings every
-40 s, 58 bytes each way: 4 bytes a second each, nine times the bytes of one in all. Those that have not
-settled step every 5 s and take twice that: measuring begins a while after all say that they are in sync, and
-introductions are shown apart, for many of them tell of a window in which something was not settled. Wake-ups
-are those of the roles' reports and notes, once a second, and of ticks.
+40 s, 58 bytes each way: 4 bytes a second each, nine times the bytes of one in all. A window shorter than 30 s
+holds none, one or two of the one community's exchanges, and the ratio of bytes is a matter of luck. Those
+that have not settled step every 5 s and take twice that: measuring begins a while after all say that they are
+in sync, and introductions are shown apart, for many of them tell of a window in which something was not
+settled. Wake-ups are those of the roles' reports and notes, once a second, and of ticks.
 """
 
 from __future__ import annotations

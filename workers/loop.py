@@ -15,19 +15,13 @@ from typing import Protocol
 
 import zmq
 
+from dispersy.stop_signals import STOP_SIGNALS, heeded_signals
+
 Callback = Callable[[], None]
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Each ends a process in order; the last comes when its terminal is closed."""
 IDLE_WAIT_S = 1.0
 """The longest wait without a timer: bounds how late a signal that fell between two waits is seen."""
 SLEPT_MIN_S = 30.0
 """Of a sleep that is told: after 57.5 s without a word neighbours forget each other."""
-
-
-def heeded_signals() -> list[signal.Signals]:
-    """STOP_SIGNALS, without SIGHUP where whoever started us wants it to pass us by, as nohup does."""
-    passes = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    return [number for number in STOP_SIGNALS if not (passes and number == signal.SIGHUP)]
 
 
 class Role(Protocol):

@@ -8,9 +8,7 @@ from importlib import import_module
 from types import FrameType
 
 from dispersy.errors import DispersyError
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Those of workers.loop, heard before that is imported."""
+from dispersy.stop_signals import heeded_signals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given[:1] != ["run"]:
         return _by_typer(given)
     # A node that is stopped before it is one has nothing to end, and says nothing.
-    before = {number: signal.signal(number, _leave) for number in STOP_SIGNALS if _is_heeded(number)}
+    before = {number: signal.signal(number, _leave) for number in heeded_signals()}
     try:
         return _run(given)
     finally:
@@ -43,11 +41,6 @@ def _run(given: list[str]) -> int:
 def _by_typer(given: list[str]) -> int:
     status: int = import_module("dispersy.cli.app").main(given)
     return status
-
-
-def _is_heeded(number: signal.Signals) -> bool:
-    """Whether whoever started us has not said that it shall pass us by, as nohup does."""
-    return number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,16 @@ KERNEL_LINES_MAX = 550
 FUNCTION_LINES_MAX = 80
 
 _OPEN = {"constants", "errors"}
-_LEAVES = _OPEN | {"certificate", "endpoint", "invite", "locations", "routes", "version", "whereabouts"}
+_LEAVES = _OPEN | {
+    "certificate",
+    "endpoint",
+    "invite",
+    "locations",
+    "routes",
+    "stop_signals",
+    "version",
+    "whereabouts",
+}
 _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {
@@ -32,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "constants": set(),
     "errors": set(),
+    "stop_signals": set(),
     "version": set(),
     "endpoint": _FLOOR_1,
     "invite": _OPEN | {"endpoint", "routes"},
@@ -57,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "declaration": _FLOOR_1 | {"declared_schema"},
     "community": _FLOOR_1 | _LEAVES | {"operations", "client", "aio", "declaration", "typed_messages"},
     "typed_messages": {"operations", "aio", "declaration"},
-    "workers": _FLOOR_1 | {"routes", "storage", "bus"},
+    "workers": _FLOOR_1 | {"routes", "stop_signals", "storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
     "testing": _FLOOR_1
     | _LEAVES

@@ -12,7 +12,8 @@ import pytest
 import zmq
 
 from dispersy.bus.sockets import bound, connected, receive_all, send_or_drop
-from dispersy.workers.loop import STOP_SIGNALS, Loop
+from dispersy.stop_signals import STOP_SIGNALS
+from dispersy.workers.loop import Loop
 
 LIMIT_S = 60.0
 

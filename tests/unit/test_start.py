@@ -10,7 +10,7 @@ import pytest
 import dispersy.cli
 from dispersy.cli.commands import load
 from dispersy.cli.start import read_options
-from dispersy.workers.loop import STOP_SIGNALS, heeded_signals
+from dispersy.stop_signals import STOP_SIGNALS, heeded_signals
 
 PLAIN = [
     "",
@@ -64,11 +64,6 @@ def test_help_and_mistakes_are_for_who_explains(line: str) -> None:
     assert read_options(line.split()) is None
 
 
-def test_what_stops_a_node_is_heard_from_the_beginning() -> None:
-    """The list of the loop, which is imported only later."""
-    assert dispersy.cli.STOP_SIGNALS == STOP_SIGNALS
-
-
 def test_a_node_that_nohup_started_does_not_end_with_its_terminal() -> None:
     """Whoever starts it decides; all else stops it as ever."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -76,5 +71,26 @@ def test_a_node_that_nohup_started_does_not_end_with_its_terminal() -> None:
         assert heeded_signals() == list(STOP_SIGNALS)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert heeded_signals() == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_same_holds_before_a_node_is_one(ignored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it reads its options already; afterwards all is as it was."""
+    heard: dict[signal.Signals, object] = {}
+
+    def read(given: list[str]) -> int:
+        heard.update({number: signal.getsignal(number) for number in STOP_SIGNALS})
+        return len(given)
+
+    monkeypatch.setattr(dispersy.cli, "_run", read)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        kept = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        assert dispersy.cli.main(["run"]) == 1
+        changed = {number for number in STOP_SIGNALS if heard[number] != kept[number]}
+        assert changed == set(heeded_signals())
+        assert {number: signal.getsignal(number) for number in STOP_SIGNALS} == kept
     finally:
         signal.signal(signal.SIGHUP, before)

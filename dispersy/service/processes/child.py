@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dispersy.service.processes.fork import Process
-from dispersy.workers.loop import STOP_SIGNALS
+from dispersy.stop_signals import STOP_SIGNALS
 from dispersy.workers.pulse import PulseBoard
 
 BACK_OFF_FIRST_S = 0.1

@@ -15,7 +15,7 @@ import msgspec
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.home.home import create_runtime
 from dispersy.service.settings.placement import SINGLE
-from dispersy.workers.loop import STOP_SIGNALS
+from dispersy.stop_signals import STOP_SIGNALS
 
 
 @dataclass(frozen=True, slots=True)

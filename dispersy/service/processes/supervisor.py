@@ -39,7 +39,8 @@ from dispersy.service.processes.link import LinkRole, open_link, receive_state, 
 from dispersy.service.processes.notify import Notifier
 from dispersy.service.processes.process import run_roles, show_name
 from dispersy.service.settings.placement import ALL_ROLES, GATEWAY_HOLDERS, KEY_READERS, processes_of
-from dispersy.workers.loop import STOP_SIGNALS, Loop, heeded_signals
+from dispersy.stop_signals import STOP_SIGNALS, heeded_signals
+from dispersy.workers.loop import Loop
 from dispersy.workers.pulse import Pulse, PulseBoard
 
 STOP_LIMIT_S = 1.5
