@@ -35,6 +35,9 @@ from dispersy.workers.report import REPORT_INTERVAL_S, Reporter
 from dispersy.workers.responder import Responder
 from dispersy.workers.verifier import Verifier
 
+CREDIT_RETRY_S = 0.02
+"""After this the network role, which was not there, is told again: a connection stands after some turns."""
+
 
 class _Batch(NamedTuple):
     """Messages to be verified, as the network role sent them; or a large one that the responder put together,
@@ -70,6 +73,7 @@ class WorkerRole:
         self._finished: _Finished | None = None
         self._told: set[tuple[int, int]] = set()
         self._communities_version = -1
+        self._credit_due: float | None = 0.0
         self._reporter = Reporter(self.name, settings, lambda: self._responder.report())
 
     def open(self, loop: Loop) -> None:
@@ -111,8 +115,8 @@ class WorkerRole:
         loop.watch(self._orders, self._receive_found)
         loop.deadline(self._responder.next_deadline, self._handle_timers)
         loop.every(REPORT_INTERVAL_S, self._send_credit)
+        loop.deadline(lambda: self._credit_due, self._send_credit)
         loop.flush(self._step)
-        self._send_credit()
 
     def close(self) -> None:
         self._reader.close()
@@ -231,7 +235,9 @@ class WorkerRole:
             self._loop.again()
 
     def _send_credit(self) -> None:
-        send_or_drop(self._work, [bus.CREDIT, bus.CREDIT_HEADER.pack(self._incarnation, self._done)])
+        credit = [bus.CREDIT, bus.CREDIT_HEADER.pack(self._incarnation, self._done)]
+        # Until the network role has heard of us it has nobody to verify, not even a neighbour's first word.
+        self._credit_due = None if send_or_drop(self._work, credit) else monotonic() + CREDIT_RETRY_S
 
     def _send_out(self, community: int, items: list[tuple[bytes, bytes]]) -> None:
         if not send_or_drop(self._outbound, [bus.NUMBER.pack(community), bus.pack_outbound(items)]):

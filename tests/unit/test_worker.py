@@ -1,10 +1,12 @@
-"""Goal: a worker waits for nobody: what the writer does not take yet is kept, and no other batch is begun."""
+"""Goal: a worker waits for nobody: what the writer does not take yet is kept, and no other batch is begun;
+and nobody waits for a worker longer than it takes to connect."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from time import monotonic
 
+import pytest
 import zmq
 
 from dispersy.bus import frames as bus
@@ -12,6 +14,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound, receive_all
 from dispersy.protocol.ways import Way
 from dispersy.storage.lmdb_store import LmdbStore
+from dispersy.workers import worker as worker_module
 from dispersy.workers.loop import Loop
 from dispersy.workers.worker import WorkerRole, _Batch
 
@@ -71,3 +74,45 @@ def test_a_full_writer_in_the_same_loop_holds_nothing_up(tmp_path: Path) -> None
     assert 0 < writer.waiting < BATCHES
     assert writer.accounted == list(range(BATCHES))
     assert worker._done == BATCHES
+
+
+class Network:
+    """In the same loop as the worker, and there later than it: waits to hear of it."""
+
+    name = "network"
+
+    def __init__(self, settings: RoleSettings) -> None:
+        self._settings = settings
+        self.heard: list[bytes] = []
+
+    def open(self, loop: Loop) -> None:
+        self._loop = loop
+        self._limit = monotonic() + LIMIT_S
+        self._work = bound(loop.context, zmq.ROUTER, self._settings.socket("work"), queued_max=1)
+        loop.watch(self._work, self._receive_work)
+        loop.every(0.1, self._look)
+
+    def _receive_work(self) -> None:
+        self.heard += [kind for _, kind, _ in receive_all(self._work, count_max=1)]
+        self._loop.stop()
+
+    def _look(self) -> None:
+        assert monotonic() < self._limit, "the worker says nothing"
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_worker_says_that_it_is_there_as_soon_as_it_is_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, the network role verifies nothing: a newcomer would meet nobody until the next second."""
+    monkeypatch.setattr(worker_module, "REPORT_INTERVAL_S", 10 * LIMIT_S)
+    settings = RoleSettings(str(tmp_path), str(tmp_path), "127.0.0.1:0", 1)
+    store = LmdbStore(settings.store_path)
+    network = Network(settings)
+    try:
+        Loop().run(WorkerRole(settings, 0), network)
+    finally:
+        store.close()
+    assert network.heard == [bus.CREDIT]
