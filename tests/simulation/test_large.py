@@ -87,3 +87,29 @@ def test_one_source_fills_a_fast_link() -> None:
     newcomer = world.add(2, bootstrap=[old])
     assert world.run(60, until=lambda: equal(old, newcomer))
     assert sum(map(len, messages)) / world.now > 0.5 * rate
+
+
+@pytest.mark.parametrize(
+    ("path", "share_min"),
+    [
+        (Path(delay_s=0.025, jitter_s=0.1, rate=1e6 / 8, queue=64_000), 0.75),
+        (Path(delay_s=0.025, jitter_s=0.1, loss=0.02, rate=1e6 / 8, queue=64_000), 0.75),
+        (Path(delay_s=0.15, spread_s=0.05, burst_loss=0.05, rate=384e3 / 8), 0.65),
+        (Path(delay_s=0.15, spread_s=0.05, keeps_order=True, burst_loss=0.05, rate=384e3 / 8), 0.65),
+    ],
+    ids=["reordering", "lossy", "3g", "3g-in-order"],
+)
+def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: float) -> None:
+    """What comes late without a queue before it must not count as one: 20 messages of 64 KB took four times as
+    long as the link needs."""
+    world = World(seed=3, link=path)
+    old = world.add(1)
+    messages = history(100, seed=1) + [
+        make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(65_000))
+        for time in range(1, 21)
+    ]
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    assert world.run(120, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
+    assert sum(map(len, messages)) / world.now > share_min * path.rate
+    assert wasted(messages, old, newcomer) < 1.3

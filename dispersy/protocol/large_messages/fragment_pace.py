@@ -2,11 +2,15 @@
 
 Small messages take the same way. So the window grows while fragments arrive as fast as the first ones did,
 and shrinks where they wait longer on the way: some loss is a link's own and says little, a queue is our
-doing. It is a window and no rate, as sync/flow_control.py has: fragments are to yield to what that one asks
+doing. What takes its time though nothing waits for it looks like a queue, too: on ways that delay each
+datagram as they like, one among several is soon, and the more they differ the longer the soonest may take. It
+is a window and no rate, as sync/flow_control.py has: fragments are to yield to what that one asks
 for on the same way, so they take what a short queue leaves and do not look for the most that the way gives.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from dispersy.constants import (
     FRAGMENT_QUEUE_S,
@@ -20,7 +24,14 @@ from dispersy.constants import (
 
 _LEAST_KEPT_S = 10.0
 """After so long the least round trip is found anew, for ways change."""
-_REORDER_MIN_S, _REORDER_MAX_S = 0.02, 0.2
+_RECENT = 8
+"""Round trips of which the least tells the queue, once the first queue was seen. Before that each tells it:
+the window doubles, and while eight come it may have grown by all that a slow link carries in a second."""
+_JITTER_SHARE = 6.0
+_JITTER_MAX_S = 0.2
+"""How much of what round trips get shorter from one to the next, in the mean, passes for no queue, and the most
+of it: so much may small messages be delayed at worst."""
+_REORDER_MIN_S, _REORDER_MAX_S = 0.02, 0.5
 """How much later a fragment may come than one that was asked for after it, until it counts as lost: learnt
 from those that came after that, and forgotten slowly."""
 
@@ -41,6 +52,8 @@ class FragmentPace:
         self._silent_at = 0.0
         self._is_starting = True
         self._shrunk_at = 0.0
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._jitter_s = 0.0
         # The least round trip of this stretch of time and of the one before.
         self._least_s: list[float] = []
         self._stretch_at = 0.0
@@ -60,13 +73,26 @@ class FragmentPace:
             self._least_s = [round_trip_s, *self._least_s[:1]]
             self._stretch_at = now
         self._least_s[0] = min(self._least_s[0], round_trip_s)
-        least_s = min(self._least_s)
-        if round_trip_s - least_s > max(FRAGMENT_QUEUE_S, least_s / 4):
+        if self._recent:
+            # A queue grows in leaps, by whole requests, and never shrinks in leaps: what does is the way's own.
+            shorter_s = max(0.0, self._recent[-1] - round_trip_s)
+            self._jitter_s += (shorter_s - self._jitter_s) / 8
+        self._recent.append(round_trip_s)
+        if self._is_queueing(round_trip_s):
             self._is_starting = False
             # Once a round trip: what is on its way was asked before.
             if now >= self._shrunk_at + self._mean_s:
                 self._shrunk_at = now
                 self.window = max(FRAGMENT_WINDOW_MIN, self.window * 0.8)
+
+    def _is_queueing(self, round_trip_s: float) -> bool:
+        """Whether what comes now has waited behind what we had asked for."""
+        least_s = min(self._least_s)
+        jitter_s = min(_JITTER_MAX_S, _JITTER_SHARE * self._jitter_s)
+        limit_s = max(FRAGMENT_QUEUE_S, least_s / 4, jitter_s)
+        is_judged = self._is_starting or len(self._recent) == _RECENT
+        soonest_s = round_trip_s if self._is_starting else min(self._recent)
+        return is_judged and soonest_s - least_s > limit_s
 
     def arrived(self) -> None:
         """A fragment that was asked for is here."""
