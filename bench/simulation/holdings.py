@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.ext import digest, wire
 from dispersy.protocol.holdings import key_after
 from dispersy.protocol.identifiers import CommunityId, OrderKey, community_tag
@@ -88,8 +89,8 @@ class StoreHoldings:
         return identify(COMMUNITY_ID, area)
 
     def missing(self, messages: list[bytes]) -> list[tuple[IdPrefix, bytes]]:
-        """Those of them that are not held, each once, by the beginnings of their ids."""
-        records, arena = records_of(messages)
+        """Those of them that are not held and fit a datagram, each once, by the beginnings of their ids."""
+        records, arena = records_of([each for each in messages if len(each) <= DATAGRAM_MESSAGE_SIZE_MAX])
         held = self.store.held(COMMUNITY, records)
         found = identify(COMMUNITY_ID, arena)
         return list(dict(pair for pair, is_held in zip(found, held, strict=True) if not is_held).items())

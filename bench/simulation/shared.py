@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from random import Random
 
-from dispersy.constants import SORTED_INSERT_MAX, SYMBOLS_KEPT
+from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, SORTED_INSERT_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch, wire
 from dispersy.ext.digest import sum_many
 from dispersy.protocol.holdings import ID_SIZE, KEY_SIZE, ids_of, key_after
@@ -200,8 +200,9 @@ class SharedHoldings:
         return self._named(self.corpus.read(area))
 
     def missing(self, numbers: Sequence[int]) -> list[tuple[IdPrefix, bytes]]:
-        """Those of them that are not held, each once, by the beginnings of their ids."""
-        return self._named([number for number in dict.fromkeys(numbers) if not self.holds(number)])
+        """Those of them that are not held and fit a datagram, each once, by the beginnings of their ids."""
+        found = self._named([number for number in dict.fromkeys(numbers) if not self.holds(number)])
+        return [(prefix, message) for prefix, message in found if len(message) <= DATAGRAM_MESSAGE_SIZE_MAX]
 
     def _named(self, numbers: Sequence[int]) -> list[tuple[IdPrefix, bytes]]:
         keys, messages = self.corpus.keys, self.corpus.messages

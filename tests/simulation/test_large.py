@@ -104,7 +104,7 @@ def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: fl
     long as the link needs."""
     world = World(seed=3, link=path)
     old = world.add(1)
-    messages = history(100, seed=1) + [
+    messages = [
         make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(65_000))
         for time in range(1, 21)
     ]
