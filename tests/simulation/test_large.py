@@ -100,8 +100,8 @@ def test_one_source_fills_a_fast_link() -> None:
     ids=["reordering", "lossy", "3g", "3g-in-order"],
 )
 def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: float) -> None:
-    """What comes late without a queue before it must not count as one: 20 messages of 64 KB took four times as
-    long as the link needs."""
+    """What comes late without a queue before it must not count as one: 20 messages of 64 KB took four times
+    as long as the link needs."""
     world = World(seed=3, link=path)
     old = world.add(1)
     messages = [

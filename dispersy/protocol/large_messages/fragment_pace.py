@@ -29,8 +29,8 @@ _RECENT = 8
 the window doubles, and while eight come it may have grown by all that a slow link carries in a second."""
 _JITTER_SHARE = 6.0
 _JITTER_MAX_S = 0.2
-"""How much of what round trips get shorter from one to the next, in the mean, passes for no queue, and the most
-of it: so much may small messages be delayed at worst."""
+"""How many times what round trips get shorter from one to the next, in the mean, passes for no queue, and the
+most that does: so much may small messages be delayed at worst."""
 _REORDER_MIN_S, _REORDER_MAX_S = 0.02, 0.5
 """How much later a fragment may come than one that was asked for after it, until it counts as lost: learnt
 from those that came after that, and forgotten slowly."""
@@ -74,7 +74,7 @@ class FragmentPace:
             self._stretch_at = now
         self._least_s[0] = min(self._least_s[0], round_trip_s)
         if self._recent:
-            # A queue grows in leaps, by whole requests, and never shrinks in leaps: what does is the way's own.
+            # A queue grows in leaps, by whole requests, and shrinks slowly: what leaps down is the way's own.
             shorter_s = max(0.0, self._recent[-1] - round_trip_s)
             self._jitter_s += (shorter_s - self._jitter_s) / 8
         self._recent.append(round_trip_s)
