@@ -23,20 +23,18 @@ class PulseBoard:
         self.descriptor = os.memfd_create("dispersy-pulses", os.MFD_CLOEXEC)
         os.ftruncate(self.descriptor, PULSES_MAX * _COUNT.size)
         self._memory = mmap.mmap(self.descriptor, PULSES_MAX * _COUNT.size)
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._seen: dict[int, int] = {}
 
     def clear(self, slot: int) -> None:
         """A process is about to start in this slot."""
         _COUNT.pack_into(self._memory, slot * _COUNT.size, 0)
         self._seen.pop(slot, None)
 
-    def look(self, slot: int) -> int:
-        """How many looks in a row have found nothing new."""
-        (count,) = _COUNT.unpack_from(self._memory, slot * _COUNT.size)
-        seen, silent = self._seen.get(slot, (0, 0))
-        silent = silent + 1 if count == seen else 0
-        self._seen[slot] = (count, silent)
-        return silent
+    def has_changed(self, slot: int) -> bool:
+        """Whether there was a turn since this was last asked, or since the process was started."""
+        count: int = _COUNT.unpack_from(self._memory, slot * _COUNT.size)[0]
+        before, self._seen[slot] = self._seen.get(slot, 0), count
+        return count != before
 
     def has_begun(self, slot: int) -> bool:
         """Whether the process has had its first turn, so that all of its roles are open."""

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
+from time import monotonic
 
 import pytest
 
@@ -21,6 +23,7 @@ from dispersy.service.processes.child import (
     Child,
     describe_end,
 )
+from dispersy.service.processes.silence import Activity, Silence, activity_of
 from dispersy.workers.loop import Loop
 from dispersy.workers.pulse import Pulse, PulseBoard
 
@@ -35,9 +38,15 @@ def board() -> PulseBoard:
     return PulseBoard()
 
 
+def asleep(pid: int) -> Activity:
+    """What is said of a process that has no use for a processor."""
+    return Activity(wants_processor=False, processor_s=pid)
+
+
 @pytest.fixture
 def child(board: PulseBoard) -> Child:
-    return Child("worker-0", 1, SILENT_MAX, board=board)
+    """Of processes that sleep: in truth they have to start first, and that may last on a busy machine."""
+    return Child("worker-0", 1, SILENT_MAX, board=board, silence=Silence(asleep))
 
 
 def pulse_of(board: PulseBoard, slot: int = 1) -> Pulse:
@@ -73,7 +82,7 @@ def test_a_loop_shows_its_pulse(board: PulseBoard) -> None:
             loop.every(0.01, self.look)
 
         def look(self) -> None:
-            turns.append(board.look(1) == 0)
+            turns.append(board.has_changed(1))
             if len(turns) == 5:
                 loop.stop()
 
@@ -86,13 +95,63 @@ def test_a_loop_shows_its_pulse(board: PulseBoard) -> None:
     assert not board.has_begun(0)
 
 
-def test_silence_is_counted_in_looks(board: PulseBoard) -> None:
+def test_silence_is_counted_in_looks(child: Child, board: PulseBoard) -> None:
     """A machine that slept for an hour has been looked at once more, not 3,600 times."""
+    child.start(running(WAITS), now=0.0)
     pulse = pulse_of(board)
-    pulse.beat()
-    assert [board.look(1) for _ in range(3)] == [0, 1, 2]
-    pulse.beat()
-    assert board.look(1) == 0
+    try:
+        pulse.beat()
+        assert not any(child.look(3600.0 * turn) for turn in range(SILENT_MAX))
+        pulse.beat()
+        assert not any(child.look(3600.0 * turn) for turn in range(SILENT_MAX, 2 * SILENT_MAX))
+        assert child.look(3600.0 * 2 * SILENT_MAX)
+    finally:
+        process_of(child).kill()
+        process_of(child).wait(LIMIT_S)
+
+
+@pytest.mark.parametrize(("share", "looks"), [(0.0, None), (0.25, 13), (1.0, 4)])
+def test_a_process_that_gets_no_processor_is_not_hung(
+    child: Child, board: PulseBoard, share: float, looks: int | None
+) -> None:
+    """Goal: a machine that is busy for minutes kills nobody; who computes for ever is found by what it used.
+
+    looks   of which the last finds it, the first of them telling only what was used before; None: never
+    """
+    seen = count()
+    child.silence = Silence(lambda _: Activity(wants_processor=True, processor_s=share * next(seen)))
+    child.start(running(WAITS), now=0.0)
+    try:
+        pulse_of(board).beat()
+        assert not child.look(0.0)
+        found = [child.look(float(second)) for second in range(1, 100)]
+        assert (found.index(True) + 1 if True in found else None) == looks
+    finally:
+        process_of(child).kill()
+        process_of(child).wait(LIMIT_S)
+
+
+def test_what_a_process_does_is_read_from_the_kernel(child: Child) -> None:
+    """Who computes wants a processor and uses it, who waits does not; of who has ended it says nothing."""
+    computes = [sys.executable, "-P", "-c", "while True: pass"]
+    child.start(running(computes), now=0.0)
+    limit = monotonic() + LIMIT_S
+    try:
+        while (seen := activity_of(process_of(child).pid)) is None or seen.processor_s < 0.2:
+            assert monotonic() < limit
+        assert seen.wants_processor
+    finally:
+        process_of(child).kill()
+    await_end(child, 0.0)
+    child.start(running(WAITS), now=0.0)
+    pid = process_of(child).pid
+    try:
+        while (seen := activity_of(pid)) is None or seen.wants_processor:
+            assert monotonic() < limit
+    finally:
+        process_of(child).kill()
+    await_end(child, 0.0)
+    assert activity_of(pid) is None
 
 
 def test_a_silent_process_is_killed_and_started_again(child: Child, board: PulseBoard) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dispersy.service.processes.fork import Process
+from dispersy.service.processes.silence import Silence
 from dispersy.stop_signals import STOP_SIGNALS
 from dispersy.workers.pulse import PulseBoard
 
@@ -30,7 +31,8 @@ class Child:
     """One process, or the time of its next start.
 
     slot         of its pulse
-    silent_max   looks without a pulse, after which it is hung
+    silent_max   looks without a pulse, after which it is hung; those at which it only waited for a processor
+                 do not count
     ended        how the process before ended, in words
     """
 
@@ -46,6 +48,7 @@ class Child:
     hung: str = ""
     kill_due: float | None = None
     board: PulseBoard = field(kw_only=True)
+    silence: Silence = field(default_factory=Silence)
 
     @property
     def is_well(self) -> bool:
@@ -80,6 +83,7 @@ class Child:
     def start(self, make: Callable[[], Process], *, now: float) -> None:
         """Start the process; the signals that stop a node wait until it has handlers for them."""
         self.board.clear(self.slot)
+        self.silence.end()
         if self.ended:
             self.restarts += 1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -116,10 +120,13 @@ class Child:
         """Look at the pulse, once a second; True when it is found to be hung now, and asked where it is."""
         if self.process is None or self.hung:
             return False
-        silent = self.board.look(self.slot)
-        if silent < (self.silent_max if self.board.has_begun(self.slot) else START_LOOKS_MAX):
+        if self.board.has_changed(self.slot):
+            self.silence.end()
             return False
-        self.hung = f"hung for {silent} s"
+        self.silence.look(self.process.pid)
+        if self.silence.counted < (self.silent_max if self.board.has_begun(self.slot) else START_LOOKS_MAX):
+            return False
+        self.hung = f"hung for {self.silence.looks} s"
         self.kill_due = now + DUMP_S
         # Python writes the stack of every thread before it ends; one that is stopped cannot, and is killed.
         self.process.send_signal(signal.SIGABRT)
