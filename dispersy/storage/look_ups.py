@@ -66,17 +66,18 @@ class IndexedReader(LmdbReader):
         """The cursor behind which no run reaches."""
         return int(CURSOR.unpack(txn.get(META_INDEXED, CURSOR.pack(0), db=self._databases.meta))[0])
 
-    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
+    def find_ids(self, ids: bytes, *, inactive: bool = False, unlive: bool = False) -> list[int | None]:
         words = array("Q", ids)
         prefixes = array("Q", bytes(len(ids) // 2))
         prefixes[0::2] = words[0::4]
         prefixes[1::2] = words[1::4]
         with errors_named(self._path):
             txn = self._snapshot()
-            candidates = self._index.find(txn, prefixes.tobytes())
+            candidates = zip(slices(ids, 32), self._index.find(txn, prefixes.tobytes()), strict=True)
+            asked = (inactive, unlive)
             return [
-                next((each for each in cursors if self._is_found(txn, each, message_id, inactive)), None)
-                for message_id, cursors in zip(slices(ids, 32), candidates, strict=True)
+                next((each for each in cursors if self._is_found(txn, each, message_id, *asked)), None)
+                for message_id, cursors in candidates
             ]
 
     def slot(
@@ -141,11 +142,13 @@ class IndexedReader(LmdbReader):
         message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
         return SlotEntry(sequence, global_time, message_id, cursor, shown_marks(marks), not marks & UNLIVE)
 
-    def _is_found(self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes, inactive: bool) -> bool:
+    def _is_found(
+        self, txn: lmdb.Transaction[bytes], cursor: int, message_id: bytes, inactive: bool, unlive: bool
+    ) -> bool:
         entry = self._entry(txn, 0, 0, cursor)
         if entry is None or entry.message_id != message_id:
             return False
-        return entry.live or (inactive and bool(entry.marks & INACTIVE))
+        return entry.live or unlive or (inactive and bool(entry.marks & INACTIVE))
 
     def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
         low = RETIRED_KEY.pack(community, kind, 0)

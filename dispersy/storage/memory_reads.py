@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from dispersy.constants import REQUESTS_KEPT
 from dispersy.ext.table import Heads
+from dispersy.protocol.intake.marks import INACTIVE
 from dispersy.protocol.tree import NOTHING, NodeSum
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.stripped import Stripped
@@ -36,7 +37,7 @@ class MemoryReads:
         self._log: dict[int, LogEntry] = {}
         self._log_cursors: list[int] = []
         self._ids: dict[bytes, int] = {}
-        self._inactive_ids: dict[bytes, int] = {}
+        self._unlive_ids: dict[bytes, int] = {}
         self._places: dict[int, Place] = {}
         self._live: set[int] = set()
         self._stripped: dict[int, Stripped] = {}
@@ -159,9 +160,17 @@ class MemoryReads:
         count = next((at for at, size in enumerate(sizes, start=1) if size >= size_max), len(cursors))
         return [self._log[cursor] for cursor in cursors[:count]]
 
-    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
-        known = self._inactive_ids | self._ids if inactive else self._ids
-        return [known.get(ids[at : at + 32]) for at in range(0, len(ids), 32)]
+    def find_ids(self, ids: bytes, *, inactive: bool = False, unlive: bool = False) -> list[int | None]:
+        return [
+            self._find_id(ids[at : at + 32], inactive=inactive, unlive=unlive)
+            for at in range(0, len(ids), 32)
+        ]
+
+    def _find_id(self, message_id: bytes, *, inactive: bool, unlive: bool) -> int | None:
+        cursor = self._unlive_ids.get(message_id)
+        if cursor is None or not (unlive or (inactive and self._log[cursor].marks & INACTIVE)):
+            return self._ids.get(message_id)
+        return cursor
 
     def retired(self, community: int, kind: int, high: int, limit: int) -> tuple[list[int], bool]:
         known = self._communities.get(community)

@@ -188,8 +188,7 @@ class MemoryStore(MemoryReads):
             self._log[cursor] = replace(self._log[cursor], marks=self._log[cursor].marks | mark)
             known = self._communities[place.community]
             known.retire(place, cursor)
-            if mark == INACTIVE:
-                self._inactive_ids[place.message_id] = cursor
+            self._unlive_ids[place.message_id] = cursor
             self._leave_order(known, cursor)
             removed.setdefault(place.community, []).append(cursor)
         for community, gone in removed.items():
@@ -202,7 +201,7 @@ class MemoryStore(MemoryReads):
             place = self._places[cursor]
             known = self._communities[place.community]
             known.unretire(place, cursor)
-            self._inactive_ids.pop(place.message_id, None)
+            self._unlive_ids.pop(place.message_id, None)
             self._enter_order(known, [cursor])
 
     def _erase(self, cursor: int) -> None:
@@ -253,7 +252,8 @@ class MemoryStore(MemoryReads):
         self._undone.pop(cursor, None)
         place = self._places.pop(cursor)
         self._stripped.pop(cursor, None)
-        self._inactive_ids.pop(place.message_id, None)
+        if self._unlive_ids.get(place.message_id) == cursor:
+            del self._unlive_ids[place.message_id]
         self._communities[place.community].forget(place, cursor)
 
     def _remove(self, cursors: Sequence[int]) -> None:

@@ -342,9 +342,9 @@ class StoreWriter(StoreReader, Protocol):
         and reload() has to be called before the next commit.
         """
 
-    def find_ids(self, ids: bytes, *, inactive: bool = False) -> list[int | None]:
+    def find_ids(self, ids: bytes, *, inactive: bool = False, unlive: bool = False) -> list[int | None]:
         """Cursors of packed 32-byte message ids, None where not live here; with `inactive` also of those that
-        are INACTIVE.
+        are INACTIVE, with `unlive` of all that the log has.
 
         Costs a seek in every run per id: for whole batches of messages held() is some 50 times cheaper.
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 
@@ -75,10 +76,13 @@ class WrittenNode(Node):
         messages = list(messages)
         before = self.held.keys() | self.bare.keys()
         raws = self.sent(messages, source)
-        came = dict(zip(messages, raws, strict=True))
+        came = {
+            left_of(each) if isinstance(raw, Stripped) else each: raw
+            for each, raw in zip(messages, raws, strict=True)
+        }
         passing = self.passing([each for each, raw in came.items() if not isinstance(raw, Stripped)])
         messages = self.taken({each: raw for each, raw in came.items() if each not in passing})
-        known = [*self.held.values(), *messages]
+        known = [*messages, *self.held.values()]  # what is held stays in the form that it is held in
         expected = self.state_of(known)
         self.ledger.receive(self.number, len(raws), *pack(raws, CommunityId(self.pen.master)))
         self.commit()
@@ -191,16 +195,17 @@ class WrittenNode(Node):
 
     def look(self, came: dict[bytes, Message]) -> None:
         """See what of it all is held."""
-        logged = {entry.message_id for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE}
-        every = {**self.held, **self.bare, **came}
-        awaited = {each: self.awaited(each) for each in every.keys() - logged}
-        self.bare = {each: every[each] for each, what in awaited.items() if what == Awaited.UNDO}
+        entries = [entry for entry in self.store.log(1, LOG_MAX) if entry.type == EntryType.MESSAGE]
+        logged = {entry.message_id: bool(entry.marks & ERASED) for entry in entries}
+        every = {**self.bare, **came, **self.held}
+        awaited = {each: self.awaited(each) for each in every.keys() - logged.keys()}
+        self.bare = {each: left_of(every[each]) for each, what in awaited.items() if what == Awaited.UNDO}
         held = {
-            each: message
+            each: left_of(message) if logged.get(each) else message
             for each, message in every.items()
             if each in logged or awaited[each] not in ("", Awaited.UNDO)
         }
-        assert logged <= every.keys()
+        assert logged.keys() <= every.keys()
         self.held = held
         self._state = None
 
@@ -268,6 +273,11 @@ class DiskNode(WrittenNode):
     def reopen(self) -> None:
         self.store.close()
         self.store = self.open_store()
+
+
+def left_of(message: Message) -> Message:
+    """What an undo that erases leaves of a message: nobody can tell any more how long it was."""
+    return replace(message, is_long=False) if isinstance(message, DataMessage) else message
 
 
 def undos_of(messages: Iterable[Message]) -> list[ControlMessage]:

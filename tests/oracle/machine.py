@@ -262,8 +262,6 @@ class CommunityMachine(RuleBasedStateMachine):
         """By its author, or by somebody; also where nobody has seen it yet."""
         is_own = author == "its author"
         person = text.authors[-1] if is_own else self.author(author, node, text.kind, Permission.UNDO)
-        # What is left of a long one may be held by who would not take it whole.
-        index = 0 if text.is_long else index
         body = Undo(text.id, text.kind, text.global_time, index)
         return self.govern(node, person, when, behind, body)
 

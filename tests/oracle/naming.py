@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dispersy.protocol.identifiers import MessageId
 from dispersy.protocol.permissions.control_messages import ControlMessage, Settings, Undo, Withdrawal
-from tests.oracle.state import DataMessage, Marks
+from tests.oracle.state import DataMessage, Marks, order
 
 
 def marks_of(chosen: Sequence[DataMessage], undos: Iterable[ControlMessage]) -> dict[MessageId, Marks]:
@@ -75,3 +75,13 @@ def kept_lanes(narrowing: ControlMessage, settings: Iterable[ControlMessage]) ->
         ):
             yield from ((author.prefix,) for author in body.cut)
             yield from ((pair.first, pair.second) for pair in body.pair_cut)
+
+
+def policies_of(settings: Iterable[ControlMessage]) -> tuple[tuple[int, tuple[tuple[int, bool], ...]], ...]:
+    """[10] Of each kind, what settings that count make of it: (global time, is linear), the newest last."""
+    changes: dict[int, dict[int, bool]] = defaultdict(dict)
+    for message in sorted(settings, key=order):
+        if isinstance(message.body, Settings) and message.body.continues is None:
+            # Of two at one global time the lower id counts.
+            changes[message.body.kind].setdefault(message.global_time, message.body.is_linear)
+    return tuple((kind, tuple(sorted(changes[kind].items()))) for kind in sorted(changes))

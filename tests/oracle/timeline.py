@@ -19,7 +19,7 @@ from dispersy.protocol.permissions.control_messages import (
     Undo,
     Withdrawal,
 )
-from tests.oracle.naming import cut_names, kept_lanes, marks_of, pinned_ranges
+from tests.oracle.naming import cut_names, kept_lanes, marks_of, pinned_ranges, policies_of
 from tests.oracle.state import (
     Cut,
     DataMessage,
@@ -56,9 +56,16 @@ class Oracle:
         self.definitions = [message for message in messages if isinstance(message, DefinitionMessage)]
         self.control = {message.id: message for message in messages if isinstance(message, ControlMessage)}
         self.data = [message for message in messages if isinstance(message, DataMessage)]
+        # In their order: the highest global time is there in the end.
+        self.own_undos = {
+            (each.author, each.body): each.global_time
+            for each in self.control.values()
+            if isinstance(each.body, Undo)
+        }
         self.rules = self.current_rules()
-        self.resolutions = self.first_resolutions()
-        self.on_request = self.kinds_on_request()
+        first = self.first_rules().items()
+        self.resolutions = {number: (rules.resolution, rules.initial) for number, rules in first}
+        self.on_request = {number for number, rules in first if rules.is_on_request}
         self.kept = self.kept_kinds()
         self.long = {number for each in self.definitions for number, row in each.kinds if row.admits_long}
         self.powers: dict[tuple[MemberId, int, Permission], list[Power]] = defaultdict(list)
@@ -92,7 +99,7 @@ class Oracle:
             live=frozenset(self.live_control(counting) | {each.id for each in (*self.definitions, *chosen)}),
             counting=frozenset(counting),
             powers=frozenset(power for powers in self.powers.values() for power in powers),
-            policies=self.policies(self.settings),
+            policies=policies_of(self.settings),
             marks=marks_of(chosen, self.in_effect(undos, chosen)),
         )
 
@@ -107,26 +114,14 @@ class Oracle:
         """Of each kind: what the newest definition that names it says."""
         return {number: rules for message in self.oldest_first() for number, rules in message.kinds}
 
-    def first_resolutions(self) -> dict[int, tuple[str, str]]:
-        """(resolution, initial): what the least definition that names the kind says."""
-        return {
-            number: (rules.resolution, rules.initial)
-            for message in sorted(self.definitions, key=order, reverse=True)
-            for number, rules in message.kinds
-        }
+    def first_rules(self) -> dict[int, KindRules]:
+        """Of each kind: what the least definition that names it says; resolution and what is on request."""
+        newest_first = sorted(self.definitions, key=order, reverse=True)
+        return {number: rules for message in newest_first for number, rules in message.kinds}
 
     def kept_kinds(self) -> set[int]:
         """Those of which any definition says that messages are kept: only they have a part in the state."""
         return {number for each in self.definitions for number, row in each.kinds if row.spread == "kept"}
-
-    def kinds_on_request(self) -> set[int]:
-        """What the least definition that names a kind says, too."""
-        first = {
-            number: rules
-            for message in sorted(self.definitions, key=order, reverse=True)
-            for number, rules in message.kinds
-        }
-        return {number for number, rules in first.items() if rules.is_on_request}
 
     def frozen_from(self, kind: int) -> int | None:
         first = None
@@ -236,22 +231,12 @@ class Oracle:
             and self.depth_of(message, message.body.kind, Permission.SETTINGS) is not None
         ]
 
-    def policies(
-        self, settings: Sequence[ControlMessage]
-    ) -> tuple[tuple[int, tuple[tuple[int, bool], ...]], ...]:
-        changes: dict[int, dict[int, bool]] = defaultdict(dict)
-        for message in sorted(settings, key=order):
-            if isinstance(message.body, Settings) and message.body.continues is None:
-                # Of two at one global time the lower id counts.
-                changes[message.body.kind].setdefault(message.global_time, message.body.is_linear)
-        return tuple((kind, tuple(sorted(changes[kind].items()))) for kind in sorted(changes))
-
     def is_public(self, kind: int, global_time: int, settings: Sequence[ControlMessage]) -> bool:
         resolution, initial = self.resolutions[kind]
         if resolution != "dynamic":
             return resolution == "public"
         is_public = initial == "public"
-        for since, is_linear in dict(self.policies(settings)).get(kind, ()):
+        for since, is_linear in dict(policies_of(settings)).get(kind, ()):
             if since < global_time:
                 is_public = not is_linear
         return is_public
@@ -280,8 +265,16 @@ class Oracle:
     # -- data messages [12 to 15] ----------------------------------------------------------------------------
 
     def is_permitted(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
-        admitting = self.long if message.is_long else self.kept
+        looks_at_length = message.is_long and not self.is_taken_back(message)
+        admitting = self.long if looks_at_length else self.kept
         return message.kind in admitting and self.may_be_said(message, settings)
+
+    def is_taken_back(self, message: DataMessage) -> bool:
+        """[2] Whether it is erased, should it be live: nobody can tell any more what was in it."""
+        whole = Undo(message.id, message.kind, message.global_time)
+        return message.kind not in self.on_request and any(
+            self.own_undos.get((author, whole), 0) > message.global_time for author in message.authors
+        )
 
     def may_be_said(self, message: DataMessage, settings: Sequence[ControlMessage]) -> bool:
         """Also of what nobody keeps: it is judged once, by what is held when it comes."""

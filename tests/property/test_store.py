@@ -340,10 +340,15 @@ class StoreMachine(RuleBasedStateMachine):
         for stored in [stored for stored in self.model.stored if stored.is_live]:
             cursors_by_id[stored.sample.message_id].add(stored.cursor)
         old = {stored.sample.message_id: stored for stored in self.model.stored if stored.is_inactive}
+        logged = {stored.sample.message_id: set[int]() for stored in self.model.stored}
+        for stored in self.model.stored:
+            logged[stored.sample.message_id].add(stored.cursor)
         for writer in self.writers():
             assert writer.requests() == self.model.requests
             found = writer.find_ids(b"".join(old), inactive=True)
             assert found == [stored.cursor for stored in old.values()]
+            found = writer.find_ids(b"".join(logged), unlive=True)
+            assert all(cursor in cursors for cursor, cursors in zip(found, logged.values(), strict=True))
             assert writer.highest_number() == self.model.highest_number
             found = writer.find_ids(b"".join(cursors_by_id) + b"\7" * 32)
             for cursor, cursors in zip(found, [*cursors_by_id.values(), set[int]()], strict=True):

@@ -99,7 +99,7 @@ def begin(
         lanes={AUTHOR: (MemberId(AUTHOR),)},
         rules=rules,
         judge=lambda _authors, _kind, _time, sequence: "revoked" if denied(sequence) else "",
-        form=lambda _kind, _cursor: "",
+        form=lambda _kind, _slot: "",
     )
 
 

@@ -16,11 +16,11 @@ from typing import Protocol
 from dispersy.errors import WireError
 from dispersy.protocol.definitions.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId
-from dispersy.protocol.intake.ended_forms import EndedForms, MessageStore
+from dispersy.protocol.intake.ended_forms import EndedForms, FormStore
 from dispersy.protocol.intake.intake_round import Change
 from dispersy.protocol.intake.kind_rules import KindRules, kind_rules
 from dispersy.protocol.intake.lane_round import LaneSlot
-from dispersy.protocol.intake.received import Received, authors_of
+from dispersy.protocol.intake.received import Authors, Received, authors_of
 from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom
 from dispersy.protocol.permissions.control_messages import Authorize, ControlMessage, Undo, read_control
 from dispersy.protocol.permissions.timeline import Timeline, TimelineChanges
@@ -28,7 +28,7 @@ from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 
 
-class ControlStore(MessageStore, Protocol):
+class ControlStore(FormStore, Protocol):
     """What is asked of the writer's store: what was committed before this round."""
 
     def held(self, community: int, records: bytes) -> bytes: ...
@@ -212,6 +212,25 @@ class ControlIntake:
                     self.touched.moved[kind] = row.on_request
                 self.on_request[kind] = row.on_request
         self.rules = rules
+
+    def is_taken_back(self, message_id: bytes, message: Waiter | Received) -> bool:
+        """Whether a message's own author has undone it whole, as far as the undos here say."""
+        authors = authors_of(message.message)
+        return self.timeline.is_taken_back(MessageId(message_id), authors, message.kind, message.global_time)
+
+    def taken_back(self, waiters: Iterable[Waiter]) -> list[bytes]:
+        """Ids of those of which it has."""
+        return [each.message_id for each in waiters if self.is_taken_back(each.message_id, each)]
+
+    def forgives(self, received: Received) -> bool:
+        """Whether what is in a message is nothing to refuse it for."""
+        place = received.authors, received.kind, received.global_time
+        return self.ended_forms.forgives(received.id, *place)
+
+    def forgiven(self) -> list[tuple[int, Authors]]:
+        """Kinds and authors of what is stored and may have come to be admitted by undos of this round."""
+        named = {each: self.targets[each] for each in self.touched.targets if each in self.targets}
+        return list(self.ended_forms.forgiven(named))
 
     def missing(self) -> list[MessageId]:
         """Messages that a chain or a pin names and nobody has sent; definitions are held elsewhere.

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dispersy.ext.table import CLOSER
 from dispersy.ext.wire import split_payloads
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, lane_name
+from dispersy.protocol.identifiers import CommunityId, MemberId, lane_name
 from dispersy.protocol.intake.control_intake import ControlIntake, Touched
 from dispersy.protocol.intake.in_sequence import InSequence, ascending
 from dispersy.protocol.intake.lane import LaneRules
@@ -32,7 +32,7 @@ from dispersy.protocol.intake.received import (
     lane_of,
     messages_of,
     pack_waiters,
-    record_at,
+    received_at,
 )
 from dispersy.protocol.intake.retiring import Aged, concerned, retire
 from dispersy.protocol.intake.waiting import Awaited, Waiter, WaitingRoom
@@ -183,8 +183,7 @@ class DataIntake:
         waiters = self._waiting.waiters(Awaited.SEQUENCE)
         ready += [each.message_id for each in waiters if each.kind not in sequenced]
         if touched.targets:
-            stripped = self._waiting.waiters(Awaited.UNDO)
-            ready += [each.message_id for each in stripped if self._is_taken_back(each.message_id, each)]
+            ready += self._control.taken_back(self._waiting.waiters(Awaited.UNDO))
         self._receive_waiters(self._waiting.take(ready))
 
     def release_late(self, waiters: Sequence[Waiter]) -> None:
@@ -202,11 +201,6 @@ class DataIntake:
     def _judge(self, each: Waiter | Received) -> str:
         return self.judge(authors_of(each.message), each.kind, each.global_time, each.sequence)
 
-    def _is_taken_back(self, message_id: bytes, message: Waiter | Received) -> bool:
-        """Whether a message's own author has undone it whole, as far as the undos here say."""
-        authors = authors_of(message.message)
-        return self._timeline.is_taken_back(MessageId(message_id), authors, message.kind, message.global_time)
-
     def _admit(self, records: bytes, arena: bytes) -> bytes:
         """One byte a record: 1 if its kind is defined and its flags and payloads suit it; the others wait or
         are refused."""
@@ -222,24 +216,24 @@ class DataIntake:
             rules = self._control.rules.get(number)
             if rules is None:
                 for index in indices:
-                    self._wait_undefined(Received(record_at(records, index), arena))
+                    self._wait_undefined(received_at(records, arena, index))
                 continue
             suited = [index for index in indices if rules.is_stored and flags[index] in rules.shapes]
             if len(suited) < len(indices):
                 reason = "policy-authentication" if rules.is_stored else "policy-distribution"
                 for index in set(indices).difference(suited):
-                    self._refuse(Received(record_at(records, index), arena).id, reason)
+                    self._refuse(received_at(records, arena, index).id, reason)
             whole = [index for index in suited if states[index] == WHOLE]
             if len(whole) < len(suited):
                 for index in set(suited).difference(whole):
-                    admitted[index] = self._admit_stripped(Received(record_at(records, index), arena))
+                    admitted[index] = self._admit_stripped(received_at(records, arena, index))
             groups = [split_payloads(messages[index]) for index in whole]
             reasons = self._control.definitions.refusals(number, groups)
             for index, refusal in zip(whole, reasons, strict=True):
-                if refusal is None:
+                if refusal is None or self._control.forgives(received_at(records, arena, index)):
                     admitted[index] = 1
                 else:
-                    self._refuse(Received(record_at(records, index), arena).id, refusal)
+                    self._refuse(received_at(records, arena, index).id, refusal)
         return bytes(admitted)
 
     def _refuse_old(self, records: bytes, arena: bytes, number: int, indices: list[int]) -> list[int]:
@@ -251,12 +245,12 @@ class DataIntake:
         times = memoryview(records).cast("Q")[TIME_WORD :: MESSAGE.size // 8].tolist()
         for index in indices:
             if times[index] <= inactive_to:
-                self._refuse(Received(record_at(records, index), arena).id, PRUNED)
+                self._refuse(received_at(records, arena, index).id, PRUNED)
         return [index for index in indices if times[index] > inactive_to]
 
     def _admit_stripped(self, received: Received) -> bool:
         """Whether the payloads may be missing: else anybody could take those of others' messages."""
-        if self._is_taken_back(received.id, received):
+        if self._control.is_taken_back(received.id, received):
             return True
         if not self._is_stored(received) and self._waiting.add(received.waiter(Awaited.UNDO)):
             self._counters["waiting"] += 1
@@ -274,7 +268,7 @@ class DataIntake:
             if verdict == PERMITTED:
                 permitted[index] = 1
                 continue
-            received = Received(record_at(records, index), arena)
+            received = received_at(records, arena, index)
             if verdict == LOOK_CLOSER and not self._judge(received):
                 permitted[index] = 1
             elif not self._is_stored(received):
@@ -380,7 +374,8 @@ class DataIntake:
 
     def touch(self, touched: Touched) -> None:
         """Have all lanes decided again whose permissions or rules may have changed."""
-        if not (touched.lanes or touched.kinds):
+        forgiven = self._control.forgiven()
+        if not (touched.lanes or touched.kinds or forgiven):
             return
         self._begin_lanes()
         self._renew_lanes(touched.kinds)
@@ -395,6 +390,8 @@ class DataIntake:
                 self._lane(kind, (MemberId(member),)).touch()
         for kind, low in sorted(touched.kinds.items()):
             self._touch_stored(kind, low=low)
+        for kind, authors in forgiven:
+            self._lane(kind, authors).touch()
 
     def _renew_lanes(self, kinds: Collection[int]) -> None:
         """The rules of these may be others than when the round began; what it has brought of them is judged

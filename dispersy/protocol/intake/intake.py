@@ -49,7 +49,7 @@ from dispersy.protocol.wire.records import MESSAGE, STRIPPED
 class LiveStore(DataStore, ControlStore, UndoStore, Protocol):
     """What the intake asks of the writer's store: what was committed before this round."""
 
-    def find_ids(self, ids: bytes) -> list[int | None]: ...
+    def find_ids(self, ids: bytes, *, unlive: bool = False) -> list[int | None]: ...
 
 
 class Intake:

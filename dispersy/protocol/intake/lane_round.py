@@ -124,7 +124,7 @@ class LaneRound:
 
     lanes        name -> authors
     judge        looks at a message's permission; asked only about lanes that are decided whole
-    form         looks at the form of a stored one, likewise: (kind, cursor) -> why it is not admitted
+    form         looks at the form of a stored one, likewise: (kind, slot) -> why it is not admitted
     inactive_to  the highest global time that is too old
     """
 
@@ -137,7 +137,7 @@ class LaneRound:
         lanes: Mapping[bytes, Authors],
         rules: LaneRules,
         judge: Judge,
-        form: Callable[[int, int], str],
+        form: Callable[[int, LaneSlot], str],
         inactive_to: int = -1,
     ) -> None:
         self._store = store
@@ -311,7 +311,7 @@ class LaneRound:
         return self._judge(self.lanes[entry.lane], self._kind, entry.global_time, entry.sequence)
 
     def _reason_of_stored(self, entry: LaneEntry, slot: LaneSlot) -> str:
-        return self._reason(entry) or self._form(self._kind, slot.cursor)
+        return self._reason(entry) or self._form(self._kind, slot)
 
     def _stored(self, *, unlive: bool) -> Iterator[tuple[LaneEntry, LaneSlot]]:
         for name in self.lanes:

@@ -105,6 +105,11 @@ def record_at(records: bytes, index: int) -> bytes:
     return records[index * MESSAGE.size : (index + 1) * MESSAGE.size]
 
 
+def received_at(records: bytes, arena: bytes, index: int) -> Received:
+    """One of a batch."""
+    return Received(record_at(records, index), arena)
+
+
 def chosen(records: bytes, flags: Iterable[int]) -> bytes:
     """Those of packed message_records whose flag is set."""
     return b"".join(record_at(records, index) for index, flag in enumerate(flags) if flag)
@@ -113,7 +118,7 @@ def chosen(records: bytes, flags: Iterable[int]) -> bytes:
 def each_received(records: bytes, arena: bytes) -> Iterator[Received]:
     """A batch, message by message."""
     for index in range(len(records) // MESSAGE.size):
-        yield Received(record_at(records, index), arena)
+        yield received_at(records, arena, index)
 
 
 def messages_of(records: bytes, arena: bytes) -> list[bytes]:
