@@ -262,10 +262,11 @@ def leave(
     out.print(
         f"{'left before' if done['already'] else 'left'}: {escape(done['name'])}  {done['community'].hex()}"
     )
+    held = f"its {done['messages']} messages, Dispersy's own among them,"
     if purge:
-        out.print(f"  its {done['messages']} messages are {'removed' if is_gone else 'being removed'}")
+        out.print(f"  {held} are {'removed' if is_gone else 'being removed'}")
     else:
-        out.print(f"  its {done['messages']} messages stay here; join it again with its id to see them")
+        out.print(f"  {held} stay here; join it again with its id to see them")
 
 
 def _confirm_purge(client: Client, community: str) -> None:
@@ -275,7 +276,8 @@ def _confirm_purge(client: Client, community: str) -> None:
         for entry in client.communities(left=True)
         if community == entry["name"] or entry["community"].hex().startswith(community.lower())
     ]
-    held = f"{sum(entry['live'] for entry in entries)} messages" if entries else "what is held"
+    count = sum(entry["live"] for entry in entries)
+    held = f"{count} messages, Dispersy's own among them," if entries else "what is held"
     said = f"this removes {held} of {community} from this node, for good"
     if not sys.stdin.isatty():
         raise UsageError(said, code="usage", hint="say --yes if that is what you want")

@@ -79,7 +79,8 @@ def peers(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the neighbours this node walks among."""
+    """Show the neighbours this node walks among, and how many messages each says it holds, Dispersy's own
+    among them."""
     with Client(home) as client:
         found = client.peers(community)
     if json:

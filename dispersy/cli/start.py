@@ -242,6 +242,11 @@ def _introduce(place: Home, settings: RoleSettings, why: str, *, new: bool) -> N
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     say(f"  listens on UDP {settings.listen}, {workers}")
     say(f"  placement {settings.placement}" + (f", chosen for {why}" if why else ""))
+    for what, address in (("control", settings.tcp_control), ("events", settings.tcp_events)):
+        if address:
+            say(f"  {what} socket for clients of the list on tcp://{address}")
+    if settings.metrics:
+        say(f"  metrics for Prometheus on http://{settings.metrics}/metrics")
     for record in communities:
         name = record.name or _defined_name(record) or record.community_id.hex()[:8]
         say(f"  community {name}  {record.community_id.hex()}")

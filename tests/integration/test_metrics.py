@@ -117,6 +117,8 @@ def test_what_is_dropped_is_counted_by_its_reason(make_node: MakeNode) -> None:
     port = free_port()
     node = make_node("a", "--listen", "127.0.0.1:0", "--workers", "1", "--metrics", f"127.0.0.1:{port}")
     with node.start() as client, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        # The start says where they are, and says so before it is ready.
+        assert f"  metrics for Prometheus on http://127.0.0.1:{port}/metrics" in node.lines
         host, _, udp_port = client.status()["listen"].rpartition(":")
         for _ in range(20):
             sender.sendto(b"rubbish", (host, int(udp_port)))

@@ -91,6 +91,8 @@ def test_an_allowed_client_publishes_follows_and_subscribes(served: Served) -> N
     """All that a local program can; blocking and asyncio."""
     file = served.add("phone")
     certificate = read_certificate(file)
+    for name, endpoint in (("control", certificate.control), ("events", certificate.events)):
+        assert f"  {name} socket for clients of the list on {endpoint}" in served.node.lines
     with Client(certificate=file, timeout_s=LIMIT_S) as client, bounded_context() as context:
         with context.socket(zmq.SUB) as events:
             certificate.protect(events)
