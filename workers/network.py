@@ -45,7 +45,7 @@ from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
-from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, ENVELOPE_HEAD, FRAME, TOKEN_CURRENT
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreReader
@@ -238,19 +238,20 @@ class NetworkRole:
 
     def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes, now: float) -> None:
         size = 0
+        served = self._communities.served
         for position in range(0, len(envelopes), ENVELOPE.size):
-            record = envelopes[position : position + ENVELOPE.size]
-            datagram, number, offset, length, index, count, *_ = ENVELOPE.unpack(record)
-            if index >= len(self._communities.served):
+            datagram, number, offset, length, index, count = ENVELOPE_HEAD.unpack_from(envelopes, position)
+            if index >= len(served):
                 continue
             source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
-            neighbourhood = self._communities.served[index]
+            neighbourhood = served[index]
             area = arena[offset : offset + length]
             size += length
             if neighbourhood.answers_want(source, number, area, now):
                 # No responder waits for it.
                 self._dispatch.pushed(neighbourhood.number, source, area, count, way=Way.ANNOUNCED)
             else:
+                record = envelopes[position : position + ENVELOPE.size]
                 responder = neighbourhood.responder
                 self._dispatch.messages(neighbourhood.number, responder, source, record, area, count)
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size

@@ -88,13 +88,12 @@ class Reporter:
         community   whose time it was, where it was that of one
         """
         now = perf_counter()
-        entries = [self.steps.setdefault(name, [0.0, 0.0])]
+        _account(self.steps, name, now - began, count)
         if community is not None:
-            entries.append(self.by_community.setdefault(community, {}).setdefault(name, [0.0, 0.0]))
+            if community not in self.by_community:
+                self.by_community[community] = {}
+            _account(self.by_community[community], name, now - began, count)
             self._untold.add(community)
-        for entry in entries:
-            entry[0] += now - began
-            entry[1] += count
         return now
 
     def _send_first(self) -> None:
@@ -125,3 +124,12 @@ class Reporter:
         if self.heard:
             self._untold.clear()
         return self.heard
+
+
+def _account(steps: dict[str, list[float]], name: str, seconds: float, count: int) -> None:
+    entry = steps.get(name)
+    if entry is None:
+        steps[name] = [seconds, count]
+    else:
+        entry[0] += seconds
+        entry[1] += count

@@ -18,6 +18,10 @@ RECONNECT_FIRST_MS, RECONNECT_MAX_MS = 10, 50
 again is there in a tenth of a second: with longer pauses it would not be found for longer than it was away.
 """
 
+_LAST, _NOT_LAST = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
+"""As numbers: a calculation with flags of an enumeration takes longer than to send a part."""
+
 
 class SentFrame(Protocol):
     """A zmq.MessageTracker: whether ZeroMQ has let go of the memory of a frame that was sent."""
@@ -113,8 +117,11 @@ def open_to_group(endpoint: str, group: int) -> None:
 
 def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
     """Send without waiting; False when the peer is gone or full, and then nothing was sent."""
+    *others, last = parts
     try:
-        socket.send_multipart(parts, zmq.NOBLOCK)
+        for part in others:
+            socket.send(part, _NOT_LAST)
+        socket.send(last, _LAST)
     except zmq.Again:
         return False
     except zmq.ZMQError as error:
@@ -127,9 +134,13 @@ def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
 def receive_all(socket: zmq.Socket[bytes], *, count_max: int) -> list[list[bytes]]:
     """Up to `count_max` waiting multipart messages, at once."""
     received: list[list[bytes]] = []
-    while len(received) < count_max:
-        try:
-            received.append(socket.recv_multipart(zmq.NOBLOCK))
-        except zmq.Again:
-            break
+    # To ask first costs a third of the exception that ends nearly every portion.
+    while len(received) < count_max and int(socket.getsockopt(_EVENTS)) & _READABLE:
+        frame = socket.recv(_LAST, copy=False)
+        parts = [frame.bytes]
+        # A frame knows whether another one follows; pyzmq's own multipart call asks the socket.
+        while frame.more:
+            frame = socket.recv(_LAST, copy=False)
+            parts.append(frame.bytes)
+        received.append(parts)
     return received

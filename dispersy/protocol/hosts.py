@@ -14,7 +14,7 @@ Host = NewType("Host", bytes)
 """16 bytes of an IPv4-mapped address, or the 8 bytes of an IPv6 network: who has one /64 has all of it."""
 
 _HOSTS_MAX = 4_096
-"""Addresses whose host is remembered: limits ask for those of all neighbours at once."""
+"""Addresses whose host, and its bucket, is remembered: limits ask for those of all neighbours at once."""
 _LOOPBACK_4 = bytes(10) + b"\xff\xff\x7f"
 _LOOPBACK_6 = bytes(15) + b"\x01"
 
@@ -37,6 +37,7 @@ def leaves_for(source: Address, known: Collection[Address]) -> Address | None:
     return next(iter(known)) if len(known) >= MET_MAX else None
 
 
+@lru_cache(_HOSTS_MAX)
 def bucket_of(address: Address, *, key: bytes) -> int:
     """1 to 255: a share of all hosts, by a keyed hash, so that nobody outside can choose to share one.
 

@@ -47,8 +47,8 @@ def number_for(way: Way, rng: Random, taken: Container[int] = ()) -> int:
 
 def way_of(number: int) -> Way:
     """What was asked for with this number, or might have been: whoever answers says it."""
-    way = number & ((1 << WAY_BITS) - 1)
-    return Way(way) if way in _WAYS else Way.OFFERED
+    return _WAYS.get(number & _WAY_MASK, Way.OFFERED)
 
 
-_WAYS = frozenset(Way)
+_WAYS = {int(way): way for way in Way}
+_WAY_MASK = (1 << WAY_BITS) - 1

@@ -8,9 +8,8 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import lmdb
@@ -226,19 +225,33 @@ def _check_whole(path: Path, lmdb_environment: lmdb.Environment) -> None:
         raise StorageError(f"{path / DATA_NAME}: cut off, {found} bytes of at least {needed}; {DAMAGED}")
 
 
-@contextmanager
-def errors_named(path: Path) -> Iterator[None]:
+class errors_named:  # noqa: N801 used as the function that it would be, were a generator not as dear as a read
     """Turn what LMDB, the system and broken records raise into a StorageError that names the path."""
-    try:
-        yield
-    except lmdb.MapFullError as error:
-        raise StorageError(f"{path}: the store's map is full ({error})") from error
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.BadTxnError) as error:
-        raise StorageError(f"{path}: the store is damaged ({error}); {DAMAGED}") from error
-    except (struct.error, msgspec.MsgspecError) as error:
-        raise StorageError(f"{path}: a record in the store is damaged ({error}); {DAMAGED}") from error
-    except (lmdb.Error, OSError) as error:
-        raise StorageError(f"{path}: {_reason(path, error)}") from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        path = self._path
+        match error:
+            case None:
+                return
+            case lmdb.MapFullError():
+                raise StorageError(f"{path}: the store's map is full ({error})") from error
+            case lmdb.CorruptedError() | lmdb.PageNotFoundError() | lmdb.BadTxnError():
+                raise StorageError(f"{path}: the store is damaged ({error}); {DAMAGED}") from error
+            case struct.error() | msgspec.MsgspecError():
+                said = f"{path}: a record in the store is damaged ({error}); {DAMAGED}"
+                raise StorageError(said) from error
+            case lmdb.Error() | OSError():
+                raise StorageError(f"{path}: {_reason(path, error)}") from error
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -51,10 +51,13 @@ class Reply(Protocol):
     def number(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """The envelope of a messages datagram: the interval that it covers, how many messages are in it, and
-    the sender's summary where an answer ends."""
+    the sender's summary where an answer ends.
+
+    One is made of every datagram: frozen it would take three times as long.
+    """
 
     number: int
     flags: int

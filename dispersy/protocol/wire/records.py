@@ -13,6 +13,8 @@ FRAME = Struct("=IIHHBBH")
 
 ENVELOPE = Struct("=IIIHHHBB24s24s24sI")
 """datagram, number, offset, length, community, count, flags, token_state, low, high, summary, spare"""
+ENVELOPE_HEAD = Struct("=IIIHHH")
+"""Its first six fields."""
 
 MESSAGE = Struct("=IIQQHBBBBBB32s32s")
 """offset, length, global_time, sequence, header_size, kind, flags, payload_count, signature_count, state,
