@@ -1,7 +1,7 @@
 """A world of nodes on fake links: real machines, kernels and datagrams; no sockets, no clock.
 
-What happens next is the first of one heap: a datagram's arrival, a node's deadline, something that a scenario
-planned. The same seed gives the same world, datagram by datagram (`digest` proves it).
+What happens next is the first of one agenda: a datagram's arrival, a node's deadline, something that a
+scenario planned. The same seed gives the same world, datagram by datagram (`digest` proves it).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
-from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
 from dispersy.protocol.address import Address, make_address
 from dispersy.testing.links import Link
+from simulation.agenda import Agenda
 from simulation.links import HEADERS_SIZE, Links
 from simulation.measures import Meter
 from simulation.nat import Nats
@@ -68,11 +68,10 @@ class World:
         self.events = 0
         self._keeps_log = log
         self._proof = blake2b(digest_size=16) if proves else None
-        self._heap: list[tuple[float, int, int, Any, Any, Any]] = []
-        self._count = 0
+        self._agenda = Agenda()
         self._clocks: dict[Address, tuple[float, float]] = {}
         self._timers: dict[Address, float] = {}
-        """When each node is looked at next; entries of the heap that differ are stale."""
+        """When each node is looked at next; entries of the agenda that differ are stale."""
         self._spins: Counter[Address] = Counter()
         """Turns of a node after which it was due again at once."""
 
@@ -179,10 +178,10 @@ class World:
             self.watch(address)
         if until():
             return True
-        heap = self._heap
+        take = self._agenda.take
         looks_at = self.now + looks_every_s
-        while heap and heap[0][0] < end:
-            at, _, kind, one, other, data = heappop(heap)
+        while (entry := take(end)) is not None:
+            at, _, kind, one, other, data = entry
             if at > self.now:
                 self.now = at
             self.events += 1
@@ -208,8 +207,7 @@ class World:
         return until()
 
     def _push(self, at: float, kind: int, one: Any, other: Any = None, data: Any = None) -> None:
-        self._count += 1
-        heappush(self._heap, (at, self._count, kind, one, other, data))
+        self._agenda.put(at, kind, one, other, data)
 
     def _arrive(self, source: Address, target: Address, data: bytes) -> None:
         if self.nats.used and not self.nats.lets_in(source, target, self.now):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from heapq import heappop, heappush
 from itertools import pairwise
 from random import Random
 
@@ -11,6 +12,7 @@ import pytest
 from dispersy.protocol.address import Address
 from dispersy.protocol.walk.walker import Walker
 from dispersy.testing.links import Link
+from simulation.agenda import Agenda
 from simulation.holdings import history
 from simulation.links import HEADERS_SIZE, Links, Path
 from simulation.nat import ADDRESS_RESTRICTED, FULL_CONE, KINDS, PORT_RESTRICTED, SYMMETRIC
@@ -37,6 +39,25 @@ def test_a_seed_replays_datagram_by_datagram() -> None:
     first = digest_of_run(5, seconds=4.0)
     assert digest_of_run(5, seconds=4.0) == first
     assert digest_of_run(6, seconds=4.0) != first
+
+
+def test_an_agenda_is_a_heap() -> None:
+    """It gives what one heap of everything would give, whatever is put in between, for now or long behind."""
+    rng = Random(1)
+    agenda, heap = Agenda(), list[tuple[float, int]]()
+    now = 0.0
+    for count in range(1, 20_001):
+        at = now + rng.choice((0.0, 0.0003, 0.001, 0.05, 3.0)) * rng.random()
+        agenda.put(at, 0, None)
+        heappush(heap, (at, count))
+        before = now + rng.choice((0.0, 0.0005, 0.002, 10.0))
+        while rng.random() < 0.5 and (found := agenda.take(before)) is not None:
+            now, number = heappop(heap)
+            assert found[:2] == (now, number)
+        # A world whose time is up goes on from there.
+        now = max(now, min(before, heap[0][0])) if heap else before
+    rest = [found[:2] for found in iter(lambda: agenda.take(1e9), None)]
+    assert rest == sorted(heap)
 
 
 def test_a_rate_is_kept_and_its_queue_drops_at_the_tail() -> None:
