@@ -217,7 +217,7 @@ class SharedHoldings:
         fresh = [number for number in dict.fromkeys(numbers) if not self.holds(number)]
         if not fresh:
             return 0
-        corpus, keys, order = self.corpus, self.corpus.keys, self._added
+        corpus, keys = self.corpus, self.corpus.keys
         if len(self._has) < len(keys):
             self._has += bytes(len(keys) + len(keys) // 4 + 16 - len(self._has))
         for number in fresh:
@@ -226,20 +226,27 @@ class SharedHoldings:
         self._change_symbols(fresh, sketch.add_many)
         if self._tree is not None:
             self._tree.change(corpus.leaves(fresh))
-        if len(fresh) > SORTED_INSERT_MAX:
-            order += fresh
-            order.sort(key=keys.__getitem__)
-        else:
-            for number in fresh:
-                if not order or keys[order[-1]] < keys[number]:
-                    order.append(number)
-                else:
-                    insort(order, number, key=keys.__getitem__)
+        self._put_in_order(fresh)
         self._sum %= SUM_MODULUS
         self._count += len(fresh)
-        self._highest = max(self._highest, int.from_bytes(keys[order[-1]][:8], "big"))
+        self._highest = max(self._highest, int.from_bytes(keys[self._added[-1]][:8], "big"))
         self._summary = None
         return len(fresh)
+
+    def _put_in_order(self, fresh: list[int]) -> None:
+        order, key_of = self._added, self.corpus.keys.__getitem__
+        if len(fresh) > SORTED_INSERT_MAX:
+            order += fresh
+            order.sort(key=key_of)
+            return
+        fresh.sort(key=key_of)
+        at = bisect_left(order, key_of(fresh[0]), key=key_of)
+        if at == len(order) or key_of(fresh[-1]) < key_of(order[at]):
+            # What comes together was mostly missing together: everything behind it moves once.
+            order[at:at] = fresh
+            return
+        for number in fresh:
+            insort(order, number, key=key_of)
 
     def community_id(self) -> CommunityId:
         """As ItemHoldings.community_id()."""

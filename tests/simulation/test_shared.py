@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -12,7 +13,8 @@ from simulation.shared import Base, Corpus, SharedHoldings
 
 
 def both(seed: int) -> tuple[SharedHoldings, StoreHoldings]:
-    """A base of some, without a few, with others that came in portions."""
+    """A base of some, without a few, with others that came in portions: many at once, few that lie apart, and
+    one stretch of them."""
     rng = Random(seed)
     messages = history(400, seed=seed)
     rng.shuffle(messages)
@@ -22,8 +24,10 @@ def both(seed: int) -> tuple[SharedHoldings, StoreHoldings]:
     shared = SharedHoldings(corpus, Base(corpus, based), lacking=gone)
     store = make_holdings()
     store.add(messages[20:250])
-    for start in range(250, 400, 75):
-        portion = messages[start : start + 75] + messages[:3]
+    stretch = sorted(messages[370:], key=lambda message: corpus.keys[corpus.numbers([message])[0]])
+    messages[370:] = stretch[:10] + stretch[20:] + stretch[10:20]
+    for start, end in pairwise((250, 325, 330, 340, 370, 380, 390, 400)):
+        portion = messages[start:end] + messages[:3]
         assert shared.add(portion) == store.add(portion)
     return shared, store
 
