@@ -65,6 +65,7 @@ from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, HAS_SUMMARY
 from dispersy.protocol.wire.summary import Summary
 from simulation.commits import Arrived, Commits
+from simulation.deadlines import WALKING, Deadlines
 from simulation.holdings import COMMUNITY, COMMUNITY_ID, TAG, StoreHoldings, area_of, make_holdings
 from simulation.shared import SharedHoldings
 from simulation.signing import holds, public_key
@@ -150,9 +151,8 @@ class Node:
         self.told_at: list[float] = []
         """When neighbours had said what they hold of this node's own."""
         self._commits = Commits(commit_delay_s)
-        self._shares_pace = pace is not None
-        self._others_at: float | None = None
-        """When walker and puller are due; None: they were touched since. What spreads touches neither."""
+        asking = (self.puller, self.newest, self.fragments)
+        self._deadlines = Deadlines(self.walker, asking, shares_pace=pace is not None)
         if defined and synchronises:
             self.puller.set_definition_known(world.now)
             self.walker.set_summary(self.holdings.summary(), world.now)
@@ -186,31 +186,21 @@ class Node:
         self.world.watch(self.address)
 
     def next_deadline(self) -> float:
-        deadline = self._others_deadline()
+        deadline = self._deadlines.next()
         spreads_at = None if self.spreader is None else self.spreader.next_deadline()
         for other in (self._commits.next_at(), spreads_at):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
 
-    def _others_deadline(self) -> float:
-        if self._others_at is not None and not self._shares_pace:
-            return self._others_at
-        deadline = self.walker.next_deadline()
-        others = (self.puller, self.newest, self.fragments)
-        for other in [machine.next_deadline() for machine in others]:
-            if other is not None and other < deadline:
-                deadline = other
-        self._others_at = deadline
-        return deadline
-
     def touch(self) -> None:
         """Something was done to one of its machines from outside."""
-        self._others_at = None
+        self._deadlines.touch()
 
     def handle_timer(self) -> None:
         now = self.now
-        if self._others_deadline() <= now:
+        if self._deadlines.next() <= now:
+            self._deadlines.touch()
             self.walker.handle_timer(now)
             self._drain()
             self.puller.handle_timer(now)
@@ -274,6 +264,8 @@ class Node:
             if frame_type in SPREADING:
                 self._drain_spreader()
             else:
+                if frame_type in WALKING:
+                    self._deadlines.touch()
                 self._drain()
         for fields in ENVELOPE.iter_unpack(envelopes):
             _, number, offset, length, _, count, flags, _, low, high, summary, _ = fields
@@ -382,6 +374,7 @@ class Node:
 
     def _tell_summary(self) -> None:
         if self.definition:
+            self._deadlines.touch()
             self.walker.set_summary(self.holdings.summary(), self.now)
             quiet_at = self.now if self.spreader is None else self.spreader.quiet_at()
             self.walker.nudge(self.now, not_before=quiet_at)
@@ -389,7 +382,6 @@ class Node:
 
     def _drain(self) -> None:
         """Send what any machine has to say."""
-        self._others_at = None
         self._drain_walker()
         self._drain_spreader()
         self._drain_puller()
@@ -417,10 +409,11 @@ class Node:
                 self._send_frame(sent.address, sent.frame_type, sent.body)
 
     def _drain_puller(self) -> None:
-        self._others_at = None
+        self._deadlines.touch_asking()
         for address, frame_type, frames in in_datagrams(self.puller.drain()):
             self._send_frames(address, frame_type, frames)
         for silent in self.puller.drain_silent():
+            self._deadlines.touch()
             self.walker.look_after(silent, self.now)
             self._drain_walker()
         for fetched in self.fragments.drain():
