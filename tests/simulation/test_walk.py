@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dispersy.constants import TOKEN_DATAGRAM_SIZE
 from dispersy.protocol.address import make_address
 from dispersy.protocol.wire.frames import frame, token_datagram
@@ -10,6 +12,11 @@ from dispersy.testing.links import Link
 from simulation.holdings import TAG
 from simulation.node import Node
 from simulation.world import World
+
+
+def asked_by(node: Node) -> int:
+    """How many introduction-requests it has made to its bootstrap and neighbours."""
+    return sum(node.walker.counts[f"walk-{each}"] for each in ("bootstrap", "walked", "stumbled"))
 
 
 def test_two_nodes_meet_within_a_fraction_of_a_second() -> None:
@@ -34,6 +41,41 @@ def test_a_group_meets_through_one_bootstrap() -> None:
     assert not any(
         view.address == node.address for node in nodes for view in node.walker.candidates(world.now)
     )
+
+
+@pytest.mark.parametrize(("others", "late_s"), [(20, 0.0), (8, 30.0)], ids=["of-many", "late"])
+def test_who_meets_few_by_a_tracker_soon_finds_one(others: int, late_s: float) -> None:
+    """Behind a symmetric NAT one alone of those that a tracker names is met: it names one at a time, and at
+    the pace of steps it took minutes to come to that one."""
+    world = World(seed=7, link=Link(delay_s=0.025, loss=0.005))
+    tracker = world.add(1)
+    tracker.walker.set_summary(None, world.now)
+    for host in range(2, 2 + others):
+        world.add(host, bootstrap=[tracker], nat="port-restricted")
+    reached = world.add(50, bootstrap=[tracker], nat="full-cone")
+    world.run(late_s)
+    node = world.add(51, bootstrap=[tracker], nat="symmetric")
+
+    def has_met() -> bool:
+        return reached.walker.member in [member for _, member in node.walker.neighbours(world.now)]
+
+    assert world.run(15, until=has_met)
+    assert asked_by(node) < 3 * 15
+
+
+def test_who_is_named_nobody_by_a_tracker_stops_to_ask_for_more() -> None:
+    """The only other one has gone: a tracker is asked every half second for it, and then as any neighbour."""
+    world = World(seed=5, link=Link(delay_s=0.025))
+    tracker = world.add(1)
+    tracker.walker.set_summary(None, world.now)
+    gone = world.add(2, bootstrap=[tracker], nat="port-restricted")
+    world.run(5)
+    del world.nodes[gone.address]
+    node = world.add(3, bootstrap=[tracker], nat="port-restricted")
+    world.run(150)
+    before = asked_by(node)
+    world.run(120)
+    assert asked_by(node) - before < 12
 
 
 def test_those_who_leave_are_forgotten() -> None:

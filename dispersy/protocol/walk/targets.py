@@ -9,6 +9,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.walk.bootstrap import Bootstrap
 from dispersy.protocol.walk.candidate import Candidates
 from dispersy.protocol.walk.hunger import HUNGRY_REVISIT_S
+from dispersy.protocol.walk.seeking import SEEKING_INTERVAL_S, Seeking
 from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.walk.turnover import (
     HEARD_ENOUGH,
@@ -39,6 +40,7 @@ class Targets:
         self._hunger = self._turnover.hunger
         self._pace = pace
         self._rng = rng
+        self._seeking = Seeking()
 
     def for_step(self, now: float, *, lonely: int | None) -> Address | None:
         """Whom a step goes to; None: nobody.
@@ -65,7 +67,17 @@ class Targets:
             known = self._asked_longest_ago(now, before=now - HUNGRY_REVISIT_S)
             if known is not None and known not in found and len(self._requests) < WALK_REQUESTS_MAX:
                 found.append(known)
+        sought = self._sought(now) if self._seeking.is_due(now) else None
+        if sought is not None and sought not in found:
+            found.append(sought)
         return found
+
+    def name(self, now: float) -> bool:
+        """Somebody has been named; whether to walk there at once, for nobody is met."""
+        if not self._seeks(now):
+            return False
+        self._seeking.name(now)
+        return len(self._requests) < WALK_REQUESTS_MAX
 
     def may_be(self, address: Address, now: float) -> bool:
         """Whether somebody who is on the way to us is asked by us, too: where few are known already."""
@@ -86,7 +98,11 @@ class Targets:
 
     def next_deadline(self) -> float | None:
         """When take_again() may name somebody."""
-        moments = (self._bootstrap.next_deadline(), self._hunger.next_deadline())
+        moments = (
+            self._bootstrap.next_deadline(),
+            self._hunger.next_deadline(),
+            self._seeking.next_deadline(),
+        )
         return min((moment for moment in moments if moment is not None), default=None)
 
     def is_hurried(self, now: float) -> bool:
@@ -99,6 +115,21 @@ class Targets:
     def _is_new(self, now: float) -> bool:
         """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
         return 1 < len(self._candidates.verified(now)) < SETTLED_NEIGHBOURS and not self._pace.is_metered
+
+    def _seeks(self, now: float) -> bool:
+        """Whether no neighbour says what it holds: so it is where the bootstrap alone answers, a tracker."""
+        if not self._bootstrap or self._pace.is_metered:
+            return False
+        return all(each.summary is None or not each.is_verified(now) for each in self._candidates)
+
+    def _sought(self, now: float) -> Address | None:
+        """Who is asked for another one."""
+        if self._seeking.is_in_vain(now) or not self._seeks(now):
+            self._seeking.end()
+            return None
+        self._seeking.ask(now)
+        is_full = len(self._requests) >= WALK_REQUESTS_MAX
+        return None if is_full else self._asked_longest_ago(now, before=now - SEEKING_INTERVAL_S)
 
     def _choose(self, now: float) -> Address | None:
         bootstrap = self._bootstrap.next(self._candidates, now)

@@ -249,8 +249,7 @@ class Walker:
             self.counts["walk-named"] += 1
             if is_new:
                 self._turnover.hunger.hope(now)
-            if is_new and self._settling.is_settled and not self._settling.knows_enough:
-                # Before our next step it would be forgotten.
+            if self._is_walked_to_at_once(now) and is_new:
                 self._requests.walk_to(introduced, now)
         self._steps.hasten_early(now)
 
@@ -413,6 +412,11 @@ class Walker:
     def _introduced_to(self, candidate: Candidate, now: float) -> Candidate | None:
         since = now - NAMED_WITHIN_S if self._turnover.is_high(now) else NEVER
         return self._candidates.introduction_for(candidate, now, heard_since=since)
+
+    def _is_walked_to_at_once(self, now: float) -> bool:
+        """Whether who is named does not wait for our next step: it would be forgotten, or none is met."""
+        would_be_forgotten = self._settling.is_settled and not self._settling.knows_enough
+        return (self._own.is_translated and self._targets.name(now)) or would_be_forgotten
 
     # What is known of others.
 
