@@ -91,12 +91,13 @@ class State:
             fresh.replace(path)
 
 
-INTAKE, DISK, PASSING, RANKED = "the intake", "a store on disk", "passing kinds", "ranks"
+INTAKE, DISK, PASSING, RANKED, LONG = "the intake", "a store on disk", "passing kinds", "ranks", "lengths"
 TRAITS = {
     INTAKE: "through the intake",
     DISK: "of them with the store on disk",
     PASSING: "with a kind that nobody keeps",
     RANKED: "with priorities and orders",
+    LONG: "with messages that some definitions find too long",
 }
 
 
@@ -110,7 +111,8 @@ def is_on_disk(number: int) -> bool:
 
 def traits(number: int, verdict: Verdict) -> Iterator[str]:
     """What is counted of a history besides."""
-    marks = (is_through_intake(number), is_on_disk(number), verdict.has_passing, verdict.has_ranks)
+    of_nodes = is_through_intake(number), is_on_disk(number)
+    marks = (*of_nodes, verdict.has_passing, verdict.has_ranks, verdict.has_long)
     return (name for name, has_it in zip(TRAITS, marks, strict=True) if has_it)
 
 

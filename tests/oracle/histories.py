@@ -28,7 +28,7 @@ from tests.oracle.decisions import Decisions
 from tests.oracle.kinds import KindMaking
 from tests.oracle.node import Node
 from tests.oracle.pinning import HonestRevoke, pinned_by, withdrawal
-from tests.oracle.state import DataMessage, Message
+from tests.oracle.state import DataMessage, DefinitionMessage, Message
 from tests.oracle.timeline import Oracle
 from tests.oracle.writing import ORDERS, Pen
 
@@ -42,6 +42,9 @@ MOODS = {
 """What a history is mostly about: how often its members do what."""
 PRUNED_SHARE = 0.4
 """Of histories that have kinds which are pruned."""
+LONG_SHARE = 0.3
+"""Of histories in which some messages are longer than some definitions admit: in them much is undone, and
+most communities end."""
 NODES = (2, 4)
 MEMBERS = (2, 2, 3, 3, 4)
 
@@ -53,11 +56,14 @@ class History(Community):
         self, seed: int | str, *, node: Callable[[Pen, Decisions], Node], oracle: type[Oracle] = Oracle
     ) -> None:
         self.rng = rng = random.Random(seed)
-        # Of their own, so that histories are what they were before there was pruning, a second form, ranks.
+        # Of their own, so that histories without it are what they were before there was pruning, a second
+        # form, ranks, length.
         ages = random.Random(f"{seed} ages")
         self.forms = random.Random(f"{seed} forms")
         self.ranks = random.Random(f"{seed} ranks")
         self.requests = random.Random(f"{seed} requests")
+        self.sizes = random.Random(f"{seed} sizes")
+        self.has_long = self.sizes.random() < LONG_SHARE
         self.has_pruning = ages.random() < PRUNED_SHARE
         self.mood = rng.choice(list(MOODS))
         pen = Pen(rng)
@@ -73,11 +79,13 @@ class History(Community):
             ages,
             self.ranks,
             self.requests,
+            self.sizes,
             is_crowded=self.mood == "crowded",
             has_pruning=self.has_pruning,
+            has_long=self.has_long,
         )
         self.kinds = self.making.kinds()
-        self.has_destroy = rng.random() < 0.1
+        self.has_destroy = rng.random() < (0.7 if self.has_long else 0.1)
 
     def begin(self) -> None:
         """A definition and some grants that everybody has."""
@@ -101,9 +109,12 @@ class History(Community):
 
     def actions(self) -> dict[Callable[[Node], None], int]:
         """What may happen next, and how often."""
-        return {getattr(self, name): weight for name, weight in MOODS[self.mood].items()} | {
-            self.destroy: 3 if self.has_destroy else 0,
-            self.redefine: 1,
+        mood = {getattr(self, name): weight for name, weight in MOODS[self.mood].items()}
+        if self.has_long:
+            mood |= {self.write: 25, self.undo: 25}
+        return mood | {
+            self.destroy: (5 if self.has_long else 3) if self.has_destroy else 0,
+            self.redefine: 8 if self.has_long else 1,
             self.exchange: 25,
             self.hand_on: 8,
             self.forget: 12,
@@ -176,6 +187,16 @@ class History(Community):
         self.govern(node, author, body, global_time=at)
 
     def destroy(self, node: Node) -> None:
+        later = [
+            each.global_time
+            for each in node.held.values()
+            if isinstance(each, DefinitionMessage) and any(row.admits_long for _, row in each.kinds)
+        ]
+        if later and self.sizes.random() < 0.7:
+            # With these goes what they alone admit.
+            end = max(1, min(later) - 1)
+            self.enter(node, self.pen.control(self.master, end, None, Destroy(is_hard=False)))
+            return
         author = self.master if self.rng.random() < 0.5 else self.rng.choice(self.members)
         self.govern(node, author, Destroy(is_hard=self.rng.random() < 0.2))
 
@@ -196,7 +217,12 @@ class History(Community):
             sequence = self.rng.randint(1, sequence)  # once more, or into a gap
         elif nasty > 0.92:
             sequence += self.rng.randint(1, 2)
-        self.enter(node, self.pen.data(authors, kind, self.time(node), sequence))
+        is_long = self.has_long and self.sizes.random() < 0.5
+        global_time = self.time(node)
+        if is_long and self.sizes.random() < 0.6:
+            # Below the definitions that admit it, which an end may take away.
+            global_time = self.sizes.randint(1, max(1, clock_of(node)))
+        self.enter(node, self.pen.data(authors, kind, global_time, sequence, is_long=is_long))
 
     def say(self, node: Node, author: MemberId, kind: int) -> None:
         """What nobody keeps: it comes to some of the others now, twice to some, or never."""

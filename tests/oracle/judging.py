@@ -39,6 +39,7 @@ class Verdict:
 
     fault        what was wrong, "" when nothing was
     has_passing  whether a kind is kept by nobody; has_ranks: whether some are fetched before others
+    has_long     whether messages are longer than some definitions admit
     """
 
     seed: int | str
@@ -47,6 +48,7 @@ class Verdict:
     has_partition: bool
     has_passing: bool
     has_ranks: bool
+    has_long: bool
 
 
 def judge(
@@ -74,6 +76,7 @@ def judge(
         has_partition=history.has_partition,
         has_passing=any(each.spread != "kept" for each in rules),
         has_ranks=any((each.priority, each.order) != (128, "ascending") for each in rules),
+        has_long=history.has_long,
     )
 
 

@@ -18,7 +18,7 @@ ON_REQUEST_SHARE = 0.25
 class KindMaking:
     """One a history.
 
-    rng    for what all histories have; ages for pruning; ranks and requests for what came later still
+    rng    for what all histories have; ages for pruning; ranks, requests, sizes for what came later still
     """
 
     def __init__(
@@ -27,17 +27,21 @@ class KindMaking:
         ages: random.Random,
         ranks: random.Random,
         requests: random.Random,
+        sizes: random.Random,
         *,
         is_crowded: bool,
         has_pruning: bool,
+        has_long: bool,
     ) -> None:
         self._rng = rng
         self._ages = ages
         self._ranks = ranks
         self._requests = requests
+        self._sizes = sizes
         self._has_on_request = requests.random() < ON_REQUEST_SHARE
         self._is_crowded = is_crowded
         self._has_pruning = has_pruning
+        self._has_long = has_long
         self._is_ranked = ranks.random() < RANKED_SHARE
 
     def kinds(self) -> dict[int, KindRules]:
@@ -53,7 +57,9 @@ class KindMaking:
         is_frozen = self._rng.random() < 0.3
         if before.spread != "kept":
             return replace(before, is_frozen=is_frozen, hops=before.hops and self._ranks.randint(1, 3))
-        return replace(fresh, is_frozen=is_frozen, author_count=before.author_count)
+        # The first definition admits none that are long.
+        admits_long = self._has_long and self._sizes.random() < 0.7
+        return replace(fresh, is_frozen=is_frozen, author_count=before.author_count, admits_long=admits_long)
 
     def _some(self) -> KindRules:
         rules = self._some_limits()

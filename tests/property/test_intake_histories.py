@@ -14,6 +14,7 @@ import pytest
 from dispersy.protocol.definitions.held_definitions import HeldDefinitions
 from dispersy.protocol.intake import lane, lane_round
 from dispersy.protocol.intake.data_intake import DataIntake
+from dispersy.protocol.intake.ended_forms import EndedForms
 from dispersy.protocol.intake.unstored import ReplayWindows
 from dispersy.protocol.permissions.timeline import Timeline
 from dispersy.protocol.wire.stripped import strip
@@ -117,13 +118,16 @@ def test_a_slot_that_the_lower_id_wins_is_found(tmp_path: Path, monkeypatch: pyt
         (HeldDefinitions, "is_stored", lambda *_: True, 0),
         (Timeline, "is_permitted", lambda *_: True, 0),
         (DataIntake, "release_late", lambda *_: None, 338),
+        (EndedForms, "refusal", lambda *_: "", 61),
+        (EndedForms, "forgiven", lambda *_: iter(()), 61),
     ],
-    ids=["taken twice", "all is kept", "all is permitted", "never late"],
+    ids=["taken twice", "all is kept", "all is permitted", "never late", "no form ends", "none is forgiven"],
 )
 def test_a_fault_in_what_passes_or_waits_is_found(
     owner: object, name: str, wrong: object, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Goal: the same of kinds that nobody keeps, and of those that are delivered in sequence.
+    """Goal: the same of kinds that nobody keeps, of those that are delivered in sequence, and of what
+    only a definition admits that an end takes away.
 
     first    where to begin, so that it does not take long
     """
