@@ -8,6 +8,7 @@ import pytest
 
 from dispersy.bundle import BundleReader
 from dispersy.bus.frames import encode
+from dispersy.protocol.intake.marks import ON_REQUEST
 from dispersy.storage.store import Batch, EntryType, EventEntry
 from tests.unit.gateway_house import CHAT, House, receive
 
@@ -34,6 +35,28 @@ def test_what_counted_again_may_be_too_old_since(house: House, tmp_path: Path, l
         bodies = [message.data for message in bundle]
     assert any(b"new" in body for body in bodies)
     assert not any(b"old" in body for body in bodies)
+
+
+def test_what_is_on_request_is_in_no_bundle(house: House, tmp_path: Path) -> None:
+    """Neighbours are not offered it either; also when it counts again since the bundle before."""
+    house.join(1, CHAT, "chat")
+    asked_for = house.publish(1, [b"picture"], marks=ON_REQUEST)
+    since = house.publish(1, [b"before"])
+    message_id = house.store.log(asked_for, 1)[0].message_id
+    house.commit(Batch(events=[EventEntry(EntryType.RESTORED, 1, message_id, asked_for, "revoked")]))
+    house.publish(1, [b"since"])
+
+    def scene() -> None:
+        with house.client() as client:
+            client.export_bundle("chat", tmp_path / "all")
+            client.export_bundle("chat", tmp_path / "more", since=since)
+
+    house.play(scene)
+    for name, expected in (("all", [b"before", b"since"]), ("more", [b"since"])):
+        with BundleReader(tmp_path / name) as bundle:
+            carried = [message.data for message in bundle]
+        told = [text for text in (b"picture", b"before", b"since") if any(text in each for each in carried)]
+        assert told == expected
 
 
 @pytest.mark.parametrize("place", [b"o" + b"\xff" * 24, b"r" + b"\xff" * 8])

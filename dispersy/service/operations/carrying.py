@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dispersy.errors import UsageError
-from dispersy.protocol.identifiers import ORDER_TOP
-from dispersy.protocol.intake.marks import DENIED, INACTIVE
+from dispersy.protocol.identifiers import ORDER_TOP, CommunityId, MessageId, order_key
+from dispersy.protocol.wire.message import read_message
 from dispersy.protocol.wire.stripped import Stripped
 from dispersy.service.interface import requests
 from dispersy.service.interface.orders import Orders
@@ -139,17 +139,20 @@ def _add_restored(
             break
         at = entry.cursor
         is_restored = entry.type == EntryType.RESTORED and entry.community == record.number
-        if is_restored and entry.message_cursor <= since and _counts(reader, entry.message_cursor):
+        if is_restored and entry.message_cursor <= since and _counts(reader, record, entry.message_cursor):
             page.add(reader.messages([entry.message_cursor]))
     if page.is_full or is_cut(entries, ENTRIES_PER_PAGE_MAX):
         page.next = _RESTORED + at.to_bytes(CURSOR_SIZE, "big")
 
 
-def _counts(reader: StoreReader, cursor: int) -> bool:
-    """Whether what was restored still counts: it may have been denied once more, or have become too old, and
-    be gone since."""
+def _counts(reader: StoreReader, record: CommunityRecord, cursor: int) -> bool:
+    """Whether what was restored stands in the order: it may have been denied once more, or have become too
+    old, and be gone since; and what is on request neighbours are not offered either."""
     try:
-        (message,) = reader.entries([cursor])
+        (entry,) = reader.entries([cursor])
     except KeyError:
         return False
-    return not message.marks & (DENIED | INACTIVE)
+    view = read_message(CommunityId(record.community_id), entry.message)
+    low = order_key(view.global_time, MessageId(entry.message_id))
+    _, cursors, _ = reader.scan(record.number, low, ORDER_TOP, 1)
+    return array("Q", cursors).tolist() == [cursor]
