@@ -246,6 +246,7 @@ class Tracker:
             candidates_max=TRACKED_PEERS_MAX,
             # Who is gone is forgotten here: it comes again by itself.
             former_max=0,
+            is_tracker=True,
         )
         walker.set_own_addresses(lan=self._own_address, wan=None)
         made = WalkDatagrams(

@@ -80,7 +80,7 @@ def peers(
     json: JsonOption = False,
 ) -> None:
     """Show the neighbours this node walks among, and how many messages each says it holds, Dispersy's own
-    among them."""
+    among them; a tracker holds none."""
     with Client(home) as client:
         found = client.peers(community)
     if json:
@@ -97,7 +97,7 @@ def peers(
             *(escape(peer[name]) for name in named),
             peer["address"],
             id_text(peer["member"]) or "-",
-            peer["category"],
+            "tracker" if peer["tracker"] else peer["category"],
             _number(peer["proven_age_s"]),
             # Round trips are far below a second.
             _number(peer["round_trip_s"], 1000),

@@ -59,6 +59,9 @@ def test_a_tracker_serves_any_community(make_node: Callable[..., Node], tracker:
             bob.wait_for_count(community.hex(), 1, timeout_s=LIMIT_S)
             texts = [message.payloads for message in bob.last(community.hex(), 1)]
             assert texts == [(b"hello " + (b"chat" if community == communities[0] else b"news"),)]
+        shown = {peer["address"]: peer["tracker"] for peer in bob.peers(communities[0].hex())}
+        assert shown.pop(tracker.address)
+        assert not any(shown.values())
     tracker.stop()
 
 

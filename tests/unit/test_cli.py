@@ -284,15 +284,18 @@ def test_neighbours_are_shown_whole(
     """Ids are there to be copied, round trips are short, and what is not known is no `None`."""
     monkeypatch.setenv("COLUMNS", "40")
     peer = {"name": "chat", "address": "192.0.2.1:6421", "member": bytes(range(32)), "category": "walked"}
+    peer["tracker"] = False
     known = {**peer, "proven_age_s": 1.25, "round_trip_s": 0.0123, "in_sync": True, "messages": 7}
     unknown = {**peer, "member": b"", "proven_age_s": None, "round_trip_s": None}
     unknown |= {"in_sync": None, "messages": None}
-    monkeypatch.setattr(Client, "peers", lambda *_: [known, unknown])
+    tracker = {**known, "in_sync": None, "messages": None, "tracker": True}
+    monkeypatch.setattr(Client, "peers", lambda *_: [known, unknown, tracker])
     assert main(["peers"]) == 0
-    title, first, second = [line.split() for line in capsys.readouterr().out.splitlines()]
+    title, first, second, third = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert " ".join(title).endswith("seen s rtt ms sync messages")
     assert first == ["chat", "192.0.2.1:6421", ID, "walked", "1.2", "12.3", "yes", "7"]
     assert second == ["chat", "192.0.2.1:6421", "-", "walked", "-", "-", "-", "-"]
+    assert third == ["chat", "192.0.2.1:6421", ID, "tracker", "1.2", "12.3", "-", "-"]
 
 
 def test_communities_are_listed_whole(

@@ -9,11 +9,10 @@ from dispersy.bus.settings import CommunitySettings, RoleSettings
 from dispersy.constants import AUDIT_CHANCE, EARLY_STEPS_MAX, STEP_INTERVAL_S
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
-from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.walk_events import SendIntroduction
 from dispersy.protocol.walk.walker import Walker
 from dispersy.protocol.wire.frames import IntroductionRequest, SyncRequest, decode_frame
-from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.numbers import Capability, FrameType
 from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.keyring import Keyring

@@ -30,6 +30,7 @@ JOINED = {"loaded": True, "left": False}
         ({}, about(1, 0, 1), {}, "synchronising: 1 of 1 neighbour holds something else"),
         ({}, about(2), {}, "not compared yet: 2 neighbours"),
         ({}, about(0), {}, "alone: no neighbour answers"),
+        ({}, {**about(0), "trackers": 1}, {}, "alone: no neighbour answers, only a tracker"),
         ({}, {}, {}, "starting"),
         ({}, {}, {"is_defined": False}, "definition awaited"),
         ({}, about(0), {"is_defined": False}, "definition awaited: no neighbour answers"),

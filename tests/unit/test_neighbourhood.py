@@ -9,6 +9,7 @@ from dispersy.ext.verify import public_key
 from dispersy.protocol.address import make_address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.wire.frames import IntroductionRequest
+from dispersy.protocol.wire.numbers import Capability
 from dispersy.protocol.wire.records import TOKEN_CURRENT
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.store import CommunityRecord
@@ -72,9 +73,24 @@ def _neighbourhood() -> Neighbourhood:
     )
 
 
-def _introduced(neighbourhood: Neighbourhood, summary: Summary | None) -> None:
+def test_a_tracker_is_shown_as_such_and_counts_as_no_neighbour() -> None:
+    """It holds nothing: nobody is in sync with it, and nothing is asked of it or pushed to it."""
+    neighbourhood = _neighbourhood()
+    neighbourhood.define(Summary(highest=5, count=5, sum=5), 0.0)
+    _introduced(neighbourhood, None, capabilities=Capability.TRACKER)
+    assert _told(neighbourhood) == (0, 0, 0, None, [None])
+    report = neighbourhood.report(1.0)
+    assert (report["trackers"], report["peers"][0]["tracker"]) == (1, True)
+    neighbourhood.handle_timer(0.0)
+    assert neighbourhood.drain_heard() == []
+    assert neighbourhood._walker.neighbours(1.0) == []
+
+
+def _introduced(neighbourhood: Neighbourhood, summary: Summary | None, *, capabilities: int = 0) -> None:
     """NEIGHBOUR has proven itself and says what it holds."""
     walker = neighbourhood._walker
     walker.receive_token(NEIGHBOUR, TOKEN_CURRENT, b"\1" * 8, b"\2" * 8, 0.0)
-    request = IntroductionRequest(number=1, member=MemberId(bytes(32)), receiver=HERE, summary=summary)
+    request = IntroductionRequest(
+        number=1, member=MemberId(bytes(32)), receiver=HERE, summary=summary, capabilities=capabilities
+    )
     walker.receive_introduction_request(NEIGHBOUR, request, 0.0)

@@ -21,7 +21,7 @@ from dispersy.protocol.wire.frames import (
     TokenFrame,
     token_datagram,
 )
-from dispersy.protocol.wire.numbers import FrameType
+from dispersy.protocol.wire.numbers import Capability, FrameType
 from dispersy.protocol.wire.records import DATAGRAM, FRAME
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.workers import tracker as tracker_module
@@ -48,6 +48,7 @@ class Peer:
             tag, secret=seed + self.member, token_secret=self.secret, epoch=self.epoch, counters=Counts()
         )
         self.named: list[Address] = []
+        self.heard: list[IntroductionRequest | IntroductionResponse] = []
         self.punctured: list[Address] = []
 
     def receive(self, datagram: bytes, now: float) -> None:
@@ -67,9 +68,12 @@ class Peer:
             elif frame_type == FrameType.INTRODUCTION_RESPONSE:
                 response = IntroductionResponse.decode(body)
                 self.named.append(response.introduced_wan)
+                self.heard.append(response)
                 self.walker.receive_introduction_response(AT, response, now)
             elif frame_type == FrameType.INTRODUCTION_REQUEST:
-                self.walker.receive_introduction_request(AT, IntroductionRequest.decode(body), now)
+                request = IntroductionRequest.decode(body)
+                self.heard.append(request)
+                self.walker.receive_introduction_request(AT, request, now)
             elif frame_type == FrameType.PUNCTURE_REQUEST:
                 self.punctured.append(PunctureRequest.decode(body).walker_wan)
 
@@ -142,6 +146,18 @@ def test_members_of_two_communities_meet_and_each_its_own() -> None:
         assert other.address in one.punctured or one.address in other.punctured
     assert set(house.tracker.members(ONE, house.now)) == {peers[0].member, peers[1].member}
     assert len(house.tracker) == 2
+
+
+def test_it_says_what_it_is_and_wants_to_hear_of_no_messages() -> None:
+    house = House()
+    peers = [Peer(2), Peer(3)]
+    house.run(*peers, seconds=LIMIT_S)
+    heard = [*peers[0].heard, *peers[1].heard]
+    assert {type(each) for each in heard} == {IntroductionRequest, IntroductionResponse}
+    assert {(each.capabilities, each.asks_announcements) for each in heard} == {(Capability.TRACKER, False)}
+    [[shown], [other]] = [peer.walker.candidates(house.now) for peer in peers]
+    assert shown.is_tracker
+    assert other.is_tracker
 
 
 def test_who_has_proven_nothing_is_answered_by_a_token_and_forgotten() -> None:

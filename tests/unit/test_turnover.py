@@ -10,10 +10,10 @@ from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.announcers import ANNOUNCERS_MAX, Announcers
 from dispersy.protocol.walk.bootstrap import ASKED_AGAIN_S, Bootstrap
 from dispersy.protocol.walk.candidate import Candidates, Category
-from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.turnover import MEMORY_S, Turnover
 from dispersy.protocol.walk.walk_events import SendIntroduction
 from dispersy.protocol.wire.frames import IntroductionResponse
+from dispersy.protocol.wire.numbers import Capability
 from tests.unit.walker_house import HERE, SUMMARY, make_walker, member, of, stumble
 from tests.unit.walker_house import address as address_of
 

@@ -14,7 +14,6 @@ from dispersy.constants import (
 )
 from dispersy.protocol.address import NO_ADDRESS, Address, make_address
 from dispersy.protocol.walk.candidate import Category
-from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.nudges import AFTERWARDS_S
 from dispersy.protocol.walk.targets import DISCOVERED_AT_ONCE_MAX
 from dispersy.protocol.walk.walk_events import (
@@ -26,7 +25,7 @@ from dispersy.protocol.walk.walk_events import (
     SummaryHeard,
 )
 from dispersy.protocol.wire.frames import NO_TOKEN, IntroductionRequest, IntroductionResponse, PunctureRequest
-from dispersy.protocol.wire.numbers import ConnectionType, FrameType
+from dispersy.protocol.wire.numbers import Capability, ConnectionType, FrameType
 from dispersy.protocol.wire.records import TOKEN_CURRENT, TOKEN_INVALID, TOKEN_PREVIOUS, TOKEN_ZERO
 from dispersy.protocol.wire.summary import Summary
 from tests.unit.walker_house import HERE, SUMMARY, US, address, make_walker, member, of, stumble, token
@@ -390,6 +389,23 @@ def test_a_lonely_walker_asks_often_at_first() -> None:
     assert sent[0] == 0.0
     assert sum(moment < 1.0 for moment in sent) >= 3
     assert len(sent) <= 30
+
+
+def test_a_tracker_is_told_nothing_and_keeps_nobody_from_settling() -> None:
+    """It never says what it holds: it would be told of each change, and a community never be quiet."""
+    walker = make_walker()
+    (answer,) = of(stumble(walker, 1, 0.0, capabilities=Capability.TRACKER), SendIntroduction)
+    response = IntroductionResponse.decode(answer.unsigned_body + bytes(64))  # type: ignore[attr-defined]
+    assert not response.asks_announcements
+    stumble(walker, 2, 0.0, summary=SUMMARY)
+    walker.nudge(0.0)
+    assert of(walker.drain(), SendIntroduction) == []
+    for now in (10.0, 20.0):
+        stumble(walker, 1, now, capabilities=Capability.TRACKER)
+        stumble(walker, 2, now, summary=SUMMARY)
+        walker.handle_timer(now)
+        walker.drain()
+    assert walker._settling.is_settled
 
 
 def test_who_is_metered_is_answered_and_left_alone() -> None:

@@ -357,13 +357,15 @@ class Neighbourhood:
     def report(self, now: float) -> dict[str, Any]:
         """What status and peers show; its first few numbers are of those who have proven themselves."""
         candidates = self._walker.candidates(now)
-        verdicts = [each.in_sync for each in candidates if each.category in VERIFIED]
+        verified = [each for each in candidates if each.category in VERIFIED]
+        verdicts = [each.in_sync for each in verified if not each.is_tracker]
         claims = [each.summary.count for each in candidates if each.summary is not None]
         return {
             "at": now,
             "tag": self.tag.hex(),
             "own_wan": self.own_wan,
             "counters": dict(self._walker.counts),
+            "trackers": len(verified) - len(verdicts),
             "peers_verified": len(verdicts),
             "peers_in_sync": verdicts.count(True),
             "peers_differing": verdicts.count(False),
@@ -374,6 +376,7 @@ class Neighbourhood:
                     "address": format_address(each.address),
                     "member": b"" if each.member is None else bytes(each.member),
                     "category": each.category.name.lower(),
+                    "tracker": each.is_tracker,
                     "proven_age_s": each.proven_age_s,
                     "round_trip_s": each.round_trip_s,
                     "in_sync": each.in_sync,

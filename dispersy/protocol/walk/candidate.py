@@ -92,6 +92,7 @@ class Candidate:
                   may send, do not say that the member is still there
     asks_announcements  new messages are announced to it
     is_metered    it comes by itself: it is not walked to, introduced, nudged or pinged (metered.py)
+    is_tracker    it makes others known, and holds nothing
     other_family  where its member has proven itself, too: over IPv6 where this is IPv4, or the reverse
     answers_pings no ping to it was given up since the last that it sent or answered
     vote          our own address as it sees us
@@ -109,6 +110,7 @@ class Candidate:
         "heard",
         "is_metered",
         "is_silent",
+        "is_tracker",
         "lan",
         "lifetime_scale",
         "member",
@@ -129,7 +131,7 @@ class Candidate:
     def __init__(self, address: Address, *, lifetime_scale: float = 1.0) -> None:
         self.address = address
         self.lifetime_scale = lifetime_scale
-        self.is_metered = False
+        self.is_metered = self.is_tracker = False
         self.member: MemberId | None = None
         self.heard: dict[Category, float] = {}
         self.proven_at = self.verified_until = NEVER
@@ -212,7 +214,7 @@ class Candidate:
         self.asked_at = max(self.asked_at, other.asked_at)
         self.answers_pings = other.answers_pings
         self.asks_announcements = other.asks_announcements
-        self.is_metered = other.is_metered
+        self.is_metered, self.is_tracker = other.is_metered, other.is_tracker
         self.round_trip_s = other.round_trip_s if self.round_trip_s is None else self.round_trip_s
         self.told = other.told if self.told is None else self.told
         if other.summary_at > self.summary_at:

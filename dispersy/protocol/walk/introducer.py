@@ -6,14 +6,16 @@ from dispersy.protocol.address import NO_ADDRESS, Address, is_ipv4
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.announcers import Announcers
 from dispersy.protocol.walk.candidate import Candidate, Candidates
-from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.neighbours import Neighbours
 from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.walk.walk_events import SendIntroduction
 from dispersy.protocol.wire.introductions import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.wire.numbers import Capability
 
 NOBODY = NO_ADDRESS, NO_ADDRESS
 """The (LAN, WAN) address of an introduction to nobody."""
+TOLD_NOTHING = Capability.METERED | Capability.TRACKER
+"""Such nodes neither announce new messages nor want to hear of them."""
 
 
 class Introducer:
@@ -30,15 +32,15 @@ class Introducer:
         neighbours: Neighbours,
         candidates: Candidates,
         announcers: Announcers,
-        is_metered: bool = False,
+        capabilities: Capability,
     ) -> None:
         self.member = member
         self._own = own
         self._neighbours = neighbours
         self._candidates = candidates
         self._announcers = announcers
-        self._is_metered = is_metered
-        self._capabilities = Capability.METERED if is_metered else 0
+        self._capabilities = capabilities
+        self._asks_announcements = not capabilities & TOLD_NOTHING
 
     def request(
         self, address: Address, token: bytes, number: int, now: float, *, asks_introduction: bool
@@ -56,7 +58,7 @@ class Introducer:
             summary=self._neighbours.summary,
             connection=self._own.connection,
             asks_introduction=asks_introduction,
-            asks_announcements=not self._is_metered and self._announcers.ask(address, now),
+            asks_announcements=self._asks_announcements and self._announcers.ask(address, now),
             capabilities=self._capabilities,
             covers_receiver=receiver_member is not None,
         )
@@ -74,7 +76,7 @@ class Introducer:
 
         introduced  the (LAN, WAN) address of whom it introduces, NO_ADDRESS both: nobody
         """
-        is_metered = self._is_metered or bool(request.capabilities & Capability.METERED)
+        asks_announcements = self._asks_announcements and not request.capabilities & TOLD_NOTHING
         self._neighbours.tell(self._candidates.get(source))
         response = IntroductionResponse(
             number=request.number,
@@ -86,7 +88,7 @@ class Introducer:
             introduced_wan=introduced[1],
             summary=self._neighbours.summary,
             connection=self._own.connection,
-            asks_announcements=not is_metered and self._announcers.ask(source, now),
+            asks_announcements=asks_announcements and self._announcers.ask(source, now),
             capabilities=self._capabilities,
         )
         return SendIntroduction(source, token, response.type, response.unsigned(), request.member)

@@ -9,8 +9,6 @@ or two.
 
 from __future__ import annotations
 
-from enum import IntFlag
-
 METERED_STEP_S = 120.0
 """Between steps, and ticks, of a metered node in sync: 30 an hour, of some 550 bytes each."""
 METERED_UNSETTLED_STEP_S = 20.0
@@ -21,9 +19,3 @@ METERED_PEERS_MAX = 16
 METERED_NUDGED_MAX = 2
 METERED_PULL_BUDGET_MAX = 16
 """Datagrams that one request of a metered node asks for."""
-
-
-class Capability(IntFlag):
-    """Bits of an introduction's capabilities; those that are unknown mean nothing."""
-
-    METERED = 1

@@ -6,11 +6,11 @@ from dispersy.constants import VOTE_COUNT_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.candidate import NEVER, Candidate, Candidates, Category
-from dispersy.protocol.walk.metered import Capability
 from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.walk.settling import Settling
 from dispersy.protocol.walk.walk_events import CandidateFound, OwnAddress, SummaryHeard, WalkEvent
 from dispersy.protocol.wire.introductions import IntroductionRequest, IntroductionResponse
+from dispersy.protocol.wire.numbers import Capability
 from dispersy.protocol.wire.summary import Summary
 
 
@@ -68,7 +68,8 @@ class Neighbours:
         candidate.connection = frame.connection
         candidate.asks_announcements = frame.asks_announcements
         candidate.is_metered = bool(frame.capabilities & Capability.METERED)
-        if known is None:
+        candidate.is_tracker = bool(frame.capabilities & Capability.TRACKER)
+        if known is None and not candidate.is_tracker:
             self._settling.meet(now)
             self._events.append(CandidateFound(source, frame.member))
         self._hear_summary(candidate, frame.member, frame.summary, now)
@@ -111,7 +112,8 @@ class Neighbours:
 
     def review(self, now: float) -> None:
         """See whether the community has settled."""
-        self._settling.review(self._candidates.verified(now), self.summary, now)
+        members = [each for each in self._candidates.verified(now) if not each.is_tracker]
+        self._settling.review(members, self.summary, now)
 
     def drain(self) -> list[WalkEvent]:
         """What has been found and heard."""
@@ -121,6 +123,10 @@ class Neighbours:
     def _hear_summary(
         self, candidate: Candidate, member: MemberId, summary: Summary | None, now: float
     ) -> None:
+        if candidate.is_tracker:
+            # There is nothing to compare with it, nor to ask of it.
+            candidate.summary = None
+            return
         candidate.summary = summary
         candidate.summary_at = now
         if summary is None or self.summary is None or not summary.same_set(self.summary):

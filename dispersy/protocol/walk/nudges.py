@@ -120,7 +120,7 @@ class Nudges:
         return [
             candidate
             for candidate in self._candidates.speaking(now)
-            if not candidate.is_metered
+            if not (candidate.is_metered or candidate.is_tracker)
             and self._tokens.get(candidate.address) is not None
             and is_wanted(candidate)
         ]

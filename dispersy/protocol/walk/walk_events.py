@@ -99,7 +99,8 @@ WalkEvent = (
 class CandidateView:
     """A candidate as people are shown it; ages and round trip in seconds, None: never, or not measured.
 
-    in_sync  whether it last said the set that we hold; None: it said nothing, or we do not yet
+    in_sync     whether it last said the set that we hold; None: it said nothing, or we do not yet
+    is_tracker  it makes others known, and holds nothing
     """
 
     address: Address
@@ -113,6 +114,7 @@ class CandidateView:
     summary: Summary | None
     summary_age_s: float | None
     in_sync: bool | None
+    is_tracker: bool
 
     @classmethod
     def of(cls, candidate: Candidate, category: Category, ours: Summary | None, now: float) -> CandidateView:
@@ -129,4 +131,5 @@ class CandidateView:
             summary=candidate.summary,
             summary_age_s=None if candidate.member is None else now - candidate.summary_at,
             in_sync=candidate.in_sync_with(ours),
+            is_tracker=candidate.is_tracker,
         )

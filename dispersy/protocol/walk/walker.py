@@ -71,6 +71,7 @@ from dispersy.protocol.wire.frames import (
     Pong,
     PunctureRequest,
 )
+from dispersy.protocol.wire.numbers import Capability
 from dispersy.protocol.wire.records import TOKEN_CURRENT, TOKEN_PREVIOUS
 from dispersy.protocol.wire.summary import Summary
 from dispersy.protocol.wire.token import TokensHeld
@@ -84,6 +85,7 @@ class Walker:
     bootstrap  addresses to walk to while no others are known
     remembered where members answered before this node was started again: asked after the bootstrap
     pace       of all walkers of this node; None: it is the only one
+    is_tracker we are no member and hold nothing
     counts     what was done and what came of it, since the start
     """
 
@@ -101,6 +103,7 @@ class Walker:
         candidates_max: int = CANDIDATES_MAX,
         former_max: int = FORMER_MAX,
         introductions_per_second: int = INTRODUCTIONS_PER_SECOND_MAX,
+        is_tracker: bool = False,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.tag, self.member = tag, member
@@ -136,7 +139,7 @@ class Walker:
             neighbours=self._neighbours,
             candidates=self._candidates,
             announcers=self._announcers,
-            is_metered=metered,
+            capabilities=Capability(Capability.METERED * metered | Capability.TRACKER * is_tracker),
         )
         self._admission = Admission(per_second=introductions_per_second)
         self._nudges_answered: PerSecond[Address] = PerSecond(
@@ -303,10 +306,11 @@ class Walker:
 
     def neighbours(self, now: float) -> list[tuple[Address, MemberId]]:
         """Members that have proven themselves lately and can be sent to at once, the freshest first."""
+        speaking = (each for each in self._candidates.speaking(now) if not each.is_tracker)
         return [
-            (candidate.address, candidate.member)
-            for candidate in self._candidates.speaking(now)
-            if candidate.member is not None and self.token_for(candidate.address) is not None
+            (each.address, each.member)
+            for each in speaking
+            if each.member is not None and self.token_for(each.address) is not None
         ]
 
     def answered(self, now: float) -> list[tuple[Address, MemberId]]:

@@ -56,7 +56,7 @@ class _Introduction:
     lan, wan             the sender's address in its LAN, and as others see it
     summary              of the sender's live set; None while it summarises nothing
     asks_announcements   new messages shall be announced to the sender
-    capabilities         u32 of Capability bits (metered.py); unknown ones mean nothing
+    capabilities         u32 of Capability bits; unknown ones mean nothing
     extension            at most EXTENSION_SIZE_MAX bytes for later versions, empty for now
     signature            64 bytes over introduction_signed_bytes(..., unsigned())
     """

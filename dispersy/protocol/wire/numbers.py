@@ -77,6 +77,17 @@ FRAMES_SPOKEN = frozenset(
 """What this version sends and accepts; the others are skipped by their length and counted."""
 
 
+class Capability(IntFlag):
+    """Bits of an introduction's capabilities; those that are unknown mean nothing.
+
+    METERED  to be left alone: it comes by itself (walk/metered.py)
+    TRACKER  makes others known to each other, and holds nothing
+    """
+
+    METERED = 1
+    TRACKER = 2
+
+
 class ControlKind(IntEnum):
     """Dispersy's own kinds; 6 to 63 are reserved."""
 

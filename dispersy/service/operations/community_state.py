@@ -43,11 +43,11 @@ def _words(
         return f"definition refused: {refusal}"
     peers = about.get("peers_verified", 0)
     if not is_defined:
-        return "definition awaited" if peers or not about else "definition awaited: no neighbour answers"
+        return "definition awaited" if peers or not about else f"definition awaited: {_nobody(about)}"
     if not about:
         return "starting"
     if not peers:
-        return "alone: no neighbour answers"
+        return f"alone: {_nobody(about)}"
     in_sync, differing = about["peers_in_sync"], about["peers_differing"]
     if differing:
         holds = "holds" if differing == 1 else "hold"
@@ -55,6 +55,11 @@ def _words(
     if not in_sync:
         return f"not compared yet: {_neighbours(peers)}"
     return f"in sync with {in_sync} of {_neighbours(peers)}"
+
+
+def _nobody(about: Mapping[str, Any]) -> str:
+    """What a tracker is good for is to name neighbours: that it answers is half of the way."""
+    return "no neighbour answers" + (", only a tracker" if about.get("trackers") else "")
 
 
 def _neighbours(count: int) -> str:

@@ -79,7 +79,8 @@ def _is_address(text: str) -> bool:
 
 
 def _proven_peers(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [peer for peer in about.get("peers", ()) if peer["category"] in VERIFIED and peer["member"]]
+    proven = [peer for peer in about.get("peers", ()) if peer["category"] in VERIFIED and peer["member"]]
+    return [peer for peer in proven if not peer["tracker"]]
 
 
 def _at(address: str, about: Mapping[str, Any]) -> Mapping[str, Any]:
