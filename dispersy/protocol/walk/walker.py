@@ -114,10 +114,9 @@ class Walker:
             lifetime_scale=METERED_LIFETIME_SCALE if metered else 1.0,
             former=Former(count_max=former_max, wakes=not metered),
         )
-        self._own = OwnAddresses()
+        self._own, self._turnover = OwnAddresses(), Turnover()
         self._bootstrap = Bootstrap(bootstrap, now)
         remind(self._candidates.former, remembered, now, has_bootstrap=bool(bootstrap))
-        self._turnover = Turnover()
         self._numbers = OwnNumbers(rng)
         self._twins = Twins(self._candidates)
         self._settling = Settling(self._pace, now)
