@@ -30,6 +30,8 @@ def host_of(address: Address) -> Host | None:
 def leaves_for(source: Address, known: Collection[Address]) -> Address | None:
     """Who has to leave so that one more neighbour can be kept: the first of its own host, where that is a
     crowd already, or of all where there are too many; None where there is room."""
+    if len(known) < MET_PER_HOST_MAX:
+        return None
     host = host_of(source)
     rivals = [each for each in known if host is not None and host_of(each) == host]
     if len(rivals) >= MET_PER_HOST_MAX:

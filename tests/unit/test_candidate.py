@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import CANDIDATES_MAX, CANDIDATES_PER_HOST_MAX, REVISIT_S
+from dispersy.constants import CANDIDATES_MAX, CANDIDATES_PER_HOST_MAX, REVISIT_S, STUMBLED_LIFETIME_S
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.candidate import (
@@ -92,6 +92,27 @@ def test_introductions_go_round_and_never_back() -> None:
     alone = Candidates()
     only = alone.prove(address(1), member(1), Category.WALKED, NOW)
     assert alone.introduction_for(only, NOW) is None
+
+
+def test_who_lapsed_comes_last_when_it_is_back() -> None:
+    """Whoever was there all the time goes before it."""
+    candidates = Candidates()
+    first = candidates.prove(address(1), member(1), Category.STUMBLED, NOW)
+    later = NOW + STUMBLED_LIFETIME_S
+    for index in (2, 3, 4):
+        candidates.prove(address(index), member(index), Category.STUMBLED, later)
+    asker = candidates.prove(address(9), member(9), Category.STUMBLED, later)
+    assert candidates.introduction_for(asker, later) is not first
+    candidates.prove(address(1), member(1), Category.STUMBLED, later)
+    other = candidates.prove(address(8), member(8), Category.STUMBLED, later)
+    named = [candidates.introduction_for(other, later) for _ in range(5)]
+    assert [each.address for each in named if each is not None] == [
+        address(3),
+        address(4),
+        address(9),
+        address(2),
+        address(1),
+    ]
 
 
 def test_each_hears_of_all_though_all_ask_in_a_fixed_order() -> None:

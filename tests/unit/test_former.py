@@ -66,6 +66,19 @@ def test_who_is_found_or_unwanted_is_asked_no_more() -> None:
     assert former.take(FORMER_AGAIN_S) == [address(5)]
 
 
+def test_when_somebody_is_due_follows_who_is_left() -> None:
+    former = Former(count_max=FORMER_MAX, wakes=True)
+    for index in (2, 3, 4):
+        former.lose(member(index), address(index), float(index))
+    assert former.next_deadline() == 2 + FORMER_AGAIN_S
+    former.find(member(2), address(9))
+    assert former.next_deadline() == 3 + FORMER_AGAIN_S
+    former.find(member(8), address(3))
+    assert former.next_deadline() == 4 + FORMER_AGAIN_S
+    former.forget(lambda place, _: place == address(4))
+    assert former.next_deadline() is None
+
+
 def test_some_remember_nobody_and_some_do_not_wake_for_it() -> None:
     """A tracker forgets who is gone; a phone asks when it is awake anyway."""
     assert lost(2, count_max=0).take(FORMER_AGAIN_S) == []

@@ -386,10 +386,11 @@ class Candidates:
         heard_since   only those that were heard since then
         """
         chosen: Candidate | None = None
-        for address in list(self._rotation):
+        lapsed = []
+        for address in self._rotation:
             candidate = self._by_address[address]
-            if not candidate.is_verified(now):
-                del self._rotation[address]
+            if now >= candidate.verified_until:
+                lapsed.append(address)
                 continue
             if candidate.is_silent or candidate.proven_at < heard_since:
                 continue
@@ -404,6 +405,8 @@ class Candidates:
             # Steps are as regular as turns: some would hear of the same one for ever, and may not reach it.
             if chosen is None or requester.named.index(address) < requester.named.index(chosen.address):
                 chosen = candidate
+        for address in lapsed:
+            del self._rotation[address]
         if chosen is not None:
             self._rotation.move_to_end(chosen.address)
             others = [address for address in requester.named if address != chosen.address]

@@ -38,6 +38,8 @@ class Former:
         self._count_max = count_max
         self._wakes = wakes
         self._lost: OrderedDict[MemberId, _Lost] = OrderedDict()
+        # Kept, for it is asked for after everything that comes, and hardly ever changes.
+        self._due_at: float | None = None
 
     def lose(self, member: MemberId, address: Address, now: float) -> None:
         """It answered there, and does not any more."""
@@ -49,26 +51,34 @@ class Former:
         self._lost[member] = _Lost(address, now)
         if len(self._lost) > self._count_max:
             self._lost.popitem(last=False)
+        self._look_again()
 
     def remember(self, member: MemberId, address: Address, now: float, *, first_after_s: float) -> None:
         """It answered there before this node was started again."""
         if len(self._lost) < self._count_max:
             self._lost[member] = _Lost(address, now, first_after_s=first_after_s)
+            self._look_again()
 
     def find(self, member: MemberId, address: Address) -> None:
         """The member is somewhere, or somebody is at this address."""
+        if not self._lost:
+            return
         self._lost.pop(member, None)
         for other in [each for each, lost in self._lost.items() if lost.address == address]:
             del self._lost[other]
+        self._look_again()
 
     def forget(self, is_unwanted: Callable[[Address, MemberId | None], bool]) -> None:
         """Ask these no more."""
         for member, lost in list(self._lost.items()):
             if is_unwanted(lost.address, member):
                 del self._lost[member]
+        self._look_again()
 
     def take(self, now: float) -> list[Address]:
         """Whom to ask now."""
+        if self._due_at is None or now < self._due_at:
+            return []
         due = [(member, lost) for member, lost in self._lost.items() if now >= lost.due_at]
         for member, lost in due:
             # Sooner or later by what the key says: both sides would else go on missing each other's openings.
@@ -77,7 +87,11 @@ class Former:
             lost.tries += 1
             if now >= lost.until:
                 del self._lost[member]
+        self._look_again()
         return [lost.address for _, lost in due]
 
     def next_deadline(self) -> float | None:
-        return min((lost.due_at for lost in self._lost.values()), default=None) if self._wakes else None
+        return self._due_at if self._wakes else None
+
+    def _look_again(self) -> None:
+        self._due_at = min([lost.due_at for lost in self._lost.values()], default=None)

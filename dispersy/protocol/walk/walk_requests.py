@@ -165,9 +165,12 @@ class WalkRequests:
                     self._doubt(address, request, now)
 
     def next_deadline(self) -> float | None:
-        former = self._candidates.former.next_deadline()
-        dues = [min(each.retry_at, each.expires_at) for each in self._requests.values()]
-        return min(dues if former is None else [*dues, former], default=None)
+        deadline = self._candidates.former.next_deadline()
+        for request in self._requests.values():
+            due_at = min(request.retry_at, request.expires_at)
+            if deadline is None or due_at < deadline:
+                deadline = due_at
+        return deadline
 
     def drain(self) -> list[WalkEvent]:
         """What is to be sent."""
