@@ -11,7 +11,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("DISPERSY_CYTHON_DEBUG") == "1"
-KERNELS = ("bloom", "digest", "sketch", "table", "udp", "verify", "wire")
+KERNELS = ("bloom", "digest", "rows", "sketch", "table", "udp", "verify", "wire")
 
 directives = {
     "language_level": 3,

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-for _name in ("bloom", "digest", "sketch", "table", "udp", "verify", "wire"):
+for _name in ("bloom", "digest", "rows", "sketch", "table", "udp", "verify", "wire"):
     if find_spec(f"{__name__}.{_name}") is None:
         raise ImportError(
             f"the kernel {__name__}.{_name} has not been built; in the source tree type: "

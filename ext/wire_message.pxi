@@ -266,24 +266,34 @@ def split_payloads(const uint8_t[::1] message not None):
     return payloads
 
 
+cdef bytes _joined(list messages, Py_ssize_t first, Py_ssize_t end, Py_ssize_t size):
+    """Some of these, each behind its length; `size` bytes together."""
+    area = PyBytes_FromStringAndSize(NULL, size)
+    cdef uint8_t *place = <uint8_t *>PyBytes_AS_STRING(area)
+    cdef Py_ssize_t index
+    cdef bytes message
+    for index in range(first, end):
+        message = <bytes>messages[index]
+        place += _write_uvarint(place, len(message))
+        memcpy(place, PyBytes_AS_STRING(message), len(message))
+        place += len(message)
+    return area
+
+
 def pack(list messages not None, Py_ssize_t size_max):
     cdef uint8_t number[UVARINT_SIZE_MAX]
-    cdef Py_ssize_t number_size
+    cdef Py_ssize_t index, own, first = 0, size = 0
     cdef bytes message
     packed = []
-    area = bytearray()
-    count = 0
-    for message in messages:
-        number_size = _write_uvarint(number, len(message))
-        if not message or number_size + len(message) > size_max:
+    for index in range(len(messages)):
+        message = messages[index]
+        own = _write_uvarint(number, len(message)) + len(message)
+        if not message or own > size_max:
             raise ValueError(f"a message of {len(message)} bytes does not fit into {size_max}")
-        if len(area) + number_size + len(message) > size_max:
-            packed.append((count, bytes(area)))
-            area.clear()
-            count = 0
-        area += number[:number_size]
-        area += message
-        count += 1
-    if count:
-        packed.append((count, bytes(area)))
+        if size + own > size_max:
+            packed.append((index - first, _joined(messages, first, index, size)))
+            first, size = index, 0
+        size += own
+    if size:
+        packed.append((len(messages) - first, _joined(messages, first, len(messages), size)))
     return packed

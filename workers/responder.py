@@ -208,7 +208,7 @@ class Responder:
             self._named.next_deadline(),
             self._answering.next_audit(),
         ]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def handle_timer(self, now: float) -> None:
         self._named.handle_timer(now)

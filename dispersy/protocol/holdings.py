@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Protocol
 
 from dispersy.constants import SCAN_MAX
-from dispersy.ext import digest
+from dispersy.ext import digest, rows
 from dispersy.protocol.identifiers import ORDER_TOP, CommunityId, GlobalTime, MessageId, OrderKey
 from dispersy.protocol.wire.large_frames import LargeName
 from dispersy.protocol.wire.packing import ORDER_KEY_SIZE
@@ -17,7 +17,6 @@ from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
 KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
 ID_SIZE = 32
-_KEY = Struct("8x32s")
 _WHOLE_KEY = Struct("40s")
 SCAN_CHUNK = 1_024
 SUM_PORTION = 8_192
@@ -63,7 +62,7 @@ class ItemHoldings(MessageHoldings, Protocol):
 
 def ids_of(keys: bytes) -> bytes:
     """The packed 32-byte ids of packed keys."""
-    return b"".join([message_id for (message_id,) in _KEY.iter_unpack(keys)])
+    return rows.ids_of(keys)
 
 
 def order_key_at(keys: bytes, index: int) -> OrderKey:

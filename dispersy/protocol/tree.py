@@ -8,10 +8,11 @@ of them, whatever the size of the set.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from dispersy.ext import digest
-from dispersy.protocol.holdings import first_key_of
+from dispersy.protocol.holdings import KEY_SIZE, first_key_of, ids_of
 from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
 from dispersy.protocol.wire.summary import SUM_MODULUS
 
@@ -60,14 +61,18 @@ def leaf_sums(packed_keys: Iterable[bytes], key: bytes) -> dict[int, NodeSum]:
     packed_keys  40 bytes each (protocol.holdings)
     key          identifiers.sum_key
     """
-    ids: dict[bytes, list[bytes]] = {}
-    for each in packed_keys:
+    ordered = sorted(packed_keys)
+    found: dict[int, NodeSum] = {}
+    low = 0
+    while low < len(ordered):
         # All of a global time but the 8 bits that tell times of one leaf apart.
-        ids.setdefault(each[:7], []).append(each[8:])
-    return {
-        int.from_bytes(leaf, "big"): (len(inside), digest.sum_many(b"".join(inside), key))
-        for leaf, inside in ids.items()
-    }
+        prefix = ordered[low][:7]
+        # Longer than a key, so above all that begin so.
+        high = bisect_left(ordered, prefix + b"\xff" * KEY_SIZE, low)
+        inside = ids_of(b"".join(ordered[low:high]))
+        found[int.from_bytes(prefix, "big")] = (high - low, digest.sum_many(inside, key))
+        low = high
+    return found
 
 
 def added(one: NodeSum, other: NodeSum) -> NodeSum:

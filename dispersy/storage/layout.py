@@ -99,20 +99,6 @@ def cursor_keys(cursors: Sequence[int]) -> list[bytes]:
     return slices(pack(f">{len(cursors)}Q", *cursors), CURSOR.size)
 
 
-def native_cursors(packed: bytes) -> bytes:
-    """Big-endian u64 values as native ones."""
-    return big_endian(array("Q", packed)).tobytes()
-
-
-def record_ids(records: bytes) -> bytes:
-    """The packed 32-byte ids of packed message_records."""
-    words = array("Q", records)
-    ids = array("Q", bytes(len(records) // 3))
-    for word in range(4):
-        ids[word::4] = words[ID_WORD + word :: RECORD_WORDS]
-    return ids.tobytes()
-
-
 def order_keys(community: int, records: bytes) -> list[bytes]:
     """The order's key of each message_record: u32 community ‖ u64 global time ‖ 32-byte id."""
     count = len(records) // RECORD_SIZE
@@ -135,15 +121,6 @@ def part_key(order_key: bytes, *, on_request: bool) -> bytes:
     """The key of the order that a message has in one of its community's two parts."""
     number = order_key[0] & ~_PART_BIT | (_PART_BIT if on_request else 0)
     return bytes([number]) + order_key[1:]
-
-
-def strip_community(keys: Iterable[bytes]) -> bytes:
-    """The order's keys without their community: packed 40-byte keys, as scan() gives them."""
-    words = array("I", b"".join(keys))
-    rows = array("I", bytes(len(words) // 11 * 40))
-    for word in range(10):
-        rows[word::10] = words[1 + word :: 11]
-    return rows.tobytes()
 
 
 def id_entries(prefixes: bytes, values: bytes) -> bytes:

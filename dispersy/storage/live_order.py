@@ -73,12 +73,11 @@ class LiveOrder:
         self,
         txn: lmdb.Transaction[bytes],
         community: int,
-        keys: Sequence[bytes],
-        cursor_values: Sequence[bytes],
+        rows: Sequence[tuple[bytes, bytes]],
         changes: Changes,
     ) -> None:
-        """Make messages of a community live: into the order, under its keys, and into what sums it up."""
-        pairs = sorted(zip(keys, cursor_values, strict=True))
+        """Make messages of a community live: their rows into the order, and they into what sums it up."""
+        pairs = sorted(rows)
         cursor = txn.cursor(self._order)
         # Appending fills pages whole; LMDB allows it only behind the last key of all.
         is_behind = not cursor.last() or cursor.key() < pairs[0][0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -12,7 +11,9 @@ import lmdb
 import msgspec
 
 from dispersy.errors import StorageError
+from dispersy.ext.rows import scanned
 from dispersy.ext.sketch import SYMBOL_SIZE
+from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.tree import NodeSum
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
@@ -34,11 +35,9 @@ from dispersy.storage.layout import (
     TIME_WORD,
     cursor_keys,
     decode_entry,
-    native_cursors,
     order_keys,
     part_key,
     slices,
-    strip_community,
     synchronised_message,
 )
 from dispersy.storage.store import (
@@ -72,6 +71,7 @@ class LmdbReader:
         self._txn: lmdb.Transaction[bytes] | None = None
         # Of the snapshot: whoever synchronises asks for it with all that arrives.
         self._seen_states: dict[int, CommunityState] = {}
+        self._decoded_states: dict[int, tuple[bytes, CommunityState]] = {}
 
     def refresh(self) -> None:
         self.release()
@@ -144,7 +144,7 @@ class LmdbReader:
             cursor = self._snapshot().cursor(self._databases.order)
             if not cursor.set_range(prefix + low):
                 return b"", b"", True
-            return _portion(cursor.iternext(), limit, lambda keys: bisect_left(keys, upper))
+            return _portion(cursor.iternext(), limit, upper)
 
     def scan_back(self, community: int, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
         prefix = COMMUNITY.pack(community)
@@ -153,15 +153,16 @@ class LmdbReader:
             cursor = self._snapshot().cursor(self._databases.order)
             if not (cursor.prev() if cursor.set_range(prefix + high) else cursor.last()):
                 return b"", b"", True
-            return _portion(cursor.iterprev(), limit, lambda keys: len(keys) - bisect_left(keys[::-1], lower))
+            return _portion(cursor.iterprev(), limit, lower, descends=True)
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
         found = []
         with errors_named(self._path):
             get = self._snapshot().cursor(self._databases.log).get
+            message = EntryType.MESSAGE
             for key in cursor_keys(cursors):
                 entry = get(key)
-                if entry is None or entry[0] != EntryType.MESSAGE:
+                if entry is None or entry[0] != message:
                     raise KeyError(CURSOR.unpack(key)[0])
                 found.append(synchronised_message(entry))
         return found
@@ -292,27 +293,33 @@ class LmdbReader:
         data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)
         if data is None:
             return CommunityState()
+        known = self._decoded_states.get(community)
+        if known is not None and known[0] == data:
+            # A snapshot is taken for each datagram's turn, and seldom shows another state.
+            return known[1]
         # Stores of before have no pruning time, and nothing on request.
         clock, count, highest, horizon, total, *more = STATE.unpack(data.ljust(STATE.size, b"\0"))
         summary = Summary(highest, count, horizon, int.from_bytes(total, "big"))
-        return CommunityState(clock, summary, *more)
+        state = CommunityState(clock, summary, *more)
+        self._decoded_states[community] = data, state
+        return state
 
 
 def _portion(
-    items: Iterator[tuple[bytes, bytes]], limit: int, inside: Callable[[Sequence[bytes]], int]
+    items: Iterator[tuple[bytes, bytes]], limit: int, bound: bytes, *, descends: bool = False
 ) -> tuple[bytes, bytes, bool]:
-    """What scan() gives of (key, cursor) pairs; `inside` says how many of a chunk's keys are in the range."""
-    keys: list[bytes] = []
-    cursors: list[bytes] = []
+    """What scan() gives of rows of the order, as far as the bound."""
+    keys = cursors = b""
+    count = 0
     size = SCAN_FIRST
     # One more than asked for tells whether the range goes on.
-    while len(keys) <= limit and (chunk := list(islice(items, min(size, limit + 1 - len(keys))))):
-        chunk_keys, chunk_cursors = zip(*chunk, strict=True)
-        count = inside(chunk_keys)
-        keys += chunk_keys[:count]
-        cursors += chunk_cursors[:count]
-        if count < len(chunk):
+    while count <= limit and (chunk := list(islice(items, min(size, limit + 1 - count)))):
+        chunk_keys, chunk_cursors = scanned(chunk, bound, descends=descends)
+        keys += chunk_keys
+        cursors += chunk_cursors
+        inside = len(chunk_cursors) // CURSOR.size
+        count += inside
+        if inside < len(chunk):
             break
         size = min(size * SCAN_GROWTH, SCAN_CHUNK_MAX)
-    ends_here = len(keys) <= limit
-    return strip_community(keys[:limit]), native_cursors(b"".join(cursors[:limit])), ends_here
+    return keys[: limit * KEY_SIZE], cursors[: limit * CURSOR.size], count <= limit

@@ -19,6 +19,7 @@ import msgspec
 
 from dispersy.constants import RUN_RECORDS
 from dispersy.errors import StorageError
+from dispersy.ext.rows import block_rows
 from dispersy.ext.table import Heads
 from dispersy.protocol.intake.marks import ERASED, INACTIVE, ON_REQUEST
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
@@ -51,18 +52,11 @@ from dispersy.storage.layout import (
     RECORD_SIZE,
     STATE,
     UNLIVE,
-    cursor_keys,
     encode_event,
     entry_order_key,
     erase,
-    erased_body,
-    lane_start,
     message_head,
-    order_keys,
-    part_key,
-    record_ids,
     retired_key,
-    slices,
     with_marks,
 )
 from dispersy.storage.live_order import Changes, LiveOrder
@@ -276,35 +270,16 @@ class LmdbStore(IndexedReader):
         assert 0 not in counts, "a message without payloads takes no cursor"
         cursors = list(accumulate(counts[:-1], initial=changes.next_cursor))
         changes.next_cursor += sum(counts)
-        keys = cursor_keys(cursors)
-        words = array("I", records)
-        messages = [
-            arena[offset : offset + length]
-            for offset, length in zip(words[0 :: RECORD_SIZE // 4], words[1 :: RECORD_SIZE // 4], strict=True)
-        ]
-        ids = record_ids(records)
-        starts = {mark: message_head(block.community, mark, block.arrival_ms) for mark in set(block.marks)}
-        if any(mark & ERASED for mark in starts):
-            messages = [
-                erased_body(message, number) if mark & ERASED else message
-                for mark, message, number in zip(block.marks, messages, counts, strict=True)
-            ]
-        values = [
-            starts[mark] + message_id + message
-            for mark, message_id, message in zip(block.marks, slices(ids, 32), messages, strict=True)
-        ]
-        txn.cursor(self._databases.log).putmulti(zip(keys, values, strict=True), append=True)
-        places = order_keys(block.community, records)
-        if any(mark & ON_REQUEST for mark in starts):
-            parts = zip(places, block.marks, strict=True)
-            places = [part_key(key, on_request=bool(mark & ON_REQUEST)) for key, mark in parts]
-        is_control = [kind < COMMUNITY_KIND_MIN for kind in records[KIND_BYTE::RECORD_SIZE]]
-        if any(is_control):
-            rows = compress(zip(places, keys, strict=True), is_control)
-            txn.cursor(self._databases.control).putmulti(rows)
-        self._live.enter(txn, block.community, places, keys, changes)
-        hashes = self._index.hashes(block.community, [lane_start(message) for message in messages])
-        changes.added.append((hashes, records, cursors))
+        heads = {mark: message_head(block.community, mark, block.arrival_ms) for mark in set(block.marks)}
+        packed = array("Q", cursors).tobytes()
+        log, order, starts = block_rows(records, arena, block.marks, packed, block.community, heads)
+        txn.cursor(self._databases.log).putmulti(log, append=True)
+        kinds = records[KIND_BYTE::RECORD_SIZE]
+        if min(kinds) < COMMUNITY_KIND_MIN:
+            is_control = [kind < COMMUNITY_KIND_MIN for kind in kinds]
+            txn.cursor(self._databases.control).putmulti(compress(order, is_control))
+        self._live.enter(txn, block.community, order, changes)
+        changes.added.append((self._index.hashes(block.community, starts), records, cursors))
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
@@ -327,7 +302,7 @@ class LmdbStore(IndexedReader):
         is_removed = txn.delete(before, db=self._databases.order)
         assert is_removed, "a live message was not in the order"
         self._live.leave(txn, community, [before], changes)
-        self._live.enter(txn, community, [after], [CURSOR.pack(cursor)], changes)
+        self._live.enter(txn, community, [(after, CURSOR.pack(cursor))], changes)
 
     def _write_unlive(
         self, txn: lmdb.Transaction[bytes], cursors: list[int], bits: int, changes: Changes
@@ -359,9 +334,8 @@ class LmdbStore(IndexedReader):
             txn.delete(retired_key(entry), db=self._databases.retired)
             community = COMMUNITY.unpack_from(entry, 1)[0]
             places.setdefault(community, []).append((entry_order_key(entry), key))
-        for community, pairs in places.items():
-            keys, values = map(list, zip(*pairs, strict=True))
-            self._live.enter(txn, community, keys, values, changes)
+        for community, rows in places.items():
+            self._live.enter(txn, community, rows, changes)
 
     def _remove(self, txn: lmdb.Transaction[bytes], cursors: list[int]) -> None:
         for cursor, lane in remove_messages(txn, self._databases, cursors):

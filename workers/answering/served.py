@@ -144,9 +144,14 @@ class Served:
 
     def next_deadline(self) -> float | None:
         """When one of its machines has something to do."""
-        machines = (self.puller, self.fragments, self.newest, self.named)
-        deadlines = [self.clock_voices.due, *(machine.next_deadline() for machine in machines)]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        deadlines = [
+            self.clock_voices.due,
+            self.puller.next_deadline(),
+            self.fragments.next_deadline(),
+            self.newest.next_deadline(),
+            self.named.next_deadline(),
+        ]
+        return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
 
 def selections_in(record: CommunityRecord) -> tuple[Selection, ...]:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import compress
+from typing import cast
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
@@ -189,7 +190,10 @@ class Answer:
         batch = [self._wanted.popleft() for _ in range(min(READ_CHUNK, len(self._wanted)))]
         messages = self._holdings.messages([cursor for _, cursor in batch])
         keys = [key for key, _ in batch]
-        self._read += [_answered(message, key) for message, key in zip(messages, keys, strict=True)]
+        if max(map(len, messages), default=0) <= DATAGRAM_MESSAGE_SIZE_MAX:
+            self._read += messages
+        else:
+            self._read += [_answered(message, key) for message, key in zip(messages, keys, strict=True)]
         self._read_keys += keys
         over = self._scan_over and not self._wanted
         groups = _pack(self._read)
@@ -323,8 +327,8 @@ def read_answered(holdings: ItemHoldings, cursors: Sequence[int]) -> list[Answer
 
 def _pack(messages: Sequence[Answered]) -> list[tuple[int, _Areas]]:
     """Greedy, in order: how many messages a datagram holds, and they."""
-    plain = [each for each in messages if type(each) is bytes]
-    if len(plain) == len(messages):
+    if set(map(type, messages)) <= {bytes}:
+        plain = cast(list[bytes], [*messages])
         return [(count, _Areas(area)) for count, area in wire.pack(plain, AREA_SIZE_MAX)]
     groups: list[tuple[int, _Areas]] = []
     chosen: list[Answered] = []

@@ -78,13 +78,13 @@ class FlowControl:
     """Towards one source.
 
     round_trips   with the time-outs that follow from them
-    rate          datagrams a second, 0.0 before any is known
+    rate          datagrams a second, the most of those measured lately; 0.0 before any is known
     loss          share that is the link's own, as far as known
     """
 
     def __init__(self) -> None:
         self.round_trips = RoundTrips()
-        self.loss = 0.0
+        self.rate = self.loss = 0.0
         # By when they were asked.
         self._flights: dict[int, _Flight] = {}
         self._in_flight = 0
@@ -98,6 +98,8 @@ class FlowControl:
         self._counted = 0
         self._counts_from = 0.0
         self._recent: deque[float] = deque(maxlen=ROUND_TRIPS_MEASURED)
+        # Of these; like the rate it is asked for with every datagram, and seldom another one.
+        self._round_trip_s = 0.0
         self._path_s = self._path_until = 0.0
         self._base = self._base_next = 0.0
         self._base_from = 0.0
@@ -111,10 +113,6 @@ class FlowControl:
         self._reorder_s = REORDER_MIN_S
         self._is_silent = False
         self._probe_s = PROBE_MIN_S
-
-    @property
-    def rate(self) -> float:
-        return max((rate for _, rate in self._rates), default=0.0)
 
     @property
     def budget(self) -> int:
@@ -193,7 +191,7 @@ class FlowControl:
         self._in_flight += datagrams
         if self._is_silent:
             self._may_ask_at = now + self._probe_s
-            self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip()), self._probe_s * 1.5)
+            self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip_s), self._probe_s * 1.5)
         elif not self._is_starting:
             self._may_ask_at = max(self._may_ask_at, now - BUDGET_S) + datagrams / self._pace()
 
@@ -228,7 +226,7 @@ class FlowControl:
     def arrive_late(self, now: float, asked_at: float) -> None:
         """A datagram of a request given up has come: whatever it was, it was not lost."""
         late = self._front - asked_at
-        self._reorder_s = min(max(self._reorder_s, late), max(0.5, self._round_trip()))
+        self._reorder_s = min(max(self._reorder_s, late), max(0.5, self._round_trip_s))
         if self.round_trips.timeouts or self._is_silent:
             # We waited too little, and without this we would again.
             self._measure(now - asked_at, now, before=self._in_flight)
@@ -308,7 +306,7 @@ class FlowControl:
         """Nothing has come for a time-out; whether that counts, as probes in between do not."""
         if self.rate and not self._is_silent:
             self._is_silent = True
-            self._probe_s = max(PROBE_MIN_S, self._round_trip())
+            self._probe_s = max(PROBE_MIN_S, self._round_trip_s)
             self._may_ask_at = now
         if self._is_silent and now < self._heard_at + 2 * self.round_trips.timeout_s():
             return False
@@ -321,12 +319,9 @@ class FlowControl:
 
     # The path as measured.
 
-    def _round_trip(self) -> float:
-        return min(self._recent, default=0.0)
-
     def _queue_s(self) -> float:
         """Of a round trip, what may be of our making."""
-        return self._round_trip() - max(self._base, self._path_s)
+        return self._round_trip_s - max(self._base, self._path_s)
 
     def _allowed(self) -> int:
         """Datagrams that may be under way."""
@@ -355,11 +350,12 @@ class FlowControl:
     def _turn_phase(self, now: float) -> None:
         if now >= self._phase_ends:
             self._phase = (self._phase + 1) % PHASES
-            self._phase_ends = now + max(MEASURE_S, 2 * self._round_trip())
+            self._phase_ends = now + max(MEASURE_S, 2 * self._round_trip_s)
 
     def _measure(self, round_trip_s: float, now: float, *, before: int) -> None:
         self.round_trips.measure(round_trip_s)
         self._recent.append(round_trip_s)
+        self._round_trip_s = min(self._recent)
         if before <= self.rate * round_trip_s * PATH_SHARE:
             self._path_s += (round_trip_s - self._path_s) / 4
             self._path_until = now + PATH_LIFETIME_S
@@ -374,22 +370,24 @@ class FlowControl:
     def _count(self, now: float) -> None:
         """Measure the delivery rate."""
         self._counted += 1
+        if self._counted < MEASURE_DATAGRAMS:
+            return
         over_s = now - self._counts_from
-        least_s = 0.05 if self._is_starting else max(MEASURE_S, self._round_trip())
-        if self._counted < MEASURE_DATAGRAMS or over_s < least_s:
+        if over_s < (0.05 if self._is_starting else max(MEASURE_S, self._round_trip_s)):
             return
         self._rates.append((now, self._counted / over_s))
         self._counted, self._counts_from = 0, now
-        lifetime_s = max(RATE_LIFETIME_S, 10 * self._round_trip())
+        lifetime_s = max(RATE_LIFETIME_S, 10 * self._round_trip_s)
         while len(self._rates) > 1 and self._rates[0][0] < now - lifetime_s:
             self._rates.popleft()
+        self.rate = max(rate for _, rate in self._rates)
 
     def _start(self, now: float) -> None:
         """The window grows by what arrives, until the path is full."""
         self._window += 1
         rate = self.rate
         if now >= self._round_ends:
-            self._round_ends = now + self._round_trip()
+            self._round_ends = now + self._round_trip_s
             if rate >= GROWTH_MIN * self._best:
                 self._best, self._flat_rounds = rate, 0
             elif rate:
@@ -412,7 +410,8 @@ class FlowControl:
         """Whether longer has passed than a silence takes to be noticed: nobody looked, because this process
         or all of its machine stood still. What comes now has waited for us, and tells nothing of the path;
         taken for its rate, it would have us ask for less than a datagram a second for minutes."""
-        return now > self._heard_at + max(ANSWER_TIME_MAX_S, self.timeout_s())
+        # Asked with every datagram: mostly the first has not passed, and no time-out is worked out.
+        return now > self._heard_at + ANSWER_TIME_MAX_S and now > self._heard_at + self.timeout_s()
 
     def _measure_anew(self, now: float) -> None:
         """Count from here, and remember the rates from before as if they were of now."""

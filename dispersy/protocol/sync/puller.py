@@ -248,8 +248,10 @@ class Puller:
             deadlines.append(self._begins_at)
         elif pull.course is not None:
             deadlines += [pull.course.next_deadline(), self._partners.next_deadline()]
-            steps = [pull.course.next_step(), self._partners.next_step()]
-            deadlines += [pull.settled_at, pull.settle_by] if pull.is_held else steps
+            if pull.is_held:
+                deadlines += [pull.settled_at, pull.settle_by]
+            else:
+                deadlines += [pull.course.next_step(), self._partners.next_step()]
         return min([deadline for deadline in deadlines if deadline is not None], default=None)
 
     def drain(self) -> list[Send]:

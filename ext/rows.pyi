@@ -1,0 +1,29 @@
+"""Rows of the store's databases, made and taken apart in C over whole batches; layout: storage/layout.py."""
+
+CONSTANTS: dict[str, int]
+"""The numbers that the kernel is compiled with, under their names in Python, for comparing them."""
+
+def block_rows(
+    records: bytes, arena: bytes, marks: bytes, cursors: bytes, community: int, heads: dict[int, bytes]
+) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], list[bytes]]:
+    """(rows of the log, rows of the order, lane_start()s) of messages with authors, each list in their order.
+
+    records    packed message_records into arena
+    marks      one byte a record; with ERASED the arena has a stripped message, and the row how many payloads
+               it had; ON_REQUEST puts it into the order's other part
+    cursors    packed native u64
+    heads      what a row of the log begins with, by mark (layout.message_head)
+    raises     ValueError for sizes that do not fit, and records outside the arena; KeyError for another mark
+    """
+
+def scanned(
+    rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = False
+) -> tuple[bytes, bytes]:
+    """(packed 40-byte keys, packed native u64 cursors) of rows of the order, as far as the bound.
+
+    bound      with the community: keys below it are inside, or where rows descend those that are not
+    raises     ValueError for what is no row of the order
+    """
+
+def ids_of(keys: bytes) -> bytes:
+    """The packed 32-byte ids of packed 40-byte keys; ValueError where these are not whole."""

@@ -1,0 +1,97 @@
+"""The kernel of the store's rows beside its plain twin, and what does not fit refused."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispersy.ext import rows
+from dispersy.protocol.intake.marks import ERASED, ON_REQUEST
+from dispersy.protocol.wire.records import MESSAGE
+from dispersy.storage.store import ON_REQUEST_PART
+from tests.oracle import rows as oracle
+
+steady = settings(deadline=None)
+u64 = st.integers(0, 2**64 - 1)
+marks = st.sampled_from([0, 1, ERASED, ON_REQUEST, ON_REQUEST | ERASED])
+heads = {mark: bytes([mark]) * 12 for mark in (0, 1, ERASED, ON_REQUEST, ON_REQUEST | ERASED)}
+# Few different bytes, so that keys share their beginnings with each other and with the bound.
+keys = st.lists(st.sampled_from(b"\0\1\xff"), min_size=44, max_size=44).map(bytes)
+cursors = st.binary(min_size=8, max_size=8)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[bytes, bytes, bytes, list[int]]:
+    """Records, arena, marks and cursors of messages with one author or two, which the arena has in any
+    order."""
+    messages = draw(st.lists(st.tuples(st.booleans(), st.binary(max_size=40)), max_size=20))
+    arena, records = b"", []
+    for is_pair, rest in messages:
+        message = bytes([64, is_pair]) + bytes(range(64 if is_pair else 32)) + rest
+        ids = draw(st.binary(min_size=32, max_size=32))
+        place = (len(arena), len(message), draw(u64), draw(u64))
+        records.append(MESSAGE.pack(*place, 40, 64, is_pair, draw(st.integers(1, 255)), 1, 0, 3, ids, ids))
+        arena += message
+    drawn = draw(st.permutations(records))
+    count = len(drawn)
+    chosen = draw(st.lists(marks, min_size=count, max_size=count))
+    numbers = draw(st.lists(u64, min_size=count, max_size=count))
+    return b"".join(drawn), arena, bytes(chosen), numbers
+
+
+@steady
+@given(blocks(), st.integers(0, ON_REQUEST_PART - 1))
+def test_the_rows_of_a_block_are_those_of_its_messages(
+    block: tuple[bytes, bytes, bytes, list[int]], community: int
+) -> None:
+    records, arena, marked, numbers = block
+    made = rows.block_rows(records, arena, marked, array("Q", numbers).tobytes(), community, heads)
+    assert made == oracle.block_rows(records, arena, marked, numbers, community, heads)
+
+
+@steady
+@given(st.lists(st.tuples(keys, cursors), max_size=30), st.integers(4, 60), st.data())
+def test_a_scan_ends_at_its_bound(found: list[tuple[bytes, bytes]], size: int, data: st.DataObject) -> None:
+    """Bounds are shorter than keys, longer, or as long and maybe one of them."""
+    bounds = [key[:size].ljust(data.draw(st.sampled_from([0, size])), b"\0") for key, _ in found]
+    bound = data.draw(st.sampled_from([*bounds, bytes(size), b"\xff" * size]))
+    descends = data.draw(st.booleans())
+    found.sort(reverse=descends)
+    assert rows.scanned(found, bound, descends=descends) == oracle.scanned(found, bound, descends=descends)
+
+
+@steady
+@given(st.integers(0, 9).flatmap(lambda count: st.binary(min_size=40 * count, max_size=40 * count)))
+def test_ids_are_the_ends_of_keys(packed: bytes) -> None:
+    assert rows.ids_of(packed) == oracle.ids_of(packed)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    """Nothing is read beside what was given, whatever a record says."""
+    message = bytes(34)
+    record = MESSAGE.pack(0, 34, 1, 1, 34, 64, 0, 1, 0, 0, 0, bytes(32), bytes(32))
+    outside = MESSAGE.pack(1, 34, 1, 1, 34, 64, 0, 1, 0, 0, 0, bytes(32), bytes(32))
+    short = MESSAGE.pack(0, 34, 1, 1, 34, 64, 1, 1, 0, 0, 0, bytes(32), bytes(32))
+    for records, cursors, reason in (
+        (record[:-1], bytes(8), "not those of 1 marks"),
+        (record, bytes(7), "not those of 1 marks"),
+        (outside, bytes(8), "does not lie inside the arena"),
+        (short, bytes(8), "without an author"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            rows.block_rows(records, message, b"\0", cursors, 1, heads)
+    with pytest.raises(KeyError):
+        rows.block_rows(record, message, b"\2", bytes(8), 1, heads)
+    for row in ((bytes(43), bytes(8)), (bytes(44), bytes(9))):
+        with pytest.raises(ValueError, match="row 0 is not"):
+            rows.scanned([row], b"\xff" * 4)
+    with pytest.raises(ValueError, match="not whole"):
+        rows.ids_of(bytes(41))
+
+
+def test_the_kernel_is_compiled_with_the_numbers_of_the_store() -> None:
+    names = {"ERASED": ERASED, "ON_REQUEST": ON_REQUEST, "ON_REQUEST_PART": ON_REQUEST_PART}
+    assert names == rows.CONSTANTS
