@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from dispersy.client import Client, new_request_id
 from dispersy.errors import UsageError
+from dispersy.service.processes.supervisor import STOP_LIMIT_S
 from tests.integration.node import COMPACT, FULL, Node, is_running
 
 NODE_OPTIONS = FULL
@@ -133,6 +135,40 @@ def test_stopping_ends_every_process(make_node: MakeNode, number: int) -> None:
         client.status()
     assert caught.value.code == "not-running"
     assert str(node.home) in caught.value.hint
+
+
+@pytest.mark.alone
+def test_a_node_is_gone_within_two_seconds(make_node: MakeNode) -> None:
+    """Goal: whoever stops it need not wait; the middle one of three times."""
+    node = make_node("a")
+    took = []
+    for _ in range(3):
+        node.start().close()
+        began = time.monotonic()
+        assert node.stop() == 0
+        took.append(time.monotonic() - began)
+    assert sorted(took)[1] < STOPPED_S, took
+
+
+def test_a_process_that_hangs_does_not_keep_a_node_from_stopping(make_node: MakeNode) -> None:
+    """It hears of nothing, and is killed before the two seconds are over; ten times that here."""
+    assert STOP_LIMIT_S < STOPPED_S
+    node = make_node("a")
+    node.start().close()
+    pids = node.pids()
+    hanging = os.pidfd_open(pids["worker-0"])
+    try:
+        signal.pidfd_send_signal(hanging, signal.SIGSTOP)
+        assert node.process is not None
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(10 * STOPPED_S) == 0
+        assert not [pid for pid in pids.values() if is_running(pid)]
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(hanging, signal.SIGKILL)
+        os.close(hanging)
+    assert node.stop() == 0
+    assert node.lines[-1] == "stopped"
 
 
 def test_a_node_may_be_stopped_while_it_starts(make_node: MakeNode) -> None:
