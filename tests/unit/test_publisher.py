@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ class UnreadEvent:
     done = False
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedFrame:
+    """One part of what came."""
+
+    bytes: bytes
+    more: bool
+
+
 class FakeSocket:
     """What a role receives from it, and what the role sent."""
 
@@ -61,10 +69,16 @@ class FakeSocket:
         self.waiting: deque[list[bytes]] = deque()
         self.sent: list[list[bytes]] = []
 
-    def recv_multipart(self, _: int) -> list[bytes]:
-        if not self.waiting:
-            raise zmq.Again
-        return self.waiting.popleft()
+    def getsockopt(self, option: int) -> int:
+        assert option == zmq.EVENTS
+        return int(zmq.POLLIN) if self.waiting else 0
+
+    def recv(self, _: int, *, copy: bool) -> ReceivedFrame:
+        assert not copy
+        part, *others = self.waiting.popleft()
+        if others:
+            self.waiting.appendleft(others)
+        return ReceivedFrame(part, bool(others))
 
     def send_multipart(
         self, parts: list[bytes], _: int, *, copy: bool = True, track: bool = False
