@@ -206,6 +206,36 @@ def test_an_id_or_its_beginning_names_a_community(house: House) -> None:
     house.play(scene)
 
 
+def test_a_name_counts_before_the_digits_of_an_id(house: House) -> None:
+    """Goal: no community that is joined later takes a name away, by an id that begins so."""
+    later = b"\xab\xcd" * 16
+    house.join(1, CHAT, "abcd")
+    house.join(2, later, "news")
+
+    def scene() -> None:
+        with house.client() as client:
+            assert client.community("abcd")["community"] == CHAT
+            assert client.community("abcda")["community"] == later
+
+    house.play(scene)
+
+
+def test_another_version_is_told_which_one_this_is(house: House) -> None:
+    """Whatever else it asks for; a request without a version is just wrong."""
+
+    def scene() -> None:
+        socket = house.dealer()
+        for version, told in ((2, "not 2"), ("2", "not '2'"), (None, "`v`")):
+            asked = {"v": version, "id": 7, "op": "shout"} if version else {"id": 7, "op": "count"}
+            socket.send(encode(asked))
+            reply = receive(socket)
+            assert (reply["id"], reply["error"]["code"]) == (7, "malformed")
+            assert told in reply["error"]["message"]
+            assert ("version 1" in reply["error"]["message"]) == bool(version)
+
+    house.play(scene)
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

@@ -141,8 +141,8 @@ class Control:
         try:
             request = requests.decoder.decode(frame)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-            request_id, op = requests.decode_header(frame)
-            self._replies.fail(client, request_id, _refusal(op, str(error)))
+            header = requests.decode_header(frame)
+            self._replies.fail(client, header.id, _refusal(header, str(error)))
             return
         try:
             reply = self._operations[type(request)](client, request)
@@ -218,9 +218,16 @@ class Control:
         return self._pump_due
 
 
-def _refusal(op: object, why: str) -> UsageError:
+def _refusal(header: requests.Header, why: str) -> UsageError:
     """What to tell about a request that did not decode."""
-    known = ", ".join(sorted(requests.OPS))
+    op, known = header.op, ", ".join(sorted(requests.OPS))
+    if header.v not in (None, requests.INTERFACE_VERSION):
+        # Before anything else: what another version asks for may well be wrong in this one.
+        return UsageError(
+            f"this node speaks version {requests.INTERFACE_VERSION} of the interface, not {header.v!r}"[:200],
+            code="malformed",
+            hint=f"send v: {requests.INTERFACE_VERSION}, or take a client that does",
+        )
     if isinstance(op, str) and op not in requests.OPS:
         return UsageError(f"no operation is called {op[:64]!r}", code="op-unknown", hint=f"there are {known}")
     what = f"{op}: {why}" if isinstance(op, str) else why

@@ -388,22 +388,23 @@ AnyRequest = (
 decoder = msgspec.msgpack.Decoder(AnyRequest)
 
 
-class _Header(msgspec.Struct):
+class Header(msgspec.Struct):
+    """Of a request that did not decode, as far as it can be made out."""
+
     v: object = None
     id: RequestId = None
     op: object = None
 
 
-_header_decoder = msgspec.msgpack.Decoder(_Header)
+_header_decoder = msgspec.msgpack.Decoder(Header)
 
 
-def decode_header(frame: bytes) -> tuple[RequestId, object]:
-    """id and op of a request that did not decode, as far as they can be made out."""
+def decode_header(frame: bytes) -> Header:
+    """What any bytes say of themselves as a request, be it nothing."""
     try:
-        header = _header_decoder.decode(frame)
+        return _header_decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None, None
-    return header.id, header.op
+        return Header()
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -66,9 +66,9 @@ class Reading:
             wanted = MissingSequences(author, kind, request.sequence, request.sequence)
         else:
             raise UsageError(
-                "get: this names no message",
+                "get: a message is named in one of two ways, and in no part of the other",
                 code="malformed",
-                hint="give message_id, or author, kind and sequence",
+                hint="give message_id alone, or author, kind and sequence",
             )
         if request.fetch:
             order = _fetch_order(record, wanted, request.fetch)
