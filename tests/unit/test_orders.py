@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import monotonic
 
 import msgspec
 import pytest
 
 from dispersy.errors import UsageError
 from dispersy.service.interface.holders import holder_of, named
-from dispersy.service.interface.orders import ORDERS_MAX, ORDERS_PER_CLIENT_MAX, Orders
+from dispersy.service.interface.orders import ORDER_LIMIT_S, ORDERS_MAX, ORDERS_PER_CLIENT_MAX, Orders
 from dispersy.service.interface.replies import Replies
 
 LOCAL = named(b"connection", "")
@@ -65,6 +66,19 @@ def test_a_writer_that_is_heard_of_before_it_takes_orders_gets_them_a_moment_lat
     desk.orders.resend()
     assert [order["id"] for order in desk.ordered] == [1, 2, 2]
     assert desk.orders.resend_due is None
+
+
+@pytest.mark.parametrize(("repeatable", "told"), [(True, "send the same again"), (False, "look whether")])
+def test_a_silent_writer_is_told_of_with_what_may_be_done(repeatable: bool, told: str) -> None:
+    """Goal: nobody is told to repeat what would be done twice."""
+    desk = Desk()
+    desk.orders.place(LOCAL, 1, {"op": "create"}, repeatable=repeatable)
+    desk.orders.expire(monotonic() + ORDER_LIMIT_S - 1)
+    assert desk.told == []
+    desk.orders.expire(monotonic() + ORDER_LIMIT_S + 1)
+    (reply,) = desk.told
+    assert isinstance(reply["error"], dict)
+    assert (reply["error"]["code"], told in reply["error"]["hint"]) == ("no-answer", True)
 
 
 def test_an_order_that_would_be_done_twice_is_answered_with_the_doubt() -> None:

@@ -28,6 +28,8 @@ RESEND_S = 0.02
 connection for orders stands.
 """
 
+_LOOK_FIRST = "look whether it was done (`dispersy community list`, `dispersy list`) before you repeat it"
+
 MakeReply = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -35,7 +37,8 @@ MakeReply = Callable[[dict[str, Any]], dict[str, Any]]
 class Order:
     """A request that the writer has to answer.
 
-    repeatable    whether asking the writer again gives the first answer (publish and join, not create)
+    repeatable    whether asking the writer again gives the first answer (not of sign, nor of a create without
+                  a request id)
     reply         makes the client's reply of the writer's answer; may raise UsageError
     """
 
@@ -149,7 +152,7 @@ class Orders:
             error = UsageError(
                 "the writer was restarted before it answered",
                 code="no-answer",
-                hint="look whether it was done (`dispersy community list`) before you repeat it",
+                hint=_LOOK_FIRST,
             )
             self._replies.fail(order.client, order.id, error)
         self.resend()
@@ -171,6 +174,6 @@ class Orders:
             error = UsageError(
                 f"the writer did not answer within {ORDER_LIMIT_S:.0f} s",
                 code="no-answer",
-                hint="repeat it with the same request id: it will not be done twice",
+                hint="send the same again: it will not be done twice" if order.repeatable else _LOOK_FIRST,
             )
             self._replies.fail(order.client, order.id, error)
