@@ -21,6 +21,9 @@ REPORTS_PER_WHOLE = 5
 """Every such report tells of all communities, the others of those where something happened."""
 REPORTS_PER_ALL_STEPS = 30
 """Every such report tells the time spent for each community, for who listens may have been started again."""
+COMMUNITIES_TIMED_MAX = 4_096
+"""Communities of which the time spent is known, the last that were met: a node may join and leave any number
+between its start and its end."""
 FIRST_RETRY_S = 0.02
 
 
@@ -91,10 +94,17 @@ class Reporter:
         _account(self.steps, name, now - began, count)
         if community is not None:
             if community not in self.by_community:
-                self.by_community[community] = {}
+                self._meet(community)
             _account(self.by_community[community], name, now - began, count)
             self._untold.add(community)
         return now
+
+    def _meet(self, community: int) -> None:
+        if len(self.by_community) >= COMMUNITIES_TIMED_MAX:
+            first = next(iter(self.by_community))
+            del self.by_community[first]
+            self._untold.discard(first)
+        self.by_community[community] = {}
 
     def _send_first(self) -> None:
         self._first_due = None if self.send() else monotonic() + FIRST_RETRY_S

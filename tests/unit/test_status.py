@@ -13,7 +13,7 @@ import zmq
 
 from dispersy.bus.settings import RoleSettings
 from dispersy.service.operations.status import Reports
-from dispersy.workers.report import REPORTS_PER_ALL_STEPS, Reporter
+from dispersy.workers.report import COMMUNITIES_TIMED_MAX, REPORTS_PER_ALL_STEPS, Reporter
 from tests.sockets import bounded_context
 
 
@@ -97,6 +97,20 @@ def test_the_time_of_each_community_is_kept_and_added() -> None:
     }
     told.receive(msgspec.msgpack.encode({"role": "writer", "pid": 9, "community_steps": {}}))
     assert told.community_steps() == {1: {"intake": (0.5, 1), "verify": (4.0, 3)}}
+
+
+def test_the_times_of_communities_that_come_and_go_do_not_add_up() -> None:
+    """Goal: a node that joins and purges for ever holds what it held, in the role and in the gateway."""
+    reporter, told = Reporter("writer", RoleSettings("", "", "", 1)), reports()
+    for number in range(COMMUNITIES_TIMED_MAX + 10):
+        reporter.step("writer.intake", perf_counter(), 1, community=number)
+        if number % 1000 == 0 or number > COMMUNITIES_TIMED_MAX:
+            steps = {each: {"intake": [1.0, 1]} for each in reporter._untold}
+            told.receive(msgspec.msgpack.encode({"role": "writer", "pid": 7, "community_steps": steps}))
+            reporter._untold.clear()
+    newest = set(range(10, COMMUNITIES_TIMED_MAX + 10))
+    assert set(reporter.by_community) == newest
+    assert set(told.community_steps()) == newest
 
 
 def test_a_role_tells_whose_time_it_spent() -> None:

@@ -30,6 +30,7 @@ class Directory:
         self._records = {number: record for number, record in records.items() if not record.left}
         self._left = {number: record for number, record in records.items() if record.left}
         self._blocklist = Blocklist(reader.blocked())
+        self._forget_removed()
         for number, record in records.items():
             known = self._definitions.get(number)
             if not record.definition or (known is not None and known[0] == record.definition):
@@ -44,6 +45,20 @@ class Directory:
             self._definitions[number] = (record.definition, definition)
             for kind in definition.kinds:
                 self._kind_names[number, kind.number] = kind.name
+
+    def _forget_removed(self) -> None:
+        """Whoever joins and purges again and again gets a new number each time."""
+        numbers = self.numbers()
+        for number in self._definitions.keys() - numbers:
+            del self._definitions[number]
+        for number in self._refusals.keys() - numbers:
+            del self._refusals[number]
+        for key in [key for key in self._kind_names if key[0] not in numbers]:
+            del self._kind_names[key]
+
+    def numbers(self) -> set[int]:
+        """Of all communities that something is held of."""
+        return self._records.keys() | self._left.keys()
 
     def records(self) -> list[CommunityRecord]:
         """Of the communities that this node takes part in."""

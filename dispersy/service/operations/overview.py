@@ -120,6 +120,8 @@ class Overview:
                 message[0] == ControlKind.DESTROY and message[2:34] == record.community_id for message in live
             )
             known = _Governing(summary, len(live), is_destroyed)
+            for gone in self._governing_known.keys() - self._directory.numbers():
+                del self._governing_known[gone]
             self._governing_known[record.number] = known
         return known
 

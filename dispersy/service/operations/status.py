@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from dispersy.service.settings.placement import ALL_ROLES
+from dispersy.workers.report import COMMUNITIES_TIMED_MAX
 
 REPORTS_MAX = 128
 """Roles remembered: more than a node with the most workers has."""
@@ -135,6 +136,8 @@ def _completed(report: Report, before: Report) -> Report:
     if report.get("pid") != before.get("pid"):
         return report
     steps = {**(before.get("community_steps") or {}), **(report.get("community_steps") or {})}
+    for number in list(steps)[:-COMMUNITIES_TIMED_MAX]:
+        del steps[number]
     report = {**report, "community_steps": steps}
     if report.get("whole", True):
         return report
