@@ -119,6 +119,20 @@ def test_it_is_admitted_whatever_comes_first(is_undo_first: bool, tmp_path: Path
         each.close()
 
 
+def test_a_late_definition_below_the_end_admits_it_again(tmp_path: Path) -> None:
+    """Goal: what the end took away lies here, and counts as soon as a definition that is left admits it, if
+    only that changes, too."""
+    community = begin(tmp_path)
+    _, long = write_both(community)
+    node, _ = community.nodes
+    node.receive([end_of(community)])
+    assert long.id not in node.state().live
+    node.receive([community.pen.definition(END, {KIND: KindRules("public", admits_long=True)})])
+    assert long.id in node.state().live
+    for each in community.nodes:
+        each.close()
+
+
 def test_a_strangers_undo_admits_nothing(tmp_path: Path) -> None:
     community = begin(tmp_path)
     short, long = write_both(community)

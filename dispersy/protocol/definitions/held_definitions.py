@@ -5,7 +5,7 @@ of: a newer one must be able to pass through older nodes. What is answered here 
 that are understood, whatever came first:
 
 - what is *admitted* is judged by all of them. A message is admitted that any definition held admits, so that
-  another one can only admit more, and nothing that is stored has to be judged again.
+  another one can only admit more, and nothing that is stored has to be judged again but behind a soft end.
 - a kind's *resolution* is what the oldest one says that names it: a newer definition gives nobody permission
   and takes none away, only settings do.
 - whether a kind is *on request*, too: nobody is offered later what was not, or the other way round.

@@ -180,6 +180,10 @@ class ControlIntake:
             self._counters[error.reason] += 1
             return
         self._follow_definitions()
+        if end is not None:
+            # What the end took away lies here, and this one may admit it.
+            for kind in self.definitions.names():
+                self.touched.touch_kind(kind, 0)
 
     def _receive_control(self, received: Received) -> None:
         try:

@@ -1,6 +1,7 @@
 """Whether stored messages have a form that is admitted still: the end of a community takes definitions away.
 
 As long as it goes on, a definition can only admit more, and what was admitted once is never looked at again.
+Behind the end, one that comes late may admit what the end has taken away and lies here.
 What its own author has undone is admitted with whatever was in it: some have erased it, and cannot tell.
 """
 
