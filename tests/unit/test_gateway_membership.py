@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from itertools import takewhile
 from os import urandom
 from time import monotonic
@@ -38,6 +39,28 @@ def _until(holds: Callable[[], bool]) -> None:
 def _replayed(client: Client) -> list[Any]:
     with closing(client.follow(since="begin", idle_s=LIMIT_S)) as events:
         return list(takewhile(lambda event: event.event != "caught-up", events))
+
+
+def test_a_block_of_a_community_that_was_left_is_shown_as_its_own(house: House) -> None:
+    """Not as one for everywhere; and it can be taken back there, while nobody more is blocked there."""
+    house.join(1, CHAT, "chat")
+    record = replace(house.store.communities()[0], left=True)
+
+    def scene() -> None:
+        client = house.client()
+        _change(house, Batch(communities=[record], blocked=[BlockedRecord(1, AUTHOR, "")]))
+        _until(lambda: not client.communities())
+        assert client.blocked() == [{"member": AUTHOR, "address": "", "community": CHAT}]
+        with pytest.raises(UsageError, match="no community is called 'chat'"):
+            client.block(AUTHOR, community="chat")
+        socket = house.dealer()
+        request = {"v": 1, "id": 1, "op": "unblock", "member": AUTHOR, "community": "chat"}
+        socket.send(msgspec.msgpack.encode(request))
+        order = house.answer_order(lambda _: {"ok": True, "op": "unblock", "already": False})
+        assert (order["op"], order["community"], order["member"]) == ("unblock", 1, AUTHOR)
+        assert receive(socket)["ok"]
+
+    house.play(scene)
 
 
 @pytest.mark.parametrize("community", [0, 1])

@@ -73,8 +73,8 @@ class Directory:
         return number in self._left or (bool(author) and self._blocklist.hides(number, author))
 
     def community_id(self, number: int) -> bytes:
-        """Of a number that the store gave; empty when the directory is older than the entry."""
-        record = self._records.get(number)
+        """Of a number that the store gave, be it left; empty when the directory is older than the entry."""
+        record = self._records.get(number) or self._left.get(number)
         return record.community_id if record else b""
 
     def name(self, record: CommunityRecord) -> str:

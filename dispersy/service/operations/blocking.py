@@ -38,7 +38,9 @@ class Blocking:
             )
         community = EVERYWHERE
         if request.community:
-            community = self._view.directory.resolve(request.community).number
+            # Where it was left, too, a block can be taken back: nothing else would end it.
+            left = isinstance(request, requests.Unblock)
+            community = self._view.directory.resolve(request.community, left=left).number
         order = {
             "op": "block" if isinstance(request, requests.Block) else "unblock",
             "community": community,
