@@ -97,7 +97,7 @@ TRAITS = {
     DISK: "of them with the store on disk",
     PASSING: "with a kind that nobody keeps",
     RANKED: "with priorities and orders",
-    LONG: "with messages that some definitions find too long",
+    LONG: "with long messages",
 }
 
 

@@ -18,9 +18,9 @@ def _cuts_without_depth(self: Cut, power: Power) -> bool:
     return bool(power.permission & self.withdrawal.permissions) and power.since < self.at
 
 
-def _up_to_the_heads(self: ControlChain, heads: Iterable[MessageId], message_id: MessageId) -> bool:
-    known = [self._held[head].global_time for head in heads if head in self._held]
-    return self._held[message_id].global_time <= max(known, default=0)
+def _up_to_the_heads(self: ControlChain, heads: Iterable[MessageId]) -> set[MessageId]:
+    latest = max((self._held[head].global_time for head in heads if head in self._held), default=0)
+    return {each.id for each in self._held.values() if each.global_time <= latest}
 
 
 def _grants_without_holding(self: Timeline, claim: Claim) -> dict[Permission, int]:
@@ -33,16 +33,16 @@ def _no_step(_: ControlMessage, __: ControlMessage) -> bool:
     return False
 
 
-def _heads_alone(_: ControlChain, heads: Iterable[MessageId], message_id: MessageId) -> bool:
-    return message_id in set(heads)
+def _heads_alone(_: ControlChain, heads: Iterable[MessageId]) -> set[MessageId]:
+    return set(heads)
 
 
 TIMELINE_FAULTS: dict[str, list[tuple[object, str, object]]] = {
     "no depth": [(Cut, "cuts", _cuts_without_depth)],
-    "frontier as a number": [(ControlChain, "reaches", _up_to_the_heads)],
+    "frontier as a number": [(ControlChain, "reached", _up_to_the_heads)],
     "grant what one lacks": [(Timeline, "_depths_of_grants", _grants_without_holding)],
     "no chain closure": [(control_chain, "_steps", _no_step)],
-    "heads alone": [(ControlChain, "reaches", _heads_alone)],
+    "heads alone": [(ControlChain, "reached", _heads_alone)],
 }
 """By name, what stands where: (owner, name, what is wrong)."""
 LANE_FAULTS: dict[str, list[tuple[object, str, object]]] = {

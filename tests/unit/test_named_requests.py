@@ -23,7 +23,7 @@ from dispersy.constants import (
 )
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.hosts import bucket_of
-from dispersy.protocol.ranges import merged, without
+from dispersy.protocol.ranges import divided, merged, without
 from dispersy.protocol.sync.named_requests import NamedRequests
 from dispersy.protocol.wants import SequenceRange, Wants
 from dispersy.protocol.wire.frames import (
@@ -297,7 +297,7 @@ def test_a_crowd_of_neighbours_is_not_remembered() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_ranges_against_sets(seed: int) -> None:
-    """Goal: merged() and without() are what sets of numbers say."""
+    """Goal: merged(), without() and divided() are what sets of numbers say."""
     rng = Random(seed)
     ranges = [(low := rng.randrange(1, 30), low + rng.randrange(6)) for _ in range(rng.randrange(6))]
     numbers = {number for low, high in ranges for number in range(low, high + 1)}
@@ -310,3 +310,12 @@ def test_ranges_against_sets(seed: int) -> None:
     assert {number for first, last in left for number in range(first, last + 1)} == {
         *range(low, high + 1)
     } - numbers
+    others = merged((low := rng.randrange(1, 30), low + rng.randrange(6)) for _ in range(rng.randrange(6)))
+    for part in divided(joined, others):
+        assert part == sorted(part)
+        assert all(low <= high for low, high in part)
+    by = {number for low, high in others for number in range(low, high + 1)}
+    inside, outside = (
+        [number for low, high in part for number in range(low, high + 1)] for part in divided(joined, others)
+    )
+    assert (inside, outside) == (sorted(numbers & by), sorted(numbers - by))

@@ -7,15 +7,25 @@ from collections.abc import Sequence
 import pytest
 
 from dispersy.protocol.identifiers import MemberId, MessageId
-from dispersy.protocol.permissions import undoing
+from dispersy.protocol.permissions import policy_history, powers, undoing
 from dispersy.protocol.permissions.claims import Claim
-from dispersy.protocol.permissions.control_messages import Body, ControlMessage, Undo
+from dispersy.protocol.permissions.control_chain import ControlChain
+from dispersy.protocol.permissions.control_messages import (
+    AuthorRanges,
+    Body,
+    ControlMessage,
+    Permission,
+    Revoke,
+    Settings,
+    Undo,
+    Withdrawal,
+)
 from dispersy.protocol.permissions.powers import Order
 from dispersy.protocol.permissions.timeline import Timeline
 from dispersy.protocol.wire.message import NO_PREVIOUS
-from tests.unit.test_timeline import FOUNDER, GUEST, JUNIOR, SENIOR, TEXT, Story, grant
+from tests.unit.test_timeline import CHANGING, FOUNDER, GUEST, JUNIOR, SENIOR, TEXT, Story, grant
 
-COUNT = 300
+COUNT, FEW = 300, 50
 
 
 class Counted(Story):
@@ -111,3 +121,63 @@ def test_own_undos_of_one_target_in_falling_order(story: Counted, monkeypatch: p
     assert story.hold_each(undos[::-1]) == COUNT
     assert [story.counts(each.id) for each in undos] == [True] + [False] * (COUNT - 1)
     assert 0 < CountedOrder.compared <= 30 * COUNT
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[object]:
+    """Grows by one with each call of a function."""
+    calls: list[object] = []
+    called = getattr(owner, name)
+
+    def counting(*arguments: object) -> object:
+        calls.append(None)
+        return called(*arguments)
+
+    monkeypatch.setattr(owner, name, counting)
+    return calls
+
+
+def pinning(at: int, heads: tuple[MessageId, ...] = ()) -> Revoke:
+    """A revoke with a pin that no other has."""
+    return Revoke((Withdrawal(SENIOR, TEXT, Permission(31), heads, ((1, at), (at + 2, 3 * COUNT)), ()),))
+
+
+@pytest.mark.parametrize("step", [FORWARD, BACKWARD])
+def test_many_revokes_of_whoever_has_said_much(
+    story: Counted, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message is judged again by each, and is not compared with all pins each time."""
+    story.says(FOUNDER, 1, grant(SENIOR))
+    compared = counted(monkeypatch, powers, "pinned_ranges")
+    times = range(10, 10 + FEW)[::step]
+    for sequence, time in enumerate(times, start=1):
+        story.says(FOUNDER, time, pinning(sequence))
+        kept = [at for at in range(1, COUNT) if story.writes(SENIOR, 5, at)]
+        assert kept == [1, *range(sequence + 2, COUNT)]
+    assert len(compared) == FEW
+
+
+def test_many_revokes_of_whoever_has_granted_much(story: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of control messages; what no pin reaches counts no more."""
+    story.says(FOUNDER, 1, grant(SENIOR))
+    said = story.chain(SENIOR, grant(JUNIOR), first=10)[:FEW]
+    story.hold_each(said)
+    walked = counted(monkeypatch, ControlChain, "reached")
+    for at, head in enumerate(said):
+        story.says(FOUNDER, 1_000 + at, pinning(at + 1, tuple(sorted({head.id, said[-9].id}))))
+    assert len(walked) == len(Permission) * FEW
+    assert [story.counts(each.id) for each in said] == [True] * (FEW - 8) + [False] * 8
+
+
+def test_many_changes_to_linear_of_what_much_was_said_in(
+    story: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message is judged again by each, and is not compared with all cuts each time."""
+    compared = counted(monkeypatch, policy_history, "divided")
+    cuts = [(AuthorRanges(GUEST[:16], ((max(1, at), COUNT),)),) for at in range(FEW)]
+    ids = [story.says(FOUNDER, 10 + at, Settings(CHANGING, True, cut)) for at, cut in enumerate(cuts)]
+    compared.clear()
+    for sequence in range(1, COUNT + 1):
+        cut_off = story.timeline.cut_off_by((GUEST,), CHANGING, 10, sequence)
+        # The latest of those that do not name it.
+        assert cut_off == (ids[-1] if sequence < FEW - 1 else None)
+    assert len(compared) == FEW

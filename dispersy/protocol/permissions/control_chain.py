@@ -9,7 +9,7 @@ costs as many steps as there are messages whose state it changes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permissions.control_messages import ControlMessage
@@ -28,7 +28,10 @@ class _Walk:
 
 
 class ControlChain:
-    """The held control messages of one community, by their `previous`."""
+    """The held control messages of one community, by their `previous`.
+
+    walked    counts what changes about the reach of heads that are pinned
+    """
 
     def __init__(self) -> None:
         self._held: dict[MessageId, ControlMessage] = {}
@@ -38,6 +41,7 @@ class ControlChain:
         self._supports: dict[MessageId, int] = {}
         self._wanted: Counter[MessageId] = Counter()
         self._missing: set[MessageId] = set()
+        self.walked = 0
         self._walks: dict[MessageId, _Walk] = {}
         self._awaiting: dict[MessageId, set[MessageId]] = {}
         self._was_live: dict[MessageId, bool] = {}
@@ -55,6 +59,7 @@ class ControlChain:
         reached: list[MessageId] = []
         for head in self._awaiting.pop(message.id, ()):
             reached += self._go_on(head)
+        self.walked += bool(reached)
         return reached
 
     def remove(self, message: ControlMessage) -> list[MessageId]:
@@ -75,6 +80,7 @@ class ControlChain:
         walks = self._walks.items() if is_live else ()
         for head in [head for head, walk in walks if message.id in walk.reached]:
             lost += self._walks[head].reached
+            self.walked += 1
             self._end_walk(head)
             self._begin_walk(head)
         return lost
@@ -109,9 +115,11 @@ class ControlChain:
             if head in self._held:
                 self._lower(head, 1)
 
-    def reaches(self, heads: Iterable[MessageId], message_id: MessageId) -> bool:
-        """Whether one of these heads, which are pinned, reaches a message."""
-        return any(message_id in self._walks[head].reached for head in heads)
+    def reached(self, heads: Sequence[MessageId]) -> Set[MessageId]:
+        """What one of these heads, which are pinned, reaches; right until `walked` is another number."""
+        if len(heads) == 1:
+            return self._walks[heads[0]].reached
+        return frozenset[MessageId]().union(*(self._walks[head].reached for head in heads))
 
     def is_live(self, message_id: MessageId) -> bool:
         return message_id in self._supports

@@ -6,13 +6,21 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dispersy.constants import SEQUENCE_MAX
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permissions.control_bodies import PREFIX_SIZE
 from dispersy.protocol.permissions.control_messages import ControlMessage, Ranges, Settings
-from dispersy.protocol.permissions.powers import contains, order_of
+from dispersy.protocol.permissions.powers import order_of
+from dispersy.protocol.ranges import Range, divided, merged
 
 Resolution = str | tuple[str, str]
 """`public`, `linear`, or (`dynamic`, what holds at first of the two)."""
+
+
+Lane = tuple[bytes, ...]
+"""Beginnings of the keys of its authors."""
+CUT_LANES_MAX = 256
+"""Of which is remembered what is cut off of them: they are judged one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +29,20 @@ class _Narrowing:
 
     global_time: int
     id: MessageId
-    kept: dict[tuple[bytes, ...], list[Ranges]]
+    kept: dict[Lane, list[Ranges]]
 
-    def keeps(self, lane: tuple[bytes, ...], sequence: int) -> bool:
-        return any(contains(ranges, sequence) for ranges in self.kept.get(lane, ()))
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """Of one lane: ranges of sequences that narrowings cut off, ascending, each with the index of the first
+    that does. So a message is not compared with every one of them."""
+
+    ranges: list[Range]
+    by: list[int]
+
+    def first(self, sequence: int) -> int | None:
+        place = bisect_left(self.ranges, (sequence + 1, 0)) - 1
+        return self.by[place] if place >= 0 and sequence <= self.ranges[place][1] else None
 
 
 class PolicyHistory:
@@ -39,6 +57,7 @@ class PolicyHistory:
         self._times: list[int] = []
         self._statements: list[ControlMessage] = []
         self._narrowings: list[_Narrowing] = []
+        self._dropped: dict[Lane, _Dropped] = {}
         self._is_stale = False
 
     @property
@@ -76,13 +95,20 @@ class PolicyHistory:
     def cut_off_by(self, authors: Sequence[MemberId], global_time: int, sequence: int) -> MessageId | None:
         """Settings that take back what was public: the first whose cut does not name the message."""
         self._refresh()
-        lane = tuple(author[:PREFIX_SIZE] for author in authors)
-        for narrowing in self._narrowings:
-            if narrowing.global_time < global_time:
-                return None
-            if not narrowing.keeps(lane, sequence):
-                return narrowing.id
-        return None
+        if not self._narrowings:
+            return None
+        first = self._dropped_of(tuple(author[:PREFIX_SIZE] for author in authors)).first(sequence)
+        if first is None or self._narrowings[first].global_time < global_time:
+            return None
+        return self._narrowings[first].id
+
+    def _dropped_of(self, lane: Lane) -> _Dropped:
+        dropped = self._dropped.get(lane)
+        if dropped is None:
+            if len(self._dropped) >= CUT_LANES_MAX:
+                self._dropped.clear()
+            dropped = self._dropped[lane] = _dropped(lane, self._narrowings)
+        return dropped
 
     def is_named_since(self, author: MemberId, global_time: int) -> bool:
         """Whether all settings that take back what was public at a time let something of an author's stay."""
@@ -94,6 +120,7 @@ class PolicyHistory:
         if not self._is_stale:
             return
         self._is_stale = False
+        self._dropped.clear()
         statements: dict[int, ControlMessage] = {}
         narrowings: dict[MessageId, _Narrowing] = {}
         for message in sorted(self._settings.values(), key=order_of):
@@ -115,6 +142,19 @@ class PolicyHistory:
         self._times = list(statements)
         self._statements = list(statements.values())
         self._narrowings = sorted(narrowings.values(), key=lambda each: each.global_time, reverse=True)
+
+
+def _dropped(lane: Lane, narrowings: Sequence[_Narrowing]) -> _Dropped:
+    left: list[Range] = [(1, SEQUENCE_MAX)]
+    found: list[tuple[Range, int]] = []
+    for index, narrowing in enumerate(narrowings):
+        kept = merged(each for ranges in narrowing.kept.get(lane, ()) for each in ranges)
+        left, gone = divided(left, kept)
+        found += [(each, index) for each in gone]
+        if not left:
+            break
+    found.sort()
+    return _Dropped([each for each, _ in found], [index for _, index in found])
 
 
 def _settings_of(message: ControlMessage) -> Settings:

@@ -8,13 +8,14 @@ that are less deep than all older ones: a look-up is one search per group.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dispersy.constants import GLOBAL_TIME_MAX
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.permissions.control_messages import ControlMessage, Permission, Ranges, Withdrawal
+from dispersy.protocol.ranges import divided
 
 DEPTH_MAX = 8
 """Of a power; the master's are 0 deep. With it every question ends after so many steps."""
@@ -68,22 +69,78 @@ class Reach(NamedTuple):
 
 
 EVER = Reach(0, GLOBAL_TIME_MAX)
+PINNED_LANES_MAX = 256
+"""Lanes of one member of which is remembered what the cuts let stand: they are judged one after another."""
 
-Allows = Callable[[Cut], bool]
-"""Whether the pin of a cut lets the message in question stand."""
+
+class Reaching(Protocol):
+    """What is asked of the chains of control messages (control_chain.ControlChain)."""
+
+    @property
+    def walked(self) -> int: ...
+    def reached(self, heads: Sequence[MessageId]) -> Set[MessageId]: ...
 
 
 @dataclass(slots=True)
-class _Group:
-    """Of the powers of one permission that the same cuts cut, those less deep than all older ones."""
+class Group:
+    """Of the powers of one permission that the same cuts cut, those less deep than all older ones.
+
+    What all cuts let stand is remembered, or who revokes one member again and again would have each of its
+    messages compared with each pin.
+
+    all        of them, by their grants
+    _stays     of data, by the authors of a lane
+    _reached   of control messages: what all cuts but those _unmet reach, at `walked` of the chain
+    """
 
     cuts: tuple[Cut, ...]
     times: list[int] = field(default_factory=list)
     powers: list[Power] = field(default_factory=list)
+    all: dict[Order, Power] = field(default_factory=dict)
+    _stays: dict[tuple[MemberId, ...], Ranges] = field(default_factory=dict)
+    _reached: Set[MessageId] | None = None
+    _unmet: list[Cut] = field(default_factory=list)
+    _walked: int = 0
+
+    def keeps(self, authors: Sequence[MemberId], sequence: int) -> bool:
+        """Whether the pins of all cuts let a sequence of a lane stand."""
+        if not self.cuts:
+            return True
+        lane = tuple(authors)
+        stays = self._stays.get(lane)
+        if stays is None:
+            stays = pinned_ranges(self.cuts[0].withdrawal, authors)
+            for cut in self.cuts[1:]:
+                stays = _common(stays, pinned_ranges(cut.withdrawal, authors))
+            if len(self._stays) >= PINNED_LANES_MAX:
+                self._stays.clear()
+            self._stays[lane] = stays
+        return contains(stays, sequence)
+
+    def reaches(self, message_id: MessageId, chain: Reaching) -> bool:
+        """Whether the heads of all cuts reach a control message."""
+        if not self.cuts:
+            return True
+        reached, unmet = self._reached, self._unmet
+        if reached is None or self._walked != chain.walked:
+            reached, unmet = chain.reached(self.cuts[0].withdrawal.heads), list(self.cuts[1:])
+            self._walked = chain.walked
+        for cut in unmet:
+            reached = reached & chain.reached(cut.withdrawal.heads)
+        self._reached, self._unmet = reached, []
+        return message_id in reached
+
+    def cut(self, cut: Cut) -> None:
+        """One more withdrawal cuts all of its powers."""
+        self._unmet.append(cut)
+        self.cuts = tuple(sorted((*self.cuts, cut), key=lambda each: each.at))
+        for lane, stays in self._stays.items():
+            self._stays[lane] = _common(stays, pinned_ranges(cut.withdrawal, lane))
 
     def add(self, power: Power) -> Reach | None:
         """In any order: what stays is the same. Returns where a look-up may find another depth than before;
         None: nowhere."""
+        self.all[power.since] = power
         since, upto = power.since.global_time, GLOBAL_TIME_MAX
         first = after = bisect_left(self.times, since)
         if first and self.powers[first - 1].depth <= power.depth:
@@ -105,13 +162,17 @@ class _Group:
         return Reach(since, upto)
 
 
+Allows = Callable[[Group], bool]
+"""Whether the pins of all cuts of some powers let the message in question stand."""
+
+
 class Standing:
     """The powers of one member in one kind, with what cuts them."""
 
     def __init__(self) -> None:
         self._powers: dict[Permission, dict[Order, Power]] = {}
         self._cuts: dict[Order, Cut] = {}
-        self._groups: dict[Permission, dict[tuple[Order, ...], _Group]] = {}
+        self._groups: dict[Permission, dict[tuple[Order, ...], Group]] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +197,8 @@ class Standing:
             del self._powers[permission]
         groups = self._groups.get(permission)
         if groups is not None and not any(power in group.powers for group in groups.values()):
+            for group in groups.values():
+                group.all.pop(since, None)
             return None
         # Where it stood for others that it outdid, they are found anew.
         self._groups.pop(permission, None)
@@ -143,8 +206,15 @@ class Standing:
 
     def cut(self, cut: Cut) -> None:
         """Take a withdrawal, or another depth of one held."""
+        is_new = cut.at not in self._cuts
         self._cuts[cut.at] = cut
-        self._forget_groups(cut.withdrawal.permissions)
+        for permission in cut.withdrawal.permissions:
+            groups = self._groups.pop(permission, {}).values()
+            if is_new and groups and all(_is_cut_whole(group, cut) for group in groups):
+                # Mostly it is later than all grants: no power has to be looked at for what cuts it.
+                for group in groups:
+                    group.cut(cut)
+                self._groups[permission] = {tuple(each.at for each in group.cuts): group for group in groups}
 
     def uncut(self, at: Order) -> None:
         """Lose a withdrawal: it does not count any more."""
@@ -161,7 +231,7 @@ class Standing:
             index = bisect_left(group.times, global_time)
             if not index or (best is not None and best.depth <= group.powers[index - 1].depth):
                 continue
-            if all(allows(cut) for cut in group.cuts):
+            if not group.cuts or allows(group):
                 best = group.powers[index - 1]
         return best
 
@@ -191,7 +261,7 @@ class Standing:
 
     # -- groups: made when they are asked for, kept while nothing is cut -------------------------------------
 
-    def _grouped(self, permission: Permission) -> dict[tuple[Order, ...], _Group]:
+    def _grouped(self, permission: Permission) -> dict[tuple[Order, ...], Group]:
         groups = self._groups.get(permission)
         if groups is None:
             groups = self._groups[permission] = {}
@@ -199,13 +269,21 @@ class Standing:
                 self._enter(groups, power)
         return groups
 
-    def _enter(self, groups: dict[tuple[Order, ...], _Group], power: Power) -> Reach | None:
+    def _enter(self, groups: dict[tuple[Order, ...], Group], power: Power) -> Reach | None:
         cuts = self._cuts_of(power) if self._cuts else ()
         key = tuple(cut.at for cut in cuts)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group(tuple(cuts))
+            group = groups[key] = Group(tuple(cuts))
         return group.add(power)
+
+
+def _is_cut_whole(group: Group, cut: Cut) -> bool:
+    return all(map(cut.cuts, group.all.values()))
+
+
+def _common(ranges: Ranges, others: Ranges) -> Ranges:
+    return tuple(divided(ranges, others)[0])
 
 
 def contains(ranges: Ranges, sequence: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.permissions.control_chain import ControlChain
 from dispersy.protocol.permissions.control_messages import ControlMessage, Permission
-from dispersy.protocol.permissions.powers import NOTHING, Cut, Power, Standing, contains, pinned_ranges
+from dispersy.protocol.permissions.powers import NOTHING, Cut, Power, Standing
 
 
 class Standings:
@@ -40,9 +40,7 @@ class Standings:
         if standing is None or message.author == self._master:
             return None
         return standing.covering(
-            permission,
-            message.global_time,
-            lambda cut: self._chain.reaches(cut.withdrawal.heads, message.id),
+            permission, message.global_time, lambda group: group.reaches(message.id, self._chain)
         )
 
     def depth(self, message: ControlMessage, kind: int, permission: Permission) -> int:
@@ -59,11 +57,7 @@ class Standings:
         standing = self._standings.get((author, kind))
         if standing is None:
             return None
-        return standing.covering(
-            Permission.PERMIT,
-            global_time,
-            lambda cut: contains(pinned_ranges(cut.withdrawal, authors), sequence),
-        )
+        return standing.covering(Permission.PERMIT, global_time, lambda group: group.keeps(authors, sequence))
 
     def uncut(self, member: MemberId, kind: int, permission: Permission, global_time: int) -> Power | None:
         """The least deep power that covers whatever a member signs at this time, with nothing against it."""
