@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 COMMIT_DELAY_S = 0.02
+DROPS = bytearray(4 * len(wire.DROP_REASONS))
+"""What the kernel counts of what it drops, of all nodes; nobody reads it."""
 SPREADING = frozenset((FrameType.HAVE, FrameType.WANT, FrameType.PUSH))
 
 
@@ -252,7 +254,7 @@ class Node:
             tags=TAG,
             secret=self.tokens.secret,
             epoch=self.tokens.epoch(now),
-            drops=bytearray(4 * len(wire.DROP_REASONS)),
+            drops=DROPS,
         )
         for fields in FRAME.iter_unpack(frames):
             _, offset, length, _, frame_type, token_state, _ = fields

@@ -50,6 +50,9 @@ class Corpus:
 
     def numbers(self, messages: Sequence[bytes]) -> list[int]:
         """The numbers of messages; those that are new get one."""
+        known = [self._numbers[message] for message in messages if message in self._numbers]
+        if len(known) == len(messages):
+            return known
         fresh = [message for message in dict.fromkeys(messages) if message not in self._numbers]
         for start in range(0, len(fresh), PARSED_AT_ONCE):
             self._add(fresh[start : start + PARSED_AT_ONCE])

@@ -21,6 +21,7 @@ from simulation.nat import Nats
 from simulation.node import Node
 from simulation.shared import Corpus
 
+NEVER = float("inf")
 STEP_S = 1e-6
 """A machine whose deadline does not move would stop the world: time passes in any case."""
 SPINS_MAX = 20_000
@@ -161,8 +162,10 @@ class World:
             self._watch(node, address)
 
     def _watch(self, node: Node, address: Address) -> None:
-        deadline = max(self._deadline(node), self.now)
-        if deadline < self._timers.get(address, float("inf")):
+        deadline = node.next_deadline() if not self._clocks else self._deadline(node)
+        if deadline < self.now:
+            deadline = self.now
+        if deadline < self._timers.get(address, NEVER):
             self._timers[address] = deadline
             self._push(deadline, DEADLINE, address)
 

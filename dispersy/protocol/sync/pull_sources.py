@@ -225,6 +225,8 @@ class PullSources:
 
     def drain_silent(self) -> list[Address]:
         """Those that did since this was last asked."""
+        if not self._silent:
+            return []
         silent, self._silent = list(self._silent), {}
         return silent
 
