@@ -14,6 +14,7 @@ from dispersy.errors import StorageError
 from dispersy.ext.rows import scanned
 from dispersy.ext.sketch import SYMBOL_SIZE
 from dispersy.protocol.holdings import KEY_SIZE
+from dispersy.protocol.intake.marks import DENIED
 from dispersy.protocol.tree import NodeSum
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import close_environment, errors_named, open_environment
@@ -22,6 +23,8 @@ from dispersy.storage.items import Items
 from dispersy.storage.layout import (
     COMMUNITY,
     CURSOR,
+    MARKS_OFFSET,
+    MESSAGE_OFFSET,
     META_BLOCKED,
     META_COMMUNITY,
     META_HOME,
@@ -37,6 +40,7 @@ from dispersy.storage.layout import (
     decode_entry,
     order_keys,
     part_key,
+    shown_marks,
     slices,
     synchronised_message,
 )
@@ -235,13 +239,23 @@ class LmdbReader:
             return read_undone(self._snapshot(), self._databases.meta, cursors)
 
     def control(self, community: int) -> list[LogEntry]:
-        prefix = COMMUNITY.pack(community)
         with errors_named(self._path):
-            cursor = self._snapshot().cursor(self._databases.control)
-            if not cursor.set_range(prefix):
-                return []
-            own = takewhile(lambda row: row[0].startswith(prefix), cursor)
-            return self.entries([CURSOR.unpack(value)[0] for _, value in own])
+            return self.entries([CURSOR.unpack(key)[0] for key in self._control_keys(community)])
+
+    def live_control(self, community: int) -> bytes:
+        with errors_named(self._path):
+            found = self._snapshot().cursor(self._databases.log).getmulti(self._control_keys(community))
+        return bytes(
+            entry[MESSAGE_OFFSET] for _, entry in found if not shown_marks(entry[MARKS_OFFSET]) & DENIED
+        )
+
+    def _control_keys(self, community: int) -> list[bytes]:
+        """Keys in the log of a community's control messages."""
+        prefix = COMMUNITY.pack(community)
+        cursor = self._snapshot().cursor(self._databases.control)
+        if not cursor.set_range(prefix):
+            return []
+        return [value for _, value in takewhile(lambda row: row[0].startswith(prefix), cursor)]
 
     def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         with errors_named(self._path):

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from dispersy.constants import REQUESTS_KEPT
 from dispersy.ext.table import Heads
-from dispersy.protocol.intake.marks import INACTIVE
+from dispersy.protocol.intake.marks import DENIED, INACTIVE
 from dispersy.protocol.tree import NOTHING, NodeSum
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.protocol.wire.stripped import Stripped
@@ -146,6 +146,9 @@ class MemoryReads:
     def control(self, community: int) -> list[LogEntry]:
         known = self._communities.get(community)
         return [self._log[cursor] for _, cursor in known.control] if known else []
+
+    def live_control(self, community: int) -> bytes:
+        return bytes(each.message[0] for each in self.control(community) if not each.marks & DENIED)
 
     def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         start = bisect_left(self._log_cursors, first)

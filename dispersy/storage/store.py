@@ -315,6 +315,10 @@ class StoreReader(Protocol):
         """Entries of all stored control messages (kinds below 64) by (global time, id), also those that are
         not live (marked DENIED)."""
 
+    def live_control(self, community: int) -> bytes:
+        """The kinds, a byte each, of those of control() that are live: many are counted more often than they
+        are read."""
+
     def log(self, first: int, limit: int, *, size_max: int = LOG_READ_SIZE_MAX) -> list[LogEntry]:
         """Entries with cursor >= first, in order, at most limit, and none more once their messages have
         size_max bytes (is_cut)."""

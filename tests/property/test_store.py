@@ -329,7 +329,10 @@ class StoreMachine(RuleBasedStateMachine):
                     assert (keys, list(array("Q", cursors)), ended) == self.model.scan(
                         part, ORDER_LOW, ORDER_TOP, 1 << 20
                     )
-                assert store.control(number) == self.model.control(number)
+                control = self.model.control(number)
+                assert store.control(number) == control
+                live = [entry.message[0] for entry in control if not entry.marks & DENIED]
+                assert list(store.live_control(number)) == live
                 assert store.symbols(number, 0, 40) == self.model.symbols(number, 40)
                 summary = self.model.state(number).summary
                 tree = store.tree(number, 9, [0, 1]) or []

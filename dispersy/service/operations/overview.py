@@ -115,11 +115,8 @@ class Overview:
         """Looked at again only when something has changed."""
         known = self._governing_known.get(record.number)
         if known is None or known.summary != summary:
-            live = [entry.message for entry in reader.control(record.number) if not entry.marks & DENIED]
-            is_destroyed = any(
-                message[0] == ControlKind.DESTROY and message[2:34] == record.community_id for message in live
-            )
-            known = _Governing(summary, len(live), is_destroyed)
+            kinds = reader.live_control(record.number)
+            known = _Governing(summary, len(kinds), _is_destroyed(reader, record, kinds))
             for gone in self._governing_known.keys() - self._directory.numbers():
                 del self._governing_known[gone]
             self._governing_known[record.number] = known
@@ -225,3 +222,14 @@ class Overview:
             except UsageError:
                 continue
         return [str(address) for address in reachable_addresses(parse_endpoint(listen), known)]
+
+
+def _is_destroyed(reader: StoreReader, record: CommunityRecord, kinds: bytes) -> bool:
+    """Whether its founder has ended it; kinds: of its live control messages."""
+    # Anybody may say so: only where somebody has, it is worth reading who.
+    return ControlKind.DESTROY in kinds and any(
+        entry.message[0] == ControlKind.DESTROY
+        and not entry.marks & DENIED
+        and entry.message[2:34] == record.community_id
+        for entry in reader.control(record.number)
+    )
