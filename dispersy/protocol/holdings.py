@@ -4,6 +4,7 @@ read."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from struct import Struct
 from typing import Protocol
 
@@ -18,6 +19,7 @@ KEY_SIZE = 40
 """A packed key: u64 global time big-endian ‖ 32-byte message id. Its first 24 bytes are the order key."""
 ID_SIZE = 32
 _WHOLE_KEY = Struct("40s")
+_FIRST: Callable[[tuple[bytes]], bytes] = itemgetter(0)
 SCAN_CHUNK = 1_024
 SUM_PORTION = 8_192
 
@@ -73,7 +75,7 @@ def order_key_at(keys: bytes, index: int) -> OrderKey:
 
 def packed_keys_of(keys: bytes) -> Iterator[bytes]:
     """Packed keys, one by one."""
-    return (key for (key,) in _WHOLE_KEY.iter_unpack(keys))
+    return map(_FIRST, _WHOLE_KEY.iter_unpack(keys))
 
 
 def named_by(packed_key: bytes, size: int) -> LargeName:
@@ -93,10 +95,9 @@ def time_of(key: OrderKey) -> int:
 
 def key_between(lower: bytes, upper: bytes) -> OrderKey:
     """The order key of fewest bytes on its way that lies above one key and not above the other."""
-    for index in range(ORDER_KEY_SIZE):
-        if lower[index] != upper[index]:
-            return OrderKey(upper[: index + 1].ljust(ORDER_KEY_SIZE, b"\0"))
-    return OrderKey(upper[:ORDER_KEY_SIZE])
+    differing = int.from_bytes(lower[:ORDER_KEY_SIZE], "big") ^ int.from_bytes(upper[:ORDER_KEY_SIZE], "big")
+    equal = ORDER_KEY_SIZE - (differing.bit_length() + 7) // 8
+    return OrderKey(upper[: min(equal + 1, ORDER_KEY_SIZE)].ljust(ORDER_KEY_SIZE, b"\0"))
 
 
 def key_after(key: OrderKey) -> OrderKey:

@@ -160,15 +160,13 @@ class LmdbReader:
             return _portion(cursor.iterprev(), limit, lower, descends=True)
 
     def messages(self, cursors: Sequence[int]) -> list[bytes]:
-        found = []
         with errors_named(self._path):
-            get = self._snapshot().cursor(self._databases.log).get
-            message = EntryType.MESSAGE
-            for key in cursor_keys(cursors):
-                entry = get(key)
-                if entry is None or entry[0] != message:
-                    raise KeyError(CURSOR.unpack(key)[0])
-                found.append(synchronised_message(entry))
+            rows = self._snapshot().cursor(self._databases.log).getmulti(cursor_keys(cursors))
+        message = EntryType.MESSAGE
+        found = [synchronised_message(entry) for _, entry in rows if entry[0] == message]
+        if len(found) < len(cursors):
+            there = {CURSOR.unpack(key)[0] for key, entry in rows if entry[0] == message}
+            raise KeyError(next(cursor for cursor in cursors if cursor not in there))
         return found
 
     def entries(self, cursors: Sequence[int]) -> list[LogEntry]:

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import compress
-from typing import cast
 
 from dispersy.constants import (
     ANSWER_BUDGET_MAX,
@@ -273,9 +272,10 @@ class Answer:
         return described + b"\1" * (len(keys) // KEY_SIZE - count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Areas:
-    """The messages of one datagram: packed whole ones, packed stripped ones, and the names of large ones."""
+    """The messages of one datagram: packed whole ones, packed stripped ones, and the names of large ones.
+    One is made of each, as a MessagesHeader is: to freeze both would take as long as to send them."""
 
     whole: bytes = b""
     stripped: bytes = b""
@@ -327,8 +327,8 @@ def read_answered(holdings: ItemHoldings, cursors: Sequence[int]) -> list[Answer
 
 def _pack(messages: Sequence[Answered]) -> list[tuple[int, _Areas]]:
     """Greedy, in order: how many messages a datagram holds, and they."""
-    if set(map(type, messages)) <= {bytes}:
-        plain = cast(list[bytes], [*messages])
+    plain = [each for each in messages if type(each) is bytes]
+    if len(plain) == len(messages):
         return [(count, _Areas(area)) for count, area in wire.pack(plain, AREA_SIZE_MAX)]
     groups: list[tuple[int, _Areas]] = []
     chosen: list[Answered] = []

@@ -165,7 +165,7 @@ class PunctureRequest:
         return request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MessagesHeader:
     """What stands before the messages of a messages frame: the interval that this datagram covers.
 
