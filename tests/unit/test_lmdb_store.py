@@ -239,6 +239,8 @@ def test_a_store_of_a_version_before_is_brought_up_to_date(path: Path, version: 
     for _ in range(2):
         with closing(LmdbStore(path)) as store, closing(LmdbReader(path)) as reader:
             assert store.control(1) == reader.control(1) == expected
+            # All but the one that is not live.
+            assert list(store.live_control(1)) == list(reader.live_control(1)) == [4, 3, 2, 0]
             assert store.retired(1, 64, 1_000, 9) == ([7], True)
             assert sequences(store) == [1, 3]
             assert store.state(1).summary.count == 6
