@@ -24,6 +24,7 @@ from dispersy.protocol.definitions.definition import Definition, accept_definiti
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake.marks import ERASED, HIDDEN, payload_index
 from dispersy.protocol.wire.message import MessageView, read_message
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry, is_cut
 from dispersy.workers.loop import Loop
@@ -136,17 +137,20 @@ class PublisherRole:
     def _load_communities(self) -> None:
         self._reader.refresh()
         try:
-            self._blocklist = Blocklist(self._reader.blocked())
-            records = joined(self._reader, self._settings.start_id)
-            numbers = {record.number for record in records}
-            self._names = {number: known for number, known in self._names.items() if number in numbers}
-            self._loaded = {number: known for number, known in self._loaded.items() if number in numbers}
-            for record in records:
-                if record.definition and record.definition != self._loaded.get(record.number):
-                    self._loaded[record.number] = record.definition
-                    self._load_definition(record)
+            self._read_communities()
         finally:
             self._reader.release()
+
+    def _read_communities(self) -> None:
+        self._blocklist = Blocklist(self._reader.blocked())
+        records = joined(self._reader, self._settings.start_id)
+        numbers = {record.number for record in records}
+        self._names = {number: known for number, known in self._names.items() if number in numbers}
+        self._loaded = {number: known for number, known in self._loaded.items() if number in numbers}
+        for record in records:
+            if record.definition and record.definition != self._loaded.get(record.number):
+                self._loaded[record.number] = record.definition
+                self._load_definition(record)
 
     def _load_definition(self, record: CommunityRecord) -> None:
         try:
@@ -172,6 +176,9 @@ class PublisherRole:
             entries = self._reader.log(self._next, ENTRIES_PER_TURN_MAX)
             # More may have been committed than the note told; what was read is not read again.
             self._end = self._reader.last_cursor()
+            if not all(self._is_known(entry) for entry in entries):
+                # Nor has the note come yet that tells of what defines them.
+                self._read_communities()
             for entry in entries:
                 self._publish_entry(entry)
         finally:
@@ -182,6 +189,13 @@ class PublisherRole:
         else:
             self._next = self._end + 1
         self._reporter.step("publisher.publish", began, len(entries))
+
+    def _is_known(self, entry: LogEntry) -> bool:
+        """Whether it is no application's message, or the definition that it was taken under is known here."""
+        if entry.type != EntryType.MESSAGE or entry.message[0] < COMMUNITY_KIND_MIN:
+            return True
+        known = self._names.get(entry.community)
+        return known is not None and known[1].kind_by_number(entry.message[0]) is not None
 
     def _publish_entry(self, entry: LogEntry) -> None:
         if entry.type == EntryType.REMOVED:

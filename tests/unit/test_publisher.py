@@ -164,6 +164,23 @@ def test_what_was_committed_after_the_note_is_published_once(house: House) -> No
     assert [header["previous"] for header in house.headers()] == [0, *cursors[:-1]]
 
 
+def test_what_is_read_before_the_note_that_tells_of_its_definition_is_published() -> None:
+    """Goal: nothing is left out unseen. A definition and what waited for it come in one commit, and an
+    earlier note may let the publisher read that commit before its own note is here."""
+    house = House()
+    house.hear(0)
+    told = house._version
+    house.subscribe([b"\x01"])
+    house.join(NUMBER, CHAT, encode_definition(default_definition("chat")))
+    last = house.publish([b"first"])
+    version, house._version = house._version, told
+    house.hear(last)
+    house._version = version
+    house.hear(house.publish([b"second"]))
+    assert [payload for _, _, payload in house.events.sent] == [b"first", b"second"]
+    assert house.headers()[1]["previous"] == house.headers()[0]["cursor"]
+
+
 def test_previous_is_zero_after_a_silence(house: House) -> None:
     """What came while nobody listened was not seen: a gap that a subscriber cannot know must not look like
     none."""
