@@ -36,6 +36,9 @@ def network() -> Iterator[Network]:
         yield network
 
 
+LONG_PAYLOAD = choose("payload", "bytes", size_max=65_000)
+
+
 def two_apart(network: Network) -> tuple[Node, Node]:
     """A founder, and one who shall never meet it."""
     here, there = network.nodes(2)
@@ -202,3 +205,23 @@ def test_a_portion_that_is_lost_is_sent_again(
     done = there.client.import_bundle(file)
     assert outcome(done) == (count, 0, 0, {})
     assert network.now >= importing.IMPORT_LIMIT_S
+
+
+def test_long_messages_go_by_file_as_small_ones_do(network: Network, tmp_path: Path) -> None:
+    """Larger than a page holds together, among small ones, one of them taken back."""
+    here, there = network.nodes(2)
+    network.partition([here], [there])
+    definition = Definition("album", kinds=(Kind(number=64, name="photo", payload=LONG_PAYLOAD),))
+    community = here.client.create("album", encode_definition(definition))["community_id"]
+    sent = [bytes([number]) * (60_000 if number % 2 else 100) for number in range(40)]
+    ids = [here.client.publish("album", [each], kind="photo").ids[0] for each in sent]
+    here.client.undo("album", ids[7])
+    file = tmp_path / "album.bundle"
+    exported = here.client.export_bundle("album", file)
+    there.client.join(community, name="album")
+    done = there.client.import_bundle(file)
+    assert outcome(done) == (exported.count, 0, 0, {})
+    for number in (*range(7), *range(8, len(ids))):
+        [held] = there.client.get("album", ids[number])
+        assert held.payloads == (sent[number],)
+    assert outcome(there.client.import_bundle(file)) == (0, exported.count, 0, {})
