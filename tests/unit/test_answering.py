@@ -260,3 +260,15 @@ def test_few_are_given_much_at_once_and_whoever_gives_us_something_always() -> N
     house.asking.giver = peer(8)
     for request in (everything, described):
         assert house.ask(peer(8), request, 0.2)[0][0] != FrameType.BUSY
+
+
+def test_few_are_given_fragments_at_once_and_small_messages_all_the_same() -> None:
+    """A long message leaves a slow uplink for four, who give it to the others; nobody waits with more."""
+    house = House()
+    asked = [
+        house.ask(peer(host), FragmentRequest(1, OrderKey(MESSAGES_FROM), 1), 0.0)
+        for host in range(1, SERVED_MAX + 4)
+    ]
+    told = [[each for each, _ in frames_of(bytes(18) + b"".join(frames))] for frames in asked]
+    assert told == [[FrameType.FRAGMENT]] * SERVED_MAX + [[FrameType.BUSY]] * 3
+    assert house.ask(peer(SERVED_MAX + 2), SyncRequest(number=1, budget=3), 0.0)[0][0] == FrameType.MESSAGES

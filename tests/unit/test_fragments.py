@@ -27,9 +27,16 @@ from dispersy.ext.digest import sum_many
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.holdings import KEY_SIZE, key_after
 from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, OrderKey, sum_key
-from dispersy.protocol.large_messages.assembly import AssemblyRoom
+from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
 from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
-from dispersy.protocol.large_messages.fragment_sources import AskFragments, Whole
+from dispersy.protocol.large_messages.fragment_sources import (
+    NEXT_MAX,
+    AskFragments,
+    NamingSource,
+    Wanted,
+    Whole,
+    next_ones,
+)
 from dispersy.protocol.large_messages.fragments import Fragments
 from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
 from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
@@ -277,6 +284,34 @@ def test_a_busy_neighbour_is_asked_later(house: House) -> None:
     house.fragments.handle_timer(0.5)
     house.answer(Held([(name, raw)]), 0.6)
     assert house.whole == [(SOURCE, raw)]
+
+
+def test_what_a_busy_neighbour_has_not_begun_to_give_another_one_gives(house: House) -> None:
+    name, raw = message(1, 30_000)
+    house.fragments.receive_names(SOURCE, [name], 0.0)
+    (ask,) = house.ask()
+    house.fragments.receive_names(OTHER, [name], 0.0)
+    assert house.ask() == []
+    house.fragments.receive_busy(SOURCE, ask.request.number, 0.5, 0.1)
+    house.fragments.handle_timer(0.1)
+    assert {ask.address for ask in house.asked} | {ask.address for ask in house.ask()} == {OTHER}
+
+
+def test_what_fewest_have_is_begun_first_and_of_that_anything_among_the_next_few(house: House) -> None:
+    """Several that fetch the same come to have different ones; what is far behind does not come first."""
+    known, wanted = NamingSource(0.0), {}
+    for time in range(1, 31):
+        name, _ = message(time, 2_000)
+        known.names[name.message_id] = name
+        each = wanted[name.message_id] = Wanted()
+        each.offers = {SOURCE: name} if time != 5 else {SOURCE: name, OTHER: name}
+    named = list(known.names)
+    orders = [next_ones(known, wanted, Random(seed)) for seed in range(40)]
+    assert {order[0] for order in orders} == {*named[:4], *named[5:NEXT_MAX]}
+    assert all(order[NEXT_MAX - 1 :] == [named[4], *named[NEXT_MAX:]] for order in orders)
+    wanted[named[0]].assembly = Assembly(known.names[named[0]], SOURCE, 0.0)
+    wanted[named[1]].stored_by = 1.0
+    assert set(next_ones(known, wanted, Random(1))) == set(named[2:])
 
 
 def test_what_is_expected_counts_towards_its_source_alone(house: House) -> None:

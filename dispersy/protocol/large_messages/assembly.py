@@ -34,6 +34,11 @@ class Assembly:
         """Bits of the fragments that are to be asked for."""
         return self.missing & ~self.asked
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing of it has come, nor is on its way."""
+        return not self._parts and not self.asked and not self.is_evicted
+
     def take(self, fragment: Fragment) -> None:
         """A fragment that was asked for."""
         bit = 1 << fragment.index

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 
 from dispersy.constants import LARGE_SILENCE_S
 from dispersy.protocol.address import Address
@@ -14,6 +15,11 @@ from dispersy.protocol.wire.frames import FragmentRequest, LargeName
 
 LATE_FRAGMENT_REQUESTS_MAX = 16
 """Of one source: requests of which something was given up and may still come."""
+
+ROOM_RETRY_S = 1.0
+"""Where all room is taken, until it is looked for again."""
+NEXT_MAX = 8
+"""Messages of which the next one is drawn: half a megabyte at most comes before its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,18 @@ def gives_way(
         if len(each.offers) == 1 and each.assembly is None and each.whole is None:
             return address, message_id
     return None
+
+
+def next_ones(known: NamingSource, wanted: Mapping[bytes, Wanted], rng: Random) -> list[bytes]:
+    """What a source has named and nobody is asked for, in the order in which it is begun.
+
+    Of the first few those that fewest have, in random order: nodes that fetch the same from one source then
+    come to have different ones, and get the others from each other. Of the first few, for where messages are
+    delivered in sequence those behind wait for them.
+    """
+    found = [each for each in known.names if wanted[each].assembly is None and wanted[each].stored_by is None]
+    first = [(len(wanted[each].offers), rng.random(), each) for each in found[:NEXT_MAX]]
+    return [each for *_, each in sorted(first)] + found[NEXT_MAX:]
 
 
 def lowest(bits: int, count: int) -> int:

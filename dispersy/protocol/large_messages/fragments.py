@@ -39,6 +39,7 @@ from dispersy.protocol.hosts import leaves_for
 from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
 from dispersy.protocol.large_messages.fragment_sources import (
+    ROOM_RETRY_S,
     AskFragments,
     NamingSource,
     Requested,
@@ -47,13 +48,11 @@ from dispersy.protocol.large_messages.fragment_sources import (
     due_at,
     gives_way,
     lowest,
+    next_ones,
 )
 from dispersy.protocol.ways import Way, number_for
 from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
 from dispersy.protocol.wire.summary import SUM_MODULUS, Summary
-
-ROOM_RETRY_S = 1.0
-"""Where all room is taken, until it is looked for again."""
 
 
 class Fragments:
@@ -140,6 +139,9 @@ class Fragments:
         request = known.out.pop(number, None) if known is not None else None
         if known is not None and request is not None:
             request.assembly.asked &= ~request.bits
+            if request.assembly.is_untouched:
+                # Others may have it by now.
+                self._end(request.assembly)
             known.heard_at = now
             known.not_before = now + min(BACK_OFF_MAX_S, wait_s)
             self._ask_again(known.not_before)
@@ -269,10 +271,8 @@ class Fragments:
                 self._end(assembly)
             elif assembly.unasked:
                 return assembly
-        for message_id, name in list(known.names.items()):
-            wanted = self._wanted[message_id]
-            if wanted.assembly is not None or wanted.stored_by is not None:
-                continue
+        for message_id in next_ones(known, self._wanted, self._rng):
+            name, wanted = known.names[message_id], self._wanted[message_id]
             if self._is_held(name):
                 self._forget(message_id)
                 continue

@@ -110,6 +110,8 @@ class Answering:
         self._counts = counts
         self.allowance = Allowance()
         self._served = Served()
+        # Apart: whoever waits with large messages gets its small ones.
+        self._served_fragments = Served(little_max=0)
         self._answers = AnswersInWork.of_sync_requests()
         self._fragment_answers = AnswersInWork.of_fragment_requests()
         self._fragments = FragmentsGiven()
@@ -134,6 +136,7 @@ class Answering:
         self._fragment_answers.keep(communities)
         self.allowance.keep(communities)
         self._served.keep(communities)
+        self._served_fragments.keep(communities)
         self._audits = deque(each for each in self._audits if each[0].number in communities)
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -189,6 +192,8 @@ class Answering:
     ) -> list[bytes]:
         if not self._fragment_answers.admits(community.number, source):
             return self._refuse(community, source, request.number, BUSY_MS, now)
+        if not self._served_fragments.admits(community.number, source, now):
+            return self._refuse(community, source, request.number, TURN_MS, now)
         if not self._fragments.admits(community.number, source, request, now):
             return self._refuse(community, source, request.number, SPENT_MS, now)
         answer = FragmentAnswer(request, community.holdings)

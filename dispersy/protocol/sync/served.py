@@ -44,9 +44,13 @@ class _Turn:
 
 
 class Served:
-    """Of one process, by community and neighbour."""
+    """Of one process, by community and neighbour.
 
-    def __init__(self) -> None:
+    little_max   bytes in LITTLE_S that anybody is given
+    """
+
+    def __init__(self, *, little_max: int = LITTLE_MAX) -> None:
+        self._little_max = little_max
         self._given: dict[_Key, int] = {}
         self._given_from = 0.0
         self._turns: dict[_Key, _Turn] = {}
@@ -72,7 +76,7 @@ class Served:
         key = community, source
         turn = self._turns.get(key)
         if turn is None:
-            if self._given.get(key, 0) < LITTLE_MAX:
+            if self._given.get(key, 0) < self._little_max:
                 return True
             if not self._has_room(key, now):
                 if key in self._waiting or len(self._waiting) < TURN_WAITING_MAX:
