@@ -116,20 +116,19 @@ def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: fl
 
 
 def test_what_one_node_alone_has_reaches_its_neighbours_by_several_ways() -> None:
-    """Long messages leave a slow uplink a few times and not once for each of six neighbours, who get them from
-    each other."""
-    world = World(seed=1, link=Path(delay_s=0.025, jitter_s=0.005))
+    """Long messages leave a slow uplink a few times and not once for each of ten neighbours, who get them
+    from each other."""
+    world = World(seed=2, link=Path(delay_s=0.025, jitter_s=0.005))
     source = world.add(1)
-    others = [world.add(host, bootstrap=[source]) for host in range(2, 8)]
-    world.links.set_access(source.address, up=128_000, queue=64_000)
+    others = [world.add(host, bootstrap=[source]) for host in range(2, 12)]
+    world.links.set_access(source.address, up=64_000, queue=64_000)
     world.run(10)
     messages = [
         make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(60_000))
-        for time in range(1, 7)
+        for time in range(1, 6)
     ]
     before = source.sent["bytes"]
     source.publish(messages)
     assert world.run(60, until=lambda: equal(source, *others))
     size = sum(map(len, messages))
-    assert source.sent["bytes"] - before < 4.5 * size
-    assert world.now - 10 < 5 * size / 128_000
+    assert source.sent["bytes"] - before < 3.5 * size

@@ -287,7 +287,7 @@ def test_a_busy_neighbour_is_asked_later(house: House) -> None:
 
 
 def test_what_a_busy_neighbour_has_not_begun_to_give_another_one_gives(house: House) -> None:
-    name, raw = message(1, 30_000)
+    name, _ = message(1, 30_000)
     house.fragments.receive_names(SOURCE, [name], 0.0)
     (ask,) = house.ask()
     house.fragments.receive_names(OTHER, [name], 0.0)
@@ -297,7 +297,7 @@ def test_what_a_busy_neighbour_has_not_begun_to_give_another_one_gives(house: Ho
     assert {ask.address for ask in house.asked} | {ask.address for ask in house.ask()} == {OTHER}
 
 
-def test_what_fewest_have_is_begun_first_and_of_that_anything_among_the_next_few(house: House) -> None:
+def test_what_fewest_have_is_begun_first_and_of_that_anything_among_the_next_few() -> None:
     """Several that fetch the same come to have different ones; what is far behind does not come first."""
     known, wanted = NamingSource(0.0), {}
     for time in range(1, 31):
