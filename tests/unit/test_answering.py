@@ -272,3 +272,17 @@ def test_few_are_given_fragments_at_once_and_small_messages_all_the_same() -> No
     told = [[each for each, _ in frames_of(bytes(18) + b"".join(frames))] for frames in asked]
     assert told == [[FrameType.FRAGMENT]] * SERVED_MAX + [[FrameType.BUSY]] * 3
     assert house.ask(peer(SERVED_MAX + 2), SyncRequest(number=1, budget=3), 0.0)[0][0] == FrameType.MESSAGES
+
+
+def test_one_host_has_one_turn_of_fragments_and_who_has_had_all_has_none() -> None:
+    """Neither with all its ports nor by asking on does anybody keep long messages from the others."""
+    house, wanted = House(), FragmentRequest(1, OrderKey(MESSAGES_FROM), 1)
+    for port in range(1, 60):
+        house.ask(peer(1, port), wanted, 0.0)
+    for host in range(2, SERVED_MAX + 1):
+        told = []
+        while FrameType.BUSY not in told:
+            (answer,) = house.ask(peer(host), wanted, 0.1)
+            told = [each for each, _ in frames_of(bytes(18) + answer)]
+    for host in range(SERVED_MAX + 1, 2 * SERVED_MAX):
+        assert house.ask(peer(host), wanted, 0.2)[0][0] == FrameType.FRAGMENT

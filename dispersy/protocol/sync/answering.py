@@ -29,6 +29,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow import PerSecond
 from dispersy.protocol.holdings import ItemHoldings
+from dispersy.protocol.hosts import host_of
 from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
 from dispersy.protocol.shares import Shares
 from dispersy.protocol.sync.allowance import Allowance, FragmentsGiven
@@ -192,9 +193,12 @@ class Answering:
     ) -> list[bytes]:
         if not self._fragment_answers.admits(community.number, source):
             return self._refuse(community, source, request.number, BUSY_MS, now)
-        if not self._served_fragments.admits(community.number, source, now):
+        # By host: nothing is given to everybody here, and one with all its ports must not have all turns.
+        waits_as = host_of(source) or source
+        if not self._served_fragments.admits(community.number, waits_as, now):
             return self._refuse(community, source, request.number, TURN_MS, now)
         if not self._fragments.admits(community.number, source, request, now):
+            self._served_fragments.end(community.number, waits_as)
             return self._refuse(community, source, request.number, SPENT_MS, now)
         answer = FragmentAnswer(request, community.holdings)
         self._fragment_answers.add(community.number, source, answer)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dispersy.protocol.address import Address
-
 SERVED_MAX = 4
 """Neighbours of one community that are given much at once."""
 LITTLE_MAX = 64 << 10
@@ -29,7 +27,7 @@ TURN_WAITING_MAX = 64
 SERVED_SOURCES_MAX = 1_024
 """Neighbours of which it is kept what they were given; of others allowance.py alone keeps account."""
 
-_Key = tuple[int, Address]
+_Key = tuple[int, bytes]
 
 assert IDLE_S < TURN_S
 
@@ -44,7 +42,7 @@ class _Turn:
 
 
 class Served:
-    """Of one process, by community and neighbour.
+    """Of one process, by community and neighbour: its address, or what else it is counted by.
 
     little_max   bytes in LITTLE_S that anybody is given
     """
@@ -63,13 +61,13 @@ class Served:
         self._turns = {key: turn for key, turn in self._turns.items() if key[0] in communities}
         self._waiting = {key: at for key, at in self._waiting.items() if key[0] in communities}
 
-    def charge(self, community: int, source: Address, size: int) -> None:
+    def charge(self, community: int, source: bytes, size: int) -> None:
         """So many bytes of answers leave for there."""
         key = community, source
         if key in self._given or len(self._given) < SERVED_SOURCES_MAX:
             self._given[key] = self._given.get(key, 0) + size
 
-    def admits(self, community: int, source: Address, now: float) -> bool:
+    def admits(self, community: int, source: bytes, now: float) -> bool:
         """Whether one more request from there is answered now."""
         if now >= self._given_from + LITTLE_S:
             self._given, self._given_from = {}, now
@@ -86,6 +84,10 @@ class Served:
             turn = self._turns[key] = _Turn(now)
         turn.asked_at = now
         return True
+
+    def end(self, community: int, source: bytes) -> None:
+        """It is given nothing more: its turn is another one's."""
+        self._turns.pop((community, source), None)
 
     def _has_room(self, key: _Key, now: float) -> bool:
         """Whether there is room for this one, after turns that are over have ended."""
