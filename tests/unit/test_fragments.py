@@ -4,8 +4,6 @@ left."""
 from __future__ import annotations
 
 import tracemalloc
-from array import array
-from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 
@@ -23,116 +21,14 @@ from dispersy.constants import (
     LARGE_SILENCE_S,
     LARGE_STORED_S,
 )
-from dispersy.ext.digest import sum_many
-from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.holdings import KEY_SIZE, key_after
-from dispersy.protocol.identifiers import CommunityId, MemberId, MessageId, OrderKey, sum_key
-from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
-from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer
-from dispersy.protocol.large_messages.fragment_sources import (
-    NEXT_MAX,
-    AskFragments,
-    NamingSource,
-    Wanted,
-    Whole,
-    next_ones,
-)
-from dispersy.protocol.large_messages.fragments import Fragments
+from dispersy.protocol.address import make_address
+from dispersy.protocol.holdings import KEY_SIZE
+from dispersy.protocol.identifiers import MessageId
 from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
-from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
+from dispersy.protocol.wire.frames import Fragment, LargeName
 from dispersy.protocol.wire.large_frames import fragment_count
-from dispersy.protocol.wire.message import draft_message
-from dispersy.protocol.wire.packing import decode_uvarint
 from dispersy.protocol.wire.stripped import strip
-from dispersy.protocol.wire.summary import Summary
-
-COMMUNITY = CommunityId(bytes(range(32)))
-AUTHOR = MemberId(b"a" * 32)
-SOURCE, OTHER = make_address("192.0.2.1", 6421), make_address("192.0.2.2", 6421)
-
-
-def message(time: int, size: int) -> tuple[LargeName, bytes]:
-    """A message of one author with a payload of so many bytes, and its name."""
-    draft = draft_message(
-        COMMUNITY,
-        kind=64,
-        authors=(AUTHOR,),
-        global_time=time,
-        sequence=time,
-        payloads=[Random(time).randbytes(size)],
-    )
-    raw = draft.complete([b"s" * 64])
-    return LargeName(time, draft.id, len(raw)), raw
-
-
-class Held:
-    """Holdings of given messages."""
-
-    def __init__(self, messages: Iterable[tuple[LargeName, bytes]] = ()) -> None:
-        self.rows = {name.packed_key: raw for name, raw in messages}
-
-    def summary(self) -> Summary:
-        ids = b"".join(key[8:] for key in self.rows)
-        return Summary(0, len(self.rows), 0, sum_many(ids, sum_key(COMMUNITY)) if ids else 0)
-
-    def scan(self, low: bytes, high: bytes, limit: int) -> tuple[bytes, bytes, bool]:
-        keys = sorted(key for key in self.rows if low <= key[:24] < high)
-        order = sorted(self.rows)
-        cursors = array("Q", [1 + order.index(key) for key in keys[:limit]])
-        return b"".join(keys[:limit]), cursors.tobytes(), len(keys) <= limit
-
-    def named(self, key: OrderKey) -> tuple[bytes, bytes]:
-        return self.scan(key, key_after(key), 1)[:2]
-
-    def messages(self, cursors: Iterable[int]) -> list[bytes]:
-        order = sorted(self.rows)
-        return [self.rows[order[cursor - 1]] for cursor in cursors]
-
-
-class House:
-    """The machine, and neighbours that answer it from what they hold."""
-
-    def __init__(self, room: AssemblyRoom | None = None) -> None:
-        self.held = Held()
-        self.room = room or AssemblyRoom()
-        self.fragments = Fragments(community_id=COMMUNITY, rng=Random(1), holdings=self.held, room=self.room)
-        self.whole: list[tuple[Address, bytes]] = []
-        self.asked: list[AskFragments] = []
-
-    def drain(self) -> None:
-        for event in self.fragments.drain():
-            if isinstance(event, Whole):
-                self.whole.append((event.source, event.message))
-            else:
-                self.asked.append(event)
-
-    def ask(self) -> list[AskFragments]:
-        """What has been asked since the last time."""
-        self.drain()
-        asked, self.asked = self.asked, []
-        return asked
-
-    def answer(self, holdings: Held, now: float, *, rounds: int = 100) -> None:
-        """All that was asked is answered at once, and what is asked then, too."""
-        for _ in range(rounds):
-            asked = self.ask()
-            if not asked:
-                return
-            for ask in asked:
-                for fragment in answered(ask.request, holdings):
-                    self.fragments.receive_fragment(ask.address, fragment, now)
-
-
-def answered(request: FragmentRequest, holdings: Held) -> list[Fragment]:
-    """The fragments that a neighbour answers with."""
-    answer = FragmentAnswer(request, holdings)
-    found = []
-    while not answer.finished:
-        for content in answer.frames(5):
-            size, start = decode_uvarint(content, 1)
-            assert len(content) == start + size
-            found.append(Fragment.decode(content[start:]))
-    return found
+from tests.unit.fragments_house import OTHER, SOURCE, Held, House, answered, message
 
 
 @pytest.fixture
@@ -288,30 +184,12 @@ def test_a_busy_neighbour_is_asked_later(house: House) -> None:
 
 def test_what_a_busy_neighbour_has_not_begun_to_give_another_one_gives(house: House) -> None:
     name, _ = message(1, 30_000)
-    house.fragments.receive_names(SOURCE, [name], 0.0)
+    for source in (SOURCE, OTHER):
+        house.fragments.receive_names(source, [name], 0.0)
     (ask,) = house.ask()
-    house.fragments.receive_names(OTHER, [name], 0.0)
-    assert house.ask() == []
     house.fragments.receive_busy(SOURCE, ask.request.number, 0.5, 0.1)
     house.fragments.handle_timer(0.1)
-    assert {ask.address for ask in house.asked} | {ask.address for ask in house.ask()} == {OTHER}
-
-
-def test_what_fewest_have_is_begun_first_and_of_that_anything_among_the_next_few() -> None:
-    """Several that fetch the same come to have different ones; what is far behind does not come first."""
-    known, wanted = NamingSource(0.0), {}
-    for time in range(1, 31):
-        name, _ = message(time, 2_000)
-        known.names[name.message_id] = name
-        each = wanted[name.message_id] = Wanted()
-        each.offers = {SOURCE: name} if time != 5 else {SOURCE: name, OTHER: name}
-    named = list(known.names)
-    orders = [next_ones(known, wanted, Random(seed)) for seed in range(40)]
-    assert {order[0] for order in orders} == {*named[:4], *named[5:NEXT_MAX]}
-    assert all(order[NEXT_MAX - 1 :] == [named[4], *named[NEXT_MAX:]] for order in orders)
-    wanted[named[0]].assembly = Assembly(known.names[named[0]], SOURCE, 0.0)
-    wanted[named[1]].stored_by = 1.0
-    assert set(next_ones(known, wanted, Random(1))) == set(named[2:])
+    assert {ask.address for ask in house.ask()} == {OTHER}
 
 
 def test_what_is_expected_counts_towards_its_source_alone(house: House) -> None:
