@@ -79,8 +79,10 @@ def peers(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the neighbours this node walks among, and how many messages each says it holds, Dispersy's own
-    among them; a tracker holds none."""
+    """Show the neighbours this node walks among.
+
+    Messages are those that each says it holds, Dispersy's own among them; a tracker holds none.
+    """
     with Client(home) as client:
         found = client.peers(community)
     if json:
