@@ -25,5 +25,8 @@ def scanned(
     raises     ValueError for what is no row of the order
     """
 
+def id_keys(records: bytes) -> bytes:
+    """The first 16 bytes of the ids of packed message_records; ValueError where these are not whole."""
+
 def ids_of(keys: bytes) -> bytes:
     """The packed 32-byte ids of packed 40-byte keys; ValueError where these are not whole."""

@@ -21,6 +21,7 @@ cdef extern from "records.h":
 cdef enum:
     RECORD_SIZE = 96
     ID_SIZE = 32
+    ID_KEY_SIZE = 16
     CURSOR_SIZE = 8
     COMMUNITY_SIZE = 4
     ORDER_KEY_SIZE = 44  # community, global time, id
@@ -161,6 +162,19 @@ def scanned(list rows not None, bytes bound not None, *, bint descends=False):
         key_place += PACKED_KEY_SIZE
         cursor_place += CURSOR_SIZE
     return keys, cursors
+
+
+def id_keys(const uint8_t[::1] records not None):
+    if records.shape[0] % RECORD_SIZE:
+        raise ValueError(f"records is {records.shape[0]} bytes, not whole {RECORD_SIZE}-byte message_records")
+    cdef Py_ssize_t count = records.shape[0] // RECORD_SIZE, index
+    keys = PyBytes_FromStringAndSize(NULL, count * ID_KEY_SIZE)
+    cdef uint8_t *place = <uint8_t *>PyBytes_AS_STRING(keys)
+    for index in range(count):
+        memcpy(
+            place + index * ID_KEY_SIZE, (<const message_record *>&records[index * RECORD_SIZE]).id, ID_KEY_SIZE
+        )
+    return keys
 
 
 def ids_of(const uint8_t[::1] keys not None):

@@ -70,6 +70,13 @@ def test_ids_are_the_ends_of_keys(packed: bytes) -> None:
     assert rows.ids_of(packed) == oracle.ids_of(packed)
 
 
+@steady
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=9))
+def test_id_keys_are_the_beginnings_of_ids(ids: list[bytes]) -> None:
+    records = b"".join(MESSAGE.pack(0, 34, 1, 1, 34, 64, 0, 1, 0, 0, 0, each, bytes(32)) for each in ids)
+    assert rows.id_keys(records) == b"".join(each[:16] for each in ids)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     """Nothing is read beside what was given, whatever a record says."""
     message = bytes(34)
@@ -91,6 +98,8 @@ def test_what_does_not_fit_is_refused() -> None:
             rows.scanned([row], b"\xff" * 4)
     with pytest.raises(ValueError, match="not whole"):
         rows.ids_of(bytes(41))
+    with pytest.raises(ValueError, match="not whole"):
+        rows.id_keys(bytes(95))
 
 
 def test_the_kernel_is_compiled_with_the_numbers_of_the_store() -> None:

@@ -129,9 +129,14 @@ class Dispatch:
     ) -> None:
         self._pending_bytes += len(area)
         last = self._batches[-1] if self._batches else None
-        kind = (community, is_stripped, way, b"")
-        is_of_last = last is not None and (last.community, last.is_stripped, last.way, last.imported) == kind
-        if last is None or not is_of_last or last.count + count > BATCH_MESSAGES_MAX:
+        if (
+            last is None
+            or last.community != community
+            or last.is_stripped != is_stripped
+            or last.way != way
+            or last.imported
+            or last.count + count > BATCH_MESSAGES_MAX
+        ):
             last = _Batch(community, is_stripped, way)
             self._batches.append(last)
         last.parts.append((bucket_of(Address(source), key=self._source_key), area))

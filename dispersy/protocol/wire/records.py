@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from struct import Struct
+
+from dispersy.ext import rows
 
 DATAGRAM = Struct("=IH18s")
 """offset, length, address"""
@@ -24,19 +25,11 @@ TOKEN_ZERO, TOKEN_INVALID, TOKEN_CURRENT, TOKEN_PREVIOUS = 0, 1, 2, 3
 END_OF_RANGE, LAST_OF_ANSWER, HAS_SUMMARY = 1, 2, 4
 STRIPPED_LIST = 128
 """Flag of an ENVELOPE that no sender sets: it is of a stripped frame, which covers no interval."""
-ID_KEY_SIZE = 16
-"""Of the first bytes of an id, by which tables know a message."""
-_WORDS, _ID_WORD = MESSAGE.size // 8, 4
-"""Of 8 bytes in a message_record, and the first of its id."""
 
 WHOLE, STRIPPED = 0, 1
 """States of a MESSAGE: a stripped one is header, digest and signatures, and its payload count is 1."""
 
 
 def id_keys(records: bytes) -> bytes:
-    """The first 16 bytes of the ids of packed message_records; by columns, without a loop over messages."""
-    words = array("Q", records)
-    keys = array("Q", bytes(len(words) // _WORDS * ID_KEY_SIZE))
-    keys[0::2] = words[_ID_WORD::_WORDS]
-    keys[1::2] = words[_ID_WORD + 1 :: _WORDS]
-    return keys.tobytes()
+    """The first 16 bytes of the ids of packed message_records, by which tables know a message."""
+    return rows.id_keys(records)
