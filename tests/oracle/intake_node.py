@@ -150,9 +150,16 @@ class WrittenNode(Node):
         back, which is held or comes with them."""
         whole = [message for message, raw in came.items() if not isinstance(raw, Stripped)]
         self.bare |= {each.id: each for each in came.keys() - set(whole) if each.id not in self.held}
-        undos = undos_of([*self.held.values(), *came])
+        known = [*self.held.values(), *came]
+        undos = [undo for undo in undos_of(known) if self.may_be_relied_on(undo, known)]
         ready = [each for each in self.bare.values() if any(_takes_back(undo, each) for undo in undos)]
         return [*whole, *ready]
+
+    def may_be_relied_on(self, undo: ControlMessage, known: list[Message]) -> bool:
+        """Of what is on request those that stand."""
+        oracle = self.decisions.permitting(known)
+        assert isinstance(undo.body, Undo)
+        return undo.body.kind not in oracle.on_request or oracle.stands(undo, undo.body)
 
     def forget(self, _: random.Random, share: float) -> None:
         """All that waits, or what has waited long."""

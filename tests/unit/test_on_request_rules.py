@@ -166,3 +166,30 @@ def test_no_newer_definition_crosses_the_line(before: int, after: int) -> None:
     with pytest.raises(UsageError, match=told) as refused:
         check_successor(one, other)
     assert refused.value.code == "definition-kind-changed"
+
+
+def test_what_is_left_is_taken_while_an_undo_stands(tmp_path: Path) -> None:
+    """Goal: whoever takes it keeps the undo that says that it may be; should the kind be offered some day,
+    others are told of both."""
+    pen = Pen(random.Random(1))
+    author, decisions = pen.key(), Decisions(pen.master)
+    first, other = (WrittenNode(pen, decisions, tmp_path) for _ in range(2))
+    definition = pen.definition(10, {64: KindRules("linear", priority=0)})
+    granted = pen.control(pen.master, 11, None, Authorize((Grant(author, 64, Permission.PERMIT),)))
+    picture = pen.data((author,), 64, 12, 1)
+    undo = pen.control(author, 20, None, Undo(picture.id, 64, 12))
+    pinned = Withdrawal(author, 64, Permission.PERMIT, (), ((1, 1),), ())
+    revoked = pen.control(pen.master, 14, granted.id, Revoke((pinned,)))
+    first.receive([definition, granted, picture, undo])
+    first.receive([revoked])
+    assert picture.id in first.state().live
+    assert undo.id not in first.state().live
+    other.receive([definition, granted, revoked, undo])
+    other.receive([picture], first)
+    assert picture.id not in other.state().live
+    other.receive(
+        [pen.control(pen.master, 15, revoked.id, Authorize((Grant(author, 64, Permission.PERMIT),)))]
+    )
+    assert {picture.id, undo.id} <= other.state().live
+    for node in (first, other):
+        node.close()

@@ -182,8 +182,7 @@ class DataIntake:
         sequenced = {kind for kind, rules in self._control.rules.items() if rules.in_sequence}
         waiters = self._waiting.waiters(Awaited.SEQUENCE)
         ready += [each.message_id for each in waiters if each.kind not in sequenced]
-        if touched.targets:
-            ready += self._control.taken_back(self._waiting.waiters(Awaited.UNDO))
+        ready += self._control.taken_back(self._waiting.waiters(Awaited.UNDO))
         self._receive_waiters(self._waiting.take(ready))
 
     def release_late(self, waiters: Sequence[Waiter]) -> None:

@@ -205,8 +205,10 @@ class Timeline:
     def is_taken_back(
         self, target_id: MessageId, authors: tuple[MemberId, ...], kind: int, global_time: int
     ) -> bool:
-        """Whether a held undo by one of its authors takes all of this message back, should it be live."""
-        return self._undoing.is_taken_back(target_id, Target(authors, kind, global_time))
+        """Whether an undo by one of its authors takes all of this message back, should it be live: if held,
+        and of what is on request one that stands."""
+        target, must_stand = Target(authors, kind, global_time), self._undo_claims.is_on_request(kind)
+        return self._undoing.is_taken_back(target_id, target, must_stand=must_stand)
 
     def undos_of(self, target_id: MessageId) -> list[MessageId]:
         """The held undos that name a message, counting or not, in their order."""

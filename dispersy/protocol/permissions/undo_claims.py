@@ -44,6 +44,10 @@ class UndoClaims:
         self._on_request ^= {kind}
         return self._by_kind.get(kind, ())
 
+    def is_on_request(self, kind: int) -> bool:
+        """As set_on_request() said."""
+        return kind in self._on_request
+
     def resting_on_policy(self, kind: int) -> Iterable[Claim]:
         """Those that stand or fall with whether a kind is public."""
         return self._by_kind.get(kind, ()) if kind in self._on_request else ()

@@ -130,8 +130,14 @@ class Undoing:
         indices = frozenset(each.index for each in valid if each.index is not None)
         return UndoneState(bool(whole), indices, any(author in target.authors for author in whole))
 
-    def is_taken_back(self, target_id: MessageId, target: Target) -> bool:
-        """Whether a held undo by an author of the message takes all of it back, should it be live."""
+    def is_taken_back(self, target_id: MessageId, target: Target, *, must_stand: bool) -> bool:
+        """Whether an undo by an author of the message takes all of it back, should it be live: a held one, or
+        one that stands."""
+        if must_stand:
+            return any(
+                each.index is None and each.author in target.authors and each.concerns(target)
+                for each in self._valid.get(target_id, ())
+            )
         return any(
             undo.author in target.authors
             and _undo(undo).index is None
