@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -59,6 +60,9 @@ from dispersy.storage.stored_tree import read_tree
 
 SCAN_FIRST, SCAN_GROWTH, SCAN_CHUNK_MAX = 64, 4, 16_384
 """Keys read before the upper bound is looked at again: a narrow range costs little, a wide one few looks."""
+STATES_DECODED_MAX = 1_024
+"""Remembered of all communities: each datagram's turn takes a snapshot, and seldom shows another state.
+How many are joined and purged has no end."""
 
 
 class LmdbReader:
@@ -75,7 +79,6 @@ class LmdbReader:
         self._txn: lmdb.Transaction[bytes] | None = None
         # Of the snapshot: whoever synchronises asks for it with all that arrives.
         self._seen_states: dict[int, CommunityState] = {}
-        self._decoded_states: dict[int, tuple[bytes, CommunityState]] = {}
 
     def refresh(self) -> None:
         self.release()
@@ -305,16 +308,14 @@ class LmdbReader:
         data = txn.get(META_STATE + COMMUNITY.pack(community), db=self._databases.meta)
         if data is None:
             return CommunityState()
-        known = self._decoded_states.get(community)
-        if known is not None and known[0] == data:
-            # A snapshot is taken for each datagram's turn, and seldom shows another state.
-            return known[1]
-        # Stores of before have no pruning time, and nothing on request.
-        clock, count, highest, horizon, total, *more = STATE.unpack(data.ljust(STATE.size, b"\0"))
-        summary = Summary(highest, count, horizon, int.from_bytes(total, "big"))
-        state = CommunityState(clock, summary, *more)
-        self._decoded_states[community] = data, state
-        return state
+        return _decoded_state(data)
+
+
+@lru_cache(STATES_DECODED_MAX)
+def _decoded_state(data: bytes) -> CommunityState:
+    # Stores of before have no pruning time, and nothing on request.
+    clock, count, highest, horizon, total, *more = STATE.unpack(data.ljust(STATE.size, b"\0"))
+    return CommunityState(clock, Summary(highest, count, horizon, int.from_bytes(total, "big")), *more)
 
 
 def _portion(
