@@ -408,6 +408,15 @@ def test_a_tracker_is_told_nothing_and_keeps_nobody_from_settling() -> None:
     assert walker._settling.is_settled
 
 
+def test_a_member_where_a_tracker_was_is_found() -> None:
+    """A node started where its tracker ran is a neighbour that nobody has been told of yet."""
+    walker = make_walker()
+    assert of(stumble(walker, 1, 0.0, capabilities=Capability.TRACKER), CandidateFound) == []
+    found = [CandidateFound(address(1), member(1))]
+    assert of(stumble(walker, 1, 1.0, summary=SUMMARY), CandidateFound) == found
+    assert of(stumble(walker, 1, 2.0, summary=SUMMARY), CandidateFound) == []
+
+
 def test_who_is_metered_is_answered_and_left_alone() -> None:
     """Neither introduced, nor asked to announce, nor pushed to, nor nudged, nor walked to."""
     walker = make_walker()

@@ -62,6 +62,8 @@ class Neighbours:
     ) -> Candidate:
         """Take what a signed introduction of another member says, who is at its source."""
         known = self.at(source, now)
+        # What was a tracker's address may be a member's now.
+        is_met = known is not None and not known.is_tracker
         candidate = self._candidates.prove(source, frame.member, category, now)
         candidate.lan = frame.lan
         candidate.wan = frame.wan
@@ -69,7 +71,7 @@ class Neighbours:
         candidate.asks_announcements = frame.asks_announcements
         candidate.is_metered = bool(frame.capabilities & Capability.METERED)
         candidate.is_tracker = bool(frame.capabilities & Capability.TRACKER)
-        if known is None and not candidate.is_tracker:
+        if not (is_met or candidate.is_tracker):
             self._settling.meet(now)
             self._events.append(CandidateFound(source, frame.member))
         self._hear_summary(candidate, frame.member, frame.summary, now)
