@@ -16,9 +16,7 @@ def block_rows(
     raises     ValueError for sizes that do not fit, and records outside the arena; KeyError for another mark
     """
 
-def scanned(
-    rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = False
-) -> tuple[bytes, bytes]:
+def scanned(rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = False) -> tuple[bytes, bytes]:
     """(packed 40-byte keys, packed native u64 cursors) of rows of the order, as far as the bound.
 
     bound      with the community: keys below it are inside, or where rows descend those that are not

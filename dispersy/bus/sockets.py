@@ -18,7 +18,7 @@ RECONNECT_FIRST_MS, RECONNECT_MAX_MS = 10, 50
 again is there in a tenth of a second: with longer pauses it would not be found for longer than it was away.
 """
 
-_LAST, _NOT_LAST = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_AT_ONCE, _AT_ONCE_WITH_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _EVENTS, _READABLE = int(zmq.EVENTS), int(zmq.POLLIN)
 """As numbers: a calculation with flags of an enumeration takes longer than to send a part."""
 
@@ -120,8 +120,8 @@ def send_or_drop(socket: zmq.Socket[bytes], parts: list[bytes]) -> bool:
     *others, last = parts
     try:
         for part in others:
-            socket.send(part, _NOT_LAST)
-        socket.send(last, _LAST)
+            socket.send(part, _AT_ONCE_WITH_MORE)
+        socket.send(last, _AT_ONCE)
     except zmq.Again:
         return False
     except zmq.ZMQError as error:
@@ -136,11 +136,11 @@ def receive_all(socket: zmq.Socket[bytes], *, count_max: int) -> list[list[bytes
     received: list[list[bytes]] = []
     # To ask first costs a third of the exception that ends nearly every portion.
     while len(received) < count_max and int(socket.getsockopt(_EVENTS)) & _READABLE:
-        frame = socket.recv(_LAST, copy=False)
+        frame = socket.recv(_AT_ONCE, copy=False)
         parts = [frame.bytes]
         # A frame knows whether another one follows; pyzmq's own multipart call asks the socket.
         while frame.more:
-            frame = socket.recv(_LAST, copy=False)
+            frame = socket.recv(_AT_ONCE, copy=False)
             parts.append(frame.bytes)
         received.append(parts)
     return received
