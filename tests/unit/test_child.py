@@ -137,9 +137,11 @@ def test_what_a_process_does_is_read_from_the_kernel(child: Child) -> None:
     child.start(running(computes), now=0.0)
     limit = monotonic() + LIMIT_S
     try:
-        while (seen := activity_of(process_of(child).pid)) is None or seen.processor_s < 0.2:
+        # It waits for a disk while it starts, and that may last on a busy machine.
+        while (seen := activity_of(process_of(child).pid)) is None or not (
+            seen.wants_processor and seen.processor_s >= 0.2
+        ):
             assert monotonic() < limit
-        assert seen.wants_processor
     finally:
         process_of(child).kill()
     await_end(child, 0.0)
