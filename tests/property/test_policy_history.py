@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from dispersy.protocol.identifiers import MemberId, MessageId
+from dispersy.protocol.permissions import policy_history
 from dispersy.protocol.permissions.control_messages import (
     AuthorRanges,
     ControlMessage,
@@ -65,9 +66,11 @@ def cut_off_by(counting: list[ControlMessage], message: DataMessage) -> MessageI
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_is_cut_off_depends_on_what_counts_alone(seed: int) -> None:
-    """Goal: in whatever order settings come to count, and cease to."""
+def test_what_is_cut_off_depends_on_what_counts_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: in whatever order settings come to count, and cease to; also where few lanes are remembered."""
     rng = Random(seed)
+    lanes_max = (len(LANES), 2)[seed % 2]
+    monkeypatch.setattr(policy_history, "CUT_LANES_MAX", lanes_max)
     history = PolicyHistory()
     history.resolution = ("dynamic", "public")
     written: list[ControlMessage] = []
@@ -87,3 +90,4 @@ def test_what_is_cut_off_depends_on_what_counts_alone(seed: int) -> None:
                 time = rng.randint(1, TIMES)
                 said = DataMessage(MessageId(bytes(32)), authors, KIND, time, sequence)
                 assert history.cut_off_by(authors, time, sequence) == cut_off_by(counting, said)
+        assert len(history._dropped) <= lanes_max
