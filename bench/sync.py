@@ -1,6 +1,6 @@
 """Synchronisation: one service fills from another over loopback UDP, every signature verified.
 
-    python bench/sync.py --messages 10000 --json
+    python bench/sync.py --json
 
 Two real services (`dispersy run`), each with one worker a core, as on a machine of its own; both share this
 machine's cores, so the sender's share is part of the price. The newcomer knows the community's id and one
@@ -10,7 +10,9 @@ payload of 100 bytes a message, by one author and by 1,000.
 Bound: a message costs one Ed25519 verification, about 66 us of one core; what everything else costs (receive,
 split, hash, look up, commit, note, and the sender's reading and packing) is to stay below the same again. The
 verify bound is measured in the same run, on the same messages, in turn with the services: the kernel in as
-many processes as there are cores. Kernel share: time inside the verify kernel / time of all cores.
+many processes as there are cores, for some seconds, or a host that gives now more and now less would judge.
+Smaller sets are over in a second, of which meeting takes a tenth: less is demanded of them. Kernel share:
+time inside the verify kernel / time of all cores.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from harness import Bench
 from nodes import Node, fill_home
 from verify import corpus_of, verify_bound
 
-RATIO_MIN, SHORT_RATIO_MIN = 0.60, 0.45
+RATIO_MIN, SMALL_RATIO_MIN = 0.60, 0.45
 SLOWDOWN_MAX = 1.25
-BOUND_MESSAGES_MAX = 10_000
+BOUND_MESSAGES_MAX = 100_000
 BOUND_MESSAGES_SHORT = 1_000
 FILL_LIMIT_S_PER_MESSAGE = 0.01
 
@@ -38,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--messages", type=int, default=10_000, help="how many the first service holds (10000)")
     add("--authors", type=int, action="append", help="by how many authors; repeatable (1, 1000)")
     add("--workers", type=int, default=os.cpu_count() or 1, help="of each service (one a core)")
-    add("--large", type=int, default=100_000, help="the larger set of the slow-down goal; 0: none")
+    add("--large", type=int, default=100_000, help="the larger set, which most is demanded of; 0: none")
 
 
 class Exchange:
@@ -111,10 +113,10 @@ def _measure(bench: Bench, folder: Path, messages: int) -> None:
                 folder, messages=large, authors=counts[-1], workers=options.workers
             )
         runs: dict[str, Any] = {each: exchange.fill for each, exchange in exchanges.items()}
-        same = exchanges[f"{messages} by {counts[-1]}"]
+        largest = list(exchanges.values())[-1]
         corpus = corpus_of(
-            same.held[: bench.size(BOUND_MESSAGES_MAX, short=BOUND_MESSAGES_SHORT)],
-            community_id=same.community_id,
+            largest.held[: bench.size(BOUND_MESSAGES_MAX, short=BOUND_MESSAGES_SHORT)],
+            community_id=largest.community_id,
         )
         runs["bound"] = lambda: 1 / verify_bound(corpus, processes=cores)
         times = bench.interleave(runs, warm_up=False, short=3)
@@ -127,12 +129,8 @@ def _measure(bench: Bench, folder: Path, messages: int) -> None:
         rate = times[each].rate(exchange.messages)
         bench.figure(f"filled: {each}", rate, unit="messages/s")
         _account(bench, each, exchange, cores)
-        if exchange.messages == messages:
-            bench.at_least(
-                f"{each}: rate / verify bound",
-                rate.over(bound),
-                SHORT_RATIO_MIN if bench.short else RATIO_MIN,
-            )
+        least = SMALL_RATIO_MIN if exchange.messages < options.large else RATIO_MIN
+        bench.at_least(f"{each}: rate / verify bound", rate.over(bound), least)
     if large > messages:
         small = times[f"{messages} by {counts[-1]}"].rate(messages)
         bench.at_most(
