@@ -39,12 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--messages", type=int, default=10_000, help="how many the first service holds (10000)")
     add("--authors", type=int, action="append", help="by how many authors; repeatable (1, 1000)")
     add("--workers", type=int, default=os.cpu_count() or 1, help="of each service (one a core)")
-    add(
-        "--large",
-        type=int,
-        default=100_000,
-        help="the larger set of the goals; 0: none",
-    )
+    add("--large", type=int, default=100_000, help="the larger set of the goals; 0: none")
 
 
 class Exchange:
