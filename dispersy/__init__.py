@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dispersy.errors import StorageError as StorageError
     from dispersy.errors import UsageError as UsageError
     from dispersy.governance import Governed as Governed
-    from dispersy.operations import Event as Event
-    from dispersy.operations import Published as Published
+    from dispersy.messages import Event as Event
+    from dispersy.messages import Published as Published
     from dispersy.typed_messages import TypedMessage as TypedMessage
 
 _HOMES = {
@@ -44,7 +44,7 @@ _HOMES = {
     ),
     "errors": ("DispersyError", "StorageError", "UsageError"),
     "governance": ("Governed",),
-    "operations": ("Event", "Published"),
+    "messages": ("Event", "Published"),
     "typed_messages": ("TypedMessage",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -20,17 +20,8 @@ from dispersy.certificate import read_certificate
 from dispersy.cosigning import AsyncCosigns
 from dispersy.governance import AsyncGoverns
 from dispersy.locations import home_path, socket_path
-from dispersy.operations import (
-    ABSENCE_S,
-    TIMEOUT_S,
-    Event,
-    Message,
-    Page,
-    Procedure,
-    Published,
-    event_of,
-    follow_fields,
-)
+from dispersy.messages import Event, Message, Page, Published, event_of
+from dispersy.operations import ABSENCE_S, TIMEOUT_S, Procedure, follow_fields
 
 T = TypeVar("T")
 

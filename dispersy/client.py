@@ -20,17 +20,13 @@ from dispersy.connection import Connection, SocketConnection, Stream, run
 from dispersy.cosigning import Cosigns, SignatureWanted
 from dispersy.governance import Governed, Governs, Rows
 from dispersy.locations import home_path, socket_path
+from dispersy.messages import Event, Message, Page, Published, event_of
 from dispersy.operations import (
     ABSENCE_S,
     PUBLISH_PORTION_MAX,
     PUBLISH_WINDOW,
     TIMEOUT_S,
-    Event,
-    Message,
-    Page,
     Procedure,
-    Published,
-    event_of,
     follow_fields,
     new_request_id,
 )

@@ -24,7 +24,8 @@ from dispersy.declaration import Declared, Declaring, Policy
 from dispersy.endpoint import parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.invite import Invite, parse_invite
-from dispersy.operations import Procedure, Published
+from dispersy.messages import Published
+from dispersy.operations import Procedure
 from dispersy.typed_messages import BlockingTypedMessages, FollowOptions, TypedMessages
 
 P = TypeVar("P")

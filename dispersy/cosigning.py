@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from dispersy.conversation import Frame
 from dispersy.errors import UsageError
-from dispersy.operations import Pause, Procedure, Published, publication, request
+from dispersy.messages import Published
+from dispersy.operations import Pause, Procedure, publication, request
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from dispersy.conversation import RETRY_S, Frame
 from dispersy.endpoint import Endpoint, parse_endpoint
 from dispersy.errors import UsageError
 from dispersy.locations import is_held
+from dispersy.messages import Message, Page, message_of
 from dispersy.whereabouts import Whereabouts
 
 T = TypeVar("T")
@@ -70,102 +71,6 @@ class Resolve:
 
 Step = Submit | Wait | Pause | Resolve
 Procedure = Generator[Step, Any, T]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a follow, see docs/interface.md.
-
-    event        message, denied, restored, undone, removed or caught-up
-    cursor       of this node's log; give the last one as `since` to go on after it; 0: in no log, for
-                 messages of its kind are not stored
-    index        which of the message's payloads this is, or is about; None: all of the message
-    payload      of message events
-    payloads     of restored events: those that count again
-    arrival_ms   unix time in milliseconds at which this node stored it
-    """
-
-    event: str
-    cursor: int
-    community: bytes = b""
-    kind: str = ""
-    author: bytes = b""
-    global_time: int = 0
-    sequence: int = 0
-    index: int | None = None
-    message_id: bytes = b""
-    payload: bytes = b""
-    payloads: tuple[bytes, ...] = ()
-    arrival_ms: int = 0
-    message_cursor: int = 0
-    reason: str = ""
-    low: int = 0
-
-
-_EVENT_FIELDS = frozenset(field.name for field in fields(Event))
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What the node answered: stored, signed, and on its way.
-
-    repeated   whether this request id had been answered before; nothing was published again
-    """
-
-    first_cursor: int
-    last_cursor: int
-    ids: tuple[bytes, ...]
-    repeated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A stored message, see docs/interface.md.
-
-    kind       its name; empty for Dispersy's own
-    cursor     of its first payload in this node's log
-    hidden     why it does not count: equivocation, order, undone, denied, erased; empty when it does
-    undone     indices of payloads that were taken back one by one: these are empty
-    """
-
-    community: bytes
-    kind: str
-    kind_number: int
-    author: bytes
-    global_time: int
-    sequence: int
-    message_id: bytes
-    cursor: int
-    payloads: tuple[bytes, ...]
-    arrival_ms: int
-    hidden: tuple[str, ...]
-    undone: tuple[int, ...] = ()
-
-
-_MESSAGE_FIELDS = frozenset(field.name for field in fields(Message))
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some messages, and what to give as `next` for those that follow; None when there are none."""
-
-    messages: tuple[Message, ...]
-    next: bytes | None
-
-
-def message_of(found: Frame) -> Message:
-    """A message of a reply; fields that came with a later version are left out."""
-    values = {key: value for key, value in found.items() if key in _MESSAGE_FIELDS}
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return Message(**values | lists)
-
-
-def event_of(frame: Frame) -> Event:
-    """An event's frame as an Event; fields that came with a later version are left out."""
-    values = {key: value for key, value in frame.items() if key in _EVENT_FIELDS}
-    if "payloads" in values:
-        values["payloads"] = tuple(values["payloads"])
-    return Event(**values)
 
 
 def new_request_id() -> bytes:

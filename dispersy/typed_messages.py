@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypedDict, TypeVar
 
 from dispersy.aio import Events
 from dispersy.declaration import Declared
-from dispersy.operations import Event
+from dispersy.messages import Event
 
 P = TypeVar("P")
 
@@ -37,11 +37,12 @@ class FollowOptions(TypedDict, total=False):
 class TypedMessage(Generic[P]):
     """One payload of a message, with what is known of the message.
 
-    author       32 bytes, the key that signed it
-    index        which of the message's payloads this is
-    cursor       in this node's log: give it as `since` to go on after it
-    arrival_ms   unix time in milliseconds at which this node stored it
-    restored     whether it counts again, or for the first time, after it did not
+    author         32 bytes, the key that signed it
+    index          which of the message's payloads this is
+    cursor         in this node's log: give it as `since` to go on after it
+    arrival_ms     unix time in milliseconds at which this node stored it
+    restored       whether it counts again, or for the first time, after it did not
+    second_author  32 bytes, the key that signed it, too; empty where one signs alone
     """
 
     payload: P
@@ -54,6 +55,7 @@ class TypedMessage(Generic[P]):
     cursor: int
     arrival_ms: int
     restored: bool
+    second_author: bytes = b""
 
 
 class Reading(Generic[P]):
@@ -99,6 +101,7 @@ class Reading(Generic[P]):
                 cursor=event.cursor,
                 arrival_ms=event.arrival_ms,
                 restored=event.event == "restored",
+                second_author=event.second_author,
             )
         )
 

@@ -315,8 +315,10 @@ class PublisherRole:
 
 def _written(view: MessageView, message_id: bytes) -> dict[str, Any]:
     """What an event's header tells of the message."""
+    second = {"second_author": view.second_author} if view.second_author is not None else {}
     return {
         "author": view.author,
+        **second,
         "global_time": view.global_time,
         "sequence": view.sequence,
         "message_id": message_id,

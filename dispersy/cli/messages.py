@@ -276,9 +276,14 @@ def _show_event(event: Event, *, goes_on: bool) -> None:
         text = printable(payload)
         # Not through the console: it takes ten times as long, and a replay may have a million lines.
         if event.event == "message":
-            sys.stdout.write(f"{event.author.hex()[:8] or 'nobody'} {text}\n")
+            sys.stdout.write(f"{authors_text(event.author, event.second_author)} {text}\n")
         else:
             sys.stdout.write(f"{event.event} {event.message_id.hex()[:16]} {text}".rstrip() + "\n")
+
+
+def authors_text(author: bytes, second_author: bytes) -> str:
+    """Who signed a message, as a line shows it."""
+    return "+".join(key.hex()[:8] for key in (author, second_author) if key) or "nobody"
 
 
 def printable(payload: bytes) -> str:
@@ -295,6 +300,8 @@ def _show_event_json(event: Event) -> None:
             shown["text"] = event.payload.decode()
         except UnicodeDecodeError:
             shown["text"] = None
+    if event.second_author:
+        shown["second_author"] = event.second_author
     show_json(shown)
 
 

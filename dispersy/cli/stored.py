@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from dispersy.cli.arguments import CommunityArgument, KindOption, KindsOption, identifier
-from dispersy.cli.messages import printable
+from dispersy.cli.messages import authors_text, printable
 from dispersy.cli.output import HomeOption, JsonOption, examples, id_text, out, show_json, without_frame
 from dispersy.client import Client, Message
 from dispersy.constants import FETCH_MAX_S
@@ -185,11 +185,12 @@ def _show_json(message: Message) -> None:
 
 
 def _show_line(message: Message) -> None:
+    authors = authors_text(message.author, message.second_author)
     for index, payload in enumerate(message.payloads):
         reasons = message.hidden or (("undone",) if index in message.undone else ())
         why = f" ({', '.join(reasons)})" if reasons else ""
         # Not through the console: it takes ten times as long, and there may be a million lines.
-        sys.stdout.write(f"{message.global_time} {message.author.hex()[:8]} {printable(payload)}{why}\n")
+        sys.stdout.write(f"{message.global_time} {authors} {printable(payload)}{why}\n")
 
 
 def _show_whole(message: Message) -> None:
@@ -202,6 +203,8 @@ def _show_whole(message: Message) -> None:
         "cursor": message.cursor,
         "hidden": ", ".join(message.hidden) or "no",
     }
+    if message.second_author:
+        rows["signed with"] = message.second_author.hex()
     for name, value in rows.items():
         sys.stdout.write(f"{name:<12} {value}\n")
     for index, payload in enumerate(message.payloads):

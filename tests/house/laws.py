@@ -30,7 +30,7 @@ _FLOOR_1 = _OPEN | {"protocol", "ext"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {
         "errors",
-        "operations",
+        "messages",
         "governance",
         "cosigning",
         "client",
@@ -54,19 +54,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bus": _FLOOR_1,
     "whereabouts": _OPEN,
     "conversation": _OPEN | {"whereabouts"},
-    "operations": _LEAVES | {"conversation"},
+    "messages": {"conversation"},
+    "operations": _LEAVES | {"conversation", "messages"},
     "governance": {"errors", "operations"},
     "bundle": _FLOOR_1,
     "bundling": _OPEN | {"bundle", "conversation", "operations"},
-    "cosigning": _OPEN | {"conversation", "operations"},
+    "cosigning": _OPEN | {"conversation", "messages", "operations"},
     "connection": _LEAVES | {"conversation", "operations"},
-    "client": _LEAVES | {"operations", "governance", "cosigning", "bundling", "connection"},
+    "client": _LEAVES | {"messages", "operations", "governance", "cosigning", "bundling", "connection"},
     "aio_connection": _LEAVES | {"conversation", "operations"},
-    "aio": _LEAVES | {"operations", "governance", "cosigning", "bundling", "aio_connection"},
+    "aio": _LEAVES | {"messages", "operations", "governance", "cosigning", "bundling", "aio_connection"},
     "declared_schema": set(),
     "declaration": _FLOOR_1 | {"declared_schema"},
-    "community": _FLOOR_1 | _LEAVES | {"operations", "client", "aio", "declaration", "typed_messages"},
-    "typed_messages": {"operations", "aio", "declaration"},
+    "community": _FLOOR_1
+    | _LEAVES
+    | {"messages", "operations", "client", "aio", "declaration", "typed_messages"},
+    "typed_messages": {"messages", "aio", "declaration"},
     "workers": _FLOOR_1 | {"routes", "stop_signals", "storage", "bus"},
     "service": _FLOOR_1 | _LEAVES | {"storage", "bus", "workers", "client"},
     "testing": _FLOOR_1

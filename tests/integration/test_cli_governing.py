@@ -11,7 +11,7 @@ import pytest
 
 from dispersy.client import Client
 from dispersy.errors import MISUSED, REFUSED
-from dispersy.operations import Event
+from dispersy.messages import Event
 from tests.integration.node import Node
 
 LIMIT_S = 60.0

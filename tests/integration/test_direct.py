@@ -13,7 +13,7 @@ import zmq
 
 from dispersy.client import Client
 from dispersy.errors import UsageError
-from dispersy.operations import Event
+from dispersy.messages import Event
 from dispersy.protocol.definitions.definition import Definition, encode_definition
 from tests.integration.node import Node
 from tests.scenarios.test_neighbourhood import KINDS

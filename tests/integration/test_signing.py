@@ -57,3 +57,13 @@ def test_a_command_signs_with_something_appended(make_node: MakeNode) -> None:
         for client in (alice, bob):
             (message,) = client.get("deals", signed.ids[0])
             assert message.payloads == (b"we agree", b"and so do I")
+            assert (message.author, message.second_author) == (made["member_id"], bob_key)
+            event = next(client.follow(["deals"], since="begin"))
+            assert (event.author, event.second_author) == (made["member_id"], bob_key)
+        authors = f"{made['member_id'].hex()[:8]}+{bob_key.hex()[:8]}"
+        assert f"{authors} we agree" in alice_node.command("list", "deals").stdout
+        shown = bob_node.command("subscribe", "deals", "--no-follow").stdout
+        assert shown.splitlines() == [f"{authors} we agree", f"{authors} and so do I"]
+        told = bob_node.command("subscribe", "deals", "--no-follow", "--json").stdout
+        assert json.loads(told.splitlines()[0])["second_author"] == bob_key.hex()
+        assert f"signed with  {bob_key.hex()}" in bob_node.command("get", "deals", signed.ids[0].hex()).stdout

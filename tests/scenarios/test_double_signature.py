@@ -9,7 +9,7 @@ import pytest
 
 from dispersy import AsyncClient, UsageError
 from dispersy.cosigning import SignatureWanted
-from dispersy.operations import Message, Published
+from dispersy.messages import Message, Published
 from dispersy.protocol.address import format_address
 from dispersy.protocol.definitions.definition import Definition, encode_definition
 from dispersy.protocol.definitions.kind import Kind

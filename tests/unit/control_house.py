@@ -12,6 +12,7 @@ from dispersy.bus.frames import encode
 from dispersy.bus.settings import RoleSettings
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
+from dispersy.protocol.wire.numbers import MessageFlag
 from dispersy.service.gateway.control import Control
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import Batch, LogEntry
@@ -37,11 +38,19 @@ NOTHING_KNOWN: dict[str, Any] = {
 
 
 def message(
-    author: bytes, time: int, *, sequence: int = 0, kind: int = TEXT, payloads: tuple[bytes, ...] = (b"x",)
+    author: bytes,
+    time: int,
+    *,
+    second: bytes = b"",
+    sequence: int = 0,
+    kind: int = TEXT,
+    payloads: tuple[bytes, ...] = (b"x",),
 ) -> bytes:
-    """One as it is stored; no store looks at its signature. Without a sequence: that of its time."""
-    unsigned = encode_message(kind, 0, author, b"", time, sequence or time, b"", b"", list(payloads))
-    return unsigned + bytes(64)
+    """One as it is stored; no store looks at its signatures. Without a sequence: that of its time."""
+    flags = MessageFlag.TWO_AUTHORS if second else 0
+    authors = author + second
+    unsigned = encode_message(kind, flags, authors, b"", time, sequence or time, b"", b"", list(payloads))
+    return unsigned + bytes(2 * len(authors))
 
 
 class ControlHouse:

@@ -17,7 +17,7 @@ from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import bound
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
-from dispersy.ext.wire import DROP_REASONS, pack, parse_messages
+from dispersy.ext.wire import DROP_REASONS, encode_message, pack, parse_messages
 from dispersy.protocol.definitions.definition import (
     Definition,
     accept_definition,
@@ -26,6 +26,7 @@ from dispersy.protocol.definitions.definition import (
 )
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
+from dispersy.protocol.wire.numbers import MessageFlag
 from dispersy.storage.memory_store import MemoryStore
 from dispersy.storage.store import (
     Batch,
@@ -110,7 +111,10 @@ class House:
 
     def publish(self, *groups: list[bytes]) -> int:
         """Commit messages; the log's end."""
-        messages = [self._message(CHAT, 64, payloads) for payloads in groups]
+        return self.store_all([self._message(CHAT, 64, payloads) for payloads in groups])
+
+    def store_all(self, messages: list[bytes]) -> int:
+        """Commit these; the log's end."""
         ((_, area),) = pack(messages, 1 << 20)
         records = parse_messages(area, bytearray(4 * len(DROP_REASONS)))
         identify_many(records, area, CHAT)
@@ -257,6 +261,18 @@ def test_the_header_is_as_documented(house: House) -> None:
         fields = msgspec.msgpack.decode(header)
         assert {name: names[type(value)] for name, value in fields.items()} == documented
         assert list(fields) == list(documented)
+
+
+def test_the_header_names_who_signed_a_message_too(house: House) -> None:
+    """Only where somebody has."""
+    house.subscribe([b"\x01" + TOPIC])
+    second = b"2" * 32
+    signed = encode_message(64, MessageFlag.TWO_AUTHORS, AUTHOR + second, b"", 1, 1, b"", b"", [b"deal"])
+    house.hear(house.store_all([signed + bytes(128)]))
+    house.hear(house.publish([b"alone"]))
+    two, one = house.headers()
+    assert (two["author"], two["second_author"]) == (AUTHOR, second)
+    assert "second_author" not in one
 
 
 def test_a_heartbeat_tells_a_lost_tail(house: House) -> None:

@@ -63,6 +63,7 @@ def test_get_by_id_tells_all_of_a_message(desk: ControlHouse) -> None:
             "kind": "image",
             "kind_number": IMAGE,
             "author": ALICE,
+            "second_author": b"",
             "global_time": 5,
             "sequence": 2,
             "message_id": entry.message_id,
@@ -73,6 +74,17 @@ def test_get_by_id_tells_all_of_a_message(desk: ControlHouse) -> None:
             "undone": [],
         }
     ]
+
+
+def test_who_signed_a_message_too_is_told(desk: ControlHouse) -> None:
+    """Nobody could otherwise see with whom something was agreed."""
+    (entry,) = desk.add(1, message(ALICE, 5, second=BOB))
+    for reply in (
+        desk.look_up("get", community="chat", message_id=entry.message_id),
+        desk.ask("list", community="chat"),
+    ):
+        (found,) = reply["messages"]
+        assert (found["author"], found["second_author"]) == (ALICE, BOB)
 
 
 def test_payloads_that_were_undone_one_by_one_are_empty(desk: ControlHouse) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dispersy.declaration import Declared
-from dispersy.operations import Event
+from dispersy.messages import Event
 from dispersy.typed_messages import BlockingTypedMessages, FollowOptions
 
 ID = bytes(32)
 EVENTS = (
-    Event("message", 1, kind="text", message_id=ID, index=0, payload=b"a"),
+    Event("message", 1, kind="text", message_id=ID, index=0, payload=b"a", second_author=b"2" * 32),
     Event("message", 2, kind="text", message_id=ID, index=1, payload=b"b"),
     Event("undone", 3, kind="text", message_id=ID, index=1, message_cursor=1, reason="payload-1"),
     Event("restored", 4, kind="text", message_id=ID, index=1, message_cursor=1, payloads=(b"b",)),
@@ -48,8 +48,9 @@ def test_what_is_withdrawn_is_told_in_its_place() -> None:
 
 def test_who_does_not_ask_is_told_only_what_counts() -> None:
     """The restored ones come again, with the index that each has in its message."""
-    told = [(message.payload, message.index, message.restored) for message in stream({})]
-    assert told == [
+    messages = list(stream({}))
+    assert messages[0].second_author == b"2" * 32
+    assert [(message.payload, message.index, message.restored) for message in messages] == [
         ("a", 0, False),
         ("b", 1, False),
         ("b", 1, True),

@@ -417,6 +417,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     community: bytes = b""
     kind: str = ""
     author: bytes = b""
+    second_author: bytes = b""
     global_time: int = 0
     sequence: int = 0
     index: int | None = None

@@ -12,10 +12,13 @@ from dispersy.protocol.wire.records import MESSAGE
 from dispersy.service.interface.directory import Directory
 from dispersy.storage.store import LogEntry, StoreReader
 
+_TWO_AUTHORS = 1
 _NO_AUTHOR = 2
 _AREA_MAX = 1 << 24
 AUTHOR = slice(2, 34)
 """Where a stored message has its author; an event's entry has no message."""
+SECOND_AUTHOR = slice(34, 66)
+"""Where it has the one that signed it, too, if there is one."""
 MARK_NAMES = {
     HIDDEN_BY_EQUIVOCATION: "equivocation",
     HIDDEN_BY_ORDER: "order",
@@ -32,6 +35,7 @@ class Header:
 
     kind: int
     author: bytes
+    second_author: bytes
     global_time: int
     sequence: int
 
@@ -45,8 +49,9 @@ def headers(messages: Sequence[bytes]) -> list[Header]:
     found = []
     for record, message in zip(MESSAGE.iter_unpack(records), messages, strict=True):
         _, _, global_time, sequence, _, kind, flags, *_ = record
-        author = b"" if flags & _NO_AUTHOR else message[2:34]
-        found.append(Header(kind, author, global_time, sequence))
+        author = b"" if flags & _NO_AUTHOR else message[AUTHOR]
+        second_author = message[SECOND_AUTHOR] if flags & _TWO_AUTHORS else b""
+        found.append(Header(kind, author, second_author, global_time, sequence))
     return found
 
 
@@ -59,6 +64,7 @@ def described(entries: Sequence[LogEntry], directory: Directory, reader: StoreRe
             "kind": directory.kind_name(entry.community, header.kind),
             "kind_number": header.kind,
             "author": header.author,
+            "second_author": header.second_author,
             "global_time": header.global_time,
             "sequence": header.sequence,
             "message_id": entry.message_id,
