@@ -202,13 +202,15 @@ class Model:
 
     @property
     def entries(self) -> list[LogEntry]:
-        """The log: what is there, and a marker for each row of cursors that were removed."""
+        """The log: what is there, and a marker for each row of cursors that were removed. Where a purge has
+        come to, a row ends: the next portion makes one of it and of what was removed below before."""
         markers = []
         for cursor, community in self.removed.items():
-            if self.removed.get(cursor + 1) == community:
+            reached = self.purges.get(community)
+            if self.removed.get(cursor + 1) == community and cursor + 1 != reached:
                 continue
             low = cursor
-            while self.removed.get(low - 1) == community:
+            while self.removed.get(low - 1) == community and low != reached:
                 low -= 1
             markers.append(LogEntry(cursor, EntryType.REMOVED, community, b"", 0, 0, b"", low, ""))
         return sorted([*self._entries, *markers], key=lambda entry: entry.cursor)
