@@ -16,5 +16,13 @@ def sum_many(ids: bytes | memoryview, key: bytes) -> int:
     raises  ValueError for sizes that do not fit
     """
 
+def sum_stretches(keys: bytes | bytearray, key: bytes, bits: int) -> list[tuple[int, int, int]]:
+    """(global time >> bits, how many, sum of their ids as of sum_many) of packed 40-byte keys, for each row
+    of keys alike in the first: of keys that rise, once a stretch of time.
+
+    key     16 bytes
+    raises  ValueError for sizes that do not fit
+    """
+
 def tokens_many(addresses: bytes, tag: bytes, epoch: int, secret: bytes) -> bytes:
     """8 bytes a token for packed 18-byte addresses, see docs/wire.md; tag 8 bytes, secret 16 bytes."""

@@ -32,6 +32,8 @@ cdef enum:
     CONTEXT_SIZE = 13
     SUM_KEY_SIZE = 16
     SUM_HASH_SIZE = 16
+    TIME_SIZE = 8
+    PACKED_KEY_SIZE = 40  # global time, id
     ADDRESS_SIZE = 18
     TAG_SIZE = 8
     TOKEN_SIZE = 8
@@ -146,6 +148,35 @@ def sum_many(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
         with nogil:
             _sum(&ids[0], ids.shape[0] // ID_SIZE, &key[0], &high, &low)
     return (int(high) << 64 | int(low)) & ((1 << 96) - 1)
+
+
+cdef inline uint64_t _time_of(const uint8_t *packed_key) noexcept nogil:
+    cdef uint64_t time = 0
+    cdef int position
+    for position in range(TIME_SIZE):
+        time = time << 8 | packed_key[position]
+    return time
+
+
+def sum_stretches(const uint8_t[::1] keys not None, const uint8_t[::1] key not None, int bits):
+    if keys.shape[0] % PACKED_KEY_SIZE:
+        raise ValueError(f"keys is {keys.shape[0]} bytes, not whole {PACKED_KEY_SIZE}-byte keys")
+    if key.shape[0] != SUM_KEY_SIZE:
+        raise ValueError(f"key is {key.shape[0]} bytes and must be {SUM_KEY_SIZE}")
+    if not 0 <= bits < 64:
+        raise ValueError(f"bits is {bits} and must be 0 to 63")
+    cdef Py_ssize_t count = keys.shape[0] // PACKED_KEY_SIZE, index = 0, first
+    cdef uint64_t stretch, high, low
+    found = []
+    while index < count:
+        first = index
+        high = low = 0
+        stretch = _time_of(&keys[index * PACKED_KEY_SIZE]) >> bits
+        while index < count and _time_of(&keys[index * PACKED_KEY_SIZE]) >> bits == stretch:
+            _sum(&keys[index * PACKED_KEY_SIZE + TIME_SIZE], 1, &key[0], &high, &low)
+            index += 1
+        found.append((stretch, index - first, (int(high) << 64 | int(low)) & ((1 << 96) - 1)))
+    return found
 
 
 cdef void _tokens(

@@ -4,16 +4,18 @@ CONSTANTS: dict[str, int]
 """The numbers that the kernel is compiled with, under their names in Python, for comparing them."""
 
 def block_rows(
-    records: bytes, arena: bytes, marks: bytes, cursors: bytes, community: int, heads: dict[int, bytes]
-) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], list[bytes]]:
-    """(rows of the log, rows of the order, lane_start()s) of messages with authors, each list in their order.
+    records: bytes, arena: bytes, marks: bytes, first_cursor: int, community: int, heads: dict[int, bytes]
+) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], bytes, bytes]:
+    """(rows of the log, rows of the order, packed entries of the slots table, packed native u64 cursors) of
+    messages with authors: the order's rows rise, all else is as the records are.
 
-    records    packed message_records into arena
-    marks      one byte a record; with ERASED the arena has a stripped message, and the row how many payloads
-               it had; ON_REQUEST puts it into the order's other part
-    cursors    packed native u64
-    heads      what a row of the log begins with, by mark (layout.message_head)
-    raises     ValueError for sizes that do not fit, and records outside the arena; KeyError for another mark
+    records        packed message_records into arena
+    marks          one byte a record; with ERASED the arena has a stripped message, and the row how many
+                   payloads it had; ON_REQUEST puts it into the order's other part
+    first_cursor   of the first one; each takes as many as it has payloads
+    heads          what a row of the log begins with, by mark (layout.message_head)
+    raises         ValueError for sizes that do not fit, records outside the arena, and messages without
+                   payloads; KeyError for another mark
     """
 
 def scanned(rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = False) -> tuple[bytes, bytes]:
@@ -26,5 +28,5 @@ def scanned(rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = F
 def id_keys(records: bytes) -> bytes:
     """The first 16 bytes of the ids of packed message_records; ValueError where these are not whole."""
 
-def ids_of(keys: bytes) -> bytes:
+def ids_of(keys: bytes | bytearray) -> bytes:
     """The packed 32-byte ids of packed 40-byte keys; ValueError where these are not whole."""

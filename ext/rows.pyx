@@ -6,13 +6,17 @@ and taken apart one by one in Python, they would cost more than the disk.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy
+
+include "sodium.pxi"
 
 cdef extern from "records.h":
     ctypedef struct message_record:
         uint32_t offset
         uint32_t length
         uint64_t global_time
+        uint64_t sequence
         uint16_t header_size
         uint8_t flags
         uint8_t payload_count
@@ -27,11 +31,21 @@ cdef enum:
     ORDER_KEY_SIZE = 44  # community, global time, id
     PACKED_KEY_SIZE = 40  # without the community
     TWO_AUTHORS = 1  # message flag
+    AUTHOR_SIZE = 32
+    AUTHOR_OFFSET = 2  # in a message: after kind and flags
+    PAIR_CONTEXT_SIZE = 15
+    LANE_SIZE = 37  # community, name, kind
+    LANE_HASH_SIZE = 16
+    SLOT_SIZE = 40  # lane hash, sequence, global time, cursor
     LANE_START_SIZE = 34  # kind, flags, author
     PAIR_START_SIZE = 66
     ERASED_MARK = 16
     ON_REQUEST_MARK = 128
 
+cdef crypto_generichash_blake2b_salt_personal_t blake2b = (
+    <crypto_generichash_blake2b_salt_personal_t>sodium_function("crypto_generichash_blake2b_salt_personal")
+)
+cdef const uint8_t *PAIR_CONTEXT = b"dispersy/3 pair"
 cdef uint32_t ON_REQUEST_BIT = <uint32_t>1 << 31
 
 CONSTANTS = {"ERASED": ERASED_MARK, "ON_REQUEST": ON_REQUEST_MARK, "ON_REQUEST_PART": ON_REQUEST_BIT}
@@ -54,6 +68,24 @@ cdef inline uint64_t _read_big_endian(const uint8_t *place) noexcept nogil:
     return value
 
 
+cdef struct place:
+    # Of a record in the order: its part of the community, then its global time and id.
+    uint32_t part
+    Py_ssize_t index
+    const message_record *record
+
+
+cdef int _compare_places(const void *one, const void *other) noexcept nogil:
+    cdef const place *left = <const place *>one
+    cdef const place *right = <const place *>other
+    if left.part != right.part:
+        return -1 if left.part < right.part else 1
+    if left.record.global_time != right.record.global_time:
+        return -1 if left.record.global_time < right.record.global_time else 1
+    cdef int compared = memcmp(left.record.id, right.record.id, ID_SIZE)
+    return compared if compared else (left.index > right.index) - (left.index < right.index)
+
+
 cdef int _check(
     const message_record *records, Py_ssize_t count, Py_ssize_t arena_size,
 ) except -1:
@@ -65,39 +97,24 @@ cdef int _check(
             raise ValueError(f"record {index} does not lie inside the arena of {arena_size} bytes")
         if records[index].length < start_size:
             raise ValueError(f"record {index} is of a message without an author, which no store takes")
+        if records[index].payload_count == 0:
+            raise ValueError(f"record {index} is of a message without payloads, which takes no cursor")
     return 0
 
 
-def block_rows(
-    const uint8_t[::1] records not None,
-    const uint8_t[::1] arena not None,
-    const uint8_t[::1] marks not None,
-    const uint8_t[::1] cursors not None,
-    uint32_t community,
-    dict heads not None,
+cdef list _log_rows(
+    const message_record *records, Py_ssize_t count, const uint8_t *arena, const uint8_t *marks,
+    const uint64_t *cursors, dict heads,
 ):
-    cdef Py_ssize_t count = marks.shape[0]
-    if records.shape[0] != count * RECORD_SIZE or cursors.shape[0] != count * CURSOR_SIZE:
-        raise ValueError(
-            f"{records.shape[0]} bytes of records and {cursors.shape[0]} of cursors are not those of {count} marks"
-        )
-    log, order, starts = [], [], []
-    if count == 0:
-        return log, order, starts
-    cdef const message_record *record = <const message_record *>&records[0]
-    _check(record, count, arena.shape[0])
+    cdef list log = []
     cdef Py_ssize_t index, head_size
-    cdef uint64_t cursor
-    cdef uint32_t part
     cdef bytes head
     cdef uint8_t *place
-    cdef const uint8_t *message
+    cdef const message_record *record
     for index in range(count):
-        message = &arena[0] + record.offset
-        memcpy(&cursor, &cursors[index * CURSOR_SIZE], CURSOR_SIZE)
+        record = &records[index]
         key = PyBytes_FromStringAndSize(NULL, CURSOR_SIZE)
-        _write_big_endian(<uint8_t *>PyBytes_AS_STRING(key), cursor, CURSOR_SIZE)
-
+        _write_big_endian(<uint8_t *>PyBytes_AS_STRING(key), cursors[index], CURSOR_SIZE)
         head = heads[marks[index]]
         head_size = len(head)
         is_erased = (marks[index] & ERASED_MARK) != 0
@@ -105,26 +122,101 @@ def block_rows(
         place = <uint8_t *>PyBytes_AS_STRING(value)
         memcpy(place, PyBytes_AS_STRING(head), head_size)
         memcpy(place + head_size, record.id, ID_SIZE)
-        memcpy(place + head_size + ID_SIZE, message, record.length)
+        memcpy(place + head_size + ID_SIZE, arena + record.offset, record.length)
         if is_erased:
             place[head_size + ID_SIZE + record.length] = record.payload_count
         log.append((key, value))
+    return log
 
-        row = PyBytes_FromStringAndSize(NULL, ORDER_KEY_SIZE)
-        place = <uint8_t *>PyBytes_AS_STRING(row)
-        part = community | (ON_REQUEST_BIT if marks[index] & ON_REQUEST_MARK else 0)
-        _write_big_endian(place, part, COMMUNITY_SIZE)
-        _write_big_endian(place + COMMUNITY_SIZE, record.global_time, 8)
-        memcpy(place + COMMUNITY_SIZE + 8, record.id, ID_SIZE)
-        order.append((row, key))
 
-        starts.append(
-            PyBytes_FromStringAndSize(
-                <const char *>message, PAIR_START_SIZE if record.flags & TWO_AUTHORS else LANE_START_SIZE
-            )
-        )
-        record += 1
-    return log, order, starts
+cdef list _order_rows(
+    const message_record *records, Py_ssize_t count, const uint8_t *marks, uint32_t community, list log,
+):
+    cdef list order = []
+    cdef Py_ssize_t index
+    cdef uint8_t *row_place
+    cdef bint is_rising = True
+    cdef place *places = <place *>malloc(count * sizeof(place))
+    if places == NULL:
+        raise MemoryError(f"no memory to order {count} messages")
+    try:
+        for index in range(count):
+            places[index].part = community | (ON_REQUEST_BIT if marks[index] & ON_REQUEST_MARK else 0)
+            places[index].index = index
+            places[index].record = &records[index]
+            if index and _compare_places(&places[index - 1], &places[index]) > 0:
+                is_rising = False
+        if not is_rising:
+            qsort(places, count, sizeof(place), _compare_places)
+        for index in range(count):
+            row = PyBytes_FromStringAndSize(NULL, ORDER_KEY_SIZE)
+            row_place = <uint8_t *>PyBytes_AS_STRING(row)
+            _write_big_endian(row_place, places[index].part, COMMUNITY_SIZE)
+            _write_big_endian(row_place + COMMUNITY_SIZE, places[index].record.global_time, 8)
+            memcpy(row_place + COMMUNITY_SIZE + 8, places[index].record.id, ID_SIZE)
+            order.append((row, (<tuple>log[places[index].index])[0]))
+    finally:
+        free(places)
+    return order
+
+
+cdef void _write_slots(
+    const message_record *records, Py_ssize_t count, const uint8_t *arena, const uint64_t *cursors,
+    uint32_t community, uint8_t *slots,
+) noexcept nogil:
+    """layout.lane_hash() is the twin of what is hashed here, identifiers.lane_name() of the name in it."""
+    cdef uint8_t[LANE_SIZE] lane
+    cdef uint8_t[PAIR_CONTEXT_SIZE + 2 * AUTHOR_SIZE] pair
+    cdef uint8_t *name = &lane[COMMUNITY_SIZE]
+    cdef uint8_t *slot = slots
+    cdef const message_record *record
+    cdef const uint8_t *authors
+    cdef Py_ssize_t index
+    memcpy(pair, PAIR_CONTEXT, PAIR_CONTEXT_SIZE)
+    _write_big_endian(lane, community, COMMUNITY_SIZE)
+    for index in range(count):
+        record = &records[index]
+        authors = arena + record.offset + AUTHOR_OFFSET
+        if record.flags & TWO_AUTHORS:
+            memcpy(&pair[PAIR_CONTEXT_SIZE], authors, 2 * AUTHOR_SIZE)
+            blake2b(name, AUTHOR_SIZE, pair, PAIR_CONTEXT_SIZE + 2 * AUTHOR_SIZE, NULL, 0, NULL, NULL)
+        else:
+            memcpy(name, authors, AUTHOR_SIZE)
+        lane[LANE_SIZE - 1] = arena[record.offset]
+        blake2b(slot, LANE_HASH_SIZE, lane, LANE_SIZE, NULL, 0, NULL, NULL)
+        _write_big_endian(slot + LANE_HASH_SIZE, record.sequence, 8)
+        _write_big_endian(slot + LANE_HASH_SIZE + 8, record.global_time, 8)
+        _write_big_endian(slot + LANE_HASH_SIZE + 16, cursors[index], CURSOR_SIZE)
+        slot += SLOT_SIZE
+
+
+def block_rows(
+    const uint8_t[::1] records not None,
+    const uint8_t[::1] arena not None,
+    const uint8_t[::1] marks not None,
+    uint64_t first_cursor,
+    uint32_t community,
+    dict heads not None,
+):
+    cdef Py_ssize_t count = marks.shape[0], index
+    if records.shape[0] != count * RECORD_SIZE:
+        raise ValueError(f"{records.shape[0]} bytes of records are not those of {count} marks")
+    if count == 0:
+        return [], [], b"", b""
+    cdef const message_record *first = <const message_record *>&records[0]
+    _check(first, count, arena.shape[0])
+    cursors = PyBytes_FromStringAndSize(NULL, count * CURSOR_SIZE)
+    cdef uint64_t *numbers = <uint64_t *>PyBytes_AS_STRING(cursors)
+    for index in range(count):
+        numbers[index] = first_cursor
+        first_cursor += first[index].payload_count
+    log = _log_rows(first, count, &arena[0], &marks[0], numbers, heads)
+    order = _order_rows(first, count, &marks[0], community, log)
+    slots = PyBytes_FromStringAndSize(NULL, count * SLOT_SIZE)
+    cdef uint8_t *slots_place = <uint8_t *>PyBytes_AS_STRING(slots)
+    with nogil:
+        _write_slots(first, count, &arena[0], numbers, community, slots_place)
+    return log, order, slots, cursors
 
 
 cdef Py_ssize_t _count_inside(list rows, bytes bound, bint descends) except -1:

@@ -62,7 +62,7 @@ class ItemHoldings(MessageHoldings, Protocol):
         """As StoreReader.find_items: cursors of messages whose ids begin with these packed items."""
 
 
-def ids_of(keys: bytes) -> bytes:
+def ids_of(keys: bytes | bytearray) -> bytes:
     """The packed 32-byte ids of packed keys."""
     return rows.ids_of(keys)
 
@@ -73,7 +73,7 @@ def order_key_at(keys: bytes, index: int) -> OrderKey:
     return OrderKey(keys[start : start + ORDER_KEY_SIZE])
 
 
-def packed_keys_of(keys: bytes) -> Iterator[bytes]:
+def packed_keys_of(keys: bytes | bytearray) -> Iterator[bytes]:
     """Packed keys, one by one."""
     return map(_FIRST, _WHOLE_KEY.iter_unpack(keys))
 

@@ -8,11 +8,10 @@ of them, whatever the size of the set.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from dispersy.ext import digest
-from dispersy.protocol.holdings import KEY_SIZE, first_key_of, ids_of
+from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_TOP, OrderKey
 from dispersy.protocol.wire.summary import SUM_MODULUS
 
@@ -55,23 +54,15 @@ def level_over(global_time: int) -> int:
     return level
 
 
-def leaf_sums(packed_keys: Iterable[bytes], key: bytes) -> dict[int, NodeSum]:
+def leaf_sums(packed_keys: bytes | bytearray, key: bytes) -> dict[int, NodeSum]:
     """What messages add to the leaves that they are in.
 
-    packed_keys  40 bytes each (protocol.holdings)
+    packed_keys  40 bytes each (protocol.holdings), rising if it shall be fast
     key          identifiers.sum_key
     """
-    ordered = sorted(packed_keys)
     found: dict[int, NodeSum] = {}
-    low = 0
-    while low < len(ordered):
-        # All of a global time but the 8 bits that tell times of one leaf apart.
-        prefix = ordered[low][:7]
-        # Longer than a key, so above all that begin so.
-        high = bisect_left(ordered, prefix + b"\xff" * KEY_SIZE, low)
-        inside = ids_of(b"".join(ordered[low:high]))
-        found[int.from_bytes(prefix, "big")] = (high - low, digest.sum_many(inside, key))
-        low = high
+    for leaf, count, total in digest.sum_stretches(packed_keys, key, LEAF_BITS):
+        found[leaf] = added(found.get(leaf, NOTHING), (count, total))
     return found
 
 

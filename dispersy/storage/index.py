@@ -23,16 +23,13 @@ import lmdb
 
 from dispersy.constants import RUNS_MERGED, SORTED_INSERT_MAX
 from dispersy.ext.table import ABSENT, Table
-from dispersy.protocol.identifiers import lane_name
 from dispersy.protocol.wire.records import id_keys
 from dispersy.storage.layout import (
     CURSOR,
     IDENTIFIER,
     SLOT,
     id_entries,
-    lane_hash,
     slices,
-    slot_entries,
 )
 
 RUN_KEY = Struct(">BI")
@@ -145,18 +142,6 @@ class SlotTail:
         self._sorted = []
 
 
-class LaneHashes(dict[bytes, bytes]):
-    """Hash by a message's lane_start() for one community; filled as asked."""
-
-    def __init__(self, community: int) -> None:
-        super().__init__()
-        self._community = community
-
-    def __missing__(self, start: bytes) -> bytes:
-        found = self[start] = lane_hash(self._community, lane_name(start), start[0])
-        return found
-
-
 class Index:
     """Both tables with their tails. The writer alone owns one; the tails hold only what is committed."""
 
@@ -164,7 +149,6 @@ class Index:
         self._ids = SortedRuns(database, IDS, IDENTIFIER.size)
         self._slots = SortedRuns(database, SLOTS, SLOT.size)
         self._runs: list[int] = []
-        self._hashes: dict[int, LaneHashes] = {}
         self._id_tail = Table()
         self._slot_tail = SlotTail()
         self.tail_count = 0
@@ -174,24 +158,18 @@ class Index:
         self._runs = self._slots.numbers(txn)
         self._clear_tail()
 
-    def hashes(self, community: int, starts: list[bytes]) -> bytes:
-        """Packed lane hashes of messages by their lane_start()."""
-        known = self._hashes.get(community)
-        if known is None:
-            known = self._hashes[community] = LaneHashes(community)
-        return b"".join([known[start] for start in starts])
-
-    def add(self, hashes: bytes, records: bytes, cursors: list[int]) -> None:
-        """Take committed messages into the tail."""
+    def add(self, records: bytes, cursors: bytes, slots: bytes) -> None:
+        """Take committed messages into the tail: message_records, their packed native u64 cursors and their
+        entries of the slots table."""
         packed = id_keys(records)
-        inserted = self._id_tail.insert_many(packed, array("Q", cursors).tobytes())
+        inserted = self._id_tail.insert_many(packed, cursors)
         if 0 in inserted:
             # Stored anew after it was no longer live: the newer cursor counts.
-            for index, is_new in enumerate(inserted):
+            for index, (is_new, cursor) in enumerate(zip(inserted, array("Q", cursors), strict=True)):
                 if not is_new:
-                    self._id_tail.replace(packed[16 * index : 16 * index + 16], cursors[index])
-        self._slot_tail.add(slot_entries(hashes, records, cursors))
-        self.tail_count += len(cursors)
+                    self._id_tail.replace(packed[16 * index : 16 * index + 16], cursor)
+        self._slot_tail.add(slots)
+        self.tail_count += len(inserted)
 
     def write_run(self, txn: lmdb.Transaction[bytes]) -> list[int]:
         """Write the tail as a run, merging when there are enough; the runs there are once `txn` commits."""
@@ -221,7 +199,6 @@ class Index:
     def _clear_tail(self) -> None:
         self._id_tail.clear()
         self._slot_tail.clear()
-        self._hashes.clear()
         self.tail_count = 0
 
     def find(self, txn: lmdb.Transaction[bytes], prefixes: bytes) -> list[list[int]]:

@@ -133,27 +133,9 @@ def id_entries(prefixes: bytes, values: bytes) -> bytes:
     return rows.tobytes()
 
 
-def slot_entries(hashes: bytes, records: bytes, cursors: Sequence[int]) -> bytes:
-    """Packed slots entries of packed 16-byte lane hashes, message_records and their cursors."""
-    lanes = array("Q", hashes)
-    words = array("Q", records)
-    rows = array("Q", bytes(len(cursors) * SLOT.size))
-    rows[0::5] = lanes[0::2]
-    rows[1::5] = lanes[1::2]
-    rows[2::5] = big_endian(words[SEQUENCE_WORD::RECORD_WORDS])
-    rows[3::5] = big_endian(words[TIME_WORD::RECORD_WORDS])
-    rows[4::5] = big_endian(cursors)
-    return rows.tobytes()
-
-
 def lane_hash(community: int, name: bytes, kind: int) -> bytes:
     """16 bytes that stand for a lane in the slots table."""
     return blake2b(HEAD_KEY.pack(community, name, kind), digest_size=16).digest()
-
-
-def lane_start(message: bytes) -> bytes:
-    """The first bytes of a message, which tell its lane: kind, flags, author or authors."""
-    return message[: 66 if message[1] & 1 else 34]
 
 
 def message_head(community: int, marks: int, arrival_ms: int) -> bytes:

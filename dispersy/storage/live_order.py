@@ -6,15 +6,15 @@ reads the community's own part (summaries, symbols, trees, ranges) leaves it out
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import lmdb
 
-from dispersy.ext.digest import sum_many
-from dispersy.protocol.holdings import ids_of
+from dispersy.ext.rows import scanned
+from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import CommunityId, sum_key
+from dispersy.protocol.tree import NodeSum, leaf_sums, negative
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.environment import Databases
 from dispersy.storage.layout import COMMUNITY, CURSOR, ORDER_KEY_SIZE, is_on_request
@@ -31,8 +31,8 @@ class Changes:
     next_cursor: int
     states: dict[int, CommunityState] = field(default_factory=dict)
     sets: dict[int, SetChange] = field(default_factory=dict)
-    added: list[tuple[bytes, bytes, list[int]]] = field(default_factory=list)
-    """(packed lane hashes, message_records, cursors)"""
+    added: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    """(message_records, packed cursors, packed slots entries)"""
     runs: list[int] | None = None
     gone: list[int] = field(default_factory=list)
     """Communities of which the last has been removed."""
@@ -73,63 +73,58 @@ class LiveOrder:
         self,
         txn: lmdb.Transaction[bytes],
         community: int,
-        rows: Sequence[tuple[bytes, bytes]],
+        rows: list[tuple[bytes, bytes]],
         changes: Changes,
     ) -> None:
-        """Make messages of a community live: their rows into the order, and they into what sums it up."""
-        pairs = sorted(rows)
+        """Make messages of a community live: their rows, which rise, into the order, and they into what sums
+        it up."""
         cursor = txn.cursor(self._order)
         # Appending fills pages whole; LMDB allows it only behind the last key of all.
-        is_behind = not cursor.last() or cursor.key() < pairs[0][0]
-        _, added = cursor.putmulti(pairs, overwrite=False, append=is_behind)
-        assert added == len(pairs), "a message that is live already was committed again"
+        is_behind = not cursor.last() or cursor.key() < rows[0][0]
+        _, count = cursor.putmulti(rows, overwrite=False, append=is_behind)
+        assert count == len(rows), "a message that is live already was committed again"
         # What is on request sorts behind the rest.
-        offered = bisect_left(pairs, (_FIRST_ON_REQUEST,))
-        state = self.state_of(community, changes)
-        changes.states[community] = replace(state, on_request=state.on_request + len(pairs) - offered)
-        if offered:
-            highest = CURSOR.unpack_from(pairs[offered - 1][0], COMMUNITY.size)[0]
-            self._count(community, [key[COMMUNITY.size :] for key, _ in pairs[:offered]], highest, changes)
-
-    def _count(self, community: int, packed: list[bytes], highest: int, changes: Changes) -> None:
-        """Add messages, of at most this global time, to what is offered."""
-        changes.sets.setdefault(community, SetChange()).added += packed
+        packed, _ = scanned(rows, _FIRST_ON_REQUEST)
+        offered = len(packed) // KEY_SIZE
         state = self.state_of(community, changes)
         summary = state.summary
-        changes.states[community] = replace(
-            state,
-            summary=Summary(
-                max(summary.highest, highest),
-                summary.count + len(packed),
+        if offered:
+            change = changes.sets.setdefault(community, SetChange())
+            change.added += packed
+            leaves = leaf_sums(packed, self._sum_keys[community])
+            change.add_leaves(leaves)
+            summary = Summary(
+                max(summary.highest, CURSOR.unpack_from(packed, len(packed) - KEY_SIZE)[0]),
+                summary.count + offered,
                 summary.horizon,
-                (summary.sum + self._sum_of(community, packed)) % self._sum_modulus,
-            ),
+                (summary.sum + _total(leaves)) % self._sum_modulus,
+            )
+        changes.states[community] = replace(
+            state, summary=summary, on_request=state.on_request + len(rows) - offered
         )
 
     def leave(
         self, txn: lmdb.Transaction[bytes], community: int, keys: Sequence[bytes], changes: Changes
     ) -> None:
         """Take messages of a community that are out of the order out of what sums it up, too."""
-        packed = [key[COMMUNITY.size :] for key in keys if not is_on_request(key)]
+        packed = b"".join([key[COMMUNITY.size :] for key in keys if not is_on_request(key)])
+        offered = len(packed) // KEY_SIZE
         state = self.state_of(community, changes)
-        changes.states[community] = replace(state, on_request=state.on_request - len(keys) + len(packed))
-        if not packed:
-            return
-        changes.sets.setdefault(community, SetChange()).removed += packed
-        state = changes.states[community]
-        total = state.summary.sum - self._sum_of(community, packed)
-        changes.states[community] = replace(
-            state,
-            summary=Summary(
+        summary = state.summary
+        if offered:
+            change = changes.sets.setdefault(community, SetChange())
+            change.removed += packed
+            leaves = leaf_sums(packed, self._sum_keys[community])
+            change.add_leaves({leaf: negative(gone) for leaf, gone in leaves.items()})
+            summary = Summary(
                 self._highest(txn, community),
-                state.summary.count - len(packed),
-                state.summary.horizon,
-                total % self._sum_modulus,
-            ),
+                summary.count - offered,
+                summary.horizon,
+                (summary.sum - _total(leaves)) % self._sum_modulus,
+            )
+        changes.states[community] = replace(
+            state, summary=summary, on_request=state.on_request - len(keys) + offered
         )
-
-    def _sum_of(self, community: int, packed_keys: list[bytes]) -> int:
-        return sum_many(ids_of(b"".join(packed_keys)), self._sum_keys[community])
 
     def _highest(self, txn: lmdb.Transaction[bytes], community: int) -> int:
         """The highest global time that a community offers, 0 when that is nothing."""
@@ -139,3 +134,8 @@ class LiveOrder:
         if (cursor.prev() if behind else cursor.last()) and cursor.key().startswith(prefix):
             return int(CURSOR.unpack_from(cursor.key(), COMMUNITY.size)[0])
         return 0
+
+
+def _total(leaves: Mapping[int, NodeSum]) -> int:
+    """The sum of all that is in these, as a summary adds it: nothing is hashed twice."""
+    return sum(total for _, total in leaves.values())

@@ -21,7 +21,7 @@ class LiveTree:
         """Messages have become live (added 1) or are so no longer (-1)."""
         if self._tree is None:
             return
-        leaves = leaf_sums(packed_keys, self._key)
+        leaves = leaf_sums(b"".join(packed_keys), self._key)
         if added < 0:
             leaves = {leaf: negative(change) for leaf, change in leaves.items()}
         self._tree.change(leaves)
@@ -30,5 +30,5 @@ class LiveTree:
         """Nodes of one level; live: the packed keys of all that is held."""
         if self._tree is None:
             self._tree = SumTree()
-            self._tree.change(leaf_sums(live, self._key))
+            self._tree.change(leaf_sums(b"".join(live), self._key))
         return self._tree.nodes(level, indexes)

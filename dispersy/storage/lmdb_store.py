@@ -8,10 +8,8 @@ failed commit.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate, compress
 from pathlib import Path
 
 import lmdb
@@ -265,21 +263,18 @@ class LmdbStore(IndexedReader):
 
     def _write_block(self, txn: lmdb.Transaction[bytes], block: MessageBlock, changes: Changes) -> None:
         records, arena = block.records, block.arena
-        counts = records[COUNT_BYTE::RECORD_SIZE]
-        assert len(records) == len(block.marks) * RECORD_SIZE
-        assert 0 not in counts, "a message without payloads takes no cursor"
-        cursors = list(accumulate(counts[:-1], initial=changes.next_cursor))
-        changes.next_cursor += sum(counts)
         heads = {mark: message_head(block.community, mark, block.arrival_ms) for mark in set(block.marks)}
-        packed = array("Q", cursors).tobytes()
-        log, order, starts = block_rows(records, arena, block.marks, packed, block.community, heads)
+        log, order, slots, cursors = block_rows(
+            records, arena, block.marks, changes.next_cursor, block.community, heads
+        )
+        changes.next_cursor += sum(records[COUNT_BYTE::RECORD_SIZE])
         txn.cursor(self._databases.log).putmulti(log, append=True)
         kinds = records[KIND_BYTE::RECORD_SIZE]
         if min(kinds) < COMMUNITY_KIND_MIN:
-            is_control = [kind < COMMUNITY_KIND_MIN for kind in kinds]
-            txn.cursor(self._databases.control).putmulti(compress(order, is_control))
+            control = {row[0] for row, kind in zip(log, kinds, strict=True) if kind < COMMUNITY_KIND_MIN}
+            txn.cursor(self._databases.control).putmulti([row for row in order if row[1] in control])
         self._live.enter(txn, block.community, order, changes)
-        changes.added.append((self._index.hashes(block.community, starts), records, cursors))
+        changes.added.append((records, cursors, slots))
 
     def _write_marks(self, txn: lmdb.Transaction[bytes], cursor: int, marks: int) -> None:
         entry = self._message_entry(txn, cursor)
@@ -335,7 +330,7 @@ class LmdbStore(IndexedReader):
             community = COMMUNITY.unpack_from(entry, 1)[0]
             places.setdefault(community, []).append((entry_order_key(entry), key))
         for community, rows in places.items():
-            self._live.enter(txn, community, rows, changes)
+            self._live.enter(txn, community, sorted(rows), changes)
 
     def _remove(self, txn: lmdb.Transaction[bytes], cursors: list[int]) -> None:
         for cursor, lane in remove_messages(txn, self._databases, cursors):

@@ -22,9 +22,9 @@ from dispersy.storage.layout import (
     MESSAGE_OFFSET,
     META_INDEXED,
     RETIRED_KEY,
+    SLOT,
     UNLIVE,
     lane_hash,
-    lane_start,
     message_place,
     shown_marks,
     slices,
@@ -43,7 +43,8 @@ class IndexedReader(LmdbReader):
     def _replay(self, txn: lmdb.Transaction[bytes]) -> dict[Lane, tuple[int, int]]:
         """Fill the index's tail from the log behind the last run; newest (sequence, global time) by lane."""
         newest: dict[Lane, tuple[int, int]] = {}
-        records, cursors, hashes = [], [], []
+        hashes: dict[Lane, bytes] = {}
+        records, slots, cursors = [], [], array("Q")
         cursor = txn.cursor(self._databases.log)
         found = cursor.set_range(CURSOR.pack(self._indexed(txn)))
         for key, entry in cursor if found else ():
@@ -52,14 +53,17 @@ class IndexedReader(LmdbReader):
             community = COMMUNITY.unpack_from(entry, 1)[0]
             message = entry[MESSAGE_OFFSET:]
             kind, name, global_time, sequence = message_place(message)
-            last_sequence, last_time = newest.get((community, name, kind), (0, 0))
-            newest[community, name, kind] = (max(last_sequence, sequence), max(last_time, global_time))
+            lane = community, name, kind
+            last_sequence, last_time = newest.get(lane, (0, 0))
+            newest[lane] = (max(last_sequence, sequence), max(last_time, global_time))
             message_id = entry[ID_OFFSET:MESSAGE_OFFSET]
             records.append(MESSAGE.pack(0, 0, global_time, sequence, 0, kind, 0, 1, 0, 0, 0, message_id, b""))
             cursors.append(CURSOR.unpack(key)[0])
-            hashes.append(self._index.hashes(community, [lane_start(message)]))
+            if lane not in hashes:
+                hashes[lane] = lane_hash(*lane)
+            slots.append(SLOT.pack(hashes[lane], sequence, global_time, cursors[-1]))
         if cursors:
-            self._index.add(b"".join(hashes), b"".join(records), cursors)
+            self._index.add(b"".join(records), cursors.tobytes(), b"".join(slots))
         return newest
 
     def _indexed(self, txn: lmdb.Transaction[bytes]) -> int:

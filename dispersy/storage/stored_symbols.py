@@ -13,7 +13,7 @@ import lmdb
 
 from dispersy.constants import SYMBOL_CHANGES_MAX, SYMBOLS_KEPT
 from dispersy.ext import sketch
-from dispersy.protocol.holdings import ids_of
+from dispersy.protocol.holdings import KEY_SIZE, ids_of, packed_keys_of
 from dispersy.protocol.identifiers import CommunityId, symbols_key
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.description import COUNT_AND_SUM, Description, count_and_sum
@@ -70,18 +70,18 @@ class StoredSymbols(Description):
         self, txn: lmdb.Transaction[bytes], community: int, change: SetChange, summary: Summary
     ) -> None:
         base, listed = _kept(txn, self._meta, community)
-        count = len(change.added) + len(change.removed)
+        count = (len(change.added) + len(change.removed)) // KEY_SIZE
         if len(listed) + _CHANGE_SIZE * count <= _HEAD_SIZE + _CHANGE_SIZE * SYMBOL_CHANGES_MAX:
-            fresh = [_ADDED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.added]
-            fresh += [_REMOVED + each[KEY_ID_OFFSET:_ITEM_END] for each in change.removed]
+            fresh = [_ADDED + each[KEY_ID_OFFSET:_ITEM_END] for each in packed_keys_of(change.added)]
+            fresh += [_REMOVED + each[KEY_ID_OFFSET:_ITEM_END] for each in packed_keys_of(change.removed)]
             value = count_and_sum(summary) + listed[_HEAD_SIZE:] + b"".join(fresh)
             txn.put(META_SYMBOLS_CHANGED + COMMUNITY.pack(community), value, db=self._meta)
             return
         symbols = _symbols_in(base)
         key = self._keys[community]
         _apply(symbols, listed[_HEAD_SIZE:], key)
-        sketch.add_many(symbols, ids_of(b"".join(change.added)), ID_SIZE, key)
-        sketch.remove_many(symbols, ids_of(b"".join(change.removed)), ID_SIZE, key)
+        sketch.add_many(symbols, ids_of(change.added), ID_SIZE, key)
+        sketch.remove_many(symbols, ids_of(change.removed), ID_SIZE, key)
         self._write_all(txn, community, symbols, summary)
 
     def _write_all(

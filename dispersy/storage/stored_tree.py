@@ -21,7 +21,6 @@ from dispersy.protocol.tree import (
     bits_of,
     every_level,
     leaf_sums,
-    negative,
 )
 from dispersy.protocol.wire.summary import Summary
 from dispersy.storage.description import COUNT_AND_SUM, Description, count_and_sum
@@ -57,7 +56,7 @@ class StoredTrees(Description):
             self.forget(txn, community)
             leaves: dict[int, NodeSum] = {}
             for portion in self._portions(txn, community):
-                for leaf, change in leaf_sums(portion, self._keys[community]).items():
+                for leaf, change in leaf_sums(b"".join(portion), self._keys[community]).items():
                     leaves[leaf] = added(leaves.get(leaf, NOTHING), change)
             self._add(txn, community, leaves, state.summary)
 
@@ -79,11 +78,7 @@ class StoredTrees(Description):
     def _follow(
         self, txn: lmdb.Transaction[bytes], community: int, change: SetChange, summary: Summary
     ) -> None:
-        key = self._keys[community]
-        leaves = leaf_sums(change.added, key)
-        for leaf, gone in leaf_sums(change.removed, key).items():
-            leaves[leaf] = added(leaves.get(leaf, NOTHING), negative(gone))
-        self._add(txn, community, leaves, summary)
+        self._add(txn, community, change.leaves, summary)
 
     def _add(
         self,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from struct import pack, unpack
 
+from dispersy.protocol.identifiers import lane_name
 from dispersy.protocol.intake.marks import ERASED, ON_REQUEST
 from dispersy.protocol.wire.records import MESSAGE
-from dispersy.storage.layout import lane_start, part_key
+from dispersy.storage.layout import lane_hash, part_key
 
 Row = tuple[bytes, bytes]
 
@@ -16,20 +17,24 @@ def block_rows(
     records: bytes,
     arena: bytes,
     marks: bytes,
-    cursors: Sequence[int],
+    first_cursor: int,
     community: int,
     heads: Mapping[int, bytes],
-) -> tuple[list[Row], list[Row], list[bytes]]:
-    log, order, starts = [], [], []
-    for fields, mark, cursor in zip(MESSAGE.iter_unpack(records), marks, cursors, strict=True):
-        offset, length, global_time, count, message_id = (*fields[:3], fields[7], fields[11])
+) -> tuple[list[Row], list[Row], bytes, bytes]:
+    log, order, slots, cursors = [], [], b"", b""
+    cursor = first_cursor
+    for fields, mark in zip(MESSAGE.iter_unpack(records), marks, strict=True):
+        offset, length, global_time, sequence, count, message_id = (*fields[:4], fields[7], fields[11])
         message = arena[offset : offset + length]
         key = pack(">Q", cursor)
         log.append((key, heads[mark] + message_id + message + bytes([count]) * bool(mark & ERASED)))
         place = pack(">IQ", community, global_time) + message_id
         order.append((part_key(place, on_request=bool(mark & ON_REQUEST)), key))
-        starts.append(lane_start(message))
-    return log, order, starts
+        slots += lane_hash(community, lane_name(message), message[0])
+        slots += pack(">QQQ", sequence, global_time, cursor)
+        cursors += pack("=Q", cursor)
+        cursor += count
+    return log, sorted(order), slots, cursors
 
 
 def scanned(rows: Sequence[Row], bound: bytes, *, descends: bool) -> tuple[bytes, bytes]:

@@ -59,6 +59,18 @@ def test_sum_many(ids: list[bytes], key: bytes) -> None:
 
 @settings(deadline=None)
 @given(
+    keys=st.lists(st.tuples(st.sampled_from([0, 1, 255, 256, 2**62, 2**63 + 1]), identifiers), max_size=20),
+    key=st.binary(min_size=16, max_size=16),
+    bits=st.sampled_from([0, 8, 63]),
+)
+def test_sum_stretches(keys: list[tuple[int, bytes]], key: bytes, bits: int) -> None:
+    """Goal: one sum for each row of keys in one stretch of time, whether keys rise or not."""
+    packed = b"".join(time.to_bytes(8, "big") + message_id for time, message_id in keys)
+    assert digest.sum_stretches(packed, key, bits) == oracle.sum_stretches(keys, key, bits)
+
+
+@settings(deadline=None)
+@given(
     addresses=st.lists(st.binary(min_size=18, max_size=18), max_size=20),
     tag=st.binary(min_size=8, max_size=8),
     epoch=st.integers(0, 2**64 - 1),
@@ -125,6 +137,9 @@ def test_a_stripped_record_without_its_digest_is_refused(size: int) -> None:
         (lambda: digest.identify_many(bytearray(record(0, 1, 0, 0)), b"", bytes(32)), "arena of 0 bytes"),
         (lambda: digest.sum_many(bytes(33), bytes(16)), "whole 32-byte"),
         (lambda: digest.sum_many(b"", bytes(15)), "must be 16"),
+        (lambda: digest.sum_stretches(bytes(39), bytes(16), 8), "whole 40-byte"),
+        (lambda: digest.sum_stretches(b"", bytes(17), 8), "must be 16"),
+        (lambda: digest.sum_stretches(b"", bytes(16), 64), "must be 0 to 63"),
         (lambda: digest.tokens_many(bytes(17), bytes(8), 0, bytes(16)), "whole 18-byte"),
         (lambda: digest.tokens_many(b"", bytes(9), 0, bytes(16)), "must be 8"),
         (lambda: digest.tokens_many(b"", bytes(8), 0, bytes(17)), "must be 16"),

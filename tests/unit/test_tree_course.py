@@ -38,7 +38,7 @@ class Held:
         held = sorted(times)
         keys = (first_key_of(each)[:8] + sha256(each.to_bytes(8, "big")).digest() for each in held)
         self._tree = SumTree()
-        self._tree.change(leaf_sums(keys, KEY))
+        self._tree.change(leaf_sums(b"".join(keys), KEY))
         self._summary = Summary(highest=held[-1], count=len(held), horizon=0, sum=len(held))
         self.has_tree = True
 

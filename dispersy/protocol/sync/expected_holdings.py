@@ -70,7 +70,7 @@ class ExpectedHoldings:
         expected = self._fragments.expected(self._source)
         if nodes is None or not expected:
             return nodes
-        leaves = leaf_sums([name.packed_key for name in expected], sum_key(self.community_id()))
+        leaves = leaf_sums(b"".join(name.packed_key for name in expected), sum_key(self.community_id()))
         more = every_level(leaves)[level]
         return [added(node, more.get(index, NOTHING)) for index, node in zip(indexes, nodes, strict=True)]
 
