@@ -28,5 +28,16 @@ def scanned(rows: list[tuple[bytes, bytes]], bound: bytes, *, descends: bool = F
 def id_keys(records: bytes) -> bytes:
     """The first 16 bytes of the ids of packed message_records; ValueError where these are not whole."""
 
+def joined(batches: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """(packed message_records, arena) of several such pairs, one behind the other.
+
+    raises     ValueError for records that are not whole, and arenas of more than 4 GB in all
+    """
+
+def has_author(records: bytes, arena: bytes, author: bytes) -> bool:
+    """Whether one of the messages of packed message_records has this first author (32 bytes); what has no
+    author at all may be taken for one that has. ValueError for sizes that do not fit, and records outside the
+    arena."""
+
 def ids_of(keys: bytes | bytearray) -> bytes:
     """The packed 32-byte ids of packed 40-byte keys; ValueError where these are not whole."""

@@ -5,7 +5,7 @@ and taken apart one by one in Python, they would cost more than the disk.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy
 
@@ -267,6 +267,48 @@ def id_keys(const uint8_t[::1] records not None):
             place + index * ID_KEY_SIZE, (<const message_record *>&records[index * RECORD_SIZE]).id, ID_KEY_SIZE
         )
     return keys
+
+
+def joined(list batches not None):
+    cdef uint64_t offset = 0
+    cdef Py_ssize_t at
+    cdef bytes records, arena
+    for records, arena in batches:
+        if records is None or arena is None or len(records) % RECORD_SIZE:
+            raise ValueError(f"records is {len(records)} bytes, not whole {RECORD_SIZE}-byte message_records")
+        offset += len(arena)
+    if offset > UINT32_MAX:
+        raise ValueError(f"arenas of {offset} bytes in all are more than a record's offset reaches")
+    whole = b"".join([records for records, _ in batches])
+    moved = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole), len(whole))
+    cdef message_record *record = <message_record *>PyBytes_AS_STRING(moved)
+    offset = 0
+    for records, arena in batches:
+        for at in range(len(records) // RECORD_SIZE):
+            record.offset += <uint32_t>offset
+            record += 1
+        offset += len(arena)
+    return moved, b"".join([arena for _, arena in batches])
+
+
+def has_author(
+    const uint8_t[::1] records not None, const uint8_t[::1] arena not None, const uint8_t[::1] author not None,
+):
+    if records.shape[0] % RECORD_SIZE:
+        raise ValueError(f"records is {records.shape[0]} bytes, not whole {RECORD_SIZE}-byte message_records")
+    if author.shape[0] != AUTHOR_SIZE:
+        raise ValueError(f"author is {author.shape[0]} bytes and must be {AUTHOR_SIZE}")
+    cdef Py_ssize_t count = records.shape[0] // RECORD_SIZE, index
+    cdef const message_record *record
+    for index in range(count):
+        record = <const message_record *>&records[index * RECORD_SIZE]
+        if <uint64_t>record.offset + record.length > <uint64_t>arena.shape[0]:
+            raise ValueError(f"record {index} does not lie inside the arena of {arena.shape[0]} bytes")
+        if record.length < LANE_START_SIZE:
+            continue
+        if memcmp(&arena[record.offset + AUTHOR_OFFSET], &author[0], AUTHOR_SIZE) == 0:
+            return True
+    return False
 
 
 def ids_of(const uint8_t[::1] keys not None):

@@ -114,7 +114,7 @@ class Ledger:
         records = self._passing.sift(community, records, arena)
         if records:
             community.intake.receive(records, arena)
-            self._own_unknown.hear(community, arena)
+            self._own_unknown.hear(community, records, arena)
 
     def handle_timer(self, now: float) -> None:
         """End what has waited long enough, for proofs, signatures and neighbours; `now` in monotonic

@@ -28,7 +28,7 @@ from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.stamp import Stamp
 from dispersy.storage.store import CommunityRecord
 from dispersy.workers.importing import Importing
-from dispersy.workers.keeping.gathering import Gathering, Received
+from dispersy.workers.keeping.gathering import Gathering, Received, joined
 from dispersy.workers.keeping.passing import Leaving
 from dispersy.workers.keeping.restored import RestoredHome, own_authors
 from dispersy.workers.ledger import Ledger
@@ -170,7 +170,7 @@ class WriterRole:
         """Decide what has come since the last commit, by rising times: verifiers are done with their batches
         in any order, and what comes behind all others of its lane is the cheapest to take."""
         received, self._received = self._received, []
-        for each in sorted(received, key=lambda each: first_time(each.records)):
+        for each in joined(sorted(received, key=lambda each: first_time(each.records))):
             began = perf_counter()
             self._ledger.receive(each.number, each.count, each.records, each.arena)
             count = len(each.records) // MESSAGE.size

@@ -74,6 +74,29 @@ def test_id_keys_are_the_beginnings_of_ids(ids: list[bytes]) -> None:
     assert rows.id_keys(records) == b"".join(each[:16] for each in ids)
 
 
+@steady
+@given(st.lists(blocks(), max_size=4))
+def test_joined_batches_are_read_as_they_were(batches: list[tuple[bytes, bytes, bytes]]) -> None:
+    records, arena = rows.joined([(packed, area) for packed, area, _ in batches])
+    each = [(area, record) for packed, area, _ in batches for record in split(packed)]
+    for (before, old), new in zip(each, split(records), strict=True):
+        (at, size), (moved, same_size) = (MESSAGE.unpack(record)[:2] for record in (old, new))
+        assert arena[moved : moved + same_size] == before[at : at + size]
+        assert new[4:] == old[4:]
+
+
+def split(records: bytes) -> list[bytes]:
+    return [records[at : at + MESSAGE.size] for at in range(0, len(records), MESSAGE.size)]
+
+
+@steady
+@given(blocks(), st.sampled_from([bytes(range(32)), bytes(range(32, 64)), bytes(32)]))
+def test_an_author_is_found_where_it_stands_first(block: tuple[bytes, bytes, bytes], author: bytes) -> None:
+    records, arena, _ = block
+    authors = [arena[MESSAGE.unpack(record)[0] + 2 :][:32] for record in split(records)]
+    assert rows.has_author(records, arena, author) == (author in authors)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     """Nothing is read beside what was given, whatever a record says."""
     message = bytes(34)
@@ -89,6 +112,15 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=reason):
             rows.block_rows(records, message, b"\0", 1, 1, heads)
+    for records, author, reason in (
+        (record[:-1], bytes(32), "not whole"),
+        (record, bytes(31), "must be 32"),
+        (outside, bytes(32), "does not lie inside the arena"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            rows.has_author(records, message, author)
+    with pytest.raises(ValueError, match="not whole"):
+        rows.joined([(record, message), (record[:-1], message)])
     with pytest.raises(KeyError):
         rows.block_rows(record, message, b"\2", 1, 1, heads)
     for row in ((bytes(43), bytes(8)), (bytes(44), bytes(9))):

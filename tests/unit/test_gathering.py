@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
@@ -9,7 +11,8 @@ from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import create_many
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.records import MESSAGE
-from dispersy.workers.keeping.gathering import Gathering, Received
+from dispersy.workers.keeping import gathering as gathering_module
+from dispersy.workers.keeping.gathering import Gathering, Received, joined
 
 SECRET = bytes(32) + public_key(bytes(32))
 COMMUNITY = CommunityId(bytes(32))
@@ -112,3 +115,20 @@ def test_what_was_pushed_is_not_accounted_for_as_if_it_had_been_announced() -> N
     (released,) = gathered.release(1.0)
     assert isinstance(released, Received)
     assert (released.count, sequences(released.records)) == (0, [1, 2])
+
+
+def test_batches_of_one_community_that_follow_one_another_are_decided_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever came between them, and no more than may be copied at once."""
+    came = [
+        Received(number, 2, *batch((QUICK, at), (QUICK, at + 1))) for number, at in ((1, 1), (1, 3), (2, 5))
+    ]
+    first, second = list(joined([*came]))
+    assert (first.number, first.count, sequences(first.records)) == (1, 4, [1, 2, 3, 4])
+    places = [fields[:2] for fields in MESSAGE.iter_unpack(first.records)]
+    assert [first.arena[at + 2 : at + 34] for at, _ in places] == [SECRET[32:]] * 4
+    assert second == came[2]
+    monkeypatch.setattr(gathering_module, "JOINED_SIZE_MAX", len(came[0].arena))
+    assert [sequences(each.records) for each in joined(came)] == [[1, 2], [3, 4], [5, 6]]
+    assert list(joined([])) == []

@@ -10,14 +10,17 @@ publish request is answered only once it is durable, and until then whoever aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from dispersy.ext import rows
 from dispersy.protocol.wire.records import MESSAGE
 
 GATHERED_SIZE_MAX = 8 << 20
 """Bytes that wait in all; then everything ends its wait early. A window is worth no more memory."""
+JOINED_SIZE_MAX = 4 << 20
+"""Some 20,000 messages: with more the price of a batch is nothing, and memory is needed twice."""
 KIND_OFFSET = 26
 ID_OFFSET = 32
 """Of these fields in a message_record."""
@@ -33,6 +36,28 @@ class Received:
     count: int
     records: bytes
     arena: bytes
+
+
+def joined(received: Iterable[Received]) -> Iterator[Received]:
+    """Those of one community that follow one another as one: each has a price of its own, in deciding and in
+    the store. At most JOINED_SIZE_MAX bytes are copied into one."""
+    part: list[Received] = []
+    size = 0
+    for each in received:
+        if part and (each.number != part[0].number or size + len(each.arena) > JOINED_SIZE_MAX):
+            yield _as_one(part)
+            part, size = [], 0
+        part.append(each)
+        size += len(each.arena)
+    if part:
+        yield _as_one(part)
+
+
+def _as_one(part: list[Received]) -> Received:
+    if len(part) == 1:
+        return part[0]
+    records, arena = rows.joined([(each.records, each.arena) for each in part])
+    return Received(part[0].number, sum(each.count for each in part), records, arena)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from dispersy.ext.rows import has_author
 from dispersy.protocol.intake.intake_round import Round
 from dispersy.protocol.wire.records import MESSAGE
 from dispersy.workers.keeping.communities import Community
@@ -24,10 +25,9 @@ class OwnUnknown:
         self._since: set[int] = set()
         self._heard: set[int] = set()
 
-    def hear(self, community: Community, arena: bytes) -> None:
+    def hear(self, community: Community, records: bytes, arena: bytes) -> None:
         """What has come may be ours."""
-        # Whether to look closer: a search in the bytes costs nearly nothing.
-        if community.record.member_id in arena:
+        if has_author(records, arena, community.record.member_id):
             self._heard.add(community.record.number)
 
     def count(self, community: Community, decided: Round, published: Collection[bytes]) -> None:
