@@ -28,7 +28,7 @@ from dispersy.bus.sockets import (
     receive_all,
     send_or_drop,
 )
-from dispersy.constants import DATAGRAM_SIZE_MAX, TICK_S
+from dispersy.constants import DATAGRAM_SIZE_MAX, FRAMES_SIZE_MAX, TICK_S
 from dispersy.errors import UsageError
 from dispersy.ext.udp import Receiver
 from dispersy.ext.wire import DROP_REASONS, split
@@ -45,13 +45,13 @@ from dispersy.protocol.walk.shared_pace import SharedPace
 from dispersy.protocol.ways import Way
 from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
-from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, ENVELOPE_HEAD, FRAME, TOKEN_CURRENT
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, FRAME, TOKEN_CURRENT
 from dispersy.protocol.wire.token import SECRET_SIZE, TokenEpochs
 from dispersy.storage.keyring import Keyring
 from dispersy.storage.store import StoreReader
 from dispersy.workers.counters import count_sent, frame_size, frames_in
 from dispersy.workers.loop import Loop
-from dispersy.workers.networking.dispatch import Dispatch
+from dispersy.workers.networking.dispatch import Answer, Dispatch, answers_in
 from dispersy.workers.networking.neighbourhood import Neighbourhood
 from dispersy.workers.networking.neighbourhoods import Neighbourhoods
 from dispersy.workers.networking.own_lan import OwnLan
@@ -237,25 +237,23 @@ class NetworkRole:
                 self._sending.add(source, answer)
 
     def _receive_envelopes(self, arena: bytes, datagrams: bytes, envelopes: bytes, now: float) -> None:
-        size = 0
         served = self._communities.served
-        for position in range(0, len(envelopes), ENVELOPE.size):
-            datagram, number, offset, length, index, count = ENVELOPE_HEAD.unpack_from(envelopes, position)
-            if index >= len(served):
-                continue
-            source = DATAGRAM.unpack_from(datagrams, datagram * DATAGRAM.size)[2]
-            neighbourhood = served[index]
-            area = arena[offset : offset + length]
-            size += length
-            if neighbourhood.answers_want(source, number, area, now):
-                # No responder waits for it.
-                self._dispatch.pushed(neighbourhood.number, source, area, count, way=Way.ANNOUNCED)
-            else:
-                record = envelopes[position : position + ENVELOPE.size]
-                responder = neighbourhood.responder
-                self._dispatch.messages(neighbourhood.number, responder, source, record, area, count)
+        size = 0
+        for answer in answers_in(arena, datagrams, envelopes):
+            if answer.index < len(served):
+                size += sum(len(area) for area, _ in answer.pieces)
+                self._receive_answer(served[answer.index], answer, now)
         self._reporter.counters["frames-in-messages"] += len(envelopes) // ENVELOPE.size
         self._reporter.counters["frame-bytes-in-messages"] += size
+
+    def _receive_answer(self, neighbourhood: Neighbourhood, answer: Answer, now: float) -> None:
+        if not neighbourhood.awaits(answer.source, answer.number):
+            self._dispatch.messages(neighbourhood.number, neighbourhood.responder, answer)
+            return
+        # Asked for because it was announced: no responder waits for it.
+        for area, count in answer.pieces:
+            neighbourhood.receive_wanted(answer.source, area, now)
+            self._dispatch.pushed(neighbourhood.number, answer.source, area, count, way=Way.ANNOUNCED)
 
     # -- from the house --------------------------------------------------------------------------------------
 
@@ -275,17 +273,22 @@ class NetworkRole:
     def _send_frames(self, neighbourhood: Neighbourhood, items: Iterable[tuple[bytes, bytes]]) -> None:
         """(address, frames) pairs as datagrams to neighbours that gave us their token."""
         sent: dict[int, list[int]] = {}
+        heads: dict[bytes, bytes | None] = {}
         for address, content in items:
             if not content:
                 neighbourhood.look_after(Address(address), monotonic())
                 continue
-            datagram = neighbourhood.datagram(Address(address), content)
-            if datagram is None:
+            if address not in heads:
+                # An answer is many datagrams to one neighbour, which begin alike.
+                heads[address] = neighbourhood.datagram(Address(address), b"")
+            head = heads[address]
+            if head is None:
                 self._reporter.counters["out-dropped-token-missing"] += 1
-            else:
-                for frame_type, size in frames_in(content):
-                    sent.setdefault(frame_type, []).append(size)
-                self._sending.add(address, datagram)
+                continue
+            assert len(content) <= FRAMES_SIZE_MAX
+            for frame_type, size in frames_in(content):
+                sent.setdefault(frame_type, []).append(size)
+            self._sending.add(address, head + content)
         for frame_type, sizes in sent.items():
             count_sent(self._reporter.counters, FrameType(frame_type), sum(sizes), count=len(sizes))
 

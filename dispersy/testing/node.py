@@ -237,7 +237,8 @@ class Node:
             _, request, offset, length, index, count, flags, *_ = ENVELOPE.unpack(record)
             number = served[index].number
             area = data[offset : offset + length]
-            if served[index].answers_want(source, request, area, now):
+            if served[index].awaits(source, request):
+                served[index].receive_wanted(source, area, now)
                 self._verify(number, source, area, 0, way=Way.ANNOUNCED)
                 continue
             self._responder.receive(bus.ENVELOPES, number, source + record, now)

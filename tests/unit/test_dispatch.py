@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -14,13 +13,15 @@ from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import BATCHES_QUEUED_MAX, bound, connected
 from dispersy.protocol.ways import Way, number_for
-from dispersy.protocol.wire.records import STRIPPED_LIST
+from dispersy.protocol.wire import records
 from dispersy.workers.networking.dispatch import (
     BATCH_MESSAGES_MAX,
     INTRODUCTIONS_MAX,
     OUTSTANDING_MAX,
     PENDING_BYTES_MAX,
+    Answer,
     Dispatch,
+    answers_in,
 )
 from dispersy.workers.report import Reporter
 from tests.sockets import bounded_context
@@ -29,6 +30,13 @@ LIMIT_MS = 30_000
 SOURCE = bytes(18)
 OTHER = bytes([9]) * 18
 ENVELOPE = bytes(96)
+
+
+def answer(
+    area: bytes, *, count: int = 1, source: bytes = SOURCE, number: int = 0, is_stripped: bool = False
+) -> Answer:
+    """One datagram's messages."""
+    return Answer(0, number, source, is_stripped, [source + ENVELOPE], [(area, count)])
 
 
 class Worker:
@@ -81,7 +89,7 @@ class House:
     def message(
         self, area: bytes = b"a", *, community: int = 1, count: int = 1, source: bytes = SOURCE
     ) -> None:
-        self.dispatch.messages(community, 0, source, ENVELOPE, area, count)
+        self.dispatch.messages(community, 0, answer(area, count=count, source=source))
 
 
 @pytest.fixture
@@ -133,11 +141,25 @@ def test_a_batch_tells_who_sent_what(house: House) -> None:
     assert 0 not in (first, other)
 
 
+def test_the_datagrams_of_one_answer_are_cut_into_batches(house: House) -> None:
+    """Goal: however many came at once, batches are as large as ever, in order, and what waits is counted."""
+    pieces = [(b"%02d" % number, BATCH_MESSAGES_MAX // 4) for number in range(10)]
+    pieces.insert(3, (b"", 0))
+    house.dispatch.messages(1, 0, Answer(0, 0, SOURCE, False, [SOURCE + ENVELOPE] * len(pieces), pieces))
+    house.credit(0, 0)
+    house.credit(1, 0)
+    house.dispatch.flush()
+    first, second = house.workers
+    assert first.verify() == (1, BATCH_MESSAGES_MAX, b"00010203")
+    assert second.verify() == (1, BATCH_MESSAGES_MAX, b"04050607")
+    assert first.verify() == (1, BATCH_MESSAGES_MAX // 2, b"0809")
+    assert house.dispatch._pending_bytes == 0
+
+
 def test_stripped_messages_go_in_batches_of_their_own(house: House) -> None:
     """Goal: a verifier parses a batch as what it is; both sorts go on in the order in which they came."""
-    stripped = bytes(18) + bytes([STRIPPED_LIST]) + bytes(77)
-    for area, envelope in ((b"a", ENVELOPE), (b"b", stripped), (b"c", stripped), (b"d", ENVELOPE)):
-        house.dispatch.messages(1, 0, SOURCE, envelope, area, 1)
+    for area, is_stripped in ((b"a", False), (b"b", True), (b"c", True), (b"d", False)):
+        house.dispatch.messages(1, 0, answer(area, is_stripped=is_stripped))
     house.credit(0, 0)
     house.credit(1, 0)
     house.dispatch.flush()
@@ -151,8 +173,7 @@ def test_a_batch_came_one_way(house: House) -> None:
     """The number of an answer tells it; what is pushed and what was asked for are batches of their own."""
     house.credit(0, 0)
     for way in (Way.RANGES, Way.SYMBOLS):
-        number = number_for(way, Random(1)).to_bytes(4, sys.byteorder)
-        house.dispatch.messages(1, 0, SOURCE, ENVELOPE[:4] + number + ENVELOPE[8:], b"a", 1)
+        house.dispatch.messages(1, 0, answer(b"a", number=number_for(way, Random(1))))
         house.dispatch.flush()
         house.workers[0].verify()
         assert house.workers[0].way is way
@@ -240,10 +261,45 @@ def test_frames_for_the_responder_go_to_its_worker(house: House) -> None:
     for body in (b"one", b"two"):
         house.dispatch.sync(7, 1, SOURCE, 5, body)
         house.dispatch.peer(7, 1, bus.PeerHeard(SOURCE, b""))
-        house.dispatch.messages(7, 1, SOURCE, ENVELOPE, b"", 0)
+        house.dispatch.messages(7, 1, answer(b"", count=0))
     house.dispatch.flush()
     received = {kind: (header, data) for kind, header, data in (house.workers[1].receive() for _ in range(3))}
     assert {header for header, _ in received.values()} == {bus.NUMBER.pack(7)}
     assert [each.body for each in bus.sync_decoder.decode(received[bus.SYNC][1])] == [b"one", b"two"]
     assert received[bus.ENVELOPES][1] == (SOURCE + ENVELOPE) * 2
     assert len(bus.peers_decoder.decode(received[bus.PEERS][1])) == 2
+
+
+def test_datagrams_in_a_row_of_one_answer_are_one() -> None:
+    """Goal: another neighbour, request, community or sort begins another answer; the order stays."""
+    arena = bytes(range(64))
+    datagrams = b"".join(
+        records.DATAGRAM.pack(8 * at, 8, source)
+        for at, source in enumerate((SOURCE, SOURCE, OTHER, OTHER, OTHER, OTHER))
+    )
+    told = [
+        (0, 7, 0, 0),
+        (1, 7, 0, 4),
+        (2, 7, 0, 0),
+        (3, 8, 0, 0),
+        (4, 8, 1, 0),
+        (5, 8, 1, 128),
+        (5, 8, 1, 0),
+    ]
+    envelopes = [
+        records.ENVELOPE.pack(at, number, 8 * at, 2, index, 3, flags, 2, b"", b"", b"", 0)
+        for at, number, index, flags in told
+    ]
+    answers = answers_in(arena, datagrams, b"".join(envelopes))
+    assert [(each.index, each.number, each.source, each.is_stripped) for each in answers] == [
+        (0, 7, SOURCE, False),
+        (0, 7, OTHER, False),
+        (0, 8, OTHER, False),
+        (1, 8, OTHER, False),
+        (1, 8, OTHER, True),
+        (1, 8, OTHER, False),
+    ]
+    assert answers[0].pieces == [(bytes((0, 1)), 3), (bytes((8, 9)), 3)]
+    assert [each for answer in answers for each in answer.envelopes] == [
+        source + envelope for source, envelope in zip([SOURCE, SOURCE, *[OTHER] * 5], envelopes, strict=True)
+    ]

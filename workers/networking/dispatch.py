@@ -8,20 +8,18 @@ back by sync.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
-from operator import itemgetter
-from struct import Struct
 
 import zmq
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
 from dispersy.bus.sockets import receive_all, send_or_drop
-from dispersy.protocol.address import Address
+from dispersy.protocol.address import ADDRESS_SIZE, Address
 from dispersy.protocol.hosts import bucket_of
 from dispersy.protocol.ways import Way, way_of
-from dispersy.protocol.wire.records import STRIPPED_LIST
+from dispersy.protocol.wire.records import DATAGRAM, ENVELOPE, ENVELOPE_HEAD, STRIPPED_LIST
 from dispersy.workers.report import Reporter
 
 BATCH_MESSAGES_MAX = 128
@@ -31,9 +29,10 @@ OUTSTANDING_MAX = 2
 """Batches a verifier may have: one in work, one at hand."""
 PENDING_BYTES_MAX = 2 << 20
 """Some 10,000 messages: half a second of one core. In bytes, for a peer says how many messages they are."""
-_NUMBER = Struct("=I")
-_NUMBER_OFFSET, _FLAGS_OFFSET = 4, 18
-"""In an envelope_record."""
+SOURCE_OFFSET = 6
+"""Of this field in a datagram_record."""
+Piece = tuple[bytes, int]
+"""What one datagram brings: an area, and how many messages it says that these are."""
 INTRODUCTIONS_MAX = 256
 """Introductions that wait to be checked; more are dropped."""
 
@@ -56,7 +55,7 @@ class _Batch:
     """Messages of one community on their way to a verifier, all come alike: whole ones, or stripped ones.
 
     announced  of them in messages and stripped frames, whose envelopes a responder has seen
-    parts      the bucket of the host that sent them, and an area
+    sources    [the bucket of a host, where in the areas what it sent in a row ends]
     imported   IMPORT_HEADER of a portion of a file, which is a batch by itself; empty: of neighbours
     """
 
@@ -65,8 +64,26 @@ class _Batch:
     way: Way
     announced: int = 0
     count: int = 0
-    parts: list[tuple[int, bytes]] = field(default_factory=list)
+    size: int = 0
+    areas: list[bytes] = field(default_factory=list)
+    sources: list[list[int]] = field(default_factory=list)
     imported: bytes = b""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came in a row from one neighbour for one request: all of it takes the same way.
+
+    index      of the community among those that are served
+    envelopes  each behind the sender's address
+    """
+
+    index: int
+    number: int
+    source: bytes
+    is_stripped: bool
+    envelopes: list[bytes] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
 
 
 class Dispatch:
@@ -90,58 +107,59 @@ class Dispatch:
         """Whether nothing more should be read from the network for now."""
         return self._pending_bytes >= PENDING_BYTES_MAX
 
-    def messages(
-        self, community: int, responder: int, source: bytes, envelope: bytes, area: bytes, count: int
-    ) -> None:
-        """One messages or stripped frame: its envelope to the responder, its messages to the verifiers."""
-        self._envelopes.setdefault((community, responder), []).append(source + envelope)
-        if not count:
-            return
-        is_stripped = bool(envelope[_FLAGS_OFFSET] & STRIPPED_LIST)
-        way = way_of(_NUMBER.unpack_from(envelope, _NUMBER_OFFSET)[0])
-        self._add(community, source, area, way, is_stripped=is_stripped, announced=count, count=count)
+    def messages(self, community: int, responder: int, answer: Answer) -> None:
+        """Messages or stripped frames: their envelopes to the responder, their messages to the verifiers."""
+        self._envelopes.setdefault((community, responder), []).extend(answer.envelopes)
+        way = way_of(answer.number)
+        is_stripped = answer.is_stripped
+        self._add(community, answer.source, answer.pieces, way, is_stripped=is_stripped, is_announced=True)
 
     def pushed(
         self, community: int, source: bytes, area: bytes, count: int, *, way: Way = Way.PUSHED
     ) -> None:
         """New messages that were pushed or announced: to the verifiers, and to no responder, which waits for
         none."""
-        if count:
-            self._add(community, source, area, way, is_stripped=False, announced=0, count=count)
+        self._add(community, source, [(area, count)], way, is_stripped=False, is_announced=False)
 
     def imported(self, header: bytes, area: bytes) -> None:
         """A portion of a file takes its turn among what neighbours send."""
         community, _, count, is_stripped = bus.IMPORT_HEADER.unpack(header)
         self._pending_bytes += len(area)
-        batch = _Batch(community, is_stripped, Way.BUNDLE, count=count, parts=[(0, area)], imported=header)
+        batch = _Batch(community, is_stripped, Way.BUNDLE, count=count, areas=[area], imported=header)
         self._batches.append(batch)
 
     def _add(
         self,
         community: int,
         source: bytes,
-        area: bytes,
+        pieces: Sequence[Piece],
         way: Way,
         *,
         is_stripped: bool,
-        announced: int,
-        count: int,
+        is_announced: bool,
     ) -> None:
-        self._pending_bytes += len(area)
         last = self._batches[-1] if self._batches else None
-        if (
-            last is None
-            or last.community != community
-            or last.is_stripped != is_stripped
-            or last.way != way
-            or last.imported
-            or last.count + count > BATCH_MESSAGES_MAX
+        if last is not None and (
+            last.community != community or last.is_stripped != is_stripped or last.way != way or last.imported
         ):
-            last = _Batch(community, is_stripped, way)
-            self._batches.append(last)
-        last.parts.append((bucket_of(Address(source), key=self._source_key), area))
-        last.announced += announced
-        last.count += count
+            last = None
+        bucket = bucket_of(Address(source), key=self._source_key)
+        for area, count in pieces:
+            if not count:
+                continue
+            if last is None or last.count + count > BATCH_MESSAGES_MAX:
+                last = _Batch(community, is_stripped, way)
+                self._batches.append(last)
+            last.areas.append(area)
+            last.count += count
+            last.size += len(area)
+            last.announced += count * is_announced
+            # What one host sent in a row is one source.
+            if last.sources and last.sources[-1][0] == bucket:
+                last.sources[-1][1] = last.size
+            else:
+                last.sources.append([bucket, last.size])
+            self._pending_bytes += len(area)
 
     def introduction(
         self, community: int, source: bytes, header_token: bytes, frame_type: int, body: bytes
@@ -201,13 +219,9 @@ class Dispatch:
         if verifier.outstanding >= OUTSTANDING_MAX:
             return False
         batch = self._batches[0]
-        # What one host sent in a row is one source.
-        by_host = groupby(batch.parts, itemgetter(0))
-        runs = [(bucket, b"".join(area for _, area in run)) for bucket, run in by_host]
-        ends = accumulate(len(area) for _, area in runs)
-        sources = [bus.VERIFY_SOURCE.pack(end, bucket) for end, (bucket, _) in zip(ends, runs, strict=True)]
+        sources = [bus.VERIFY_SOURCE.pack(end, bucket) for bucket, end in batch.sources]
         header = bus.VERIFY_HEADER.pack(batch.community, batch.announced, batch.way)
-        area = b"".join(area for _, area in runs)
+        area = b"".join(batch.areas)
         kind = bus.VERIFY_STRIPPED if batch.is_stripped else bus.VERIFY
         parts = [kind, header, area, b"".join(sources)]
         if batch.imported:
@@ -224,3 +238,25 @@ class Dispatch:
     def _to_responder(self, responder: int, parts: list[bytes]) -> None:
         if not send_or_drop(self._work, [self._names[responder], *parts]):
             self._reporter.counters["responder-gone"] += 1
+
+
+def answers_in(arena: bytes, datagrams: bytes, envelopes: bytes) -> list[Answer]:
+    """What the datagrams of a receive bring, in order: those of one answer mostly come in a row, and what is
+    looked up for them is so once.
+
+    datagrams   packed DATAGRAMs, offsets into arena; envelopes: packed ENVELOPEs
+    """
+    answers: list[Answer] = []
+    key: tuple[object, ...] = ()
+    position = 0
+    for datagram, number, offset, length, index, count, flags in ENVELOPE_HEAD.iter_unpack(envelopes):
+        address = datagram * DATAGRAM.size + SOURCE_OFFSET
+        source = datagrams[address : address + ADDRESS_SIZE]
+        before, key = key, (index, number, source, flags & STRIPPED_LIST)
+        if key != before:
+            answers.append(Answer(index, number, source, bool(flags & STRIPPED_LIST)))
+        answer = answers[-1]
+        answer.envelopes.append(source + envelopes[position : position + ENVELOPE.size])
+        answer.pieces.append((arena[offset : offset + length], count))
+        position += ENVELOPE.size
+    return answers

@@ -165,13 +165,13 @@ class Neighbourhood:
         self._spreader.receive_fresh(fresh.own, fresh.taken, fresh.prefixes, now)
         self._drain(now)
 
-    def answers_want(self, source: bytes, number: int, area: bytes, now: float) -> bool:
-        """Whether a messages frame brings what we asked for because it was announced; then the spreader knows
-        now that it has come."""
-        if not self._spreader.answers(Address(source), number):
-            return False
+    def awaits(self, source: bytes, number: int) -> bool:
+        """Whether a messages frame of this number brings what we asked for because it was announced."""
+        return self._spreader.answers(Address(source), number)
+
+    def receive_wanted(self, source: bytes, area: bytes, now: float) -> None:
+        """It has come, and goes to a verifier; the spreader knows from now on that it is here."""
         self._spreader.receive_answer(Address(source), area, now)
-        return True
 
     def receive(
         self, source: bytes, frame_type: int, body: bytes, header_token: bytes, token_state: int, now: float

@@ -14,8 +14,8 @@ FRAME = Struct("=IIHHBBH")
 
 ENVELOPE = Struct("=IIIHHHBB24s24s24sI")
 """datagram, number, offset, length, community, count, flags, token_state, low, high, summary, spare"""
-ENVELOPE_HEAD = Struct("=IIIHHH")
-"""Its first six fields."""
+ENVELOPE_HEAD = Struct("=IIIHHHB77x")
+"""Its first seven fields, and none of the others."""
 
 MESSAGE = Struct("=IIQQHBBBBBB32s32s")
 """offset, length, global_time, sequence, header_size, kind, flags, payload_count, signature_count, state,
