@@ -8,7 +8,7 @@ control socket. docs/interface.md describes what is sent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -24,7 +24,7 @@ from dispersy.protocol.definitions.definition import Definition, accept_definiti
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.intake.marks import ERASED, HIDDEN, payload_index
 from dispersy.protocol.wire.message import MessageView, read_message
-from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
+from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, ControlKind
 from dispersy.storage.blocklist import Blocklist
 from dispersy.storage.store import CommunityRecord, EntryType, LogEntry, is_cut
 from dispersy.workers.loop import Loop
@@ -71,6 +71,8 @@ class PublisherRole:
         self._names: dict[int, tuple[bytes, Definition]] = {}
         self._loaded: dict[int, bytes] = {}
         """The definition message of each as it was last looked at: of all only what changed is news."""
+        self._nameless: set[tuple[int, int]] = set()
+        """Community and kind of what its definition was found not to name."""
         self._blocklist = Blocklist()
         self._communities_version = -1
         self._end = 0
@@ -135,6 +137,7 @@ class PublisherRole:
                 self._load_communities()
 
     def _load_communities(self) -> None:
+        self._nameless.clear()
         self._reader.refresh()
         try:
             self._read_communities()
@@ -176,9 +179,7 @@ class PublisherRole:
             entries = self._reader.log(self._next, ENTRIES_PER_TURN_MAX)
             # More may have been committed than the note told; what was read is not read again.
             self._end = self._reader.last_cursor()
-            if not all(self._is_known(entry) for entry in entries):
-                # Nor has the note come yet that tells of what defines them.
-                self._read_communities()
+            self._look_for_names(entries)
             for entry in entries:
                 self._publish_entry(entry)
         finally:
@@ -190,12 +191,28 @@ class PublisherRole:
             self._next = self._end + 1
         self._reporter.step("publisher.publish", began, len(entries))
 
-    def _is_known(self, entry: LogEntry) -> bool:
-        """Whether it is no application's message, or the definition that it was taken under is known here."""
-        if entry.type != EntryType.MESSAGE or entry.message[0] < COMMUNITY_KIND_MIN:
+    def _look_for_names(self, entries: Sequence[LogEntry]) -> None:
+        """Read the communities again where no definition that is known here names a kind: the note that tells
+        of a newer one has not come yet.
+
+        What was not found is looked for again when another definition has come. Else each turn would read
+        everything for a kind that an older definition admits, and the current one does not name.
+        """
+        messages = {(e.community, e.message[0]) for e in entries if e.type == EntryType.MESSAGE}
+        defined = {community for community, kind in messages if kind == ControlKind.DEFINITION}
+        if defined:
+            self._nameless = {each for each in self._nameless if each[0] not in defined}
+        unknown = {each for each in messages - self._nameless if not self._is_named(*each)}
+        if unknown:
+            self._read_communities()
+            self._nameless |= {each for each in unknown if not self._is_named(*each)}
+
+    def _is_named(self, community: int, kind: int) -> bool:
+        """Whether it is no application's kind, or the community's definition as it is known here names it."""
+        if kind < COMMUNITY_KIND_MIN:
             return True
-        known = self._names.get(entry.community)
-        return known is not None and known[1].kind_by_number(entry.message[0]) is not None
+        known = self._names.get(community)
+        return known is not None and known[1].kind_by_number(kind) is not None
 
     def _publish_entry(self, entry: LogEntry) -> None:
         if entry.type == EntryType.REMOVED:

@@ -247,6 +247,8 @@ class errors_named:  # noqa: N801 used as the function that it would be, were a 
                 raise StorageError(f"{path}: the store's map is full ({error})") from error
             case lmdb.CorruptedError() | lmdb.PageNotFoundError() | lmdb.BadTxnError():
                 raise StorageError(f"{path}: the store is damaged ({error}); {DAMAGED}") from error
+            case lmdb.InvalidError():
+                raise StorageError(f"{path / DATA_NAME}: not an LMDB file; {DAMAGED}") from error
             case struct.error() | msgspec.MsgspecError():
                 said = f"{path}: a record in the store is damaged ({error}); {DAMAGED}"
                 raise StorageError(said) from error
@@ -260,4 +262,5 @@ def _reason(path: Path, error: Exception) -> str:
         free = os.statvfs(path)
         if free.f_bavail * free.f_frsize < FREE_MIN:
             return f"{os.strerror(errno.ENOSPC)} ({error})"
-    return str(error)
+    # LMDB names the folder itself where it cannot open it.
+    return str(error).removeprefix(f"{os.path.realpath(path)}: ")

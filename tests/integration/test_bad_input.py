@@ -192,5 +192,5 @@ def test_a_store_that_is_none(make_node: MakeNode) -> None:
     file = node.home / "store" / "data.mdb"
     file.parent.mkdir(parents=True, mode=0o700)
     file.write_bytes(b"garbage" * 3_000)
-    assert_told(node, ["run", "--listen", "127.0.0.1:0"], DISK, str(file.parent), "not an LMDB file")
+    assert_told(node, ["run", "--listen", "127.0.0.1:0"], DISK, f"{file}: not an LMDB file; restore a backup")
     assert file.read_bytes() == b"garbage" * 3_000

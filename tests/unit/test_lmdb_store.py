@@ -180,7 +180,7 @@ def test_a_foreign_file_is_refused(path: Path) -> None:
     """Goal: neither garbage nor another program's database is taken for a store, or changed."""
     path.mkdir()
     (path / "data.mdb").write_bytes(b"garbage" * 3000)
-    with pytest.raises(StorageError, match=f"{path}: .*not an LMDB file"):
+    with pytest.raises(StorageError, match=f"^{path / 'data.mdb'}: not an LMDB file; restore a backup"):
         LmdbStore(path)
     (path / "data.mdb").unlink()
     environment = lmdb.open(str(path))
@@ -208,6 +208,14 @@ def test_another_format_is_refused(path: Path, stamp: object, words: str) -> Non
     write_stamp(path, stamp)
     with pytest.raises(StorageError, match=words):
         LmdbStore(path)
+
+
+def test_a_file_that_cannot_be_opened_is_named_once(path: Path) -> None:
+    """Goal: what LMDB says begins with the path already."""
+    (path / "data.mdb").mkdir(parents=True)
+    with pytest.raises(StorageError) as refused:
+        LmdbStore(path)
+    assert str(refused.value).count(str(path)) == 1
 
 
 def go_back_to(version: int, path: Path) -> None:

@@ -24,6 +24,7 @@ from dispersy.protocol.definitions.definition import (
     default_definition,
     encode_definition,
 )
+from dispersy.protocol.definitions.kind import Kind
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.protocol.wire.numbers import MessageFlag
@@ -183,6 +184,34 @@ def test_what_is_read_before_the_note_that_tells_of_its_definition_is_published(
     house.hear(house.publish([b"second"]))
     assert [payload for _, _, payload in house.events.sent] == [b"first", b"second"]
     assert house.headers()[1]["previous"] == house.headers()[0]["cursor"]
+
+
+def test_a_kind_that_no_definition_names_is_looked_for_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: what an older definition admits costs no look at all communities in every turn; and a definition
+    that names it is found also before its own note."""
+    looks: list[int] = []
+    read = house.role._read_communities
+
+    def look() -> None:
+        looks.append(1)
+        read()
+
+    monkeypatch.setattr(house.role, "_read_communities", look)
+    house.subscribe([b"\x01"])
+    for payload in (b"a", b"b", b"c"):
+        house.hear(house.store_all([house._message(CHAT, 70, [payload])]))
+    assert (len(looks), house.events.sent) == (1, [])
+    kinds = (Kind(number=64, name="text"), Kind(number=70, name="image"))
+    definition = encode_definition(Definition("chat", kinds))
+    version = house._version
+    house.store_all([house._message(CHAT, 0, [definition])])
+    house.join(NUMBER, CHAT, definition)
+    house._version = version
+    house.hear(house.store_all([house._message(CHAT, 70, [b"d"])]))
+    assert [payload for _, _, payload in house.events.sent] == [b"d"]
+    assert len(looks) == 2
 
 
 def test_previous_is_zero_after_a_silence(house: House) -> None:
