@@ -102,12 +102,17 @@ class Chat(App[None]):
         while True:
             try:
                 async for event in self.client.follow(since=since, on_absence=self.note_absence):
-                    since = event.cursor
+                    # What is in no log has the cursor 0.
+                    since = event.cursor or since
                     self.is_caught_up |= event.event == "caught-up"
                     if event.community:
                         self.rooms[event.community].take(event)
-            except UsageError:
-                self.note_absence()
+            except UsageError as error:
+                if error.code == "cursor-ahead":
+                    # An older state of the node was restored: what is shown already is known by its ids.
+                    since = "begin"
+                else:
+                    self.note_absence()
                 await asyncio.sleep(STATE_EVERY_S)
 
     @work

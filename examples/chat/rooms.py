@@ -30,13 +30,13 @@ class Room:
     """One community.
 
     lines     by global time: what was written earlier comes earlier, whenever it arrived
-    nicks     author -> (global time of the choice, name)
+    nicks     author -> (global time of the choice, its message's id, name)
     changed   whether lines are not what they were with more at the end
     unread    how many came while another room was shown
     """
 
     lines: list[Line] = field(default_factory=list)
-    nicks: dict[bytes, tuple[int, str]] = field(default_factory=dict)
+    nicks: dict[bytes, tuple[int, bytes, str]] = field(default_factory=dict)
     changed: bool = False
     unread: int = 0
 
@@ -45,23 +45,34 @@ class Room:
         if event.event == "message":
             self._add(event, event.index, event.payload)
         elif event.event == "restored":
-            for index, payload in enumerate(event.payloads):
+            for index, payload in enumerate(event.payloads, start=event.index or 0):
                 self._add(event, index, payload)
         elif event.event in ("denied", "undone"):
-            self.lines = [line for line in self.lines if line.message_id != event.message_id]
-            self.changed = True
+            self._take_away(event)
 
     def name(self, author: bytes) -> str:
         """What its author is called here: names are free to choose, so a part of the key stands behind."""
         short = author.hex()[:4]
         chosen = self.nicks.get(author)
-        return f"{chosen[1]}~{short}" if chosen else short
+        return f"{chosen[2]}~{short}" if chosen else short
+
+    def _take_away(self, event: Event) -> None:
+        """What no longer counts: a message, or where an index says so one of its payloads."""
+        self.lines = [
+            line
+            for line in self.lines
+            if line.message_id != event.message_id or event.index not in (None, line.index)
+        ]
+        if event.author in self.nicks and self.nicks[event.author][1] == event.message_id:
+            del self.nicks[event.author]
+        self.changed = True
 
     def _add(self, event: Event, index: int, payload: bytes) -> None:
         text = readable(payload)
         if event.kind == "nick":
-            known = self.nicks.get(event.author, (0, ""))
-            self.nicks[event.author] = max(known, (event.global_time, text[:NICK_LENGTH_MAX]))
+            known = self.nicks.get(event.author, (0, b"", ""))
+            chosen = (event.global_time, event.message_id, text[:NICK_LENGTH_MAX])
+            self.nicks[event.author] = max(known, chosen)
             self.changed = True
         elif event.kind == "text":
             line = Line(event.global_time, event.message_id, index, event.author, text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dispersy.client import Event
+from dispersy.errors import UsageError
 
 ROOMS = Path(__file__).resolve().parents[2] / "examples" / "chat" / "rooms.py"
 ANNA, BERT = b"\xaa" * 32, b"\xbb" * 32
@@ -18,8 +22,12 @@ ANNA, BERT = b"\xaa" * 32, b"\xbb" * 32
 
 @pytest.fixture(scope="module")
 def rooms() -> ModuleType:
-    """The example's module, which is in no package."""
-    spec = importlib.util.spec_from_file_location("chat_rooms", ROOMS)
+    return load("chat_rooms", ROOMS)
+
+
+def load(name: str, file: Path) -> ModuleType:
+    """A module of the example, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -64,6 +72,69 @@ def test_what_no_longer_counts_goes_and_may_come_back(rooms: ModuleType) -> None
     room.take(back)
     room.take(back)
     assert texts(room) == ["a", "b", "c"]
+
+
+def test_one_payload_goes_and_comes_back_in_its_place(rooms: ModuleType) -> None:
+    """Where an event has an index, the other payloads of the message stay."""
+    room = rooms.Room()
+    for index, text in enumerate("abc"):
+        room.take(said(text, 1, message_id=b"m", index=index))
+    room.take(Event("undone", 4, message_id=b"m", index=1))
+    assert texts(room) == ["a", "c"]
+    room.take(
+        Event("restored", 5, kind="text", message_id=b"m", global_time=1, index=1, payloads=(b"b",)),
+    )
+    assert texts(room) == ["a", "b", "c"]
+
+
+def test_a_name_that_no_longer_counts_is_not_used(rooms: ModuleType) -> None:
+    """As after a start, when a replay leaves it out."""
+    room = rooms.Room()
+    room.take(said("anna", 5, kind="nick"))
+    room.take(Event("undone", 6, author=ANNA, message_id=b"%32d" % 4))
+    assert room.name(ANNA) == "anna~aaaa"
+    room.take(Event("undone", 7, author=ANNA, message_id=b"%32d" % 5))
+    assert room.name(ANNA) == "aaaa"
+
+
+def test_after_a_long_absence_it_follows_on_from_where_it_was(
+    rooms: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: when the node was away for longer than a follow waits, nothing comes twice or is left out; one
+    that was restored is followed from the beginning."""
+    monkeypatch.setitem(sys.modules, "rooms", rooms)
+    chat = load("chat_terminal", ROOMS.with_name("chat.py"))
+    monkeypatch.setattr(chat, "STATE_EVERY_S", 0)
+    asked: list[str | int] = []
+    absences: list[str] = []
+    streams: list[list[Event] | str] = [
+        [said("a", 7, community=b"c"), said("heard", 0, community=b"c", message_id=b"h" * 32)],
+        "timeout",
+        "cursor-ahead",
+        [said("a", 2, community=b"c", message_id=b"%32d" % 7, global_time=7)],
+    ]
+
+    async def follow(*, since: str | int, **_: object) -> AsyncIterator[Event]:
+        asked.append(since)
+        if not streams:
+            raise asyncio.CancelledError
+        stream = streams.pop(0)
+        if isinstance(stream, str):
+            raise UsageError("no", code=stream)
+        for event in stream:
+            yield event
+
+    shown = SimpleNamespace(
+        client=SimpleNamespace(follow=follow),
+        rooms=defaultdict(rooms.Room),
+        is_caught_up=False,
+        note_absence=lambda: absences.append("away"),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(chat.Chat.follow.__wrapped__(shown))
+    assert asked == ["begin", 7, 7, "begin", 2]
+    assert absences == ["away"]
+    assert texts(shown.rooms[b"c"]) == ["heard", "a"]
 
 
 def test_an_author_is_called_by_the_newest_name_and_a_part_of_the_key(rooms: ModuleType) -> None:

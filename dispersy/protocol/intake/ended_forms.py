@@ -13,6 +13,7 @@ from typing import Protocol
 from dispersy.ext.wire import split_payloads
 from dispersy.protocol.definitions.held_definitions import HeldDefinitions
 from dispersy.protocol.identifiers import MessageId
+from dispersy.protocol.intake.lane_round import LaneSlot
 from dispersy.protocol.intake.received import Authors, authors_of
 from dispersy.protocol.permissions.timeline import Timeline
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN, MessageFlag
@@ -26,17 +27,6 @@ class FormStore(Protocol):
     def messages(self, cursors: Sequence[int]) -> Sequence[bytes]: ...
 
 
-class Place(Protocol):
-    """What is read of a stored message's place (storage.store.SlotEntry)."""
-
-    @property
-    def global_time(self) -> int: ...
-    @property
-    def message_id(self) -> bytes: ...
-    @property
-    def cursor(self) -> int: ...
-
-
 class EndedForms:
     """One a community."""
 
@@ -45,14 +35,14 @@ class EndedForms:
         self._definitions = definitions
         self._store = store
 
-    def refusal(self, kind: int, place: Place) -> str:
+    def refusal(self, kind: int, place: LaneSlot) -> str:
         """Why a stored message is not admitted: "destroyed" if the end has taken all definitions that would,
         "" where one is left or nothing has ended."""
         if self._timeline.soft_destroyed_at is None or self._is_admitted(kind, place):
             return ""
         return "destroyed"
 
-    def _is_admitted(self, kind: int, place: Place) -> bool:
+    def _is_admitted(self, kind: int, place: LaneSlot) -> bool:
         (message,) = self._store.messages([place.cursor])
         flags = MessageFlag(message[1])
         if not self._definitions.is_stored(kind) or flags not in self._definitions.shapes(kind):
