@@ -50,3 +50,11 @@ def test_the_right_stamp_is_opened(tmp_path: Path) -> None:
     """Goal: what refuses the others does not refuse ours."""
     stamped(tmp_path / "store", {"name": FORMAT_NAME, "version": FORMAT_VERSION, "created": 1})
     LmdbStore(tmp_path / "store").close()
+
+
+def test_a_file_that_cannot_be_opened_is_named_once(tmp_path: Path) -> None:
+    """Goal: what LMDB says begins with the path already."""
+    (tmp_path / "data.mdb").mkdir(parents=True)
+    with pytest.raises(StorageError) as refused:
+        LmdbStore(tmp_path)
+    assert str(refused.value).count(str(tmp_path)) == 1

@@ -210,14 +210,6 @@ def test_another_format_is_refused(path: Path, stamp: object, words: str) -> Non
         LmdbStore(path)
 
 
-def test_a_file_that_cannot_be_opened_is_named_once(path: Path) -> None:
-    """Goal: what LMDB says begins with the path already."""
-    (path / "data.mdb").mkdir(parents=True)
-    with pytest.raises(StorageError) as refused:
-        LmdbStore(path)
-    assert str(refused.value).count(str(path)) == 1
-
-
 def go_back_to(version: int, path: Path) -> None:
     """Make a store what an older version wrote."""
     environment = lmdb.open(str(path), max_dbs=8)
