@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
 
 from dispersy.constants import PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
+from dispersy.protocol.flow import Backlog
 from dispersy.protocol.holdings import first_key_of, key_after
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
+from dispersy.protocol.sync.course import Asking
+from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.sync.questions import Send
+from dispersy.protocol.sync.range_course import RangeCourse
 from dispersy.protocol.sync.transfer import Transfer
 from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RangeRequest
 from dispersy.protocol.wire.numbers import FrameType
@@ -131,3 +137,43 @@ def test_who_leaves_a_question_unanswered_is_told_to_the_walk_once() -> None:
     puller.handle_timer(puller.next_deadline() or 0.0)
     assert puller.drain_silent() == [SOURCE]
     assert puller.drain_silent() == []
+
+
+def test_who_has_fallen_silent_is_waited_for_to_the_last_bit() -> None:
+    """A time-out that is over by the one sum and not by the other would be due again at once."""
+    puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0, audits=False)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, THEIRS, 0.0)
+    now = 0.1
+    [request] = [RangeRequest.decode(each.body) for each in asked(puller, FrameType.RANGE_REQUEST)]
+    low = request.low
+    for count in range(40):
+        high = key_after(low)
+        puller.receive_envelope(SOURCE, request.number, 0, low, high, None, 1, 100, now)
+        puller.set_processed(count + 1, now)
+        now, low = now + 0.002, high
+    for _ in range(12):
+        puller.handle_timer(now)
+        deadline = puller.next_deadline()
+        assert deadline is not None
+        assert deadline > now
+        now = deadline
+    assert puller.counts["timeouts"] > 5
+
+
+def test_a_course_that_probes_a_silence_asks_when_it_says_so() -> None:
+    """The window of the first requests has room for more than the probe: no reason to look again at once."""
+    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
+    course, flow = RangeCourse(asking, source, means=Means.TIP, transfer=transfer), source.flow
+    for number in (1, 2):
+        flow.ask(number, 40, number / 10)
+        for _ in range(40):
+            flow.arrive(number, (number + 1) / 10)
+        flow.close(number, lost=0)
+    flow.ask(3, 1, 0.3)
+    assert flow.fall_silent(1.0)
+    assert flow.room(1.0, singly=True)
+    assert not course.step(1.0)
+    assert course.next_step() is None

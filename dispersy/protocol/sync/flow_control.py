@@ -253,12 +253,14 @@ class FlowControl:
             # So it is with nearly all datagrams that arrive: no time-out needs to be worked out.
             return []
         timeout_s = self.timeout_s()
-        behind = max(self._front - self._reorder_s, now - max(ANSWER_TIME_MAX_S, 2 * timeout_s))
+        # Reckoned as next_overdue() does, to the last bit: else what is due then would be due again at once.
+        patience_s = max(ANSWER_TIME_MAX_S, 2 * timeout_s)
         if now >= self._heard_at + timeout_s:
-            behind = max(behind, now - timeout_s)
+            patience_s = timeout_s
+        behind = self._front - self._reorder_s
         found = []
         for number, flight in self._flights.items():
-            if flight.asked_at > behind:
+            if flight.asked_at > behind and flight.asked_at + patience_s > now:
                 break
             found.append(number)
         return found

@@ -153,7 +153,8 @@ class RangeCourse:
         return self._flow.next_overdue()
 
     def next_step(self) -> float | None:
-        if not self._transfer.has_more():
+        # As step() does: only where there is room for anything at all is it looked closer.
+        if not self._transfer.has_more() or self._flow.next_room() is None:
             return None
         return self._flow.next_room(singly=self._goes_singly(), least=self._least())
 
