@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 include "sodium.pxi"
+include "big_endian.pxi"
 include "message_sizes.pxi"
 
 cdef extern from "records.h":
@@ -150,14 +151,6 @@ def sum_many(const uint8_t[::1] ids not None, const uint8_t[::1] key not None):
     return (int(high) << 64 | int(low)) & ((1 << 96) - 1)
 
 
-cdef inline uint64_t _time_of(const uint8_t *packed_key) noexcept nogil:
-    cdef uint64_t time = 0
-    cdef int position
-    for position in range(TIME_SIZE):
-        time = time << 8 | packed_key[position]
-    return time
-
-
 def sum_stretches(const uint8_t[::1] keys not None, const uint8_t[::1] key not None, int bits):
     if keys.shape[0] % PACKED_KEY_SIZE:
         raise ValueError(f"keys is {keys.shape[0]} bytes, not whole {PACKED_KEY_SIZE}-byte keys")
@@ -171,8 +164,8 @@ def sum_stretches(const uint8_t[::1] keys not None, const uint8_t[::1] key not N
     while index < count:
         first = index
         high = low = 0
-        stretch = _time_of(&keys[index * PACKED_KEY_SIZE]) >> bits
-        while index < count and _time_of(&keys[index * PACKED_KEY_SIZE]) >> bits == stretch:
+        stretch = read_u64_big_endian(&keys[index * PACKED_KEY_SIZE]) >> bits
+        while index < count and read_u64_big_endian(&keys[index * PACKED_KEY_SIZE]) >> bits == stretch:
             _sum(&keys[index * PACKED_KEY_SIZE + TIME_SIZE], 1, &key[0], &high, &low)
             index += 1
         found.append((stretch, index - first, (int(high) << 64 | int(low)) & ((1 << 96) - 1)))

@@ -10,6 +10,7 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy
 
 include "sodium.pxi"
+include "big_endian.pxi"
 
 cdef extern from "records.h":
     ctypedef struct message_record:
@@ -58,14 +59,6 @@ cdef inline void _write_big_endian(uint8_t *place, uint64_t value, int size) noe
     cdef int index
     for index in range(size):
         place[index] = <uint8_t>(value >> 8 * (size - 1 - index))
-
-
-cdef inline uint64_t _read_big_endian(const uint8_t *place) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef int index
-    for index in range(CURSOR_SIZE):
-        value = value << 8 | place[index]
-    return value
 
 
 cdef struct place:
@@ -249,7 +242,7 @@ def scanned(list rows not None, bytes bound not None, *, bint descends=False):
     for index in range(count):
         row = <tuple>rows[index]
         memcpy(key_place, PyBytes_AS_STRING(<bytes>row[0]) + COMMUNITY_SIZE, PACKED_KEY_SIZE)
-        cursor = _read_big_endian(<const uint8_t *>PyBytes_AS_STRING(<bytes>row[1]))
+        cursor = read_u64_big_endian(<const uint8_t *>PyBytes_AS_STRING(<bytes>row[1]))
         memcpy(cursor_place, &cursor, CURSOR_SIZE)
         key_place += PACKED_KEY_SIZE
         cursor_place += CURSOR_SIZE

@@ -36,15 +36,10 @@ def follow(
     highest_within  (low, high) -> highest live global time with low < time <= high, None if there is none;
                     asked only where something stored may lie above the clock
     """
-    times = sorted(global_times)
-    if times and times[-1] <= clock + ahead_max:
-        # Nearly always all are within reach at once.
-        clock = max(clock, times[-1])
-    else:
-        for global_time in times:
-            if global_time > clock + ahead_max:
-                break
-            clock = max(clock, global_time)
+    for global_time in sorted(global_times):
+        if global_time > clock + ahead_max:
+            break
+        clock = max(clock, global_time)
     while highest > clock:
         reached = highest_within(clock, clock + ahead_max)
         if reached is None:
