@@ -37,6 +37,8 @@ ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
 ANSWERS_MAX = 64
 """Requests that a responder works off at once; to more the answer is busy."""
+ANSWERS_PER_SOURCE_MAX = 16
+"""Of these, of one address: so some four transfers are served at once."""
 BUSY_PER_SECOND_MAX = 4
 """That one address is told: who asks in spite of it hears nothing."""
 FRAGMENTS_AGAIN_MAX = 4
@@ -185,8 +187,9 @@ PARTNERS_MAX = 3
 each for little."""
 PARTNERS_MISSING_MIN = 1_000
 """Messages: less is here before a second neighbour's path is known."""
-BACKLOG_MAX = 1_500
-"""Messages on their way to the store above which no more are asked for."""
+BACKLOG_MAX = 3_000
+"""Messages on their way to the store above which no more are asked for: what two cores verify between three
+commits."""
 BACKLOG_STALL_S = 1.0
 """A backlog that does not move for so long is forgotten: its counts were lost with a role."""
 REQUEST_TIMEOUT_START_S = 1.0

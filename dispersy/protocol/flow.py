@@ -120,6 +120,10 @@ class Backlog:
     def is_full(self) -> bool:
         return self.count >= BACKLOG_MAX
 
+    def room(self) -> int:
+        """Messages until it is full."""
+        return max(0, BACKLOG_MAX - self.count)
+
     def forget_stalled(self, now: float) -> None:
         if self.count and now >= self._moved_at + BACKLOG_STALL_S:
             self.count = 0

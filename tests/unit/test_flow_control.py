@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import ANSWER_TIME_MAX_S
+from dispersy.constants import ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
 from dispersy.protocol.sync.flow_control import WINDOW_START, FlowControl
 
 DATAGRAM_BITS = 1_232 * 8
@@ -77,10 +77,15 @@ class Path:
 
 
 class Drive:
-    """Asks for as much as flow control allows, for so long."""
+    """Asks for as much as flow control allows, for so long.
 
-    def __init__(self, path: Path, *, duration_s: float) -> None:
+    late_s   by which whoever asks looks at everything late: its process has other things to do, too
+    """
+
+    def __init__(self, path: Path, *, duration_s: float, late_s: float = 0.0) -> None:
         self.flow = FlowControl()
+        self.most = 0
+        self._late_s = late_s
         self.unique = self.sent = self.asked = self.timeouts = 0
         self.left: dict[int, set[int]] = {}
         self.closed: dict[int, tuple[float, set[int]]] = {}
@@ -107,7 +112,7 @@ class Drive:
                 )
                 if moment is not None
             ]
-            self._now = max(self._now + 1e-5, min(moments))
+            self._now = max(self._now + 1e-5, min(moments)) + self._late_s
             while self._way and self._way[0][0] <= self._now:
                 self._arrive(*heappop(self._way)[2:])
             overdue = self.flow.overdue(self._now)
@@ -123,6 +128,7 @@ class Drive:
             budget = min(room, self.flow.budget) if self.flow.rate else room
             self.flow.ask(self.asked, budget, self._now)
             self.left[self.asked] = set(range(budget))
+            self.most = max(self.most, len(self.left))
             at = self.path.there(self._now)
             for index in range(budget if at is not None else 0):
                 self.sent += 1
@@ -221,6 +227,23 @@ def test_a_path_that_becomes_fast_is_used(slow: float) -> None:
     drive.path.rate = 1e6
     drive.go_on(40.0)
     assert drive.flow.rate > 0.7 * drive.path.rate / DATAGRAM_BITS
+
+
+def test_a_fast_path_is_used_by_who_always_looks_late() -> None:
+    """Where every answer is here before it is asked again, and that is later than the pace would have let us:
+    a rate that was measured in a bad moment would stay for ever."""
+    drive = Drive(Path(20e6, 0.0005), duration_s=4.0, late_s=0.002)
+    assert drive.flow.rate < 1.2 * 20e6 / DATAGRAM_BITS
+    drive.path.rate = 100e6
+    drive.go_on(8.0)
+    assert drive.flow.rate > 0.7 * drive.path.rate / DATAGRAM_BITS
+
+
+def test_no_more_is_asked_at_once_than_a_source_works_off() -> None:
+    """One too many is refused, and a refusal costs 0.2 s: fewer and longer ones fill the path as well."""
+    drive = Drive(Path(50e6, 0.05), duration_s=8.0)
+    assert drive.most < ANSWERS_PER_SOURCE_MAX
+    assert drive.share > 0.8
 
 
 @pytest.mark.parametrize("stopped_s", [5.0, 60.0, 3600.0])

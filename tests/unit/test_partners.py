@@ -44,12 +44,12 @@ class House:
                 self.asked[event.address].append(SyncRequest.decode(event.body))
 
     def answer(self, source: Address, *, messages: int) -> Range:
-        """Its oldest request is answered by one datagram, with so many messages, one a global time, or with
-        none as if there were no more; what it covers."""
+        """Its oldest request is answered by one datagram, with so many messages, one a global time and none
+        above COUNT, or with none as if there were no more; what it covers."""
         request = self.asked[source].pop(0)
         self.now += 0.1
         low, high = request.low, request.high
-        if messages:
+        if messages and time_of(low) + messages <= COUNT:
             high = min(high, first_key_of(time_of(low) + messages))
         flags = LAST_OF_ANSWER | (END_OF_RANGE if high == request.high else 0)
         self.puller.receive_envelope(

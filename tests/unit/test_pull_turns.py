@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import PULL_GAPS_MAX, TURN_S
+from dispersy.constants import BACKLOG_MAX, PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
 from dispersy.protocol.flow import Backlog
-from dispersy.protocol.holdings import first_key_of, key_after
+from dispersy.protocol.holdings import first_key_of, key_after, time_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.course import Asking
 from dispersy.protocol.sync.means import Means
@@ -177,3 +177,26 @@ def test_a_course_that_probes_a_silence_asks_when_it_says_so() -> None:
     assert flow.room(1.0, singly=True)
     assert not course.step(1.0)
     assert course.next_step() is None
+
+
+def test_a_store_that_takes_nothing_for_a_while_is_not_sent_all_that_the_path_takes() -> None:
+    """On a path so fast that it seems to hold any number: what is asked for has room when it comes."""
+    puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0, audits=False)
+    puller.set_definition_known(0.0)
+    puller.receive_summary(SOURCE, Summary(highest=90_000, count=90_000, sum=77), 0.0)
+    now, came, per_datagram = 0.0, 0, 8
+    taken = 10_000
+    while requests := asked(puller, FrameType.RANGE_REQUEST):
+        now += 0.001
+        for request in (RangeRequest.decode(each.body) for each in requests):
+            first, last = time_of(request.low), min(90_000, time_of(request.high))
+            for time in range(first, min(last, first + per_datagram * request.budget), per_datagram):
+                low, high = first_key_of(time), min(request.high, first_key_of(time + per_datagram))
+                count = min(last, time + per_datagram) - time
+                is_last = time + 2 * per_datagram > min(last, first + per_datagram * request.budget)
+                flags = LAST_OF_ANSWER * is_last
+                puller.receive_envelope(SOURCE, request.number, flags, low, high, None, count, 1_000, now)
+                came += count
+        puller.set_processed(min(came, taken), now)
+    assert puller.counts["requests"] > 50
+    assert BACKLOG_MAX / 2 < came - taken < 1.25 * BACKLOG_MAX

@@ -8,7 +8,7 @@ import pytest
 
 from dispersy.bus import frames as bus
 from dispersy.bus.settings import RoleSettings
-from dispersy.constants import MISSING_PER_SECOND_MAX
+from dispersy.constants import ANSWERS_MAX, ANSWERS_PER_SOURCE_MAX, MISSING_PER_SECOND_MAX
 from dispersy.ext.digest import identify_many
 from dispersy.ext.verify import public_key
 from dispersy.ext.wire import DROP_REASONS, parse_messages
@@ -16,7 +16,7 @@ from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.definitions.definition import default_definition, encode_definition
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, CommunityId, MemberId
 from dispersy.protocol.sync.answer import Answer
-from dispersy.protocol.sync.answers_in_work import ANSWERS_MAX, ANSWERS_PER_HOST_MAX, ANSWERS_PER_SOURCE_MAX
+from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX
 from dispersy.protocol.wire.frames import Audit, AuditRequest, Busy, RequestMissing, SyncRequest, decode_frame
 from dispersy.protocol.wire.message import NO_PREVIOUS, create_message
 from dispersy.protocol.wire.missing import MissingLast, MissingNewest

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from dispersy.constants import (
     ANSWERS_MAX,
+    ANSWERS_PER_SOURCE_MAX,
     ASSEMBLY_SIZE_PER_SOURCE_MAX,
     FRAGMENT_SIZE,
     FRAGMENTS_PER_REQUEST_MAX,
@@ -25,9 +26,7 @@ from dispersy.protocol.hosts import host_of
 
 STEP_DATAGRAMS = 16
 ANSWERS_PER_HOST_MAX = 32
-ANSWERS_PER_SOURCE_MAX = 16
-"""Sync-requests worked off at once, of one host and of one address; to more the answer is busy. An asker has
-about ten small ones under way at once, so that some four transfers are served at once."""
+"""Sync-requests of one host worked off at once; to more the answer is busy."""
 FRAGMENT_ANSWERS_MAX = 128
 FRAGMENT_ANSWERS_PER_HOST_MAX = 64
 FRAGMENT_ANSWERS_PER_SOURCE_MAX = 32

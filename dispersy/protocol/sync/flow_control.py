@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S
+from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
 from dispersy.protocol.flow import RoundTrips
 
 WINDOW_START = 12
@@ -23,6 +23,8 @@ WINDOW_START = 12
 BUDGET_MIN, BUDGET_MAX = 3, 32
 BUDGET_S = 0.02
 """Of data a request asks for: long answers would be slow to repair, short ones are many requests."""
+REQUESTS_MAX = ANSWERS_PER_SOURCE_MAX - 4
+"""Under way at once: one more than a source works off would be refused, and all of them wait for that."""
 BURST_SHARE = 0.25
 """Of a round trip: an answer that takes no longer to arrive, from its first datagram to its last, shows a
 path that carries much more at once. As long as answers do, requests are as long as may be, for each has its
@@ -117,8 +119,11 @@ class FlowControl:
     @property
     def budget(self) -> int:
         """What one of several requests asks for."""
-        wanted = self._window // 8 if self._is_starting else round(self.rate * BUDGET_S)
-        return max(BUDGET_MIN, min(BUDGET_MAX, wanted))
+        if self._is_starting:
+            return max(BUDGET_MIN, min(BUDGET_MAX, self._window // 8))
+        wanted = max(BUDGET_MIN, min(BUDGET_MAX, round(self.rate * BUDGET_S)))
+        # So few requests are to fill a path that holds much.
+        return min(ANSWER_BUDGET_MAX, max(wanted, int(1.5 * self.on_path() / REQUESTS_MAX)))
 
     @property
     def goes_singly(self) -> bool:
@@ -138,6 +143,10 @@ class FlowControl:
     def in_flight(self) -> int:
         """Datagrams asked for of which it is not known yet what became."""
         return self._in_flight
+
+    def on_path(self) -> float:
+        """Datagrams that the path holds when it is full and nothing queues; 0.0 while that is not known."""
+        return self.rate * max(self._base, self._path_s)
 
     def is_under_way(self) -> bool:
         return bool(self._flights)
@@ -169,6 +178,8 @@ class FlowControl:
             # The last few of the one before may be lost: as if they were here already.
             most = min(ANSWER_BUDGET_MAX, self._window + self._in_flight)
             return most if self._in_flight <= most // 8 else 0
+        if len(self._flights) >= REQUESTS_MAX:
+            return 0
         allowed = self._allowed()
         left = allowed - self.in_flight()
         # Half a request would be as dear as a whole one.
@@ -178,10 +189,7 @@ class FlowControl:
     def ask(self, number: int, datagrams: int, now: float) -> None:
         """A request for so many leaves."""
         if not self._flights:
-            if not self._rates or now > self._may_ask_at + 1 / self.rate:
-                # What is counted while nothing is asked for says nothing about the path. Where it was our own
-                # pace that let nothing be asked, it does: else a pace of a few datagrams would stay for ever.
-                self._counted, self._counts_from = 0, now
+            self._leave_idle(now)
             if not self._is_silent:
                 self._heard_at = now
         self._stands_idle = not self._flights and self.budget == BUDGET_MIN
@@ -194,6 +202,18 @@ class FlowControl:
             self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip_s), self._probe_s * 1.5)
         elif not self._is_starting:
             self._may_ask_at = max(self._may_ask_at, now - BUDGET_S) + datagrams / self._pace()
+
+    def _leave_idle(self, now: float) -> None:
+        """Nothing was under way, and now something will be.
+
+        Time in which nothing was asked for says nothing about the path and is left out. Where it was our own
+        pace that let nothing be asked, or what the pace makes up for, it counts: else a pace that is too low
+        would stay for ever, and where answers come faster than they are asked for every pace is.
+        """
+        if self._rates:
+            self._counts_from += max(0.0, now - self._may_ask_at - max(BUDGET_S, 1 / self.rate))
+        else:
+            self._counted, self._counts_from = 0, now
 
     # What arrives, and what does not.
 

@@ -79,7 +79,7 @@ class RangeCourse:
                 return []
         found: list[SyncRequest] = []
         # The store is read only where anything may be asked at all: this is called with each datagram.
-        while transfer.has_more() and flow.room(now):
+        while transfer.has_more() and flow.room(now) and self._house_takes_more():
             self._is_held = transfer.begins_held(asking.holdings)
             singly = self._goes_singly()
             room = flow.room(
@@ -154,7 +154,7 @@ class RangeCourse:
 
     def next_step(self) -> float | None:
         # As step() does: only where there is room for anything at all is it looked closer.
-        if not self._transfer.has_more() or self._flow.next_room() is None:
+        if not self._transfer.has_more() or self._flow.next_room() is None or not self._house_takes_more():
             return None
         return self._flow.next_room(singly=self._goes_singly(), least=self._least())
 
@@ -183,6 +183,16 @@ class RangeCourse:
         for number in self._flow.requests():
             self._transfer.close(number)
         self._flow.forget()
+
+    def _house_takes_more(self) -> bool:
+        """Whether what is asked for now will find room on its way to the store: beyond what the path holds,
+        what is under way is as good as here. Else, where a path is fast, a store that was busy for a moment
+        is sent all that the path takes, several times what it can."""
+        flow, transfer = self._flow, self._transfer
+        if not flow.is_under_way():
+            return True
+        room = flow.on_path() + self._asking.backlog.room() / transfer.per_datagram
+        return transfer.awaited + flow.budget <= room
 
     def _goes_singly(self) -> bool:
         """Whether one request is to be under way. Those with filters reach no further than one describes, so
