@@ -48,7 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--nodes", type=int, help="how many, where the scenario lets one choose")
     add("--seed", type=int, default=1, help="of the first run (1)")
     add("--seeds", type=int, help="runs, with this seed and those after it (mostly 10)")
-    add("--differences", type=int, help="how many, where the scenario lets one choose")
+    add("--differences", type=int, dest="number", help="how many, where the scenario lets one choose")
+    add("--messages", type=int, dest="number", help="one after the other in each world (propagation)")
     add("--variant", action="append", help="play only this one of the scenario's; repeatable")
     add("--no-original", action="store_true", help="leave the original's strategy out")
     add("--processes", type=int, default=1, help="runs side by side (1)")
@@ -94,9 +95,9 @@ def plays_of(scenario: Scenario, options: Any, *, short: bool) -> list[tuple[str
     runs = []
     for variant in variants:
         for seed in range(options.seed, options.seed + seeds):
-            runs.append((scenario.name, Play(variant, seed, nodes, short, options.differences)))
+            runs.append((scenario.name, Play(variant, seed, nodes, short, options.number)))
         if scenario.original is not None and not options.no_original:
-            told = Play(variant, options.seed, nodes, short, options.differences)
+            told = Play(variant, options.seed, nodes, short, options.number)
             runs.append((ORIGINAL + scenario.name, told))
     return runs
 

@@ -31,7 +31,7 @@ class Play:
     variant   one of the scenario's
     nodes     how many, where the scenario lets one choose
     short     whether it shall take a second at most
-    number    what --differences says, if anything
+    number    what --differences or --messages says, if anything
     """
 
     variant: str

@@ -51,3 +51,12 @@ def test_what_was_played_is_not_played_again(tmp_path: Path) -> None:
     other = json.loads(run(*options, "--seed", "7").stdout.splitlines()[-1])
     assert other["figures"]["newest: description"] != 12_345.0
     assert len(json.loads(state.read_text())) == 4
+
+
+def test_several_messages_in_one_world_are_measured_each() -> None:
+    """Bodies are of one message, and the slowest of them is what counts."""
+    options = ("propagation", "--short", "--json", "--seeds", "1", "--no-original")
+    one = json.loads(run(*options).stdout.splitlines()[-1])["figures"]
+    three = json.loads(run(*options, "--messages", "3").stdout.splitlines()[-1])["figures"]
+    assert three["propagation: bodies a node"] < 1.5 * one["propagation: bodies a node"]
+    assert three["propagation: until everybody"] >= one["propagation: until everybody"]

@@ -78,7 +78,7 @@ def play_scattered(told: Play) -> Outcome:
 
 
 def judge_scattered(bench: Bench, results: Results) -> None:
-    number = bench.options.differences
+    number = bench.options.number
     for variant, outcomes in results.items():
         judge_equal(bench, variant, outcomes)
         if number is None or number <= SCATTERED_MAX:
@@ -208,7 +208,7 @@ def original_half(told: Play) -> Outcome:
 
 
 def _sizes(options: Any) -> tuple[str, ...]:
-    return ("100k",) if options.short else ("1M",) if options.differences else tuple(SIZES)
+    return ("100k",) if options.short else ("1M",) if options.number else tuple(SIZES)
 
 
 SCATTERED = Scenario(

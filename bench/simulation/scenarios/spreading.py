@@ -23,30 +23,36 @@ RECEIVED_MAX = 1.5
 
 
 def play_propagation(told: Play) -> Outcome:
-    """One message by one of all nodes."""
+    """One message by one of all nodes; or several in the same world, each when the one before is everywhere:
+    the slowest of them counts, and to meet costs most of what a large world does."""
     nodes = min(told.nodes, 30) if told.short else told.nodes
+    messages = told.number or 1
     population = populate(nodes=nodes, seed=told.seed, warm_up_s=told.size(60, short=10))
     world = population.world
     population.forget_traffic()
-    curve: Curve = []
-    watch_taken(world, curve)
-    began = world.now
-    author = population.rng.choice(population.nodes)
-    author.publish([population.message(author)])
-    everybody = world.run(LIMIT_S, until=lambda: bool(curve) and curve[-1][1] >= nodes - 1)
-    reached_at = world.now - began
-    # What was sent by then still costs.
-    world.run(2.0)
-    half = next((at for at, count in curve if count >= nodes / 2), LIMIT_S)
+    slowest: Curve = []
+    everybody, until_everybody, until_half = True, 0.0, 0.0
+    for _ in range(messages):
+        curve: Curve = []
+        watch_taken(world, curve)
+        began = world.now
+        author = population.rng.choice(population.nodes)
+        author.publish([population.message(author)])
+        everybody &= world.run(LIMIT_S, until=lambda curve=curve: bool(curve) and curve[-1][1] >= nodes - 1)
+        if world.now - began > until_everybody:
+            until_everybody, slowest = world.now - began, curve
+        until_half = max(until_half, next((at for at, count in curve if count >= nodes / 2), LIMIT_S))
+        # What was sent by then still costs.
+        world.run(2.0)
     return Outcome(
         {
             "everybody": float(everybody),
-            "until everybody": reached_at,
-            "until half": half,
-            "bodies a node": population.heard("messages") / nodes,
-            "bytes received a node": population.heard("bytes") / nodes,
+            "until everybody": until_everybody,
+            "until half": until_half,
+            "bodies a node": population.heard("messages") / nodes / messages,
+            "bytes received a node": population.heard("bytes") / nodes / messages,
         },
-        {"% of nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in curve]},
+        {"% of nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in slowest]},
     )
 
 
@@ -107,7 +113,7 @@ def play_throughput(told: Play) -> Outcome:
             "everybody has everything": float(everything),
             "until everything, after the last": world.now - began - seconds,
             "share of all pairs": sum(node.taken for node in population.nodes) / wanted,
-            "received / messages' own bytes": population.heard("bytes") / nodes / own,
+            "received' own bytes": population.heard("bytes") / nodes / own,
             "bodies / messages": population.heard("messages") / wanted,
             "processor time a delivery": (time.process_time() - spent) / wanted * 1e6,
             "memory": getrusage(RUSAGE_SELF).ru_maxrss / 1024,
@@ -152,7 +158,7 @@ def _one(options: Any) -> tuple[str, ...]:  # noqa: ARG001
 PROPAGATION = Scenario(
     name="propagation",
     about="one message to 1,000 nodes, 50 ms links, 1 % loss, and to 10,000: everybody within 1.5 s and "
-    "2.5 s (worst of 50 seeds), at most 1.15 bodies a node",
+    "2.5 s (worst of 50 seeds), at most 1.15 bodies a node; --messages 10: so many in each world",
     play=play_propagation,
     judge=judge_propagation,
     units=UNITS,
