@@ -113,7 +113,7 @@ def play_throughput(told: Play) -> Outcome:
             "everybody has everything": float(everything),
             "until everything, after the last": world.now - began - seconds,
             "share of all pairs": sum(node.taken for node in population.nodes) / wanted,
-            "received' own bytes": population.heard("bytes") / nodes / own,
+            "received / messages' own bytes": population.heard("bytes") / nodes / own,
             "bodies / messages": population.heard("messages") / wanted,
             "processor time a delivery": (time.process_time() - spent) / wanted * 1e6,
             "memory": getrusage(RUSAGE_SELF).ru_maxrss / 1024,
