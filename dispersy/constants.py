@@ -35,9 +35,9 @@ SELECTED_SCAN_MAX, SELECTED_SIZE_MAX = SCAN_MAX // 20, 4 << 20
 for what is rare, too."""
 ANSWER_BUDGET_MAX = 64
 """Datagrams one request may ask for: what the default receive buffer of a Linux socket surely holds."""
-ANSWERS_MAX = 64
+ANSWERS_MAX = 128
 """Requests that a responder works off at once; to more the answer is busy."""
-ANSWERS_PER_SOURCE_MAX = 16
+ANSWERS_PER_SOURCE_MAX = 32
 """Of these, of one address: so some four transfers are served at once."""
 BUSY_PER_SECOND_MAX = 4
 """That one address is told: who asks in spite of it hears nothing."""

@@ -186,9 +186,9 @@ def test_a_store_that_takes_nothing_for_a_while_is_not_sent_all_that_the_path_ta
     puller.receive_summary(SOURCE, Summary(highest=90_000, count=90_000, sum=77), 0.0)
     now, came, per_datagram = 0.0, 0, 8
     taken = 10_000
-    while requests := asked(puller, FrameType.RANGE_REQUEST):
+    while now < 0.5:
         now += 0.001
-        for request in (RangeRequest.decode(each.body) for each in requests):
+        for request in (RangeRequest.decode(each.body) for each in asked(puller, FrameType.RANGE_REQUEST)):
             first, last = time_of(request.low), min(90_000, time_of(request.high))
             for time in range(first, min(last, first + per_datagram * request.budget), per_datagram):
                 low, high = first_key_of(time), min(request.high, first_key_of(time + per_datagram))

@@ -25,7 +25,7 @@ from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import host_of
 
 STEP_DATAGRAMS = 16
-ANSWERS_PER_HOST_MAX = 32
+ANSWERS_PER_HOST_MAX = 64
 """Sync-requests of one host worked off at once; to more the answer is busy."""
 FRAGMENT_ANSWERS_MAX = 128
 FRAGMENT_ANSWERS_PER_HOST_MAX = 64

@@ -23,8 +23,9 @@ WINDOW_START = 12
 BUDGET_MIN, BUDGET_MAX = 3, 32
 BUDGET_S = 0.02
 """Of data a request asks for: long answers would be slow to repair, short ones are many requests."""
-REQUESTS_MAX = ANSWERS_PER_SOURCE_MAX - 4
-"""Under way at once: one more than a source works off would be refused, and all of them wait for that."""
+REQUESTS_MAX, REQUESTS_S = ANSWERS_PER_SOURCE_MAX - 4, 0.02
+"""That leave together, in so many seconds: were they more than a source works off at once, one would be
+refused, and all wait for that."""
 BURST_SHARE = 0.25
 """Of a round trip: an answer that takes no longer to arrive, from its first datagram to its last, shows a
 path that carries much more at once. As long as answers do, requests are as long as may be, for each has its
@@ -110,6 +111,7 @@ class FlowControl:
         self._total_loss = 0.0
         self._slow_seen = 0
         self._may_ask_at = 0.0
+        self._together, self._together_from = 0, float("-inf")
         self._heard_at, self._stopped_until = 0.0, float("-inf")
         self._front = 0.0
         self._reorder_s = REORDER_MIN_S
@@ -119,11 +121,8 @@ class FlowControl:
     @property
     def budget(self) -> int:
         """What one of several requests asks for."""
-        if self._is_starting:
-            return max(BUDGET_MIN, min(BUDGET_MAX, self._window // 8))
-        wanted = max(BUDGET_MIN, min(BUDGET_MAX, round(self.rate * BUDGET_S)))
-        # So few requests are to fill a path that holds much.
-        return min(ANSWER_BUDGET_MAX, max(wanted, int(1.5 * self.on_path() / REQUESTS_MAX)))
+        wanted = self._window // 8 if self._is_starting else round(self.rate * BUDGET_S)
+        return max(BUDGET_MIN, min(BUDGET_MAX, wanted))
 
     @property
     def goes_singly(self) -> bool:
@@ -178,8 +177,6 @@ class FlowControl:
             # The last few of the one before may be lost: as if they were here already.
             most = min(ANSWER_BUDGET_MAX, self._window + self._in_flight)
             return most if self._in_flight <= most // 8 else 0
-        if len(self._flights) >= REQUESTS_MAX:
-            return 0
         allowed = self._allowed()
         left = allowed - self.in_flight()
         # Half a request would be as dear as a whole one.
@@ -202,6 +199,11 @@ class FlowControl:
             self._probe_s = min(max(PROBE_MAX_S, 2 * self._round_trip_s), self._probe_s * 1.5)
         elif not self._is_starting:
             self._may_ask_at = max(self._may_ask_at, now - BUDGET_S) + datagrams / self._pace()
+        if now >= self._together_from + REQUESTS_S:
+            self._together, self._together_from = 0, now
+        self._together += 1
+        if self._together >= REQUESTS_MAX:
+            self._may_ask_at = max(self._may_ask_at, self._together_from + REQUESTS_S)
 
     def _leave_idle(self, now: float) -> None:
         """Nothing was under way, and now something will be.
@@ -211,7 +213,8 @@ class FlowControl:
         would stay for ever, and where answers come faster than they are asked for every pace is.
         """
         if self._rates:
-            self._counts_from += max(0.0, now - self._may_ask_at - max(BUDGET_S, 1 / self.rate))
+            idle_from = max(self._may_ask_at, self._heard_at)
+            self._counts_from += max(0.0, now - idle_from - max(BUDGET_S, 1 / self.rate))
         else:
             self._counted, self._counts_from = 0, now
 

@@ -188,11 +188,11 @@ class RangeCourse:
         """Whether what is asked for now will find room on its way to the store: beyond what the path holds,
         what is under way is as good as here. Else, where a path is fast, a store that was busy for a moment
         is sent all that the path takes, several times what it can."""
-        flow, transfer = self._flow, self._transfer
+        flow = self._flow
         if not flow.is_under_way():
             return True
-        room = flow.on_path() + self._asking.backlog.room() / transfer.per_datagram
-        return transfer.awaited + flow.budget <= room
+        room = self._asking.backlog.room() / self._transfer.per_datagram
+        return flow.in_flight() + flow.budget <= flow.on_path() + room
 
     def _goes_singly(self) -> bool:
         """Whether one request is to be under way. Those with filters reach no further than one describes, so

@@ -75,16 +75,14 @@ class _Asked:
     """A request under way: its range, and what its answer covered so far.
 
     is_again   it begins below what has been asked for: it repeats a gap, of which most may have come late
-    expected   datagrams that it is thought to bring, of the budget at most
     """
 
-    __slots__ = ("budget", "count", "covered", "datagrams", "expected", "is_again", "range", "stop")
+    __slots__ = ("budget", "count", "covered", "datagrams", "is_again", "range", "stop")
 
-    def __init__(self, wanted: Range, budget: int, *, expected: int, is_again: bool) -> None:
+    def __init__(self, wanted: Range, budget: int, *, is_again: bool) -> None:
         self.range = wanted
         self.is_again = is_again
         self.budget = budget
-        self.expected = expected
         self.covered: list[Range] = []
         self.stop: OrderKey | None = None
         self.datagrams = 0
@@ -104,15 +102,14 @@ class Transfer:
     is_scattered     pieces are asked for in random order: those who ask the same of one source then have
                      different ones of it, and get the others from each other
     received         messages so far
-    awaited          datagrams that requests under way are thought to bring still, of all who take part
-    per_datagram     messages that a datagram held lately
+    per_datagram   messages that a datagram held lately
     """
 
     empty_answers_max = EMPTY_ANSWERS_MAX
 
     def __init__(self, outline: Outline, *, is_one_of_many: bool = False, is_scattered: bool = False) -> None:
         self._is_scattered = is_scattered
-        self.received = self.awaited = 0
+        self.received = 0
         self._is_one_of_many = is_one_of_many
         self.per_datagram = MESSAGES_PER_DATAGRAM_START
         self._outline = outline
@@ -188,11 +185,9 @@ class Transfer:
         if wanted[1] < high:
             self._todo.insert(0, (wanted[1], high))
         is_again = wanted[0] < self._asked_to and not self._is_scattered
-        expected = min(expected, budget)
-        self._asked[number] = _Asked(wanted, budget, expected=expected, is_again=is_again)
-        self.awaited += expected
+        self._asked[number] = _Asked(wanted, budget, is_again=is_again)
         self._asked_to = max(self._asked_to, wanted[1])
-        return request, expected
+        return request, min(expected, budget)
 
     def expected(self, part: Range) -> float:
         """How many messages a range is thought to have; 0.0 where nobody knows."""
@@ -273,9 +268,7 @@ class Transfer:
         asked_low, asked_high = asked.range
         self.received += count
         # A stripped frame rides in the datagram of the messages frame that covers its messages.
-        if not flags & STRIPPED_LIST:
-            asked.datagrams += 1
-            self.awaited -= asked.datagrams <= asked.expected
+        asked.datagrams += not flags & STRIPPED_LIST
         asked.count += count
         if flags & END_OF_RANGE or high > asked_high:
             high = asked_high
@@ -309,7 +302,6 @@ class Transfer:
         learns   how much was found says how much there is elsewhere
         """
         asked = self._asked.pop(number)
-        self.awaited -= max(0, asked.expected - asked.datagrams)
         low, high = asked.range
         stop = max((end for _, end in asked.covered), default=low) if asked.stop is None else asked.stop
         stop = max(low, stop)
