@@ -6,10 +6,11 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import FRAMES_SIZE_MAX
+from dispersy.constants import FILTER_FILL_MAX, FRAMES_SIZE_MAX
 from dispersy.ext.bloom import BloomFilter
+from dispersy.protocol.holdings import first_key_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.sync.filtered_request import error_rate_for, filter_capacity, make_request
+from dispersy.protocol.sync.filtered_request import error_rate_for, filter_capacity, make_filter, make_request
 from dispersy.protocol.sync.gaps import gaps_between
 from dispersy.protocol.sync.outline import Outline
 from dispersy.protocol.sync.transfer import Coverage, Transfer
@@ -126,3 +127,29 @@ def test_gaps_between_intervals() -> None:
     covered = [(key(8), key(9)), (key(2), key(4)), (key(3), key(6)), (key(20), key(30))]
     assert gaps_between(key(1), key(10), covered) == [(key(1), key(2)), (key(6), key(8)), (key(9), key(10))]
     assert gaps_between(key(2), key(6), covered) == []
+
+
+@pytest.mark.parametrize("number", [87_826, 210_116])
+def test_a_filter_that_chance_has_filled_too_much_is_made_longer(number: int) -> None:
+    """Whoever is asked refuses it, and who asks must not die of it: one in 100,000 had its process end."""
+    holdings = make_holdings()
+    holdings.add(history(206))
+    request = make_request(
+        holdings=holdings,
+        wanted=(ORDER_LOW, first_key_of(1_000)),
+        number=number,
+        budget=9,
+        error_rate=0.3,
+        rng=Random(1),
+        is_alone=False,
+    )
+    assert len(request.filter) == 72
+    bloom = BloomFilter.from_bytes(request.filter, hash_count=request.hash_count, salt=number)
+    assert 0.5 < bloom.fill() <= FILTER_FILL_MAX
+
+
+@pytest.mark.parametrize("seed", [36_162, 87_484])
+def test_a_filter_of_some_kinds_is_so_too(seed: int) -> None:
+    rng = Random(seed)
+    salt, hash_count, bits = make_filter(rng.randbytes(32 * 206), error_rate=0.3, rng=rng, is_alone=False)
+    assert BloomFilter.from_bytes(bits, hash_count=hash_count, salt=salt).fill() <= FILTER_FILL_MAX

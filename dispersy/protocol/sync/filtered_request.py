@@ -83,8 +83,7 @@ def make_request(
     bloom = _filter_for(
         count, error_rate, salt=number if is_short else rng.getrandbits(32), may_be_coded=is_short
     )
-    bloom.add_many(ids_of(keys[: count * KEY_SIZE]), ID_SIZE)
-    assert bloom.fill() <= FILTER_FILL_MAX
+    bloom = _filled(bloom, ids_of(keys[: count * KEY_SIZE]))
     behind = first_key_of(time_of(order_key_at(keys, count - 1)) + 1)
     return kind(
         number=number,
@@ -113,9 +112,18 @@ def make_filter(
         error_rate /= 2
     size = min(size_max, max(FILTER_SIZE_MIN, ceil(count * _bits_per_key(error_rate) / 8)))
     bloom = BloomFilter.from_size(size_bits=size * 8, error_rate=error_rate, salt=rng.getrandbits(32))
-    bloom.add_many(ids, ID_SIZE)
-    assert bloom.fill() <= FILTER_FILL_MAX
+    bloom = _filled(bloom, ids)
     return bloom.salt, bloom.hash_count, bloom.to_bytes()
+
+
+def _filled(bloom: BloomFilter, ids: bytes) -> BloomFilter:
+    """With these ids in it; somewhat longer where it would be fuller than anybody takes it. Chance does that
+    to one in some ten thousand of the smallest filters with two hashes, which are 55 % full in the mean."""
+    bloom.add_many(ids, ID_SIZE)
+    while bloom.fill() > FILTER_FILL_MAX:
+        bloom = BloomFilter(size_bits=bloom.size_bits + 64, hash_count=bloom.hash_count, salt=bloom.salt)
+        bloom.add_many(ids, ID_SIZE)
+    return bloom
 
 
 def _filter_for(count: int, error_rate: float, *, salt: int, may_be_coded: bool) -> BloomFilter:
