@@ -143,7 +143,7 @@ def test_a_filter_that_chance_has_filled_too_much_is_made_longer(number: int) ->
         rng=Random(1),
         is_alone=False,
     )
-    assert len(request.filter) == 72
+    assert len(request.filter) == 65 + 8
     bloom = BloomFilter.from_bytes(request.filter, hash_count=request.hash_count, salt=number)
     assert 0.5 < bloom.fill() <= FILTER_FILL_MAX
 
