@@ -13,8 +13,10 @@ from dispersy.protocol.flow import Backlog
 from dispersy.protocol.holdings import first_key_of, key_after, time_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.course import Asking
+from dispersy.protocol.sync.courses import make_course
 from dispersy.protocol.sync.means import Means
 from dispersy.protocol.sync.outline import Outline
+from dispersy.protocol.sync.pull import Pull
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.sync.questions import Send
@@ -200,3 +202,18 @@ def test_a_store_that_takes_nothing_for_a_while_is_not_sent_all_that_the_path_ta
         puller.set_processed(min(came, taken), now)
     assert puller.counts["requests"] > 50
     assert BACKLOG_MAX / 2 < came - taken < 1.25 * BACKLOG_MAX
+
+
+@pytest.mark.parametrize(("differing", "missing"), [(0, 4_700), (5_300, 5_000), (12_000, 8_350)])
+def test_what_is_missing_is_estimated_from_counts_and_from_what_differs(differing: int, missing: int) -> None:
+    """Counts say it where nothing says how much differs: half of it is asked for in ranges twice too long,
+    and what an answer has no room for is described again."""
+    holdings = make_holdings()
+    holdings.add(history(300))
+    theirs = Summary(highest=holdings.summary().highest, count=5_000, sum=77)
+    asking = Asking(Random(1), holdings, Backlog(), Counter(), budget_max=64)
+    pull = Pull(SOURCE, Source(theirs, 0.0), holdings.summary(), 0.0)
+    pull.differing = differing
+    course = make_course(Means.EVERYTHING, asking, pull, is_alone=True)
+    assert isinstance(course, RangeCourse)
+    assert course.left() == pytest.approx(missing, rel=0.01)

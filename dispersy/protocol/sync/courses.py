@@ -102,7 +102,7 @@ def _missing(asking: Asking, pull: Pull) -> int:
     """
     surplus = pull.source.summary.count - asking.holdings.summary().count
     estimated = (pull.differing + surplus) // 2
-    return estimated if estimated >= PARTNERS_MISSING_MIN else surplus
+    return max(estimated, surplus) if estimated >= PARTNERS_MISSING_MIN else surplus
 
 
 def _lacking(asking: Asking, pull: Pull) -> int | None:

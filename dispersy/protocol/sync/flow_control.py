@@ -23,7 +23,7 @@ WINDOW_START = 12
 BUDGET_MIN, BUDGET_MAX = 3, 32
 BUDGET_S = 0.02
 """Of data a request asks for: long answers would be slow to repair, short ones are many requests."""
-REQUESTS_MAX, REQUESTS_S = ANSWERS_PER_SOURCE_MAX - 4, 0.02
+REQUESTS_MAX, REQUESTS_S = ANSWERS_PER_SOURCE_MAX - 5, 0.02
 """That leave together, in so many seconds: were they more than a source works off at once, one would be
 refused, and all wait for that."""
 BURST_SHARE = 0.25

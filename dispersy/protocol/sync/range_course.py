@@ -79,12 +79,15 @@ class RangeCourse:
                 return []
         found: list[SyncRequest] = []
         # The store is read only where anything may be asked at all: this is called with each datagram.
-        while transfer.has_more() and flow.room(now) and self._house_takes_more():
+        while transfer.has_more() and flow.room(now):
+            # Those that share a datagram are asked together, or none of them.
+            is_first = len(found) % FILTERS_TOGETHER == 0
+            if is_first and not self._house_takes_more():
+                break
             self._is_held = transfer.begins_held(asking.holdings)
             singly = self._goes_singly()
-            room = flow.room(
-                now, singly=singly, least=FILTER_ROOM * self._is_held if found else self._least()
-            )
+            least = self._least() if is_first else FILTER_ROOM * self._is_held
+            room = flow.room(now, singly=singly, least=least)
             if not room:
                 break
             request, datagrams = transfer.next_request(
