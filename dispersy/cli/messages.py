@@ -133,8 +133,9 @@ def count(community: CommunityArgument, home: HomeOption = None, json: JsonOptio
     with Client(home) as client:
         held = client.count(community)
         _say_awaited(client, community)
-    if json:
-        show_json({"community": community, "count": held})
+        known = client.community(community) if json else None
+    if known is not None:
+        show_json({"community": known["community"], "name": known["name"], "count": held})
     else:
         out.print(str(held))
 

@@ -36,7 +36,9 @@ def test_from_create_to_a_conversation(make_node: MakeNode) -> None:
     with second.client() as client:
         client.wait_for_count("chat", 1501, timeout_s=60.0)
     assert second.command("count", "chat").stdout == "1501\n"
-    assert json.loads(second.command("count", "chat", "--json").stdout)["count"] == 1501
+    counted = json.loads(second.command("count", "chat", "--json").stdout)
+    shown_id = json.loads(first.command("community", "show", "chat", "--json").stdout)["community"]
+    assert counted == {"community": shown_id, "name": "chat", "count": 1501}
     seen = _subscribe(second, "--json", until=1501)
     # A node's log has the order of arrival; the order of publication is that of global times.
     shown = sorted((json.loads(line) for line in seen), key=lambda event: event["global_time"])

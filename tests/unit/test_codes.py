@@ -15,7 +15,7 @@ import pytest
 from dispersy.errors import UsageError
 from dispersy.service.interface.codes import CLIENT_CODES, CODES, listed
 from dispersy.service.interface.replies import Replies
-from dispersy.service.interface.requests import Count, decoder
+from dispersy.service.interface.requests import Count, decode
 
 ROOT = Path(__file__).parents[2]
 BEHIND = [
@@ -102,5 +102,5 @@ def test_the_bytes_of_the_document_are_what_they_are_said_to_be() -> None:
     blocks = re.findall(r"(?m)(?:^    (?:[0-9a-f]{2} ?)+$\n?)+", text)
     asked, refused = (msgspec.msgpack.decode(bytes.fromhex(block)) for block in blocks)
     assert asked == {"v": 1, "id": 7, "op": "count", "community": "chat"}
-    assert isinstance(decoder.decode(bytes.fromhex(blocks[0])), Count)
+    assert isinstance(decode(bytes.fromhex(blocks[0])), Count)
     assert (refused["id"], refused["ok"], set(refused["error"])) == (7, False, {"code", "message", "hint"})

@@ -232,6 +232,32 @@ def test_one_address_for_two_is_told(
         assert part in told
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("DISPERSY_WORKER", "DISPERSY_WORKERS"),
+        ("DISPERSY_LOGLEVEL", "DISPERSY_LOG_LEVEL"),
+        ("DISPERSY_TCP_EVENT", "DISPERSY_TCP_EVENTS"),
+        ("DISPERSY_HOME", None),
+        ("DISPERSY_REQUIRE_ALL", None),
+        ("DISPERSY_CYTHON_DEBUG", None),
+        ("DISPERSY_CYTHON_CACHE", None),
+        ("DISPERSY_WORLDS", None),
+        # As Kubernetes gives them to every pod beside a service of this name.
+        ("DISPERSY_PORT", None),
+        ("DISPERSY_SERVICE_HOST", None),
+        ("WORKER", None),
+    ],
+)
+def test_a_misspelt_variable_is_told(variable: str, meant: str | None) -> None:
+    """It would be passed over in silence else, and the node run with a default."""
+    loaded = load_config(Path(os.devnull), environment={variable: "3"})
+    assert [mistake.where for mistake in loaded.mistakes] == ([variable] if meant else [])
+    if meant:
+        with pytest.raises(UsageError, match=rf"{variable}: no setting .* did you mean {meant}\?"):
+            loaded.checked()
+
+
 def test_an_unreadable_config_names_the_file(tmp_path: Path) -> None:
     """A disk's fault is no usage error."""
     with pytest.raises(StorageError, match=r"missing\.toml"):

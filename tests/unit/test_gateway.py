@@ -21,7 +21,7 @@ from dispersy.errors import UsageError
 from dispersy.ext.wire import encode_message
 from dispersy.protocol.definitions.definition import Definition, Kind, encode_definition
 from dispersy.service.gateway.gateway import REPLIES_QUEUED_MAX, GatewayRole
-from dispersy.service.interface.requests import CREDIT_MAX, decode_header, decoder
+from dispersy.service.interface.requests import CREDIT_MAX, ID_SIZE_MAX, decode, decode_header
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import Batch, CommunityRecord
 from tests.unit.gateway_house import AUTHOR, CHAT, LIMIT_S, NEWS, House, payloads_of, receive, take
@@ -236,6 +236,29 @@ def test_another_version_is_told_which_one_this_is(house: House) -> None:
     house.play(scene)
 
 
+def test_an_optional_field_that_is_nil_is_as_good_as_left_out() -> None:
+    """As programs in other languages send what they do not say."""
+    publish = {"v": 1, "id": 7, "op": "publish", "community": "chat", "kind": "text", "payloads": [b"x"]}
+    publish["request_id"] = bytes(16)
+    page = {"v": 1, "id": 7, "op": "list", "community": "chat"}
+    nothing = dict.fromkeys(("kinds", "author", "from", "to", "by", "order", "hidden", "limit", "next"))
+    assert decode(encode(publish | {"as": None, "to": None, "second": None})) == decode(encode(publish))
+    assert decode(encode(page | nothing)) == decode(encode(page))
+
+
+@pytest.mark.parametrize("request_id", [0, -5, 1.5, (1 << 64) - 1, "x" * ID_SIZE_MAX])
+def test_a_reply_repeats_the_id(house: House, request_id: object) -> None:
+    """Whatever number or text it is; a field that is nil is as good as left out."""
+
+    def scene() -> None:
+        socket = house.dealer()
+        socket.send(encode({"v": 1, "id": request_id, "op": "status", "brief": None}))
+        reply = receive(socket)
+        assert (reply["id"], reply["ok"]) == (request_id, True)
+
+    house.play(scene)
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
@@ -248,6 +271,12 @@ def test_another_version_is_told_which_one_this_is(house: House) -> None:
         (encode({"v": 1, "id": 7, "op": "count"}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "count", "community": 5}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "status", "extra": 1}), "malformed"),
+        (encode({"v": 1, "id": 7, "op": "count", "community": None}), "malformed"),
+        (encode({"v": 1, "op": "status"}), "malformed"),
+        (encode({"v": 1, "id": None, "op": "status"}), "malformed"),
+        (encode({"v": 1, "id": True, "op": "status"}), "malformed"),
+        (encode({"v": 1, "id": b"7", "op": "status"}), "malformed"),
+        (encode({"v": 1, "id": "x" * (ID_SIZE_MAX + 1), "op": "status"}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "follow", "credit": CREDIT_MAX + 1}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "join", "community": b"short"}), "malformed"),
         (encode({"v": 1, "id": 7, "op": "create", "name": "No Name"}), "definition-name"),
@@ -300,7 +329,7 @@ def test_wrong_requests_get_an_error_and_the_next_one_is_served(
 def test_any_bytes_are_a_request_or_a_refusal(frame: bytes) -> None:
     """Decoding raises nothing but what the gateway answers."""
     try:
-        decoder.decode(frame)
+        decode(frame)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         decode_header(frame)
 

@@ -76,6 +76,15 @@ def test_a_process_with_several_roles_is_one_row() -> None:
     assert "trouble" not in rows[1]
 
 
+def test_of_every_process_the_same_is_told() -> None:
+    """Whoever reads it in another language need not ask what is there; memory only of what runs."""
+    told = reports(supervisor={"pid": 1, "processes": {"writer": child(None), "network": child(7)}})
+    maps = {"steps", "counters", "drops", "outcomes"}
+    for row in told.processes():
+        assert {"role", "state", "restarts", "pid", "roles", "cpu_seconds"} | maps <= row.keys()
+        assert all(row[name] == {} for name in maps)
+
+
 def test_where_the_node_listens() -> None:
     """The network process knows best, the supervisor remembers."""
     assert reports().listen() == ""

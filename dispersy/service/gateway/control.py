@@ -139,10 +139,10 @@ class Control:
         """Answer, now or when the writer has; a follow's events come with pump()."""
         self._pump_due = True
         try:
-            request = requests.decoder.decode(frame)
+            request = requests.decode(frame)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             header = requests.decode_header(frame)
-            self._replies.fail(client, header.id, _refusal(header, str(error)))
+            self._replies.fail(client, header.request_id(), _refusal(header, str(error)))
             return
         try:
             reply = self._operations[type(request)](client, request)

@@ -36,7 +36,7 @@ class Replies:
         )
         self.fail(client, request_id, error)
 
-    def fail(self, client: bytes, request_id: RequestId, error: UsageError) -> None:
+    def fail(self, client: bytes, request_id: RequestId | None, error: UsageError) -> None:
         """It was refused; whoever raised the error may leave the hint to its code."""
         known = listed(error.code)
         hint = error.hint or (known.hint if known is not None else "")

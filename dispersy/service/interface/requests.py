@@ -25,7 +25,10 @@ MEMBERS_MAX = 256
 KINDS_MAX = 192
 """As many as there are numbers for kinds."""
 
-RequestId = int | str | float | bool | None
+ID_SIZE_MAX = 200
+"""Characters of a request's id, which every event of a follow repeats."""
+
+RequestId = int | float | Annotated[str, msgspec.Meta(max_length=ID_SIZE_MAX)]
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
@@ -385,15 +388,36 @@ AnyRequest = (
     | Status
     | Peers
 )
-decoder = msgspec.msgpack.Decoder(AnyRequest)
+_decoder = msgspec.msgpack.Decoder(AnyRequest)
+
+
+def decode(frame: bytes) -> AnyRequest:
+    """A request; an optional field that is nil is as good as left out.
+
+    raises  msgspec.MsgspecError, RecursionError, ValueError where it is none
+    """
+    try:
+        return _decoder.decode(frame)
+    except msgspec.ValidationError:
+        told = msgspec.msgpack.decode(frame)
+        if not isinstance(told, dict) or None not in told.values():
+            raise
+        kept = {name: value for name, value in told.items() if value is not None}
+        return msgspec.convert(kept, AnyRequest)
 
 
 class Header(msgspec.Struct):
     """Of a request that did not decode, as far as it can be made out."""
 
     v: object = None
-    id: RequestId = None
+    id: object = None
     op: object = None
+
+    def request_id(self) -> RequestId | None:
+        """What the refusal repeats; None: nothing that may be an id."""
+        if isinstance(self.id, str):
+            return self.id if len(self.id) <= ID_SIZE_MAX else None
+        return self.id if isinstance(self.id, int | float) and not isinstance(self.id, bool) else None
 
 
 _header_decoder = msgspec.msgpack.Decoder(Header)

@@ -128,7 +128,7 @@ class Reports:
                 name = held[0] if len(held) == 1 else ALL_ROLES
                 reports = [self.of(role) for role in held]
                 rows[name] = {"state": "running", "restarts": 0, **_process(reports), "roles": held}
-        return [{"role": name, **row, **_memory(row.get("pid"))} for name, row in rows.items()]
+        return [{"role": name, **_nothing(), **row, **_memory(row.get("pid"))} for name, row in rows.items()]
 
 
 def _completed(report: Report, before: Report) -> Report:
@@ -142,6 +142,12 @@ def _completed(report: Report, before: Report) -> Report:
     if report.get("whole", True):
         return report
     return {**report, "communities": {**before.get("communities", {}), **report["communities"]}}
+
+
+def _nothing() -> dict[str, Any]:
+    """What is told of every process, of one that has said nothing yet."""
+    maps: dict[str, Any] = {name: {} for name in ("steps", "counters", "drops", "outcomes")}
+    return {"pid": None, "roles": [], "cpu_seconds": 0.0, **maps}
 
 
 def _process(reports: list[Report]) -> dict[str, Any]:

@@ -30,6 +30,10 @@ from dispersy.service.settings.config import (
 from dispersy.service.settings.toml_lines import TomlLines
 
 VARIABLE_PREFIX = "DISPERSY_"
+OTHER_VARIABLES = frozenset({"HOME"})
+"""What begins like a setting's variable and is none."""
+MISSPELT_MIN = 0.8
+"""How much alike two names are, as difflib reckons it, of which one is taken to be meant for the other."""
 COMMUNITY = "community"
 DEFAULT = "default"
 HINT = "correct this and start again; `dispersy config check` looks it over"
@@ -110,6 +114,7 @@ def load_config(
                 origins[name] = partial(str, where)
             except UsageError as error:
                 mistakes.append(Mistake(where, "", str(error), error.hint))
+    mistakes += _misspelt(environment)
     loaded = Loaded(_replaced(from_file.config, fields), origins, ())
     return replace(loaded, mistakes=(*mistakes, *_same_addresses(loaded)))
 
@@ -257,6 +262,19 @@ def _overrides(
         yield variable, partial(setting.check, _meant(setting, environment[variable]))
     if options.get(name) is not None:
         yield setting.option, partial(setting.check, options[name])
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[Mistake]:
+    """Variables that look like one of ours. Others that begin like them are not ours to judge: whoever runs
+    several programs together may be given some for each."""
+    known = {field_of(keys).upper() for keys in SETTINGS}
+    for variable in environment:
+        name = variable.removeprefix(VARIABLE_PREFIX)
+        if name == variable or name in known or name in OTHER_VARIABLES:
+            continue
+        if near := get_close_matches(name, known, n=1, cutoff=MISSPELT_MIN):
+            why = f"no setting has this variable; did you mean {VARIABLE_PREFIX}{near[0]}?"
+            yield Mistake(variable, "", why, "rename it, or take it out of the environment")
 
 
 def _meant(setting: Setting, text: str) -> object:
