@@ -14,7 +14,8 @@ import msgspec
 
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.interface.directory import Directory
-from dispersy.service.interface.requests import CREDIT_MAX, Event
+from dispersy.service.interface.event import Event
+from dispersy.service.interface.requests import CREDIT_MAX
 from dispersy.service.operations.follow import Follow
 from dispersy.storage.lmdb_store import LmdbStore
 from dispersy.storage.store import StoreWriter

@@ -388,7 +388,7 @@ AnyRequest = (
     | Status
     | Peers
 )
-_decoder = msgspec.msgpack.Decoder(AnyRequest)
+_decoder: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 
 
 def decode(frame: bytes) -> AnyRequest:
@@ -403,7 +403,8 @@ def decode(frame: bytes) -> AnyRequest:
         if not isinstance(told, dict) or None not in told.values():
             raise
         kept = {name: value for name, value in told.items() if value is not None}
-        return msgspec.convert(kept, AnyRequest)
+        request: AnyRequest = msgspec.convert(kept, AnyRequest)
+        return request
 
 
 class Header(msgspec.Struct):
@@ -429,29 +430,6 @@ def decode_header(frame: bytes) -> Header:
         return _header_decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return Header()
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One frame of a follow's stream; which fields an event has is listed in docs/interface.md."""
-
-    v: int
-    id: RequestId
-    event: str
-    cursor: int
-    community: bytes = b""
-    kind: str = ""
-    author: bytes = b""
-    second_author: bytes = b""
-    global_time: int = 0
-    sequence: int = 0
-    index: int | None = None
-    message_id: bytes = b""
-    payload: bytes | None = None
-    payloads: list[bytes] | None = None
-    arrival_ms: int = 0
-    message_cursor: int = 0
-    reason: str = ""
-    low: int = 0
 
 
 OPS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyRequest))

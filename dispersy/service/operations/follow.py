@@ -13,7 +13,8 @@ from dispersy.ext.wire import split_payloads
 from dispersy.protocol.intake.marks import HIDDEN, payload_index
 from dispersy.protocol.wire.numbers import COMMUNITY_KIND_MIN
 from dispersy.service.interface.directory import Directory
-from dispersy.service.interface.requests import CREDIT_MAX, INTERFACE_VERSION, Event, RequestId
+from dispersy.service.interface.event import Event
+from dispersy.service.interface.requests import CREDIT_MAX, INTERFACE_VERSION, RequestId
 from dispersy.service.operations.stored import AUTHOR, Header, headers, payloads_of
 from dispersy.storage.store import EntryType, LogEntry, StoreReader
 

@@ -12,9 +12,10 @@ from dispersy.errors import UsageError
 from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.message import read_message
 from dispersy.service.interface import requests
+from dispersy.service.interface.event import Event
 from dispersy.service.interface.holders import Holder, each_for_itself, who_gives_way
 from dispersy.service.interface.replies import ClientSend
-from dispersy.service.interface.requests import INTERFACE_VERSION, Event, RequestId
+from dispersy.service.interface.requests import INTERFACE_VERSION, RequestId
 from dispersy.service.interface.view import View
 from dispersy.service.operations.follow import Follow
 
