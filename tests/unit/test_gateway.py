@@ -236,16 +236,6 @@ def test_another_version_is_told_which_one_this_is(house: House) -> None:
     house.play(scene)
 
 
-def test_an_optional_field_that_is_nil_is_as_good_as_left_out() -> None:
-    """As programs in other languages send what they do not say."""
-    publish = {"v": 1, "id": 7, "op": "publish", "community": "chat", "kind": "text", "payloads": [b"x"]}
-    publish["request_id"] = bytes(16)
-    page = {"v": 1, "id": 7, "op": "list", "community": "chat"}
-    nothing = dict.fromkeys(("kinds", "author", "from", "to", "by", "order", "hidden", "limit", "next"))
-    assert decode(encode(publish | {"as": None, "to": None, "second": None})) == decode(encode(publish))
-    assert decode(encode(page | nothing)) == decode(encode(page))
-
-
 @pytest.mark.parametrize("request_id", [0, -5, 1.5, (1 << 64) - 1, "x" * ID_SIZE_MAX])
 def test_a_reply_repeats_the_id(house: House, request_id: object) -> None:
     """Whatever number or text it is; a field that is nil is as good as left out."""

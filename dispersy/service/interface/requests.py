@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -28,7 +30,9 @@ KINDS_MAX = 192
 ID_SIZE_MAX = 200
 """Characters of a request's id, which every event of a follow repeats."""
 
-RequestId = int | float | Annotated[str, msgspec.Meta(max_length=ID_SIZE_MAX)]
+Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+RequestId = int | Finite | Annotated[str, msgspec.Meta(max_length=ID_SIZE_MAX)]
+"""A NaN equals nothing: the follow that had it could not be cancelled."""
 Credit = Annotated[int, msgspec.Meta(ge=1, le=CREDIT_MAX)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 CommunityText = Annotated[str, msgspec.Meta(max_length=128)]
@@ -389,6 +393,13 @@ AnyRequest = (
     | Peers
 )
 _decoder: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
+_OPTIONAL = {
+    str(kind.__struct_config__.tag): {
+        field.encode_name for field in msgspec.structs.fields(kind) if not field.required
+    }
+    for kind in get_args(AnyRequest)
+}
+OPS = frozenset(_OPTIONAL)
 
 
 def decode(frame: bytes) -> AnyRequest:
@@ -400,10 +411,14 @@ def decode(frame: bytes) -> AnyRequest:
         return _decoder.decode(frame)
     except msgspec.ValidationError:
         told = msgspec.msgpack.decode(frame)
-        if not isinstance(told, dict) or None not in told.values():
+        if not isinstance(told, dict) or not isinstance(told.get("op"), str):
             raise
-        kept = {name: value for name, value in told.items() if value is not None}
-        request: AnyRequest = msgspec.convert(kept, AnyRequest)
+        optional = _OPTIONAL.get(told["op"], set())
+        kept = {name: told[name] for name in told if told[name] is not None or name not in optional}
+        if len(kept) == len(told):
+            raise
+        # Without `builtin_types` a text would be read as bytes in base64, which the decoder refuses.
+        request: AnyRequest = msgspec.convert(kept, AnyRequest, builtin_types=(bytes,))
         return request
 
 
@@ -418,7 +433,9 @@ class Header(msgspec.Struct):
         """What the refusal repeats; None: nothing that may be an id."""
         if isinstance(self.id, str):
             return self.id if len(self.id) <= ID_SIZE_MAX else None
-        return self.id if isinstance(self.id, int | float) and not isinstance(self.id, bool) else None
+        if isinstance(self.id, bool) or not isinstance(self.id, int | float):
+            return None
+        return self.id if math.isfinite(self.id) else None
 
 
 _header_decoder = msgspec.msgpack.Decoder(Header)
@@ -430,6 +447,3 @@ def decode_header(frame: bytes) -> Header:
         return _header_decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return Header()
-
-
-OPS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyRequest))
