@@ -238,6 +238,8 @@ def test_one_address_for_two_is_told(
         ("DISPERSY_WORKER", "DISPERSY_WORKERS"),
         ("DISPERSY_LOGLEVEL", "DISPERSY_LOG_LEVEL"),
         ("DISPERSY_TCP_EVENT", "DISPERSY_TCP_EVENTS"),
+        # The node would be another one, with other keys.
+        ("DISPERSY_HOMES", "DISPERSY_HOME"),
         ("DISPERSY_HOME", None),
         ("DISPERSY_REQUIRE_ALL", None),
         ("DISPERSY_CYTHON_DEBUG", None),
@@ -254,7 +256,7 @@ def test_a_misspelt_variable_is_told(variable: str, meant: str | None) -> None:
     loaded = load_config(Path(os.devnull), environment={variable: "3"})
     assert [mistake.where for mistake in loaded.mistakes] == ([variable] if meant else [])
     if meant:
-        with pytest.raises(UsageError, match=rf"{variable}: no setting .* did you mean {meant}\?"):
+        with pytest.raises(UsageError, match=rf"{variable}: nothing reads .* did you mean {meant}\?"):
             loaded.checked()
 
 

@@ -272,8 +272,8 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[Mistake]:
         name = variable.removeprefix(VARIABLE_PREFIX)
         if name == variable or name in known or name in OTHER_VARIABLES:
             continue
-        if near := get_close_matches(name, known, n=1, cutoff=MISSPELT_MIN):
-            why = f"no setting has this variable; did you mean {VARIABLE_PREFIX}{near[0]}?"
+        if near := get_close_matches(name, known | OTHER_VARIABLES, n=1, cutoff=MISSPELT_MIN):
+            why = f"nothing reads this variable; did you mean {VARIABLE_PREFIX}{near[0]}?"
             yield Mistake(variable, "", why, "rename it, or take it out of the environment")
 
 
