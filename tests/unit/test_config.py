@@ -248,6 +248,7 @@ def test_one_address_for_two_is_told(
         # As Kubernetes gives them to every pod beside a service of this name.
         ("DISPERSY_PORT", None),
         ("DISPERSY_SERVICE_HOST", None),
+        ("DISPERSY_TCP_CONTROL_PORT", None),
         ("WORKER", None),
     ],
 )

@@ -417,9 +417,7 @@ def decode(frame: bytes) -> AnyRequest:
         kept = {name: told[name] for name in told if told[name] is not None or name not in optional}
         if len(kept) == len(told):
             raise
-        # Without `builtin_types` a text would be read as bytes in base64, which the decoder refuses.
-        request: AnyRequest = msgspec.convert(kept, AnyRequest, builtin_types=(bytes,))
-        return request
+        return _decoder.decode(msgspec.msgpack.encode(kept))
 
 
 class Header(msgspec.Struct):

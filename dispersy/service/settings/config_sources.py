@@ -32,7 +32,7 @@ from dispersy.service.settings.toml_lines import TomlLines
 VARIABLE_PREFIX = "DISPERSY_"
 OTHER_VARIABLES = frozenset({"HOME"})
 """What begins like a setting's variable and is none."""
-MISSPELT_MIN = 0.8
+MISSPELT_MIN = 0.85
 """How much alike two names are, as difflib reckons it, of which one is taken to be meant for the other."""
 COMMUNITY = "community"
 DEFAULT = "default"
