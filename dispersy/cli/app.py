@@ -8,7 +8,7 @@ import typer
 
 from dispersy.cli.commands import CommandList
 from dispersy.cli.output import examples, out, show_error
-from dispersy.errors import DONE, DispersyError, exit_status
+from dispersy.errors import DONE, DispersyError, StorageError, exit_status
 from dispersy.version import VERSION
 
 app = typer.Typer(
@@ -52,6 +52,9 @@ def main(arguments: list[str]) -> int:
         return leaving.code if isinstance(leaving.code, int) else DONE
     except DispersyError as error:
         return refuse(error)
+    except PermissionError as error:
+        # Whoever may use a node's sockets need not be the one who may look into its home.
+        return refuse(StorageError(f"{error.filename}: {error.strerror}"))
     return DONE
 
 

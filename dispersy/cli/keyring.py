@@ -7,7 +7,7 @@ import sys
 from getpass import getpass
 from pathlib import Path
 
-from dispersy.errors import UsageError
+from dispersy.errors import StorageError, UsageError
 from dispersy.service.home.passphrase import CODE, checked_passphrase, find_passphrase
 from dispersy.service.logs import say
 from dispersy.storage.keyring import Keyring
@@ -45,7 +45,7 @@ def is_encrypted(keyring: Keyring, name: str) -> bool:
     """Whether this key's file needs a passphrase; one that cannot be read does not say so."""
     try:
         return keyring.is_encrypted(name)
-    except (OSError, UsageError):
+    except (StorageError, UsageError):
         return False
 
 

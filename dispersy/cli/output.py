@@ -27,6 +27,8 @@ HomeOption = Annotated[
         "--home",
         envvar="DISPERSY_HOME",
         show_envvar=True,
+        # Another user's home is closed to us; its sockets may be open all the same.
+        readable=False,
         help="Folder of the node. [dim]default: ~/.local/share/dispersy[/dim]",
     ),
 ]

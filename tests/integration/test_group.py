@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import grp
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,13 +15,30 @@ import pytest
 
 from dispersy.locations import runtime_path
 from dispersy.service.settings.config_sources import parse_config
-from tests.integration.node import Node
+from tests.integration.node import COMPACT, START_LIMIT_S, Node
 
 pytestmark = pytest.mark.long
 
 MakeNode = Callable[..., Node]
 GROUP = grp.getgrgid(os.getegid()).gr_name
 """One of which whoever runs the tests surely is a member."""
+
+
+SETPRIV = shutil.which("setpriv")
+
+
+def stranger(node: Node, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command by one who has no more rights to the home than its mode gives, be it root's test."""
+    assert SETPRIV is not None
+    powerless = [SETPRIV, "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    return subprocess.run(
+        [*powerless, sys.executable, "-P", "-m", "dispersy.cli", *words, "--home", str(node.home)],
+        env=node.environment,
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT_S,
+        check=False,
+    )
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -68,6 +88,25 @@ def test_a_group_may_use_two_sockets_and_no_other(
         assert (len(found) > 2) == (placement == "full")
         for path in (folder, folder / "control", folder / "events"):
             assert path.stat().st_gid == os.getegid()
+
+
+@pytest.mark.skipif(not SETPRIV, reason="setpriv of util-linux is missing")
+def test_a_member_of_the_group_uses_the_node_by_the_home_that_is_closed_to_it(make_node: MakeNode) -> None:
+    """The home names the sockets; what only its owner may read is told as an error, not as a fault."""
+    node = make_node("a", *COMPACT)
+    with node.start() as client:
+        client.create("chat")
+        node.home.chmod(0)
+        try:
+            published = stranger(node, "publish", "chat", "hello")
+            counted = stranger(node, "count", "chat")
+            shown = stranger(node, "config", "show")
+        finally:
+            node.home.chmod(0o700)
+    assert published.returncode == 0, published.stderr
+    assert counted.stdout == "1\n"
+    assert shown.returncode == 4
+    assert "config.toml: Permission denied" in shown.stderr
 
 
 def test_a_group_that_cannot_get_there_is_told_at_the_start(make_node: MakeNode, short_folder: Path) -> None:

@@ -88,7 +88,9 @@ def test_without_one_encrypted_keys_are_named(tmp_path: Path, capsys: pytest.Cap
     """Nobody sits at a terminal who could be asked; open keys need nobody."""
     folder = tmp_path / "keys"
     Keyring(folder).create("open")
+    (folder / "unread.pem").mkdir(mode=0o700)
     assert unlock(folder, None) is None
+    assert "unread.pem: Is a directory" in capsys.readouterr().err
     Keyring(folder, passphrase=b"right").create("alice")
     with pytest.raises(UsageError, match="encrypted: alice") as caught:
         unlock(folder, None)
@@ -99,15 +101,21 @@ def test_without_one_encrypted_keys_are_named(tmp_path: Path, capsys: pytest.Cap
 def test_a_key_that_cannot_be_read_is_named_and_stops_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Corrupt, open to others, under another passphrase: its community alone is not served."""
+    """Corrupt, open to others, no file, under another passphrase: its community alone is not served."""
     folder = tmp_path / "keys"
     right = secret(tmp_path / "right", b"right")
     Keyring(folder, passphrase=b"right").create("alice")
     Keyring(folder, passphrase=b"other").create("bob")
     secret(folder / "carol.pem", b"rubbish")
     secret(folder / "dave.pem", b"rubbish").chmod(0o644)
+    (folder / "erin.pem").mkdir(mode=0o700)
     assert unlock(folder, right) == b"right"
     told = capsys.readouterr().err
-    for part in ("bob.pem: wrong passphrase", "carol.pem: not a PEM", "dave.pem: others may read"):
+    for part in (
+        "bob.pem: wrong passphrase",
+        "carol.pem: not a PEM",
+        "dave.pem: others may read",
+        "erin.pem: Is a directory",
+    ):
         assert part in told
     assert "alice" not in told
