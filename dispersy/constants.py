@@ -341,6 +341,8 @@ TREES_SOURCES_MAX = 256
 narrowed down with some five, and each costs up to a thousand look-ups."""
 SHARED_EXCHANGE_S = 2.0
 """For so long a neighbour that has described its set to us is not asked: it sends us what we lack."""
+DRAWS_S = 1.0
+"""For so long who has asked for ranges is taken to get by that what it lacks."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.0055

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -15,9 +16,12 @@ from dispersy.protocol.wire.numbers import FrameType
 from dispersy.protocol.wire.packing import encode_uvarint
 from dispersy.protocol.wire.summary import Summary
 from dispersy.testing.links import Link
-from simulation.holdings import history
+from simulation.holdings import history, make_message
+from simulation.links import Path
 from simulation.node import Node
 from simulation.world import World, equal
+
+AUTHOR = bytes(range(100, 132))
 
 
 def wasted(messages: list[bytes], *nodes: Node) -> float:
@@ -44,6 +48,35 @@ def test_a_newcomer_gets_everything(link: Link, limit_s: float, waste_max: float
     old.publish(messages)
     newcomer = world.add(2, bootstrap=[old])
     assert world.run(limit_s, until=lambda: equal(old, newcomer)), newcomer.puller.counts
+    assert wasted(messages, old, newcomer) < waste_max
+
+
+@pytest.mark.parametrize(
+    ("path", "share_min", "waste_max"),
+    [
+        (Path(delay_s=0.025, rate=1e6 / 8, queue=4_000), 0.75, 1.6),
+        (Path(delay_s=0.05, rate=1e6 / 8, queue=4_000), 0.75, 1.6),
+        (Path(delay_s=0.025, rate=10e6 / 8, queue=8_000), 0.6, 1.5),
+        (Path(delay_s=0.003, rate=20e6 / 8, queue=16_000), 0.6, 1.4),
+        (Path(delay_s=0.0005, rate=100e6 / 8, queue=64_000), 0.4, 1.4),
+        (Path(delay_s=0.025, loss=0.2, rate=1e6 / 8, queue=6_000), 0.5, 2.0),
+        (Path(delay_s=0.025, loss=0.4, rate=1e6 / 8, queue=64_000), 0.2, 2.2),
+    ],
+    ids=["1M-4k", "1M-4k-far", "10M-8k", "20M-16k-near", "lan", "1M-6k-lossy", "lossy"],
+)
+def test_a_queue_of_a_few_datagrams_is_not_flooded(path: Path, share_min: float, waste_max: float) -> None:
+    """Two of them were asked for so much at once that the other side thought it had given all that anybody
+    needs, and gave no more."""
+    world = World(seed=3, link=path)
+    old = world.add(1)
+    messages = [
+        make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(900))
+        for time in range(1, 1_001 if path.rate < 1e6 else 4_001)
+    ]
+    old.publish(messages)
+    newcomer = world.add(2, bootstrap=[old])
+    assert world.run(120, until=lambda: equal(old, newcomer)), newcomer.puller.counts
+    assert sum(map(len, messages)) / world.now > share_min * path.rate
     assert wasted(messages, old, newcomer) < waste_max
 
 

@@ -59,6 +59,8 @@ class Asking:
     def pulls_from(self, source: Address) -> bool:
         return source == self.giver
 
+    def draw(self, source: Address, now: float) -> None: ...
+
     def share(self, source: Address, now: float) -> None: ...
 
 

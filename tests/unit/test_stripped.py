@@ -144,6 +144,7 @@ def test_a_stripped_frame_is_part_of_its_datagram() -> None:
     assert transfer.received == 6
     assert transfer.close(5) == Answered(
         lost=0,
+        is_cut=False,
         has_come=True,
         count=6,
         progress=True,

@@ -266,6 +266,21 @@ def test_made_up_symbols_cost_a_bounded_number_of_questions(seed: int) -> None:
     assert exchange.ours.ids() <= {*exchange.theirs.ids(), *holding(ALL[:1_000]).ids()}
 
 
+@pytest.mark.parametrize(("now", "is_given_all"), [(0.5, False), (1.5, True)])
+def test_who_gets_what_it_lacks_by_asking_is_sent_little_unasked(now: float, is_given_all: bool) -> None:
+    """Goal: a newcomer behind a slow link is not sent a second time, and at once, what it is asking for."""
+    exchange = Exchange(holding(ALL[:3_000]), holding(ALL[:2_300]))
+    exchange.now = now
+    exchange.course._source.draws_until = 1.0
+    before, given = exchange.theirs.summary().count, 0
+    while not given and not exchange.course.is_over():
+        questions = exchange.course.step(exchange.now)
+        given = sum(each.type == FrameType.MESSAGES for each in questions)
+        exchange._carry(questions)
+    assert exchange.theirs.summary().count > before
+    assert (given > UNPROVEN_BURST) is is_given_all
+
+
 @pytest.mark.parametrize("fruitful", [False, True])
 def test_who_brought_nothing_yet_is_given_little_of_what_it_says_to_lack(fruitful: bool) -> None:
     """Goal: whoever names what it was told of as lacking is not sent all of that for it."""

@@ -78,6 +78,9 @@ class Asker(Protocol):
     def pulls_from(self, source: Address) -> bool:
         """Whether this neighbour is giving us something."""
 
+    def draw(self, source: Address, now: float) -> None:
+        """This neighbour gets what it lacks by asking for it."""
+
     def share(self, source: Address, now: float) -> None:
         """This neighbour finds out what differs: it need not be asked."""
 
@@ -185,6 +188,7 @@ class Answering:
             return self._refuse(community, source, request.number, SPENT_MS, now)
         answer = Answer(request, community.holdings, summary, budget_max=min(left, community.budget_max))
         self._answers.add(community.number, source, answer)
+        community.asker.draw(source, now)
         community.counts["answers"] += 1
         return []
 

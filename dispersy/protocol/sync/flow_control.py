@@ -17,6 +17,9 @@ from collections import deque
 
 from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
 from dispersy.protocol.flow import RoundTrips
+from dispersy.protocol.sync.burst import Burst
+from dispersy.protocol.sync.delivery_rate import MEASURE_S, DeliveryRate
+from dispersy.protocol.sync.losses import Losses
 
 WINDOW_START = 12
 """As many bytes as TCP begins with (RFC 6928)."""
@@ -32,9 +35,6 @@ path that carries much more at once. As long as answers do, requests are as long
 price."""
 SINGLE_MAX = 3 * ANSWER_BUDGET_MAX
 """Datagrams: as long as no more may be under way, one request asks for what the others would."""
-MEASURE_S, MEASURE_DATAGRAMS = 0.25, 9
-"""The least that a delivery rate is measured over."""
-RATE_LIFETIME_S = 3.0
 PATH_LIFETIME_S = 10.0
 PATH_SHARE = 0.35
 """Of what the rate would bring in a round trip: where no more was under way than this, hardly any of it was
@@ -49,6 +49,9 @@ SHORT_PATH_S = 0.05
 """Paths shorter than this: what a busy machine takes for an answer is no queue of the network's."""
 GROWTH_MIN = 1.2
 FLAT_ROUNDS_MAX = 4
+TRAIN_MIN, TRAIN_GROWTH = 3, 4.0
+"""Datagrams that show by their distance how fast the path is, and at most how many times faster than what was
+asked for in a round trip."""
 SLOW_PHASE, PHASES = 0, 8
 IDLE_GROWTH = 2.0
 """Of a slow pace, where nothing is under way any more when the next may be asked: the path carries more."""
@@ -56,8 +59,6 @@ PROBE_MIN_S, PROBE_MAX_S = 0.1, 0.4
 PROBE_DATAGRAMS = 2
 REORDER_MIN_S = 0.005
 BUSY_MAX_S = 1.0
-LOSS_DATAGRAMS = 400
-"""That the shares of loss are means over, about."""
 
 
 class _Flight:
@@ -66,7 +67,7 @@ class _Flight:
     before   datagrams that were under way when it was asked: behind these its own come
     """
 
-    __slots__ = ("arrived", "asked_at", "before", "budget", "first_at", "is_slow")
+    __slots__ = ("arrived", "asked_at", "before", "budget", "first_at", "is_slow", "last_at")
 
     def __init__(self, budget: int, asked_at: float, *, before: int, is_slow: bool) -> None:
         self.budget = budget
@@ -74,32 +75,30 @@ class _Flight:
         self.asked_at = asked_at
         self.is_slow = is_slow
         self.arrived = 0
-        self.first_at = 0.0
+        self.first_at = self.last_at = 0.0
 
 
 class FlowControl:
     """Towards one source.
 
     round_trips   with the time-outs that follow from them
-    rate          datagrams a second, the most of those measured lately; 0.0 before any is known
-    loss          share that is the link's own, as far as known
+    losses        of what was asked for
     """
 
     def __init__(self) -> None:
         self.round_trips = RoundTrips()
-        self.rate = self.loss = 0.0
+        self.losses = Losses()
         # By when they were asked.
         self._flights: dict[int, _Flight] = {}
         self._in_flight = 0
         self._window = WINDOW_START
+        self._burst = Burst(BUDGET_MIN, BUDGET_MAX)
         self._is_starting = self._comes_at_once = True
         self._stands_idle = False
         self._best = 0.0
         self._flat_rounds = 0
         self._round_ends = 0.0
-        self._rates: deque[tuple[float, float]] = deque()
-        self._counted = 0
-        self._counts_from = 0.0
+        self._delivery = DeliveryRate()
         self._recent: deque[float] = deque(maxlen=ROUND_TRIPS_MEASURED)
         # Of these; like the rate it is asked for with every datagram, and seldom another one.
         self._round_trip_s = 0.0
@@ -108,8 +107,6 @@ class FlowControl:
         self._base_from = 0.0
         self._phase = 1
         self._phase_ends = 0.0
-        self._total_loss = 0.0
-        self._slow_seen = 0
         self._may_ask_at = 0.0
         self._together, self._together_from = 0, float("-inf")
         self._heard_at, self._stopped_until = 0.0, float("-inf")
@@ -119,10 +116,15 @@ class FlowControl:
         self._probe_s = PROBE_MIN_S
 
     @property
+    def rate(self) -> float:
+        """Datagrams a second, the most of those measured lately; 0.0 before any is known."""
+        return self._delivery.value
+
+    @property
     def budget(self) -> int:
         """What one of several requests asks for."""
         wanted = self._window // 8 if self._is_starting else round(self.rate * BUDGET_S)
-        return max(BUDGET_MIN, min(BUDGET_MAX, wanted))
+        return max(BUDGET_MIN, min(self._burst.limit, wanted))
 
     @property
     def goes_singly(self) -> bool:
@@ -189,7 +191,7 @@ class FlowControl:
             self._leave_idle(now)
             if not self._is_silent:
                 self._heard_at = now
-        self._stands_idle = not self._flights and self.budget == BUDGET_MIN
+        self._stands_idle = not self._flights and self.rate * BUDGET_S <= BUDGET_MIN
         self._turn_phase(now)
         is_slow = self._phase == SLOW_PHASE
         self._flights[number] = _Flight(datagrams, now, before=self._in_flight, is_slow=is_slow)
@@ -212,11 +214,9 @@ class FlowControl:
         pace that let nothing be asked, or what the pace makes up for, it counts: else a pace that is too low
         would stay for ever, and where answers come faster than they are asked for every pace is.
         """
-        if self._rates:
-            idle_from = max(self._may_ask_at, self._heard_at)
-            self._counts_from += max(0.0, now - idle_from - max(BUDGET_S, 1 / self.rate))
-        else:
-            self._counted, self._counts_from = 0, now
+        idle_from = max(self._may_ask_at, self._heard_at)
+        own_s = max(BUDGET_S, 1 / self.rate) if self.rate else 0.0
+        self._delivery.leave_out(now, max(0.0, now - idle_from - own_s))
 
     # What arrives, and what does not.
 
@@ -226,14 +226,16 @@ class FlowControl:
         self.round_trips.timeouts = 0
         if self._flights and not self._is_silent and self._was_stopped(now):
             self._stopped_until = now
-            self._measure_anew(now)
+            self._delivery.measure_anew(now)
         self._heard_at = now
         if self._is_silent:
             self._end_silence(now)
-        self._count(now)
+        least_s = 0.05 if self._is_starting else max(MEASURE_S, self._round_trip_s)
+        self._delivery.arrive(now, round_trip_s=self._round_trip_s, least_s=least_s)
         if flight is None:
             return
         flight.arrived += 1
+        flight.last_at = now
         self._in_flight -= flight.arrived <= flight.budget
         self._front = max(self._front, flight.asked_at)
         if flight.asked_at <= self._stopped_until:
@@ -255,17 +257,34 @@ class FlowControl:
             self._measure(now - asked_at, now, before=self._in_flight)
         self.arrive(0, now)
 
-    def close(self, number: int, *, lost: int) -> float:
-        """A request is over, with so many datagrams that did not come; when it was asked."""
+    def close(self, number: int, *, lost: int, is_cut: bool = False) -> float:
+        """A request is over, with so many datagrams that did not come; when it was asked.
+
+        is_cut   the last of them did not
+        """
         flight = self._flights.pop(number)
         self._in_flight -= max(0, flight.budget - flight.arrived)
+        if flight.arrived and not self._is_silent:
+            self._learn_burst(flight, lost if is_cut else 0)
         if not self._is_silent and (flight.arrived or lost):
-            seen = flight.arrived + lost
-            self._total_loss += seen / (seen + LOSS_DATAGRAMS) * (lost / seen - self._total_loss)
-            if flight.is_slow:
-                self._slow_seen = min(LOSS_DATAGRAMS, self._slow_seen + seen)
-                self.loss += seen / max(LOSS_DATAGRAMS / 4, self._slow_seen) * (lost / seen - self.loss)
+            self.losses.note(flight.arrived, lost, is_slow=flight.is_slow)
         return flight.asked_at
+
+    def _learn_burst(self, flight: _Flight, lost: int) -> None:
+        if not lost:
+            self._burst.took()
+            return
+        self._burst.cut(flight.arrived, lost)
+        if not self._is_starting:
+            return
+        self._window = max(PROBE_DATAGRAMS, self._window - lost)
+        took_s = flight.last_at - flight.first_at if flight.first_at else 0.0
+        if lost >= flight.arrived >= TRAIN_MIN and took_s > 0:
+            # What may be under way was to double, and half of it found no room. What did came as fast as the
+            # path can, if it does not delay each as it likes.
+            most = TRAIN_GROWTH * flight.budget / self._round_trip_s
+            self._delivery.guess(flight.last_at, min(most, (flight.arrived - 1) / took_s))
+            self._is_starting = False
 
     def overdue(self, now: float) -> list[int]:
         """Requests of which nothing more is to be waited for: later ones were answered, or nothing comes."""
@@ -364,13 +383,13 @@ class FlowControl:
         queue_s, limit_s = self._queue_s(), max(QUEUE_S, 6 / rate)
         if self._phase == SLOW_PHASE:
             pace = 0.85 * rate
+        elif self.losses.are_ours():
+            pace = rate
         elif queue_s < 0.4 * limit_s:
             pace = (IDLE_GROWTH if self._stands_idle else 1.2) * rate
         else:
             pace = rate if queue_s < limit_s else 0.8 * rate
-        if self._total_loss > max(0.06, self.loss + 0.03):
-            pace *= 0.95
-        return pace / (1 - min(0.5, self.loss))
+        return pace / (1 - min(0.5, self.losses.link))
 
     def _turn_phase(self, now: float) -> None:
         if now >= self._phase_ends:
@@ -391,21 +410,6 @@ class FlowControl:
             self._base_next = round_trip_s
         self._base = min(self._base, round_trip_s)
         self._base_next = min(self._base_next, round_trip_s)
-
-    def _count(self, now: float) -> None:
-        """Measure the delivery rate."""
-        self._counted += 1
-        if self._counted < MEASURE_DATAGRAMS:
-            return
-        over_s = now - self._counts_from
-        if over_s < (0.05 if self._is_starting else max(MEASURE_S, self._round_trip_s)):
-            return
-        self._rates.append((now, self._counted / over_s))
-        self._counted, self._counts_from = 0, now
-        lifetime_s = max(RATE_LIFETIME_S, 10 * self._round_trip_s)
-        while len(self._rates) > 1 and self._rates[0][0] < now - lifetime_s:
-            self._rates.popleft()
-        self.rate = max(rate for _, rate in self._rates)
 
     def _start(self, now: float) -> None:
         """The window grows by what arrives, until the path is full."""
@@ -428,7 +432,7 @@ class FlowControl:
     def _end_silence(self, now: float) -> None:
         """It is back: go on as before."""
         self._is_silent = False
-        self._measure_anew(now)
+        self._delivery.measure_anew(now)
         self._may_ask_at = now
 
     def _was_stopped(self, now: float) -> bool:
@@ -437,8 +441,3 @@ class FlowControl:
         taken for its rate, it would have us ask for less than a datagram a second for minutes."""
         # Asked with every datagram: mostly the first has not passed, and no time-out is worked out.
         return now > self._heard_at + ANSWER_TIME_MAX_S and now > self._heard_at + self.timeout_s()
-
-    def _measure_anew(self, now: float) -> None:
-        """Count from here, and remember the rates from before as if they were of now."""
-        self._rates = deque((now, rate) for _, rate in self._rates)
-        self._counted, self._counts_from = 0, now

@@ -41,6 +41,7 @@ class Source:
     broken       transfers in a row that brought nothing although it said it had more than we
     fruitful     the store took something from a transfer of it, and its word was not broken often since
     held_until   before, it does itself what a transfer from it would do; held_since: when that began
+    draws_until  before, it is getting from us what it lacks, by answers to what it asks
     symbols_at   when symbols may be tried again, and undescribed: times in a row that they were no use
     selects      it has answered for certain kinds
     selections_at  when certain kinds may be asked for again: it may not know how to answer that
@@ -55,6 +56,7 @@ class Source:
         "behind_since",
         "broken",
         "burst_max",
+        "draws_until",
         "everything_at",
         "flow",
         "fruitful",
@@ -82,7 +84,7 @@ class Source:
         self.flow = FlowControl()
         self.burst_max = SYMBOL_BURST_MAX
         self.fruitful = self.selects = False
-        self.silent_at = float("-inf")
+        self.silent_at = self.draws_until = float("-inf")
         self.forgive(now)
 
     def forgive(self, now: float) -> None:
@@ -274,6 +276,12 @@ class PullSources:
         source = self.get(address)
         if source is not None:
             source.held_until = until
+
+    def draw(self, address: Address, until: float) -> None:
+        """It has asked us for what it lacks; this changes nothing of when it is asked itself."""
+        source = self._sources.get(address)
+        if source is not None:
+            source.draws_until = until
 
     def keep_word(self, addresses: Iterable[Address], now: float) -> None:
         """What these had named has come: they need not wait as if they had had nothing."""

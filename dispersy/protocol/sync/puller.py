@@ -25,6 +25,7 @@ from dispersy.constants import (
     AUDIT_IDS_MAX,
     AUDIT_INTERVAL_S,
     BACK_OFF_MAX_S,
+    DRAWS_S,
     LONE_TIMEOUTS_MAX,
     REPAIRS_MAX,
     REQUEST_TIMEOUTS_MAX,
@@ -169,6 +170,10 @@ class Puller:
         if self._pull is None or self._pull.address != source:
             self._sources.hold(source, now + SHARED_EXCHANGE_S)
 
+    def draw(self, source: Address, now: float) -> None:
+        """A neighbour asks us for what it lacks: send it little unasked."""
+        self._sources.draw(source, now + DRAWS_S)
+
     def pulls_from(self, source: Address) -> bool:
         """Whether we are getting something from this neighbour."""
         return self._partners.is_one(source) or (self._pull is not None and self._pull.address == source)
@@ -308,11 +313,7 @@ class Puller:
             pull.source.bear_fruit()
         elif pull.brought() or pull.source.flow.round_trips.timeouts:
             pull.source.bear_none(ours, now)
-        self._parked = {
-            address: parked
-            for address, parked in self._parked.items()
-            if self._sources.get(address) is parked.source
-        }
+        self._parked = {at: each for at, each in self._parked.items() if self._sources.get(at) is each.source}
         if Means.REPAIR not in pull.tried:
             self._parked[pull.address] = pull
         self._made_room = pull.address
@@ -400,8 +401,8 @@ class Puller:
             pull.end(towards, now)
             self._leave_pull()
             return
-        is_alone = len(self._sources) == 1
-        course = make_course(means, self._asking_of(pull.address), pull, is_alone=is_alone)
+        asking = self._asking_of(pull.address)
+        course = make_course(means, asking, pull, is_alone=len(self._sources) == 1)
         if course is None:
             pull.tried.append(means)
         else:
@@ -420,8 +421,8 @@ class Puller:
 
     def _is_settled(self, pull: Pull, now: float) -> bool:
         """Whether what arrived for this transfer is in the store, or has had time enough to get there."""
-        has_passed = self._backlog.has_passed(pull.announced)
-        return pull.is_settled(self._holdings.summary(), now, has_passed=has_passed)
+        ours, has_passed = self._holdings.summary(), self._backlog.has_passed(pull.announced)
+        return pull.is_settled(ours, now, has_passed=has_passed)
 
     def _end_course(self, pull: Pull, now: float) -> None:
         """Sets are equal, or a course has got what it could: another one comes next."""

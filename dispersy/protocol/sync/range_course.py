@@ -211,7 +211,7 @@ class RangeCourse:
 
     def _close(self, number: int) -> None:
         answered = self._transfer.close(number, learns=not self._is_partner)
-        self._given_up[number] = self._flow.close(number, lost=answered.lost)
+        self._given_up[number] = self._flow.close(number, lost=answered.lost, is_cut=answered.is_cut)
         if len(self._given_up) > LATE_MAX:
             self._given_up.popitem(last=False)
         # Most sweeps of what both hold bring no message at all, and end at the end of their range.

@@ -284,7 +284,7 @@ class SymbolsCourse:
                     self._count_then = asked.what.count + count
                     if count or items:
                         self._described_as = None
-                    self._give(items, self._burst() if self._source.fruitful else UNPROVEN_BURST)
+                    self._give(items, now, is_proven=self._source.fruitful)
             case SetSymbols():
                 self._theirs.take(reply.told)
         if not reply.last:
@@ -293,7 +293,7 @@ class SymbolsCourse:
         if self._theirs.is_none:
             self._is_over = True
         elif self._theirs.count:
-            self._peel()
+            self._peel(now)
         else:
             # An answer that ends with what differs instead of with messages counts as a round.
             self._must_check = True
@@ -312,7 +312,7 @@ class SymbolsCourse:
             return Heard.PART
         return Heard.END
 
-    def _peel(self) -> None:
+    def _peel(self, now: float) -> None:
         """Tell from their symbols what differs, if they are enough."""
         holdings = self._asking.holdings
         ours = holdings.symbols(0, self._theirs.count)
@@ -332,7 +332,7 @@ class SymbolsCourse:
             self.has_everything = self._is_over = not self._wanted
             self._count_then = held + len(self._wanted)
             self._progress_with = holdings.summary()
-            self._give(mine, self._burst())
+            self._give(mine, now)
             return
         if self._theirs.known_count == self._known_then:
             # Others than those that are missing have come, or none.
@@ -346,8 +346,11 @@ class SymbolsCourse:
         if is_too_much or self.is_defeated or self._rounds > SYMBOL_ROUNDS_MAX:
             self._is_over = True
 
-    def _give(self, items: bytes, datagrams_max: int) -> None:
-        """Messages of ours that the neighbour lacks, in as many datagrams."""
+    def _give(self, items: bytes, now: float, *, is_proven: bool = True) -> None:
+        """Messages of ours that the neighbour lacks; few to one that gets them by asking for them, or that
+        only says that it lacks them."""
+        is_asking = now < self._source.draws_until
+        datagrams_max = self._burst() if is_proven and not is_asking else UNPROVEN_BURST
         holdings = self._asking.holdings
         # Without what is only expected.
         cursors = [cursor for cursor in holdings.find_items(items) if cursor]
@@ -406,7 +409,7 @@ class SymbolsCourse:
         self._asked.clear()
         if heard:
             if self._theirs.count and not self._wanted:
-                self._peel()
+                self._peel(now)
             else:
                 self._must_check = True
             return False

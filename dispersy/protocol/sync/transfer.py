@@ -54,7 +54,7 @@ class Coverage(Enum):
 class Answered:
     """An answer that is over.
 
-    lost       datagrams that seem lost
+    lost       datagrams that seem lost; is_cut: the last ones of it
     has_come   anything of it
     count      of its messages
     progress   whether it got us anywhere, or is merely lost; else its sender keeps us busy
@@ -63,6 +63,7 @@ class Answered:
     """
 
     lost: int
+    is_cut: bool
     has_come: bool
     count: int
     progress: bool
@@ -323,6 +324,7 @@ class Transfer:
         del self._todo[PULL_GAPS_MAX:]
         return Answered(
             lost=lost,
+            is_cut=asked.stop is None,
             has_come=asked.datagrams > 0,
             count=asked.count,
             progress=not asked.datagrams or stop > low,

@@ -1,0 +1,60 @@
+"""How many datagrams a second arrive: the most of what was measured lately, for a path that was full then."""
+
+from __future__ import annotations
+
+from collections import deque
+
+MEASURE_S = 0.25
+_DATAGRAMS = 9
+"""The least that a rate is measured over."""
+_LIFETIME_S = 3.0
+_LIFETIME_ROUND_TRIPS = 10
+_GUESS_LIFETIME_S = 1.0
+
+
+class DeliveryRate:
+    """Of one source; `value` in datagrams a second, 0.0 before any is known."""
+
+    __slots__ = ("_counted", "_counts_from", "_measured", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        # (when, rate), the oldest first.
+        self._measured: deque[tuple[float, float]] = deque()
+        self._counted = 0
+        self._counts_from = 0.0
+
+    def arrive(self, now: float, *, round_trip_s: float, least_s: float) -> None:
+        """A datagram has come; the next rate is measured over least_s or more."""
+        self._counted += 1
+        if self._counted < _DATAGRAMS:
+            return
+        over_s = now - self._counts_from
+        if over_s < least_s:
+            return
+        self._keep(now, self._counted / over_s)
+        self._counted, self._counts_from = 0, now
+        lifetime_s = max(_LIFETIME_S, _LIFETIME_ROUND_TRIPS * round_trip_s)
+        while len(self._measured) > 1 and self._measured[0][0] < now - lifetime_s:
+            self._measured.popleft()
+            self.value = max(rate for _, rate in self._measured)
+
+    def guess(self, now: float, rate: float) -> None:
+        """One answer alone suggests this: it counts until more has been measured."""
+        self._keep(now - _LIFETIME_S + _GUESS_LIFETIME_S, rate)
+
+    def leave_out(self, now: float, idle_s: float) -> None:
+        """Nothing could arrive for so long; before anything is measured all that came counts anew."""
+        if self._measured:
+            self._counts_from += idle_s
+        else:
+            self._counted, self._counts_from = 0, now
+
+    def measure_anew(self, now: float) -> None:
+        """Count from here, and remember the rates from before as if they were of now."""
+        self._measured = deque((now, rate) for _, rate in self._measured)
+        self._counted, self._counts_from = 0, now
+
+    def _keep(self, now: float, rate: float) -> None:
+        self._measured.append((now, rate))
+        self.value = max(self.value, rate)
