@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from dispersy.protocol.sync.burst import Burst
+from dispersy.protocol.flow.burst import Burst
 
 
 def test_an_end_that_is_missing_shortens_to_what_came() -> None:

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from dispersy.constants import ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
-from dispersy.protocol.sync.flow_control import REQUESTS_S, WINDOW_START, FlowControl
+from dispersy.protocol.flow.flow_control import REQUESTS_S, WINDOW_START, FlowControl
 
 DATAGRAM_BITS = 1_232 * 8
 

@@ -19,7 +19,7 @@ from dispersy.constants import (
     KEYED_SILENCES_MAX,
     TREE_GAPS_MAX,
 )
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync import keyed_course
 from dispersy.protocol.sync.course import Arrival, Asking, Question

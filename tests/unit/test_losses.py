@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispersy.protocol.sync.losses import Losses
+from dispersy.protocol.flow.losses import Losses
 
 
 def losses_of(slow: float, otherwise: float, *, answers: int = 400) -> Losses:

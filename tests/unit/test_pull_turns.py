@@ -9,7 +9,7 @@ import pytest
 
 from dispersy.constants import BACKLOG_MAX, PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.holdings import first_key_of, key_after, time_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.course import Asking

@@ -15,7 +15,7 @@ from dispersy.constants import (
     SYMBOL_SILENCES_MAX,
 )
 from dispersy.errors import WireError
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.sync.course import Arrival, Asking, Question
 from dispersy.protocol.sync.pull_sources import Source
 from dispersy.protocol.sync.symbols_answer import SymbolSets, answer_symbols

@@ -15,10 +15,11 @@ from dispersy.constants import (
     REQUEST_TIMEOUT_START_S,
 )
 from dispersy.protocol.address import Address, make_address
-from dispersy.protocol.flow import Backlog, RoundTrips
+from dispersy.protocol.flow.backlog import Backlog
+from dispersy.protocol.flow.flow_control import WINDOW_START
+from dispersy.protocol.flow.round_trips import RoundTrips
 from dispersy.protocol.holdings import newest_low
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP, OrderKey
-from dispersy.protocol.sync.flow_control import WINDOW_START
 from dispersy.protocol.sync.puller import Puller
 from dispersy.protocol.wire.frames import Busy, MissingLast, RequestMissing, SyncRequest, decode_frame
 from dispersy.protocol.wire.numbers import ControlKind, FrameType

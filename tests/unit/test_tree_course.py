@@ -12,7 +12,7 @@ import pytest
 
 from dispersy.constants import TREE_GAPS_MAX, TREE_SILENCES_MAX
 from dispersy.errors import WireError
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.holdings import first_key_of, time_of
 from dispersy.protocol.sync.course import Arrival, Asking, Heard
 from dispersy.protocol.sync.pull_sources import Source

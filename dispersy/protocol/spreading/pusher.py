@@ -16,7 +16,7 @@ from random import Random
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.hosts import Host, host_of
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.wire.large_frames import Large, LargeName

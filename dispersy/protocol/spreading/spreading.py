@@ -22,7 +22,7 @@ from typing import Protocol
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX, FRAMES_SIZE_MAX
 from dispersy.ext import digest, wire
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.identifiers import CommunityId, MemberId
 from dispersy.protocol.shares import Shares
 from dispersy.protocol.spreading.held_summaries import HeldSummaries

@@ -27,7 +27,7 @@ from dispersy.constants import (
     TREES_SOURCES_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.hosts import host_of
 from dispersy.protocol.large_messages.fragment_answer import FragmentAnswer

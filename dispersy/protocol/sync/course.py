@@ -13,7 +13,7 @@ from enum import Enum, auto
 from random import Random
 from typing import Protocol
 
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.sync.means import Means

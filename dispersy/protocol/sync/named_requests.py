@@ -30,7 +30,7 @@ from dispersy.constants import (
     REQUEST_TIMEOUT_START_S,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.hosts import bucket_of, leaves_for
 from dispersy.protocol.identifiers import MemberId, MessageId
 from dispersy.protocol.ranges import Range, merged, without

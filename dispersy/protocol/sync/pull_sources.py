@@ -21,9 +21,9 @@ from dispersy.constants import (
     TRANSFER_INTERVAL_S,
 )
 from dispersy.protocol.address import Address
+from dispersy.protocol.flow.flow_control import FlowControl
 from dispersy.protocol.hosts import host_of
 from dispersy.protocol.pruning import is_later
-from dispersy.protocol.sync.flow_control import FlowControl
 from dispersy.protocol.sync.reputation import Reputations
 from dispersy.protocol.wire.summary import Summary
 

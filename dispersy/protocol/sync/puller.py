@@ -33,7 +33,7 @@ from dispersy.constants import (
     TURN_S,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import Backlog
+from dispersy.protocol.flow.backlog import Backlog
 from dispersy.protocol.holdings import ItemHoldings
 from dispersy.protocol.identifiers import OrderKey
 from dispersy.protocol.large_messages.fragments import Fragments

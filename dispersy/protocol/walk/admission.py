@@ -8,7 +8,7 @@ from dispersy.constants import (
     INTRODUCTIONS_PER_SECOND_MAX,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.hosts import Host, host_of
 
 

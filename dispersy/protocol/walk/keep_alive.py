@@ -23,7 +23,7 @@ from dispersy.constants import (
     WALKED_LIFETIME_S,
 )
 from dispersy.protocol.address import Address
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.walk.candidate import NEVER, Candidate, Category
 from dispersy.protocol.walk.neighbours import Neighbours
 from dispersy.protocol.walk.same_key import OwnNumbers

@@ -29,7 +29,7 @@ from dispersy.constants import (
     TOKENS_MAX,
 )
 from dispersy.protocol.address import Address, usable_as_peer
-from dispersy.protocol.flow import PerSecond
+from dispersy.protocol.flow.per_second import PerSecond
 from dispersy.protocol.identifiers import MemberId
 from dispersy.protocol.walk.admission import Admission
 from dispersy.protocol.walk.announcers import LISTENERS_MAX, Announcers

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections import deque
 
 from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
-from dispersy.protocol.flow import RoundTrips
-from dispersy.protocol.sync.burst import Burst
-from dispersy.protocol.sync.delivery_rate import MEASURE_S, DeliveryRate
-from dispersy.protocol.sync.losses import Losses
+from dispersy.protocol.flow.burst import Burst
+from dispersy.protocol.flow.delivery_rate import MEASURE_S, DeliveryRate
+from dispersy.protocol.flow.losses import Losses
+from dispersy.protocol.flow.round_trips import RoundTrips
 
 WINDOW_START = 12
 """As many bytes as TCP begins with (RFC 6928)."""
