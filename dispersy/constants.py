@@ -275,11 +275,8 @@ ASSEMBLY_EVICTED_S = 5.0
 ASSEMBLY_TIME_MAX_S = 300.0
 """64 KiB at 5 kbit/s take 105 s with nothing beside them."""
 FRAGMENTS_PER_REQUEST_MAX = 16
-FRAGMENT_WINDOW_START = 8
-FRAGMENT_WINDOW_MIN = 2
-FRAGMENT_WINDOW_MAX = ASSEMBLY_SIZE_PER_SOURCE_MAX // FRAGMENT_SIZE
-FRAGMENT_QUEUE_S = 0.05
-"""How much longer than the least a fragment may take before fewer are asked for."""
+FRAGMENTS_FIRST = 8
+"""That one request asks for, and the very first one."""
 SYMBOL_SETS_MAX = 4
 """Sets of a community that were described lately and of which further symbols may be asked: 104 KB."""
 SYMBOL_BURST_MAX = 256

@@ -96,12 +96,17 @@ def test_one_source_fills_a_fast_link() -> None:
         (Path(delay_s=0.025, jitter_s=0.1, loss=0.02, rate=1e6 / 8, queue=64_000), 0.75),
         (Path(delay_s=0.15, spread_s=0.05, burst_loss=0.05, rate=384e3 / 8), 0.65),
         (Path(delay_s=0.15, spread_s=0.05, keeps_order=True, burst_loss=0.05, rate=384e3 / 8), 0.65),
+        (Path(delay_s=0.025, rate=1e6 / 8, queue=4_000), 0.75),
+        (Path(delay_s=0.05, rate=1e6 / 8, queue=4_000), 0.75),
+        (Path(delay_s=0.025, rate=1e6 / 8, queue=8_000), 0.75),
+        (Path(delay_s=0.025, loss=0.2, rate=1e6 / 8), 0.45),
+        (Path(delay_s=0.025, loss=0.2, rate=1e6 / 8, queue=6_000), 0.4),
     ],
-    ids=["reordering", "lossy", "3g", "3g-in-order"],
+    ids=["reordering", "lossy", "3g", "3g-in-order", "4k", "4k-far", "8k", "very-lossy", "6k-very-lossy"],
 )
-def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: float) -> None:
-    """What comes late without a queue before it must not count as one: 20 messages of 64 KB took four times
-    as long as the link needs."""
+def test_a_slow_link_is_filled_whatever_it_delays_and_loses(path: Path, share_min: float) -> None:
+    """What comes late without a queue before it must not count as one, nor a queue of three datagrams be
+    flooded: 20 messages of 64 KB took four times as long as the link needs, or never came."""
     world = World(seed=3, link=path)
     old = world.add(1)
     messages = [
@@ -112,7 +117,7 @@ def test_a_slow_link_that_delays_as_it_likes_is_filled(path: Path, share_min: fl
     newcomer = world.add(2, bootstrap=[old])
     assert world.run(120, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
     assert sum(map(len, messages)) / world.now > share_min * path.rate
-    assert wasted(messages, old, newcomer) < 1.3
+    assert wasted(messages, old, newcomer) < 1.3 / (1 - path.loss)
 
 
 def test_what_one_node_alone_has_reaches_its_neighbours_by_several_ways() -> None:

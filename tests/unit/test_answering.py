@@ -26,7 +26,14 @@ from dispersy.protocol.sync.allowance import (
     SPENT_MIN,
     FragmentsGiven,
 )
-from dispersy.protocol.sync.answering import SPENT_MS, TURN_MS, AnsweredCommunity, Answering, Request
+from dispersy.protocol.sync.answering import (
+    FRAGMENTS_SERVED_MAX,
+    SPENT_MS,
+    TURN_MS,
+    AnsweredCommunity,
+    Answering,
+    Request,
+)
 from dispersy.protocol.sync.answers_in_work import ANSWERS_PER_HOST_MAX, STEP_DATAGRAMS
 from dispersy.protocol.sync.served import SERVED_MAX
 from dispersy.protocol.wire.frames import (
@@ -265,15 +272,16 @@ def test_few_are_given_much_at_once_and_whoever_gives_us_something_always() -> N
 
 
 def test_few_are_given_fragments_at_once_and_small_messages_all_the_same() -> None:
-    """A long message leaves a slow uplink for four, who give it to the others; nobody waits with more."""
+    """A long message leaves a slow uplink for three, who give it to the others; nobody waits with more."""
     house = House()
     asked = [
         house.ask(peer(host), FragmentRequest(1, OrderKey(MESSAGES_FROM), 1), 0.0)
-        for host in range(1, SERVED_MAX + 4)
+        for host in range(1, FRAGMENTS_SERVED_MAX + 4)
     ]
     told = [[each for each, _ in frames_of(bytes(18) + b"".join(frames))] for frames in asked]
-    assert told == [[FrameType.FRAGMENT]] * SERVED_MAX + [[FrameType.BUSY]] * 3
-    assert house.ask(peer(SERVED_MAX + 2), SyncRequest(number=1, budget=3), 0.0)[0][0] == FrameType.MESSAGES
+    assert told == [[FrameType.FRAGMENT]] * FRAGMENTS_SERVED_MAX + [[FrameType.BUSY]] * 3
+    small = house.ask(peer(FRAGMENTS_SERVED_MAX + 2), SyncRequest(number=1, budget=3), 0.0)
+    assert small[0][0] == FrameType.MESSAGES
 
 
 def test_one_host_has_one_turn_of_fragments_and_who_has_had_all_has_none() -> None:
@@ -281,10 +289,10 @@ def test_one_host_has_one_turn_of_fragments_and_who_has_had_all_has_none() -> No
     house, wanted = House(), FragmentRequest(1, OrderKey(MESSAGES_FROM), 1)
     for port in range(1, 60):
         house.ask(peer(1, port), wanted, 0.0)
-    for host in range(2, SERVED_MAX + 1):
+    for host in range(2, FRAGMENTS_SERVED_MAX + 1):
         told = []
         while FrameType.BUSY not in told:
             (answer,) = house.ask(peer(host), wanted, 0.1)
             told = [each for each, _ in frames_of(bytes(18) + answer)]
-    for host in range(SERVED_MAX + 1, 2 * SERVED_MAX):
+    for host in range(FRAGMENTS_SERVED_MAX + 1, 2 * FRAGMENTS_SERVED_MAX):
         assert house.ask(peer(host), wanted, 0.2)[0][0] == FrameType.FRAGMENT

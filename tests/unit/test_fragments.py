@@ -14,7 +14,6 @@ from dispersy.constants import (
     ASSEMBLY_EVICTED_S,
     ASSEMBLY_SIZE_PER_SOURCE_MAX,
     FRAGMENT_SIZE,
-    FRAGMENT_WINDOW_MAX,
     LARGE_FAILED_S,
     LARGE_NAMED_MAX,
     LARGE_NAMED_PER_SOURCE_MAX,
@@ -331,7 +330,8 @@ def test_one_source_has_its_share_of_the_room(house: House) -> None:
             for fragment in answered(ask.request, Held(pairs))[1:]:
                 house.fragments.receive_fragment(SOURCE, fragment, 0.01)
         assert house.room.size <= ASSEMBLY_SIZE_PER_SOURCE_MAX
-    assert house.fragments._sources[SOURCE].on_the_way() <= FRAGMENT_WINDOW_MAX
+    in_flight = house.fragments._sources[SOURCE].flow.in_flight()
+    assert 0 < in_flight <= ASSEMBLY_SIZE_PER_SOURCE_MAX // FRAGMENT_SIZE
 
 
 def test_a_slow_store_holds_up_what_would_wait_for_it() -> None:
@@ -339,14 +339,20 @@ def test_a_slow_store_holds_up_what_would_wait_for_it() -> None:
     house = House()
     pairs = [message(time, 65_000) for time in range(1, 120)]
     house.fragments.receive_names(SOURCE, [name for name, _ in pairs], 0.0)
-    house.answer(Held(pairs), 0.1, rounds=2_000)
+
+    def fill(seconds: range) -> None:
+        for step in range(100 * seconds.start, 100 * seconds.stop):
+            house.answer(Held(pairs), step / 100)
+            house.fragments.handle_timer(step / 100)
+
+    fill(range(9))
     taken = sum(len(raw) for _, raw in house.whole)
     assert ASSEMBLIES_SIZE_MAX <= taken < ASSEMBLIES_SIZE_MAX + ASSEMBLY_SIZE_PER_SOURCE_MAX
     for name, raw in pairs:
         if (SOURCE, raw) in house.whole:
             house.held.rows[name.packed_key] = raw
-    house.fragments.receive_committed(0.2)
-    house.answer(Held(pairs), 0.3, rounds=2_000)
+    house.fragments.receive_committed(9.0)
+    fill(range(9, 15))
     assert len(house.whole) == len(pairs)
 
 

@@ -15,10 +15,11 @@ _GUESS_LIFETIME_S = 1.0
 class DeliveryRate:
     """Of one source; `value` in datagrams a second, 0.0 before any is known."""
 
-    __slots__ = ("_counted", "_counts_from", "_measured", "value")
+    __slots__ = ("_counted", "_counts_from", "_guessed", "_guessed_until", "_measured", "value")
 
     def __init__(self) -> None:
         self.value = 0.0
+        self._guessed = self._guessed_until = 0.0
         # (when, rate), the oldest first.
         self._measured: deque[tuple[float, float]] = deque()
         self._counted = 0
@@ -32,16 +33,19 @@ class DeliveryRate:
         over_s = now - self._counts_from
         if over_s < least_s:
             return
-        self._keep(now, self._counted / over_s)
+        self._measured.append((now, self._counted / over_s))
         self._counted, self._counts_from = 0, now
         lifetime_s = max(_LIFETIME_S, _LIFETIME_ROUND_TRIPS * round_trip_s)
         while len(self._measured) > 1 and self._measured[0][0] < now - lifetime_s:
             self._measured.popleft()
-            self.value = max(rate for _, rate in self._measured)
+        if now >= self._guessed_until:
+            self._guessed = 0.0
+        self.value = max(self._guessed, *(rate for _, rate in self._measured))
 
     def guess(self, now: float, rate: float) -> None:
         """One answer alone suggests this: it counts until more has been measured."""
-        self._keep(now - _LIFETIME_S + _GUESS_LIFETIME_S, rate)
+        self._guessed, self._guessed_until = rate, now + _GUESS_LIFETIME_S
+        self.value = max(self.value, rate)
 
     def leave_out(self, now: float, idle_s: float) -> None:
         """Nothing could arrive for so long; before anything is measured all that came counts anew."""
@@ -54,7 +58,3 @@ class DeliveryRate:
         """Count from here, and remember the rates from before as if they were of now."""
         self._measured = deque((now, rate) for _, rate in self._measured)
         self._counted, self._counts_from = 0, now
-
-    def _keep(self, now: float, rate: float) -> None:
-        self._measured.append((now, rate))
-        self.value = max(self.value, rate)

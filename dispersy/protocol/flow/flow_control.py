@@ -44,6 +44,7 @@ ROUND_TRIPS_MEASURED = 8
 BASE_LIFETIME_S = 10.0
 """Of the shortest round trip; a path that has become longer is noticed in twice this time."""
 QUEUE_S = 0.03
+YIELD_S = 0.05
 DEEP_QUEUE_S = 0.1
 SHORT_PATH_S = 0.05
 """Paths shorter than this: what a busy machine takes for an answer is no queue of the network's."""
@@ -81,11 +82,14 @@ class _Flight:
 class FlowControl:
     """Towards one source.
 
+    yields        the first sign of a queue ends the start, and what is lost is our doing until more is known:
+                  for what several ask of one source at once, or is to leave room for something else
     round_trips   with the time-outs that follow from them
     losses        of what was asked for
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, yields: bool = False) -> None:
+        self._yields = yields
         self.round_trips = RoundTrips()
         self.losses = Losses()
         # By when they were asked.
@@ -383,7 +387,7 @@ class FlowControl:
         queue_s, limit_s = self._queue_s(), max(QUEUE_S, 6 / rate)
         if self._phase == SLOW_PHASE:
             pace = 0.85 * rate
-        elif self.losses.are_ours():
+        elif self.losses.are_ours(in_doubt=self._yields):
             pace = rate
         elif queue_s < 0.4 * limit_s:
             pace = (IDLE_GROWTH if self._stands_idle else 1.2) * rate
@@ -425,6 +429,8 @@ class FlowControl:
             return
         limit_s = max(0.02, self._base / 5, 3 / rate)
         is_full = len(self._recent) == ROUND_TRIPS_MEASURED and self._queue_s() > limit_s
+        if self._yields:
+            is_full = self._recent[-1] - self._base > max(YIELD_S, self._base / 4)
         if is_full or self._flat_rounds >= FLAT_ROUNDS_MAX:
             self._is_starting = False
             self._may_ask_at = now

@@ -35,7 +35,7 @@ class Losses:
             self._slow_seen = min(_DATAGRAMS, self._slow_seen + seen)
             self.link += seen / max(_DATAGRAMS / 4, self._slow_seen) * (lost / seen - self.link)
 
-    def are_ours(self) -> bool:
-        """Whether more is lost than the link loses by itself."""
+    def are_ours(self, *, in_doubt: bool = False) -> bool:
+        """Whether more is lost than the link loses by itself; in_doubt: what is said before that is known."""
         limit = max(_OURS_MIN, _OURS_RATIO * self.link + _OURS_MARGIN)
-        return self._slow_seen >= _SLOW_MIN and self._total > limit
+        return (in_doubt or self._slow_seen >= _SLOW_MIN) and self._total > limit

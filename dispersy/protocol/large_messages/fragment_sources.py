@@ -9,8 +9,8 @@ from random import Random
 
 from dispersy.constants import LARGE_SILENCE_S
 from dispersy.protocol.address import Address
+from dispersy.protocol.flow.flow_control import FlowControl
 from dispersy.protocol.large_messages.assembly import Assembly
-from dispersy.protocol.large_messages.fragment_pace import FragmentPace
 from dispersy.protocol.wire.frames import FragmentRequest, LargeName
 
 LATE_FRAGMENT_REQUESTS_MAX = 16
@@ -55,20 +55,23 @@ class Wanted:
         self.whole: tuple[Address, LargeName] | None = None
 
 
-@dataclass(slots=True)
 class Requested:
-    """Fragments that were asked for and have not come.
+    """Fragments of one message that were asked for.
 
-    overtaken      those of them that others have come before, since overtaken_at
+    bits    those of them that have not come
     """
 
-    assembly: Assembly
-    bits: int
-    asked_at: float
-    due_at: float
-    is_answered: bool = False
-    overtaken: int = 0
-    overtaken_at: float | None = None
+    __slots__ = ("_last", "assembly", "bits")
+
+    def __init__(self, assembly: Assembly, bits: int) -> None:
+        self.assembly = assembly
+        self.bits = bits
+        self._last = 1 << (bits.bit_length() - 1)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last one is missing: they are sent in ascending order."""
+        return bool(self.bits & self._last)
 
 
 class NamingSource:
@@ -76,8 +79,8 @@ class NamingSource:
 
     names           what of it is still wanted, in the order in which it was named
     sum             of their ids, as in a summary
-    out             requests by number, as they were sent; late: those that were given up, their fragments
-                    still welcome
+    out             requests by number, as they were sent; late: those that were given up, and when they
+                    were asked: their fragments are still welcome
     silences        times in a row that it fell silent
     heard_at        when its last fragment came, or when it was first asked since
     shunned_until   it is asked for nothing and not listened to; not_before: it is busy until then
@@ -86,33 +89,38 @@ class NamingSource:
     def __init__(self, now: float) -> None:
         self.names: dict[bytes, LargeName] = {}
         self.sum = 0
-        self.pace = FragmentPace()
+        self.flow = FlowControl(yields=True)
         self.out: dict[int, Requested] = {}
-        self.late: OrderedDict[int, Assembly] = OrderedDict()
+        self.late: OrderedDict[int, tuple[Assembly, float]] = OrderedDict()
         self.assemblies: list[Assembly] = []
         self.silences = 0
         self.heard_at = self.shunned_until = self.not_before = now
 
-    def note_late(self, number: int, assembly: Assembly) -> None:
-        """Something of this request was given up."""
-        self.late[number] = assembly
+    def ask(self, number: int, assembly: Assembly, bits: int, now: float) -> None:
+        """A request for these fragments leaves."""
+        assembly.asked |= bits
+        self.out[number] = Requested(assembly, bits)
+        self.flow.ask(number, bits.bit_count(), now)
+
+    def close(self, number: int) -> None:
+        """All of a request has come, or the rest of it is to be asked for again."""
+        request = self.out.pop(number)
+        request.assembly.asked &= ~request.bits
+        asked_at = self.flow.close(number, lost=request.bits.bit_count(), is_cut=request.is_cut)
+        if request.bits:
+            self.late[number] = request.assembly, asked_at
         if len(self.late) > LATE_FRAGMENT_REQUESTS_MAX:
             self.late.popitem(last=False)
+
+    def forget(self, assembly: Assembly) -> None:
+        """What of this message is on its way is not waited for."""
+        for number in [number for number, each in self.out.items() if each.assembly is assembly]:
+            del self.out[number]
+            self.flow.close(number, lost=0)
 
     def silent_at(self) -> float:
         """When it has been silent for too long, if it is asked for something."""
         return max(self.heard_at, self.not_before) + LARGE_SILENCE_S
-
-    def on_the_way(self) -> int:
-        """Fragments that were asked of it and have not come."""
-        return sum(request.bits.bit_count() for request in self.out.values())
-
-
-def due_at(request: Requested, known: NamingSource) -> float:
-    """When what is missing of a request counts as lost."""
-    if request.overtaken_at is None:
-        return request.due_at
-    return min(request.due_at, request.overtaken_at + known.pace.reorder_s)
 
 
 def gives_way(

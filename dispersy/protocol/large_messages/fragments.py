@@ -25,6 +25,7 @@ from random import Random
 from dispersy.constants import (
     ASSEMBLY_TIME_MAX_S,
     BACK_OFF_MAX_S,
+    FRAGMENTS_FIRST,
     FRAGMENTS_PER_REQUEST_MAX,
     LARGE_FAILED_MAX,
     LARGE_FAILED_S,
@@ -45,7 +46,6 @@ from dispersy.protocol.large_messages.fragment_sources import (
     Requested,
     Wanted,
     Whole,
-    due_at,
     gives_way,
     lowest,
     next_ones,
@@ -115,7 +115,7 @@ class Fragments:
         known = self._sources.get(source)
         request = known.out.get(fragment.number) if known is not None else None
         if known is None or request is None or (fragment.size and not request.bits >> fragment.index & 1):
-            if known is None or not self._take_late(known, fragment):
+            if known is None or not self._take_late(known, fragment, now):
                 self.counts["fragments-unasked"] += 1
             return
         known.heard_at = now
@@ -139,6 +139,7 @@ class Fragments:
         request = known.out.pop(number, None) if known is not None else None
         if known is not None and request is not None:
             request.assembly.asked &= ~request.bits
+            known.flow.refused(number, wait_s, now)
             if request.assembly.is_untouched:
                 # Others may have it by now.
                 self._end(request.assembly)
@@ -214,7 +215,9 @@ class Fragments:
             return self._again_at
         moments = [wanted.stored_by for wanted in self._wanted.values() if wanted.stored_by is not None]
         for known in self._sources.values():
-            moments += [due_at(request, known) for request in known.out.values()]
+            overdue_at = known.flow.next_overdue()
+            if overdue_at is not None:
+                moments.append(overdue_at)
             if known.assemblies:
                 moments.append(known.silent_at())
         if self._again_at is not None:
@@ -251,18 +254,19 @@ class Fragments:
         if now < known.not_before:
             self._ask_again(known.not_before)
             return
-        free = int(known.pace.window) - known.on_the_way()
-        while free >= max(1, min(FRAGMENTS_PER_REQUEST_MAX, int(known.pace.window)) // 4):
+        while room := known.flow.room(now):
             assembly = self._next_assembly(source, known, now)
             if assembly is None:
                 return
-            bits = lowest(assembly.unasked, min(free, FRAGMENTS_PER_REQUEST_MAX))
-            assembly.asked |= bits
+            most = known.flow.budget if known.flow.has_heard else FRAGMENTS_FIRST
+            bits = lowest(assembly.unasked, min(room, most, FRAGMENTS_PER_REQUEST_MAX))
             number = number_for(Way.FRAGMENTS, self._rng, known.out)
-            known.out[number] = Requested(assembly, bits, now, now + known.pace.timeout_s())
+            known.ask(number, assembly, bits, now)
             self._events.append(AskFragments(source, FragmentRequest(number, assembly.name.key, bits)))
             self.counts["fragment-requests"] += 1
-            free -= bits.bit_count()
+        again_at = known.flow.next_room()
+        if again_at is not None:
+            self._ask_again(again_at)
 
     def _next_assembly(self, source: Address, known: NamingSource, now: float) -> Assembly | None:
         """One of this source of which something is to be asked for: one that is begun, or else one more."""
@@ -292,36 +296,33 @@ class Fragments:
     # What came.
 
     def _take(self, known: NamingSource, fragment: Fragment, request: Requested, now: float) -> None:
-        if not request.is_answered:
-            request.is_answered = True
-            known.pace.measure(now - request.asked_at, now)
+        flow = known.flow
+        flow.arrive(fragment.number, now)
         request.assembly.take(fragment)
         request.bits &= ~(1 << fragment.index)
-        known.pace.arrived()
-        timeout_s = known.pace.timeout_s()
-        is_behind = False
-        for number, each in list(known.out.items()):
-            # While it sends anything it is not silent, and all that was asked comes in this order.
-            each.due_at = max(each.due_at, now + timeout_s)
-            if is_behind:
-                continue
-            is_behind = each is request
-            left = request.bits & ((1 << fragment.index) - 1) if is_behind else each.bits
-            if left and each.overtaken_at is None:
-                each.overtaken, each.overtaken_at = left, now
-            if not each.bits:
-                del known.out[number]
+        # Nothing that was asked later will tell that what is missing of the only one is lost.
+        is_last = not request.is_cut and not flow.is_under_way_beside(fragment.number)
+        if not request.bits or is_last:
+            self._close(known, fragment.number)
+        for number in flow.overdue(now):
+            self._close(known, number)
 
-    def _take_late(self, known: NamingSource, fragment: Fragment) -> bool:
+    def _take_late(self, known: NamingSource, fragment: Fragment, now: float) -> bool:
         """One that was given up, and is on its way again perhaps: the sooner it is here, the better."""
-        assembly = known.late.get(fragment.number)
-        if assembly is None or assembly not in known.assemblies or fragment.size != assembly.name.size:
-            return assembly is not None
-        known.pace.came_late()
-        # The last one of all is waited for: what it ends is ended in one place.
-        if not assembly.is_evicted and assembly.missing.bit_count() > 1:
-            assembly.take(fragment)
+        late = known.late.get(fragment.number)
+        if late is None:
+            return False
+        assembly, asked_at = late
+        if assembly in known.assemblies and fragment.size == assembly.name.size:
+            known.flow.arrive_late(now, asked_at)
+            # The last one of all is waited for: what it ends is ended in one place.
+            if not assembly.is_evicted and assembly.missing.bit_count() > 1:
+                assembly.take(fragment)
         return True
+
+    def _close(self, known: NamingSource, number: int) -> None:
+        self.counts["fragment-timeouts"] += bool(known.out[number].bits)
+        known.close(number)
 
     def _complete(self, source: Address, assembly: Assembly, now: float) -> None:
         """All of a message is here."""
@@ -339,22 +340,12 @@ class Fragments:
         self._events.append(Whole(source, message))
 
     def _expire_requests(self, source: Address, known: NamingSource, now: float) -> None:
-        for number, request in list(known.out.items()):
-            if now < due_at(request, known):
-                continue
-            lost = request.bits
-            if now < request.due_at:
-                lost &= request.overtaken
-                known.pace.lost()
-            else:
-                known.pace.silent(now)
-            request.bits &= ~lost
-            request.overtaken_at = None
-            request.assembly.asked &= ~lost
-            self.counts["fragment-timeouts"] += 1
-            if not request.bits:
-                del known.out[number]
-            known.note_late(number, request.assembly)
+        overdue = known.flow.overdue(now)
+        is_silent = known.flow.is_silence(now) and not all(map(known.flow.has_arrived, overdue))
+        for number in overdue:
+            self._close(known, number)
+        if overdue and is_silent:
+            known.flow.fall_silent(now)
         for assembly in list(known.assemblies):
             if now >= assembly.began_at + ASSEMBLY_TIME_MAX_S:
                 self._refuse(source, assembly.name, now)
@@ -404,7 +395,7 @@ class Fragments:
         self._room.release(assembly)
         known = self._sources[assembly.source]
         known.assemblies.remove(assembly)
-        known.out = {number: each for number, each in known.out.items() if each.assembly is not assembly}
+        known.forget(assembly)
         wanted = self._wanted.get(assembly.name.message_id)
         if wanted is not None and wanted.assembly is assembly:
             wanted.assembly = None

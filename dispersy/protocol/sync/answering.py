@@ -54,6 +54,8 @@ from dispersy.protocol.wire.sync_frames import RangeDescribed
 BUSY_MS = 200
 TURN_MS = 500
 """How long who has to wait for others that are given much is to wait, and meanwhile asks somebody else."""
+FRAGMENTS_SERVED_MAX = 3
+"""Neighbours that are given fragments at once; a fourth on a slow uplink has the others lose theirs."""
 TREE_BUSY_MS = RANGE_BUSY_MS = 500
 SPENT_MS = 30_000
 """How long who has had all that it may is to wait: then it may have a little."""
@@ -115,7 +117,7 @@ class Answering:
         self.allowance = Allowance()
         self._served = Served()
         # Apart: whoever waits with large messages gets its small ones.
-        self._served_fragments = Served(little_max=0)
+        self._served_fragments = Served(most=FRAGMENTS_SERVED_MAX, little_max=0)
         self._answers = AnswersInWork.of_sync_requests()
         self._fragment_answers = AnswersInWork.of_fragment_requests()
         self._fragments = FragmentsGiven()

@@ -44,10 +44,12 @@ class _Turn:
 class Served:
     """Of one process, by community and neighbour: its address, or what else it is counted by.
 
+    most         neighbours of one community that are given much at once
     little_max   bytes in LITTLE_S that anybody is given
     """
 
-    def __init__(self, *, little_max: int = LITTLE_MAX) -> None:
+    def __init__(self, *, most: int = SERVED_MAX, little_max: int = LITTLE_MAX) -> None:
+        self._most = most
         self._little_max = little_max
         self._given: dict[_Key, int] = {}
         self._given_from = 0.0
@@ -101,4 +103,4 @@ class Served:
         before = list(self._waiting)
         before = before[: before.index(key)] if key in self._waiting else before
         ahead = sum(each == community for each, _ in (*self._turns, *before))
-        return ahead < SERVED_MAX
+        return ahead < self._most
