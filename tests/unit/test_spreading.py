@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
@@ -344,6 +345,20 @@ def test_small_differences_wait_until_it_is_quiet(house: House) -> None:
     house.run_until(1.0)
     assert house.spreader.drain_summaries() == [(address(1), Summary(count=99, sum=4))]
     assert house.spreader.hear_summary(address(1), Summary(count=99, sum=5), ours, 1.1)
+
+
+def test_what_is_news_to_us_has_a_moment_to_come_by_itself(house: House) -> None:
+    """A neighbour has one more than we, above all ours: it most likely spreads. What lies further down does
+    not, and of an empty set everything is missing."""
+    ours, news = Summary(highest=7, count=100, sum=1), Summary(highest=8, count=101, sum=2)
+    assert not house.spreader.hear_summary(address(1), news, ours, 0.0)
+    house.run_until(0.4)
+    assert house.spreader.drain_summaries() == []
+    house.run_until(0.5)
+    assert house.spreader.drain_summaries() == [(address(1), news)]
+    assert house.spreader.hear_summary(address(1), replace(news, highest=7), ours, 2.0)
+    assert house.spreader.hear_summary(address(1), replace(news, count=200), ours, 2.0)
+    assert house.spreader.hear_summary(address(1), news, Summary(), 2.0)
 
 
 def test_where_few_messages_come_no_word_is_held_for_long(house: House) -> None:

@@ -23,27 +23,22 @@ RECEIVED_MAX = 1.5
 
 
 def play_propagation(told: Play) -> Outcome:
-    """One message by one of all nodes; or several in the same world, each when the one before is everywhere:
+    """One message by one of all nodes, or several in the same world, each when the one before is everywhere:
     the slowest of them counts, and to meet costs most of what a large world does."""
     nodes = min(told.nodes, 30) if told.short else told.nodes
     messages = told.number or 1
     population = populate(nodes=nodes, seed=told.seed, warm_up_s=told.size(60, short=10))
-    world = population.world
+    # The very first of a community is spared: nobody synchronises with sets that are empty.
+    spread_one(population)
     population.forget_traffic()
     slowest: Curve = []
     everybody, until_everybody, until_half = True, 0.0, 0.0
     for _ in range(messages):
-        curve: Curve = []
-        watch_taken(world, curve)
-        began = world.now
-        author = population.rng.choice(population.nodes)
-        author.publish([population.message(author)])
-        everybody &= world.run(LIMIT_S, until=lambda curve=curve: bool(curve) and curve[-1][1] >= nodes - 1)
-        if world.now - began > until_everybody:
-            until_everybody, slowest = world.now - began, curve
+        has_everybody, took_s, curve = spread_one(population)
+        everybody &= has_everybody
+        if took_s > until_everybody:
+            until_everybody, slowest = took_s, curve
         until_half = max(until_half, next((at for at, count in curve if count >= nodes / 2), LIMIT_S))
-        # What was sent by then still costs.
-        world.run(2.0)
     return Outcome(
         {
             "everybody": float(everybody),
@@ -54,6 +49,21 @@ def play_propagation(told: Play) -> Outcome:
         },
         {"% of nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in slowest]},
     )
+
+
+def spread_one(population: Population) -> tuple[bool, float, Curve]:
+    """A message by one of all nodes: whether all have it, after how long, and how many had it when."""
+    world, others = population.world, len(population.nodes) - 1
+    curve: Curve = []
+    watch_taken(world, curve)
+    began = world.now
+    author = population.rng.choice(population.nodes)
+    author.publish([population.message(author)])
+    everybody = world.run(LIMIT_S, until=lambda: bool(curve) and curve[-1][1] >= others)
+    took_s = world.now - began
+    # What was sent by then still costs.
+    world.run(2.0)
+    return everybody, took_s, curve
 
 
 def judge_propagation(bench: Bench, results: Results) -> None:

@@ -17,6 +17,9 @@ IN_FLIGHT_MIN = 4
 IN_FLIGHT_S = 2.0
 """How many messages two sets may differ by and be held to be the same soon: those of so many seconds."""
 HELD_SOURCES_MAX = 64
+NEWS_S = 0.5
+"""For so long what a neighbour has and is newer than all here is thought to be on its way: a pull would bring
+it twice."""
 
 
 class HeldSummaries:
@@ -44,6 +47,9 @@ class HeldSummaries:
         rate      how many a second
         """
         in_flight = IN_FLIGHT_MIN + IN_FLIGHT_S * rate
+        if ours.count and theirs.highest > ours.highest:
+            # Nothing of it has come yet, but what is new there most likely spreads.
+            quiet_at = max(quiet_at, now + NEWS_S)
         if now >= quiet_at or theirs.same_set(ours) or abs(theirs.count - ours.count) > in_flight:
             self._held.pop(source, None)
             return False
