@@ -181,6 +181,25 @@ def test_a_course_that_probes_a_silence_asks_when_it_says_so() -> None:
     assert course.next_step() is None
 
 
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_turn_that_begins_anew_asks_for_what_the_last_one_left_unanswered(is_forgotten: bool) -> None:
+    """A source fell silent, others came first, one of them a repair from this very source. Nothing of the
+    range is waited for any more, and nothing was asked for again: such a pull never ended."""
+    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
+    course = RangeCourse(asking, source, means=Means.TIP, transfer=transfer)
+    assert course.step(0.0)
+    if is_forgotten:
+        source.flow.forget()
+    course.begin_again()
+    assert transfer.has_more()
+    assert not transfer.under_way()
+    [request] = course.step(5.0)
+    assert isinstance(request, RangeRequest)
+    assert request.low == ORDER_LOW
+
+
 def test_a_store_that_takes_nothing_for_a_while_is_not_sent_all_that_the_path_takes() -> None:
     """On a path so fast that it seems to hold any number: what is asked for has room when it comes."""
     puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0, audits=False)

@@ -67,7 +67,9 @@ class RangeCourse:
         self._emptied: list[Range] = []
 
     def begin_again(self) -> None:
-        """What was not answered is still to be asked."""
+        """What was not answered is still to be asked, and flow control may have forgotten that it was."""
+        for number in list(self._transfer.under_way()):
+            self._transfer.close(number)
         self._flow.forget()
 
     def step(self, now: float) -> Sequence[SyncRequest]:

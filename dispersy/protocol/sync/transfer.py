@@ -10,7 +10,7 @@ the store yet.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import ceil
@@ -284,7 +284,7 @@ class Transfer:
             return Coverage.WHOLE
         return Coverage.PART
 
-    def under_way(self) -> Container[int]:
+    def under_way(self) -> Collection[int]:
         """The numbers of requests that are not closed yet, of all who take part."""
         return self._asked.keys()
 
