@@ -142,6 +142,21 @@ def test_a_pushed_message_goes_on_when_it_is_committed_and_not_before(house: Hou
     assert {Push.decode(each.body).hops_left for each in pushed} == {HOPS_MAX - 2}
 
 
+def test_where_pushes_meet_none_is_relayed_until_they_bring_news_again(house: House) -> None:
+    """Nobody knows how many members there are: that others push what is known tells that they are few."""
+
+    def relayed(time: int) -> int:
+        assert house.spreader.receive_push(address(9), HOPS_MAX - 1, message(time), float(time))
+        house.commit(message(time), now=float(time))
+        return len(house.sent(FrameType.PUSH))
+
+    assert relayed(1) == RELAYED_PUSHES
+    for _ in range(30):
+        assert not house.spreader.receive_push(address(8), HOPS_MAX - 1, message(1), 1.5)
+    assert [relayed(time) for time in range(2, 12)] == [0] * 10
+    assert sum(relayed(time) for time in range(100, 200)) > 1.5 * 100
+
+
 @pytest.mark.parametrize(("hops_left", "expected"), [(0, 0), (1, RELAYED_PUSHES), (255, RELAYED_PUSHES)])
 def test_a_push_goes_no_farther_than_its_hops(house: House, hops_left: int, expected: int) -> None:
     """Whoever says more than there can be is not believed."""

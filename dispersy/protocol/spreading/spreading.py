@@ -50,6 +50,10 @@ RELAYED_PUSHES = 2
 LOADED_PUSHES = 2
 """Neighbours that the author of a new message pushes it to, who gets it by a push, and the author under load:
 so 90 of 1,000 nodes have it after four hops, and hardly any twice."""
+KNOWN_PUSHES = 16
+KNOWN_WEIGHT = 3.0
+"""Pushes that the share of those that bring nothing new is a mean over, and how many times that share makes
+it less likely to relay one: nobody knows how many members there are, but where they are few pushes meet."""
 LOAD_MAX = 20.0
 """New messages a second above which nobody but the author pushes."""
 FRESHEST = 16
@@ -161,6 +165,7 @@ class Spreader:
         )
         self._pushed: PerSecond[None] = PerSecond(limit=PUSHES_PER_SECOND_MAX, keys_max=1)
         self._quiet_at = float("-inf")
+        self._known_share = 0.0
         self._held = HeldSummaries()
         self._summaries: list[tuple[Address, Summary]] = []
         self._out: list[SendFrame] = []
@@ -174,7 +179,7 @@ class Spreader:
             return True  # The verifier counts why it is none.
         (prefix, _), *_ = found
         if prefix in self._known:
-            self._counts["pushes-known"] += 1
+            self._note_push(is_known=True)
             self._hold(source, prefix)
             return False
         arrival = self._arrivals.get(prefix)
@@ -182,8 +187,9 @@ class Spreader:
         if arrival is not None and arrival.message == message:
             arrival.holders.add(source)
             arrival.hops_left = max(arrival.hops_left, hops_left)
-            self._counts["pushes-known"] += 1
+            self._note_push(is_known=True)
             return False
+        self._note_push(is_known=False)
         self._arrive(source, prefix, message, hops_left, now)
         return True
 
@@ -338,6 +344,14 @@ class Spreader:
             del self._arrivals[oldest]
         self._arrivals[prefix] = _Arrival(message, source, min(hops_left, HOPS_MAX - 1), now)
 
+    def _relayed_pushes(self) -> int:
+        chance = 1 - KNOWN_WEIGHT * self._known_share
+        return sum(self._rng.random() < chance for _ in range(RELAYED_PUSHES))
+
+    def _note_push(self, *, is_known: bool) -> None:
+        self._counts["pushes-known"] += is_known
+        self._known_share += (is_known - self._known_share) / KNOWN_PUSHES
+
     def _is_loaded(self, now: float) -> bool:
         return self._load.rate(now) > LOAD_MAX
 
@@ -367,7 +381,7 @@ class Spreader:
             holders.update(want.holders())
         may_push = not self._is_metered and not self._is_loaded(now)
         if arrival is not None and arrival.hops_left and may_push:
-            self._push(message, arrival.hops_left - 1, holders, RELAYED_PUSHES, now)
+            self._push(message, arrival.hops_left - 1, holders, self._relayed_pushes(), now)
         self._gather(prefix, message, holders, now)
         return True
 
