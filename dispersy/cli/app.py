@@ -53,6 +53,8 @@ def main(arguments: list[str]) -> int:
     except DispersyError as error:
         return refuse(error)
     except PermissionError as error:
+        if error.filename is None:
+            raise
         # Whoever may use a node's sockets need not be the one who may look into its home.
         return refuse(StorageError(f"{error.filename}: {error.strerror}"))
     return DONE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from dispersy.protocol.flow.burst import Burst
 
 
@@ -34,14 +36,15 @@ def test_it_settles_at_what_the_queue_holds() -> None:
     assert lost < 0.02 * sent
 
 
-def test_what_a_link_loses_anywhere_leaves_it_long() -> None:
-    """One datagram in fifty, as likely in the middle as at the end."""
+@pytest.mark.parametrize(("loss", "known"), [(0.02, 0.0), (0.1, 0.1), (0.3, 0.3)])
+def test_what_a_link_loses_anywhere_leaves_it_long(loss: float, known: float) -> None:
+    """As likely in the middle as at the end; of much it has to be known that the link loses it."""
     rng, burst, limits = Random(1), Burst(3, 32), []
     for _ in range(2_000):
-        came = [rng.random() >= 0.02 for _ in range(burst.limit)]
+        came = [rng.random() >= loss for _ in range(burst.limit)]
         if came[-1]:
             burst.took()
-        else:
-            burst.cut(sum(came), len(came) - sum(came))
+        elif any(came):
+            burst.cut(sum(came), len(came) - sum(came), link_loss=known)
         limits.append(burst.limit)
     assert sum(limits) / len(limits) > 25

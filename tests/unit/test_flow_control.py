@@ -13,8 +13,10 @@ from random import Random
 
 import pytest
 
-from dispersy.constants import ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
+from dispersy.constants import ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX, REQUEST_TIMEOUT_MAX_S
+from dispersy.protocol.flow.delivery_rate import DeliveryRate
 from dispersy.protocol.flow.flow_control import REQUESTS_S, WINDOW_START, FlowControl
+from dispersy.protocol.flow.round_trips import RoundTrips
 
 DATAGRAM_BITS = 1_232 * 8
 
@@ -82,8 +84,8 @@ class Drive:
     late_s   by which whoever asks looks at everything late: its process has other things to do, too
     """
 
-    def __init__(self, path: Path, *, duration_s: float, late_s: float = 0.0) -> None:
-        self.flow = FlowControl()
+    def __init__(self, path: Path, *, duration_s: float, late_s: float = 0.0, yields: bool = False) -> None:
+        self.flow = FlowControl(yields=yields)
         self._late_s = late_s
         self.unique = self.sent = self.asked = self.timeouts = 0
         self.left: dict[int, set[int]] = {}
@@ -117,10 +119,10 @@ class Drive:
                 self._arrive(*heappop(self._way)[2:])
             overdue = self.flow.overdue(self._now)
             nothing = [number for number in overdue if not self.flow.has_arrived(number)]
-            for number in overdue:
-                self._close(number)
             if nothing and self.flow.is_silence(self._now):
                 self.timeouts += self.flow.fall_silent(self._now)
+            for number in overdue:
+                self._close(number)
 
     def _step(self) -> None:
         while (room := self.flow.room(self._now)) > 0:
@@ -220,6 +222,52 @@ def test_silence_is_probed_and_is_no_loss() -> None:
     before = drive.flow.rate
     assert before * DATAGRAM_BITS == pytest.approx(path.rate, rel=0.15)
     assert drive.flow.losses.link < 0.02
+    assert not drive.flow.losses.are_ours(in_doubt=True)
+    assert drive.flow.budget == 32
+
+
+def test_who_yields_stops_growing_at_the_first_sign_of_a_queue() -> None:
+    """Of a bottleneck that holds a second of data hardly any is used, where others are to find room there."""
+    queued = {}
+    for yields in (False, True):
+        path = Path(1e6, 0.025, queue_s=1.0)
+        drive = Drive(path, duration_s=1.5, yields=yields)
+        queued[yields] = path.queued_s
+        assert drive.share > 0.5
+    assert queued[True] < 0.6 * queued[False]
+
+
+def test_an_answer_that_may_take_any_time_is_waited_for_while_it_comes() -> None:
+    """64 KiB at 5 kbit/s take two minutes."""
+    flow, now = FlowControl(yields=True), 0.0
+    flow.ask(1, 60, now)
+    for _ in range(50):
+        now += 0.5
+        assert (flow.next_overdue() or 0.0) >= now
+        assert not flow.overdue(now)
+        flow.arrive(1, now)
+    deadline = flow.next_overdue()
+    assert deadline is not None
+    assert flow.overdue(deadline) == [1]
+
+
+def test_time_outs_without_end_wait_no_longer_than_the_longest() -> None:
+    """Two days of them in a row once ended the process."""
+    round_trips = RoundTrips()
+    for _ in range(5_000):
+        round_trips.timed_out()
+    assert round_trips.timeout_s() == REQUEST_TIMEOUT_MAX_S
+
+
+def test_a_guess_counts_for_a_moment_beside_what_is_measured() -> None:
+    rate = DeliveryRate()
+    rate.guess(0.0, 500.0)
+    assert rate.value == 500.0
+    for tick in range(1, 200):
+        rate.arrive(tick / 100, round_trip_s=0.05, least_s=0.25)
+        if tick == 80:
+            assert rate.value == 500.0
+    assert rate.value == pytest.approx(100.0, rel=0.1)
 
 
 @pytest.mark.parametrize("slow", [10e3, 30e3, 100e3])

@@ -23,6 +23,7 @@ from dispersy.constants import (
 from dispersy.protocol.address import make_address
 from dispersy.protocol.holdings import KEY_SIZE
 from dispersy.protocol.identifiers import MessageId
+from dispersy.protocol.large_messages.assembly import AssemblyRoom
 from dispersy.protocol.sync.expected_holdings import ExpectedHoldings
 from dispersy.protocol.wire.frames import Fragment, LargeName
 from dispersy.protocol.wire.large_frames import fragment_count
@@ -324,14 +325,71 @@ def test_halves_without_end_are_bounded_and_leave_room_for_others() -> None:
 def test_one_source_has_its_share_of_the_room(house: House) -> None:
     pairs = [message(time, 60_000) for time in range(1, 30)]
     house.fragments.receive_names(SOURCE, [name for name, _ in pairs], 0.0)
-    for _ in range(300):
-        asked = house.ask()
-        for ask in asked:
-            for fragment in answered(ask.request, Held(pairs))[1:]:
-                house.fragments.receive_fragment(SOURCE, fragment, 0.01)
+    for step in range(300):
+        for ask in house.ask():
+            # All but the last fragment of each.
+            for fragment in answered(ask.request, Held(pairs)):
+                if fragment.index < fragment_count(fragment.size) - 1:
+                    house.fragments.receive_fragment(SOURCE, fragment, step / 100)
+        house.fragments.handle_timer(step / 100)
         assert house.room.size <= ASSEMBLY_SIZE_PER_SOURCE_MAX
-    in_flight = house.fragments._sources[SOURCE].flow.in_flight()
-    assert 0 < in_flight <= ASSEMBLY_SIZE_PER_SOURCE_MAX // FRAGMENT_SIZE
+    assert house.room.size > ASSEMBLY_SIZE_PER_SOURCE_MAX - 61_000
+
+
+def test_what_is_over_is_not_kept(house: House) -> None:
+    """Halves that are given up one after the other would fill the memory of a node, each kept for what of it
+    may come late."""
+    pairs = [message(time, 60_000) for time in range(1, 40)]
+    for name, raw in pairs:
+        now = 20.0 * name.global_time
+        house.fragments.receive_names(SOURCE, [name], now)
+        for _ in range(8):
+            for ask in house.ask():
+                for fragment in answered(ask.request, Held([(name, raw)]))[1:]:
+                    house.fragments.receive_fragment(SOURCE, fragment, now)
+        for second in range(1, 19):
+            house.fragments.handle_timer(now + second)
+        house.ask()
+    known = house.fragments._sources[SOURCE]
+    assert house.room.size == 0
+    assert not known.late
+    assert known.flow.in_flight() == 0
+
+
+def test_a_source_that_names_and_never_gives_is_borne_for_days(house: House) -> None:
+    """It is asked again and again, ever more seldom, and nothing overflows."""
+    names = [message(time, 60_000)[0] for time in range(1, 5)]
+    now = asked = 0.0
+    while now < 3 * 86_400:
+        house.fragments.receive_names(SOURCE, names, now)
+        asked += len(house.ask())
+        deadline = house.fragments.next_deadline()
+        now = max(now + 1.0, min(now + 30.0, deadline or now + 30.0))
+        house.fragments.handle_timer(now)
+    assert 100 < asked < 20_000
+
+
+def test_fragments_of_what_made_room_for_others_are_no_loss() -> None:
+    """They come all the same, and their source is neither silent nor behind a full queue."""
+    house = House(AssemblyRoom(size_max=70_000))
+    (name, raw), (other, _) = message(1, 65_000), message(2, 65_000)
+    house.fragments.receive_names(SOURCE, [name], 0.0)
+    flow, now = house.fragments._sources[SOURCE].flow, 0.0
+    for _ in range(3):
+        for ask in house.ask():
+            for fragment in answered(ask.request, Held([(name, raw)])):
+                now += 0.01
+                house.fragments.receive_fragment(SOURCE, fragment, now)
+    on_the_way = house.ask()
+    assert flow.in_flight() > 0
+    house.fragments.receive_names(OTHER, [other], ASSEMBLY_EVICTED_S)
+    for ask in on_the_way:
+        for fragment in answered(ask.request, Held([(name, raw)])):
+            house.fragments.receive_fragment(SOURCE, fragment, ASSEMBLY_EVICTED_S + 0.01)
+    house.fragments.handle_timer(ASSEMBLY_EVICTED_S + 1.0)
+    assert flow.in_flight() == 0
+    assert flow.round_trips.timeouts == 0
+    assert not flow.losses.are_ours(in_doubt=True)
 
 
 def test_a_slow_store_holds_up_what_would_wait_for_it() -> None:

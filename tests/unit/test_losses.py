@@ -34,4 +34,7 @@ def test_what_is_lost_when_much_is_asked_for_is_ours(slow: float, otherwise: flo
 
 def test_nothing_is_ours_before_it_is_known_what_is_the_links() -> None:
     """A link that loses half must not be thought to be full for its first minute."""
-    assert not losses_of(0.0, 0.5, answers=40).are_ours()
+    losses = losses_of(0.0, 0.5, answers=40)
+    assert not losses.are_ours()
+    assert losses.are_ours(in_doubt=True)
+    assert not Losses().are_ours(in_doubt=True)

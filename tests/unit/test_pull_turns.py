@@ -200,6 +200,26 @@ def test_a_turn_that_begins_anew_asks_for_what_the_last_one_left_unanswered(is_f
     assert request.low == ORDER_LOW
 
 
+def test_what_a_silence_swallows_is_no_loss() -> None:
+    """A link that pauses has as much room as before when it is back, and answers may be as long."""
+    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
+    course, flow = RangeCourse(asking, source, means=Means.TIP, transfer=transfer), source.flow
+    for number in (1, 2):
+        flow.ask(number, 40, number / 10)
+        for _ in range(40):
+            flow.arrive(number, (number + 1) / 10)
+        flow.close(number, lost=0)
+    assert flow.rate
+    now = 0.4
+    assert course.step(now)
+    while flow.is_under_way():
+        now = course.next_deadline() or now
+        course.handle_timer(now)
+    assert not flow.losses.are_ours(in_doubt=True)
+
+
 def test_a_store_that_takes_nothing_for_a_while_is_not_sent_all_that_the_path_takes() -> None:
     """On a path so fast that it seems to hold any number: what is asked for has room when it comes."""
     puller = Puller(rng=Random(1), holdings=make_holdings(), now=0.0, audits=False)

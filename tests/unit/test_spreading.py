@@ -13,6 +13,7 @@ import pytest
 from dispersy.constants import DATAGRAM_MESSAGE_SIZE_MAX
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import MemberId
+from dispersy.protocol.spreading.held_summaries import NEWS_S, HeldSummaries
 from dispersy.protocol.spreading.recent import KEPT_BYTES_MAX, Kept, Known
 from dispersy.protocol.spreading.spreading import (
     ANNOUNCED_PER_ADDRESS_MAX,
@@ -374,6 +375,18 @@ def test_what_is_news_to_us_has_a_moment_to_come_by_itself(house: House) -> None
     assert house.spreader.hear_summary(address(1), replace(news, highest=7), ours, 2.0)
     assert house.spreader.hear_summary(address(1), replace(news, count=200), ours, 2.0)
     assert house.spreader.hear_summary(address(1), news, Summary(), 2.0)
+
+
+def test_news_of_one_neighbour_delay_no_other_word() -> None:
+    """Whoever says that it has the newest again and again is waited for alone."""
+    held, ours = HeldSummaries(), Summary(highest=7, count=100, sum=1)
+    honest, liar = Summary(highest=7, count=101, sum=2), Summary(highest=1 << 60, count=101, sum=3)
+    assert held.hold(address(1), honest, ours, 0.0, quiet_at=0.1, rate=0.0)
+    assert held.hold(address(2), liar, ours, 0.05, quiet_at=0.1, rate=0.0)
+    assert held.next_deadline() == 0.1
+    assert held.due(0.1) == [(address(1), honest)]
+    assert held.next_deadline() == 0.05 + NEWS_S
+    assert held.due(0.05 + NEWS_S) == [(address(2), liar)]
 
 
 def test_where_few_messages_come_no_word_is_held_for_long(house: House) -> None:

@@ -1,8 +1,8 @@
 """How long an answer may be, so that the narrowest place on its way takes it at once.
 
 An answer leaves as fast as its sender can, and a router that has room for a few datagrams drops the rest of
-it: its end. What a link loses by itself is lost anywhere in it, and a short answer is as likely to be
-complete as its last datagram is to arrive, so it is the missing end alone that makes answers shorter.
+it: its end. So an end that is missing makes answers shorter; what is lost in the middle does not. A link
+loses ends by itself, too, as often as anything else: so often they count for little.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ _GROWTH = 0.1
 """Datagrams, for each answer that came to its end."""
 _SHRINKAGE = 0.5
 """Of the datagrams that were missing of one that did not."""
+_KEPT = 0.8
+"""Share of the growth that ends may cost that are missing no more often than the link loses them."""
 
 
 class Burst:
@@ -32,7 +34,14 @@ class Burst:
         """An answer came to its end."""
         self._limit = min(self._most, self._limit + _GROWTH)
 
-    def cut(self, arrived: int, lost: int) -> None:
-        """So much of one came, and its end did not."""
-        shorter = arrived if lost > arrived else min(self._limit, arrived + lost) - _SHRINKAGE * lost
+    def cut(self, arrived: int, lost: int, *, link_loss: float = 0.0) -> None:
+        """So much of one came, and its end did not.
+
+        link_loss   share that the link loses by itself, as far as known: so often an end is missing anyway
+        """
+        seen = min(self._limit, arrived + lost)
+        shorter = arrived if lost > arrived else seen - _SHRINKAGE * lost
+        if link_loss:
+            # What took() adds between two such ends outweighs what this takes away.
+            shorter = max(shorter, self._limit - _KEPT * _GROWTH * (1 - link_loss) / link_loss)
         self._limit = max(self._least, min(self._limit, shorter))

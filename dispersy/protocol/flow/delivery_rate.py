@@ -43,7 +43,7 @@ class DeliveryRate:
         self.value = max(self._guessed, *(rate for _, rate in self._measured))
 
     def guess(self, now: float, rate: float) -> None:
-        """One answer alone suggests this: it counts until more has been measured."""
+        """One answer alone suggests this: for a moment it counts beside what is measured."""
         self._guessed, self._guessed_until = rate, now + _GUESS_LIFETIME_S
         self.value = max(self.value, rate)
 

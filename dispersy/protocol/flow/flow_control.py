@@ -14,6 +14,7 @@ Silence is not loss: a link that pauses has as much room as before when it is ba
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 from dispersy.constants import ANSWER_BUDGET_MAX, ANSWER_TIME_MAX_S, ANSWERS_PER_SOURCE_MAX
 from dispersy.protocol.flow.burst import Burst
@@ -41,15 +42,13 @@ PATH_SHARE = 0.35
 spent behind what we had asked for, and for PATH_LIFETIME_S the path is taken to be as long. A busy neighbour
 takes its time whatever it is asked for; were that taken for a queue, it would be asked for ever less."""
 ROUND_TRIPS_MEASURED = 8
-BASE_LIFETIME_S = 10.0
-"""Of the shortest round trip; a path that has become longer is noticed in twice this time."""
-QUEUE_S = 0.03
-YIELD_S = 0.05
-DEEP_QUEUE_S = 0.1
+BASE_LIFETIME_S, BASE_ROUND_TRIPS = 10.0, 8
+"""Of the shortest round trip: of a slow link a queue that lasts a few of them must not pass for the path. One
+that has become longer is noticed in twice this time."""
+QUEUE_S, YIELD_S, DEEP_QUEUE_S = 0.03, 0.05, 0.1
 SHORT_PATH_S = 0.05
 """Paths shorter than this: what a busy machine takes for an answer is no queue of the network's."""
-GROWTH_MIN = 1.2
-FLAT_ROUNDS_MAX = 4
+GROWTH_MIN, FLAT_ROUNDS_MAX = 1.2, 4
 TRAIN_MIN, TRAIN_GROWTH = 3, 4.0
 """Datagrams that show by their distance how fast the path is, and at most how many times faster than what was
 asked for in a round trip."""
@@ -58,8 +57,7 @@ IDLE_GROWTH = 2.0
 """Of a slow pace, where nothing is under way any more when the next may be asked: the path carries more."""
 PROBE_MIN_S, PROBE_MAX_S = 0.1, 0.4
 PROBE_DATAGRAMS = 2
-REORDER_MIN_S = 0.005
-BUSY_MAX_S = 1.0
+REORDER_MIN_S, BUSY_MAX_S = 0.005, 1.0
 
 
 class _Flight:
@@ -82,14 +80,16 @@ class _Flight:
 class FlowControl:
     """Towards one source.
 
-    yields        the first sign of a queue ends the start, and what is lost is our doing until more is known:
-                  for what several ask of one source at once, or is to leave room for something else
+    yields        it leaves room for others that ask the same source, and for what else comes on this way: the
+                  first sign of a queue ends the start, and until more is known what is lost is our doing.
+                  An answer may take any time as long as something comes
     round_trips   with the time-outs that follow from them
     losses        of what was asked for
     """
 
     def __init__(self, *, yields: bool = False) -> None:
         self._yields = yields
+        self._answer_time_s = inf if yields else ANSWER_TIME_MAX_S
         self.round_trips = RoundTrips()
         self.losses = Losses()
         # By when they were asked.
@@ -278,7 +278,7 @@ class FlowControl:
         if not lost:
             self._burst.took()
             return
-        self._burst.cut(flight.arrived, lost)
+        self._burst.cut(flight.arrived, lost, link_loss=self.losses.link)
         if not self._is_starting:
             return
         self._window = max(PROBE_DATAGRAMS, self._window - lost)
@@ -295,12 +295,12 @@ class FlowControl:
         if not self._flights:
             return []
         oldest = next(iter(self._flights.values())).asked_at
-        if now == self._heard_at and oldest > max(self._front - self._reorder_s, now - ANSWER_TIME_MAX_S):
+        if now == self._heard_at and oldest > max(self._front - self._reorder_s, now - self._answer_time_s):
             # So it is with nearly all datagrams that arrive: no time-out needs to be worked out.
             return []
         timeout_s = self.timeout_s()
         # Reckoned as next_overdue() does, to the last bit: else what is due then would be due again at once.
-        patience_s = max(ANSWER_TIME_MAX_S, 2 * timeout_s)
+        patience_s = max(self._answer_time_s, 2 * timeout_s)
         if now >= self._heard_at + timeout_s:
             patience_s = timeout_s
         behind = self._front - self._reorder_s
@@ -345,7 +345,7 @@ class FlowControl:
         timeout_s = self.timeout_s()
         oldest = next(iter(self._flights.values())).asked_at
         due = max(self._heard_at, oldest) + timeout_s
-        return min(due, oldest + max(ANSWER_TIME_MAX_S, 2 * timeout_s))
+        return min(due, oldest + max(self._answer_time_s, 2 * timeout_s))
 
     def timeout_s(self) -> float:
         return self._probe_s if self._is_silent else self.round_trips.timeout_s()
@@ -409,7 +409,8 @@ class FlowControl:
             self._path_until = now + PATH_LIFETIME_S
         elif now >= self._path_until:
             self._path_s = 0.0
-        if not self._base or now >= self._base_from + BASE_LIFETIME_S:
+        lifetime_s = max(BASE_LIFETIME_S, BASE_ROUND_TRIPS * self._round_trip_s)
+        if not self._base or now >= self._base_from + lifetime_s:
             self._base, self._base_from = self._base_next or round_trip_s, now
             self._base_next = round_trip_s
         self._base = min(self._base, round_trip_s)

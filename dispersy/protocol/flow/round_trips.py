@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dispersy.constants import REQUEST_TIMEOUT_MAX_S, REQUEST_TIMEOUT_MIN_S, REQUEST_TIMEOUT_START_S
 
+DOUBLINGS_MAX = 10
+"""Of the shortest time-out make more than the longest one."""
+
+assert REQUEST_TIMEOUT_MIN_S * 2**DOUBLINGS_MAX > REQUEST_TIMEOUT_MAX_S
+
 
 class RoundTrips:
     """How long one source takes to answer, and how long to wait for it.
@@ -33,7 +38,7 @@ class RoundTrips:
             estimate = REQUEST_TIMEOUT_START_S
         else:
             estimate = max(REQUEST_TIMEOUT_MIN_S, self.mean_s + 4 * self.deviation_s)
-        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0 ** max(0, self.timeouts - 1))
+        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0 ** max(0, min(DOUBLINGS_MAX, self.timeouts - 1)))
 
     def timed_out(self) -> None:
         """A request has had no answer."""

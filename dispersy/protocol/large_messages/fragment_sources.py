@@ -16,6 +16,8 @@ from dispersy.protocol.wire.frames import FragmentRequest, LargeName
 LATE_FRAGMENT_REQUESTS_MAX = 16
 """Of one source: requests of which something was given up and may still come."""
 
+SILENCES_COUNTED_MAX = 10
+"""In a row, after which a source is asked no more seldom."""
 ROOM_RETRY_S = 1.0
 """Where all room is taken, until it is looked for again."""
 NEXT_MAX = 8
@@ -113,10 +115,12 @@ class NamingSource:
             self.late.popitem(last=False)
 
     def forget(self, assembly: Assembly) -> None:
-        """What of this message is on its way is not waited for."""
+        """What of this message is on its way is not waited for, nor welcome any more."""
         for number in [number for number, each in self.out.items() if each.assembly is assembly]:
             del self.out[number]
             self.flow.close(number, lost=0)
+        for number in [number for number, (each, _) in self.late.items() if each is assembly]:
+            del self.late[number]
 
     def silent_at(self) -> float:
         """When it has been silent for too long, if it is asked for something."""

@@ -41,6 +41,7 @@ from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
 from dispersy.protocol.large_messages.fragment_sources import (
     ROOM_RETRY_S,
+    SILENCES_COUNTED_MAX,
     AskFragments,
     NamingSource,
     Requested,
@@ -125,7 +126,10 @@ class Fragments:
             self._refuse(source, assembly.name, now)
         elif fragment.size != assembly.name.size:
             self._catch(source, now)
-        elif not assembly.is_evicted:
+        elif assembly.is_evicted:
+            known.flow.arrive(fragment.number, now)
+            self._end(assembly)
+        else:
             self._take(known, fragment, request, now)
             if assembly.missing:
                 self._ask(source, known, now)
@@ -313,7 +317,8 @@ class Fragments:
         if late is None:
             return False
         assembly, asked_at = late
-        if assembly in known.assemblies and fragment.size == assembly.name.size:
+        if fragment.size == assembly.name.size:
+            known.heard_at = now
             known.flow.arrive_late(now, asked_at)
             # The last one of all is waited for: what it ends is ended in one place.
             if not assembly.is_evicted and assembly.missing.bit_count() > 1:
@@ -341,18 +346,19 @@ class Fragments:
 
     def _expire_requests(self, source: Address, known: NamingSource, now: float) -> None:
         overdue = known.flow.overdue(now)
-        is_silent = known.flow.is_silence(now) and not all(map(known.flow.has_arrived, overdue))
+        if overdue and known.flow.is_silence(now) and not all(map(known.flow.has_arrived, overdue)):
+            # Before they are closed: what a silence swallows is no loss.
+            known.flow.fall_silent(now)
         for number in overdue:
             self._close(known, number)
-        if overdue and is_silent:
-            known.flow.fall_silent(now)
         for assembly in list(known.assemblies):
             if now >= assembly.began_at + ASSEMBLY_TIME_MAX_S:
                 self._refuse(source, assembly.name, now)
         if known.assemblies and now >= known.silent_at():
             # Its link may be down for a while: it is asked again soon, and then ever later.
             known.silences += 1
-            self._shun(source, known, now + min(LARGE_FAILED_S, 2.0**known.silences))
+            longer_s = 2.0 ** min(SILENCES_COUNTED_MAX, known.silences)
+            self._shun(source, known, now + min(LARGE_FAILED_S, longer_s))
 
     # How it ends.
 

@@ -149,10 +149,12 @@ class RangeCourse:
         if not overdue:
             return False
         is_silent = self._flow.is_silence(now) and not all(map(self._flow.has_arrived, overdue))
+        # Before they are closed: what a silence swallows is no loss.
+        counts = is_silent and self._flow.fall_silent(now)
         for number in overdue:
             self._close(number)
         self._asking.counts["timeouts"] += 1
-        return is_silent and self._flow.fall_silent(now)
+        return counts
 
     def next_deadline(self) -> float | None:
         return self._flow.next_overdue()
