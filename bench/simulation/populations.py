@@ -16,6 +16,7 @@ LINK = Link(delay_s=0.05, loss=0.01)
 WARM_UP_S = 60.0
 ARRIVAL_S = 10.0
 """In which all nodes of a population start."""
+SPREADING_LIMIT_S = 120.0
 PER_BOOTSTRAP = 250
 HISTORY = 100
 
@@ -102,3 +103,18 @@ def watch_taken(world: World, curve: Curve) -> None:
         curve.append((world.now - began, (curve[-1][1] if curve else 0.0) + fresh))
 
     world.on_taken = note
+
+
+def spread_one(population: Population) -> tuple[bool, float, Curve]:
+    """A message by one of all nodes: whether all have it, after how long, and how many had it when."""
+    world, others = population.world, len(population.nodes) - 1
+    curve: Curve = []
+    watch_taken(world, curve)
+    began = world.now
+    author = population.rng.choice(population.nodes)
+    author.publish([population.message(author)])
+    everybody = world.run(SPREADING_LIMIT_S, until=lambda: bool(curve) and curve[-1][1] >= others)
+    took_s = world.now - began
+    # What was sent by then still costs.
+    world.run(2.0)
+    return everybody, took_s, curve

@@ -1,11 +1,10 @@
-"""Goal: new messages come once, also where the sets held some before; then neighbours tell what they hold."""
+"""Goal: new messages come once, also while neighbours still tell each other of the one before."""
 
 from __future__ import annotations
 
 import pytest
 
-from simulation.populations import populate
-from simulation.scenarios.spreading import spread_one
+from simulation.populations import populate, spread_one
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
 from simulation.original_walk import PUBLISHED_STEPS, STEP_S, walk_until_everybody
-from simulation.populations import Population, populate, watch_taken
+from simulation.populations import SPREADING_LIMIT_S, Population, populate, spread_one
 from simulation.scenario import Curve, Outcome, Play, Results, Scenario, mean, named, share, worst
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 EVERYBODY_MAX_S = {1_000: 1.5, 10_000: 2.5}
 BODIES_MAX = 1.15
-LIMIT_S = 120.0
 PER_SECOND = 1_000
 PUBLISHING_S = 10.0
 SETTLING_S = 60.0
@@ -28,7 +27,7 @@ def play_propagation(told: Play) -> Outcome:
     nodes = min(told.nodes, 30) if told.short else told.nodes
     messages = told.number or 1
     population = populate(nodes=nodes, seed=told.seed, warm_up_s=told.size(60, short=10))
-    # The very first of a community is spared: nobody synchronises with sets that are empty.
+    # One before: while neighbours still tell each other what they hold, the next may be pulled, too.
     spread_one(population)
     population.forget_traffic()
     slowest: Curve = []
@@ -38,7 +37,9 @@ def play_propagation(told: Play) -> Outcome:
         everybody &= has_everybody
         if took_s > until_everybody:
             until_everybody, slowest = took_s, curve
-        until_half = max(until_half, next((at for at, count in curve if count >= nodes / 2), LIMIT_S))
+        until_half = max(
+            until_half, next((at for at, count in curve if count >= nodes / 2), SPREADING_LIMIT_S)
+        )
     return Outcome(
         {
             "everybody": float(everybody),
@@ -49,21 +50,6 @@ def play_propagation(told: Play) -> Outcome:
         },
         {"% of nodes that have it": [(at, 100 * (1 + count) / nodes) for at, count in slowest]},
     )
-
-
-def spread_one(population: Population) -> tuple[bool, float, Curve]:
-    """A message by one of all nodes: whether all have it, after how long, and how many had it when."""
-    world, others = population.world, len(population.nodes) - 1
-    curve: Curve = []
-    watch_taken(world, curve)
-    began = world.now
-    author = population.rng.choice(population.nodes)
-    author.publish([population.message(author)])
-    everybody = world.run(LIMIT_S, until=lambda: bool(curve) and curve[-1][1] >= others)
-    took_s = world.now - began
-    # What was sent by then still costs.
-    world.run(2.0)
-    return everybody, took_s, curve
 
 
 def judge_propagation(bench: Bench, results: Results) -> None:

@@ -16,7 +16,7 @@ from simulation.populations import (
     Population,
     join,
     populate,
-    watch_taken,
+    spread_one,
 )
 from simulation.scenario import Curve, Outcome, Play, Results, Scenario, named, share, worst
 from simulation.shared import Base, SharedHoldings, make_messages
@@ -231,15 +231,10 @@ def play_scale(told: Play) -> Outcome:
         population.forget_traffic()
         world.run(IDLE_S / 2)
         curves["bytes a node and second"].append((size, population.heard("bytes") / size / (IDLE_S / 2)))
-        curve: Curve = []
-        watch_taken(world, curve)
-        said_at = world.now
-        author = population.rng.choice(population.nodes)
-        author.publish([population.message(author)])
-        world.run(120.0, until=lambda curve=curve, size=size: bool(curve) and curve[-1][1] >= size - 1)
-        curves["until everybody"].append((size, world.now - said_at))
-        # What was sent by then still costs.
-        world.run(2.0)
+        spread_one(population)
+        population.forget_traffic()
+        _, took_s, _ = spread_one(population)
+        curves["until everybody"].append((size, took_s))
         curves["bodies a node"].append((size, population.heard("messages") / size))
         curves["processor seconds"].append((size, time.process_time() - began))
     measures = {name: curve[-1][1] for name, curve in curves.items()}
