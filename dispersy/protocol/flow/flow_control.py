@@ -283,7 +283,7 @@ class FlowControl:
             return
         self._window = max(PROBE_DATAGRAMS, self._window - lost)
         took_s = flight.last_at - flight.first_at if flight.first_at else 0.0
-        if lost >= flight.arrived >= TRAIN_MIN and took_s > 0:
+        if lost >= flight.arrived >= TRAIN_MIN and min(took_s, self._round_trip_s) > 0:
             # What may be under way was to double, and half of it found no room. What did came as fast as the
             # path can, if it does not delay each as it likes.
             most = TRAIN_GROWTH * flight.budget / self._round_trip_s
