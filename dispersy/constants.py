@@ -276,7 +276,7 @@ ASSEMBLY_TIME_MAX_S = 300.0
 """64 KiB at 5 kbit/s take 105 s with nothing beside them."""
 FRAGMENTS_PER_REQUEST_MAX = 16
 FRAGMENTS_FIRST = 8
-"""That one request asks for, and the very first one."""
+"""That one request asks for at most, and the very first one of a source."""
 SYMBOL_SETS_MAX = 4
 """Sets of a community that were described lately and of which further symbols may be asked: 104 KB."""
 SYMBOL_BURST_MAX = 256
@@ -339,7 +339,7 @@ narrowed down with some five, and each costs up to a thousand look-ups."""
 SHARED_EXCHANGE_S = 2.0
 """For so long a neighbour that has described its set to us is not asked: it sends us what we lack."""
 DRAWS_S = 1.0
-"""For so long who has asked for ranges is taken to get by that what it lacks."""
+"""For so long whoever asked us for ranges is taken to be fetching what it lacks."""
 FILTER_ERROR_MIN = 0.001
 FILTER_ERROR_MAX = 0.3
 FILTER_ERROR_RATIO = 0.0055

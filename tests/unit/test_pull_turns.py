@@ -10,6 +10,7 @@ import pytest
 from dispersy.constants import BACKLOG_MAX, PULL_GAPS_MAX, TURN_S
 from dispersy.protocol.address import make_address
 from dispersy.protocol.flow.backlog import Backlog
+from dispersy.protocol.flow.flow_control import FlowControl
 from dispersy.protocol.holdings import first_key_of, key_after, time_of
 from dispersy.protocol.identifiers import ORDER_LOW, ORDER_TOP
 from dispersy.protocol.sync.course import Asking
@@ -36,6 +37,23 @@ THEIRS = Summary(highest=900, count=5_000, sum=77)
 def asked(puller: Puller, frame_type: FrameType) -> list[Send]:
     """What the source is asked with this frame."""
     return [each for each in puller.drain() if (each.address, each.frame_type) == (SOURCE, frame_type)]
+
+
+def begun_course() -> tuple[RangeCourse, Source, Transfer]:
+    """Everything of a source is to be asked for."""
+    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
+    transfer.add((ORDER_LOW, ORDER_TOP))
+    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
+    return RangeCourse(asking, source, means=Means.TIP, transfer=transfer), source, transfer
+
+
+def answer_two(flow: FlowControl) -> None:
+    """Two requests were answered whole, so that a rate is known."""
+    for number in (1, 2):
+        flow.ask(number, 40, number / 10)
+        for _ in range(40):
+            flow.arrive(number, (number + 1) / 10)
+        flow.close(number, lost=0)
 
 
 def test_a_pull_goes_on_after_a_repair_from_the_same_source() -> None:
@@ -165,15 +183,9 @@ def test_who_has_fallen_silent_is_waited_for_to_the_last_bit() -> None:
 
 def test_a_course_that_probes_a_silence_asks_when_it_says_so() -> None:
     """The window of the first requests has room for more than the probe: no reason to look again at once."""
-    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
-    transfer.add((ORDER_LOW, ORDER_TOP))
-    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
-    course, flow = RangeCourse(asking, source, means=Means.TIP, transfer=transfer), source.flow
-    for number in (1, 2):
-        flow.ask(number, 40, number / 10)
-        for _ in range(40):
-            flow.arrive(number, (number + 1) / 10)
-        flow.close(number, lost=0)
+    course, source, _ = begun_course()
+    flow = source.flow
+    answer_two(flow)
     flow.ask(3, 1, 0.3)
     assert flow.fall_silent(1.0)
     assert flow.room(1.0, singly=True)
@@ -185,10 +197,7 @@ def test_a_course_that_probes_a_silence_asks_when_it_says_so() -> None:
 def test_a_turn_that_begins_anew_asks_for_what_the_last_one_left_unanswered(is_forgotten: bool) -> None:
     """A source fell silent, others came first, one of them a repair from this very source. Nothing of the
     range is waited for any more, and nothing was asked for again: such a pull never ended."""
-    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
-    transfer.add((ORDER_LOW, ORDER_TOP))
-    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
-    course = RangeCourse(asking, source, means=Means.TIP, transfer=transfer)
+    course, source, transfer = begun_course()
     assert course.step(0.0)
     if is_forgotten:
         source.flow.forget()
@@ -202,15 +211,9 @@ def test_a_turn_that_begins_anew_asks_for_what_the_last_one_left_unanswered(is_f
 
 def test_what_a_silence_swallows_is_no_loss() -> None:
     """A link that pauses has as much room as before when it is back, and answers may be as long."""
-    source, transfer = Source(THEIRS, 0.0), Transfer(Outline())
-    transfer.add((ORDER_LOW, ORDER_TOP))
-    asking = Asking(Random(1), make_holdings(), Backlog(), Counter(), budget_max=64)
-    course, flow = RangeCourse(asking, source, means=Means.TIP, transfer=transfer), source.flow
-    for number in (1, 2):
-        flow.ask(number, 40, number / 10)
-        for _ in range(40):
-            flow.arrive(number, (number + 1) / 10)
-        flow.close(number, lost=0)
+    course, source, _ = begun_course()
+    flow = source.flow
+    answer_two(flow)
     assert flow.rate
     now = 0.4
     assert course.step(now)
