@@ -7,7 +7,7 @@ from random import Random
 from dispersy.constants import SETTLED_NEIGHBOURS, STEP_INTERVAL_S, WALK_REQUESTS_MAX
 from dispersy.protocol.address import Address
 from dispersy.protocol.walk.bootstrap import Bootstrap
-from dispersy.protocol.walk.candidate import Candidates
+from dispersy.protocol.walk.candidate import NEVER, Candidate, Candidates
 from dispersy.protocol.walk.hunger import HUNGRY_REVISIT_S
 from dispersy.protocol.walk.seeking import SEEKING_INTERVAL_S, Seeking
 from dispersy.protocol.walk.shared_pace import SharedPace
@@ -62,7 +62,11 @@ class Targets:
         first = self._bootstrap.take_again(now)
         if first is not None and first not in self._requests and self._is_new(now):
             found.append(first)
-        speaking = len(self._candidates.speaking(now)) if self._hunger.is_due(now) else 0
+        if self._turnover.isolation.take() and not self._pace.is_metered:
+            sought = self._bootstrap.first() or self._freshest(now)
+            if sought is not None and sought not in self._requests and sought not in found:
+                found.append(sought)
+        speaking = len(self._heard(now)) if self._hunger.is_due(now) else 0
         if self._hunger.take(now, neighbours=speaking) and not self._pace.is_metered:
             known = self._asked_longest_ago(now, before=now - HUNGRY_REVISIT_S)
             if known is not None and known not in found and len(self._requests) < WALK_REQUESTS_MAX:
@@ -78,6 +82,12 @@ class Targets:
             return False
         self._seeking.name(now)
         return len(self._requests) < WALK_REQUESTS_MAX
+
+    def is_isolated(self, now: float) -> bool:
+        """Whether no member has been heard since all fell silent, so that whoever is named is walked to."""
+        if self._turnover.isolation.heard_since == NEVER or len(self._requests) >= WALK_REQUESTS_MAX:
+            return False
+        return not self._pace.is_metered and all(each.summary is None for each in self._heard(now))
 
     def may_be(self, address: Address, now: float) -> bool:
         """Whether somebody who is on the way to us is asked by us, too: where few are known already."""
@@ -111,6 +121,15 @@ class Targets:
             return False
         heard = sum(now < each.proven_at + HEARD_WITHIN_S for each in self._candidates)
         return heard < HEARD_ENOUGH
+
+    def _heard(self, now: float) -> list[Candidate]:
+        """The neighbours that speak, less those not heard since all fell silent, if they ever did."""
+        since = self._turnover.isolation.heard_since
+        return [each for each in self._candidates.speaking(now) if each.proven_at >= since]
+
+    def _freshest(self, now: float) -> Address | None:
+        """The neighbour that was heard last."""
+        return next((each.address for each in self._candidates.speaking(now) if not each.is_metered), None)
 
     def _is_new(self, now: float) -> bool:
         """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
@@ -155,7 +174,7 @@ class Targets:
         """
         known = {
             each.address: each.asked_at
-            for each in self._candidates.speaking(now)
+            for each in self._heard(now)
             if not each.is_metered and not each.failures and each.address not in self._requests
         }
         first = self._bootstrap.first()

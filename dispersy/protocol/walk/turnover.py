@@ -6,6 +6,7 @@ from math import exp
 
 from dispersy.constants import STEP_INTERVAL_S
 from dispersy.protocol.walk.hunger import Hunger
+from dispersy.protocol.walk.isolation import Isolation
 
 MEMORY_S = 4 * STEP_INTERVAL_S
 SILENT_MIN = 1.5
@@ -24,11 +25,13 @@ NAMED_WITHIN_S = 10.0
 class Turnover:
     """Of one community: neighbours that answered and neighbours that fell silent, the older the less.
 
-    hunger   what the walk does about it where few are left
+    hunger     what the walk does about it where few are left
+    isolation  and what where perhaps none is
     """
 
     def __init__(self) -> None:
         self.hunger = Hunger()
+        self.isolation = Isolation()
         self._answered = self._silent = 0.0
         self._at = 0.0
 

@@ -419,7 +419,8 @@ class Walker:
     def _is_walked_to_at_once(self, now: float) -> bool:
         """Whether who is named does not wait for our next step: it would be forgotten, or none is met."""
         would_be_forgotten = self._settling.is_settled and not self._settling.knows_enough
-        return (self._own.is_translated and self._targets.name(now)) or would_be_forgotten
+        is_sought = self._own.is_translated and self._targets.name(now)
+        return is_sought or would_be_forgotten or self._targets.is_isolated(now)
 
     # What is known of others.
 
