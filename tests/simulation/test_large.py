@@ -77,6 +77,34 @@ def test_what_a_break_interrupts_goes_on_after_it() -> None:
     assert wasted(messages, old, newcomer) < 1.1
 
 
+@pytest.mark.parametrize(
+    ("path", "messages", "longer_max"),
+    [
+        (Path(rate=20e3 / 8, pause_s=580, pause_every_s=600, pause_at_s=20, loss=0.02, queue=16_000), 4, 1.5),
+        (Path(rate=64e3 / 8, pause_s=12, pause_every_s=16, pause_at_s=4, queue=16_000), 5, 1.5),
+        (Path(rate=1e6 / 8, pause_s=12, pause_every_s=16, pause_at_s=4), 20, 1.5),
+        (Path(delay_s=2.0, rate=5e3 / 8, loss=0.1, queue=16_000), 3, 2.0),
+    ],
+    ids=["windows", "slow-pauses", "pauses", "trickle"],
+)
+def test_what_no_window_holds_whole_comes_by_parts(path: Path, messages: int, longer_max: float) -> None:
+    """Twenty seconds of 20 kbit/s hold two thirds of a message: it never came, begun anew in each window."""
+    world = World(seed=3, link=path)
+    old = world.add(1)
+    long = [
+        make_message(author=AUTHOR, global_time=time, sequence=time, payload=Random(time).randbytes(65_000))
+        for time in range(1, messages + 1)
+    ]
+    old.publish(long)
+    newcomer = world.add(2, bootstrap=[old])
+    there = 1 - path.pause_s / path.pause_every_s if path.pause_every_s else 1.0
+    needed_s = sum(map(len, long)) / path.rate / there
+    # The last window need not be a whole one, nor the first.
+    limit_s = longer_max * needed_s + path.pause_every_s
+    assert world.run(limit_s, until=lambda: equal(old, newcomer)), newcomer.fragments.counts
+    assert wasted(long, old) < 1.6
+
+
 def test_one_source_fills_a_fast_link() -> None:
     """20 Mbit/s and 100 ms of round trip hold 250 KB: with half of that under way most of it stays empty."""
     rate = 20e6 / 8

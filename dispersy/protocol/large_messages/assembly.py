@@ -9,14 +9,17 @@ from dispersy.constants import ASSEMBLIES_SIZE_MAX, ASSEMBLY_EVICTED_S, ASSEMBLY
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import CommunityId
+from dispersy.protocol.large_messages.remains import Remainder, Remains
 from dispersy.protocol.wire.large_frames import Fragment, LargeName, all_fragments
 from dispersy.protocol.wire.message import read_message
 
 
 class Assembly:
-    """One message, as far as its fragments have come from the one source that they are asked of.
+    """One message, as far as its fragments have come: from the one source that they are asked of, and from
+    those that it was asked of before.
 
     missing   bits of the fragments that are not here, and asked: those of them that are on their way
+    givers    all of these sources
     """
 
     def __init__(self, name: LargeName, source: Address, now: float) -> None:
@@ -25,6 +28,7 @@ class Assembly:
         self.began_at = now
         self.missing = all_fragments(name.size)
         self.asked = 0
+        self.givers = frozenset((source,))
         self.is_evicted = False
         # What arrives takes memory, not what is claimed.
         self._parts: dict[int, bytes] = {}
@@ -47,6 +51,17 @@ class Assembly:
         self.missing &= ~bit
         self.asked &= ~bit
 
+    def inherit(self, remainder: Remainder) -> None:
+        """Take over what came of it before."""
+        self._parts = remainder.parts
+        self.givers |= remainder.givers
+        for index in remainder.parts:
+            self.missing &= ~(1 << index)
+
+    def remainder(self) -> Remainder | None:
+        """What is worth keeping of it when it ends; None: nothing has come, or all."""
+        return Remainder(self.source, self.givers, self._parts) if self._parts and self.missing else None
+
     def whole(self, community_id: CommunityId) -> bytes | None:
         """The message, when all of it is here; None unless it is the one that was named. Its signatures are
         the verifier's to check."""
@@ -62,7 +77,7 @@ class Assembly:
     def evict(self) -> None:
         """Let go of what has come: others need the room."""
         self.is_evicted = True
-        self._parts.clear()
+        self._parts = {}
 
 
 class AssemblyRoom:
@@ -72,11 +87,13 @@ class AssemblyRoom:
     that was begun first makes room, once it has had a while: who sends slowly, or half, must not keep others
     out. What is whole and on its way to the store counts apart: when it is as much, nothing is begun.
 
-    size    of what is not whole yet; size_whole: of what is
+    size     of what is not whole yet; size_whole: of what is
+    remains  of what was interrupted
     """
 
     def __init__(self, *, size_max: int = ASSEMBLIES_SIZE_MAX) -> None:
         self.size = self.size_whole = 0
+        self.remains = Remains()
         self._size_max = size_max
         # In the order in which they were begun.
         self._assemblies: dict[Assembly, None] = {}
@@ -94,6 +111,9 @@ class AssemblyRoom:
                 return False
             self.release(oldest)
             oldest.evict()
+        remainder = self.remains.take(assembly.name, assembly.source)
+        if remainder is not None:
+            assembly.inherit(remainder)
         self._assemblies[assembly] = None
         self._sizes[assembly.source] += size
         self.size += size
@@ -103,6 +123,9 @@ class AssemblyRoom:
         """It is over; one that was evicted has been released."""
         if assembly not in self._assemblies:
             return
+        remainder = assembly.remainder()
+        if remainder is not None:
+            self.remains.keep(assembly.name, remainder)
         del self._assemblies[assembly]
         self.size -= assembly.name.size
         self._sizes[assembly.source] -= assembly.name.size

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from dispersy.constants import LARGE_SILENCE_S
+from dispersy.constants import FRAGMENTS_FIRST, LARGE_FAILED_S, LARGE_SILENCE_ANSWERS, LARGE_SILENCE_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow.flow_control import FlowControl
 from dispersy.protocol.large_messages.assembly import Assembly
+from dispersy.protocol.large_messages.remains import Remains
 from dispersy.protocol.wire.frames import FragmentRequest, LargeName
 
 LATE_FRAGMENT_REQUESTS_MAX = 16
@@ -83,7 +84,7 @@ class NamingSource:
     sum             of their ids, as in a summary
     out             requests by number, as they were sent; late: those that were given up, and when they
                     were asked: their fragments are still welcome
-    silences        times in a row that it fell silent
+    silences        times in a row that it fell silent; given: fragments since the last one
     heard_at        when its last fragment came, or when it was first asked since
     shunned_until   it is asked for nothing and not listened to; not_before: it is busy until then
     """
@@ -95,7 +96,7 @@ class NamingSource:
         self.out: dict[int, Requested] = {}
         self.late: OrderedDict[int, tuple[Assembly, float]] = OrderedDict()
         self.assemblies: list[Assembly] = []
-        self.silences = 0
+        self.silences = self.given = 0
         self.heard_at = self.shunned_until = self.not_before = now
 
     def ask(self, number: int, assembly: Assembly, bits: int, now: float) -> None:
@@ -124,7 +125,14 @@ class NamingSource:
 
     def silent_at(self) -> float:
         """When it has been silent for too long, if it is asked for something."""
-        return max(self.heard_at, self.not_before) + LARGE_SILENCE_S
+        patience_s = max(LARGE_SILENCE_S, LARGE_SILENCE_ANSWERS * self.flow.round_trips.longest_s())
+        return max(self.heard_at, self.not_before) + patience_s
+
+    def fall_silent(self) -> float:
+        """It was silent for too long; for how many seconds it is left alone."""
+        self.silences = 1 if self.given >= FRAGMENTS_FIRST else self.silences + 1
+        self.given = 0
+        return min(LARGE_FAILED_S, 2.0 ** min(SILENCES_COUNTED_MAX, self.silences))
 
 
 def gives_way(
@@ -144,16 +152,20 @@ def gives_way(
     return None
 
 
-def next_ones(known: NamingSource, wanted: Mapping[bytes, Wanted], rng: Random) -> list[bytes]:
+def next_ones(
+    known: NamingSource, wanted: Mapping[bytes, Wanted], remains: Remains, rng: Random
+) -> list[bytes]:
     """What a source has named and nobody is asked for, in the order in which it is begun.
 
+    What was begun before comes first, lest all be begun and none be ended where a link is there now and then.
     Of the first few those that fewest have, in random order: nodes that fetch the same from one source then
     come to have different ones, and get the others from each other. Of the first few, for where messages are
     delivered in sequence those behind wait for them.
     """
     found = [each for each in known.names if wanted[each].assembly is None and wanted[each].stored_by is None]
     first = [(len(wanted[each].offers), rng.random(), each) for each in found[:NEXT_MAX]]
-    return [each for *_, each in sorted(first)] + found[NEXT_MAX:]
+    ordered = [each for *_, each in sorted(first)] + found[NEXT_MAX:]
+    return sorted(ordered, key=lambda each: known.names[each] not in remains)
 
 
 def lowest(bits: int, count: int) -> int:

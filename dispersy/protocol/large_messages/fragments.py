@@ -41,7 +41,6 @@ from dispersy.protocol.identifiers import CommunityId, sum_key
 from dispersy.protocol.large_messages.assembly import Assembly, AssemblyRoom
 from dispersy.protocol.large_messages.fragment_sources import (
     ROOM_RETRY_S,
-    SILENCES_COUNTED_MAX,
     AskFragments,
     NamingSource,
     Requested,
@@ -97,6 +96,7 @@ class Fragments:
             wanted = self._wanted.get(message_id)
             if wanted is None:
                 if self._is_held(name):
+                    self._room.remains.forget(name)
                     continue
                 if len(self._wanted) >= LARGE_NAMED_MAX:
                     leaving = gives_way(self._sources, self._wanted, known)
@@ -279,7 +279,7 @@ class Fragments:
                 self._end(assembly)
             elif assembly.unasked:
                 return assembly
-        for message_id in next_ones(known, self._wanted, self._rng):
+        for message_id in next_ones(known, self._wanted, self._room.remains, self._rng):
             name, wanted = known.names[message_id], self._wanted[message_id]
             if self._is_held(name):
                 self._forget(message_id)
@@ -302,6 +302,7 @@ class Fragments:
     def _take(self, known: NamingSource, fragment: Fragment, request: Requested, now: float) -> None:
         flow = known.flow
         flow.arrive(fragment.number, now)
+        known.given += 1
         request.assembly.take(fragment)
         request.bits &= ~(1 << fragment.index)
         # Nothing that was asked later will tell that what is missing of the only one is lost.
@@ -334,7 +335,10 @@ class Fragments:
         message = assembly.whole(self._community_id)
         self._end(assembly)
         if message is None:
-            self._catch(source, now)
+            if assembly.givers == {source}:
+                self._catch(source, now)
+            else:
+                self._room.remains.spoil(assembly.name)
             return
         self._sources[source].silences = 0
         wanted = self._wanted[assembly.name.message_id]
@@ -356,9 +360,7 @@ class Fragments:
                 self._refuse(source, assembly.name, now)
         if known.assemblies and now >= known.silent_at():
             # Its link may be down for a while: it is asked again soon, and then ever later.
-            known.silences += 1
-            longer_s = 2.0 ** min(SILENCES_COUNTED_MAX, known.silences)
-            self._shun(source, known, now + min(LARGE_FAILED_S, longer_s))
+            self._shun(source, known, now + known.fall_silent())
 
     # How it ends.
 
@@ -431,6 +433,7 @@ class Fragments:
         """It sent what it had not named."""
         self.counts["large-forged"] += 1
         self._shun(source, self._sources[source], now + LARGE_FAILED_S)
+        self._room.remains.forget_given_by(source)
 
     def _shun(self, source: Address, known: NamingSource, until: float) -> None:
         self._drop(source, known)
