@@ -262,10 +262,8 @@ LARGE_FAILED_MAX = 1_024
 LARGE_FAILED_S = 60.0
 """What a source did not deliver is not asked of it again for so long, and of how many it is remembered."""
 LARGE_SILENCE_S = 10.0
-"""A source that was asked and sent no fragment for so long, or for LARGE_SILENCE_ANSWERS of what it takes to
-answer, is left alone: for 2 s, and twice as long with each further one between which it gave less than
-FRAGMENTS_FIRST fragments, up to LARGE_FAILED_S."""
-LARGE_SILENCE_ANSWERS = 3
+"""A source that was asked and sent no fragment for so long is left alone: for 2 s, and twice as long with
+each further one between which it gave less than FRAGMENTS_FIRST fragments, up to LARGE_FAILED_S."""
 LARGE_STORED_S = 10.0
 """A whole message is given so long to reach the store; then it was no good, or waits for what permits it."""
 ASSEMBLIES_SIZE_MAX = 4 << 20
@@ -273,7 +271,9 @@ ASSEMBLY_SIZE_PER_SOURCE_MAX = 256 << 10
 """Bytes of large messages that are not whole yet, of a process and of one source: what 20 Mbit/s take in a
 round trip of 100 ms."""
 REMAINS_SIZE_MAX = 4 << 20
-"""Bytes of what came of large messages that were interrupted, of a process; of one source as above."""
+REMAINS_TIME_MAX_S = 86_400.0
+"""Bytes of what came of large messages that were interrupted, of a process, of one host as above, and for how
+long it is kept."""
 ASSEMBLY_EVICTED_S = 5.0
 """After which one makes room for others, where there is none."""
 ASSEMBLY_TIME_MAX_S = 300.0

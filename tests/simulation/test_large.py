@@ -81,7 +81,7 @@ def test_what_a_break_interrupts_goes_on_after_it() -> None:
     ("path", "messages", "longer_max"),
     [
         (Path(rate=20e3 / 8, pause_s=580, pause_every_s=600, pause_at_s=20, loss=0.02, queue=16_000), 4, 1.5),
-        (Path(rate=64e3 / 8, pause_s=12, pause_every_s=16, pause_at_s=4, queue=16_000), 5, 1.5),
+        (Path(rate=64e3 / 8, pause_s=12, pause_every_s=16, pause_at_s=4, queue=16_000), 5, 2.0),
         (Path(rate=1e6 / 8, pause_s=12, pause_every_s=16, pause_at_s=4), 20, 1.5),
         (Path(delay_s=2.0, rate=5e3 / 8, loss=0.1, queue=16_000), 3, 2.0),
     ],

@@ -34,14 +34,11 @@ class RoundTrips:
 
     def timeout_s(self) -> float:
         """How long to wait for a request's next datagram; doubles from the second time-out in a row on."""
-        doubled = self.longest_s() * 2.0 ** max(0, min(DOUBLINGS_MAX, self.timeouts - 1))
-        return min(REQUEST_TIMEOUT_MAX_S, doubled)
-
-    def longest_s(self) -> float:
-        """How long an answer takes at the longest, as far as is known."""
         if self.mean_s is None:
-            return REQUEST_TIMEOUT_START_S
-        return max(REQUEST_TIMEOUT_MIN_S, self.mean_s + 4 * self.deviation_s)
+            estimate = REQUEST_TIMEOUT_START_S
+        else:
+            estimate = max(REQUEST_TIMEOUT_MIN_S, self.mean_s + 4 * self.deviation_s)
+        return min(REQUEST_TIMEOUT_MAX_S, estimate * 2.0 ** max(0, min(DOUBLINGS_MAX, self.timeouts - 1)))
 
     def timed_out(self) -> None:
         """A request has had no answer."""

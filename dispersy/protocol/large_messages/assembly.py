@@ -9,7 +9,7 @@ from dispersy.constants import ASSEMBLIES_SIZE_MAX, ASSEMBLY_EVICTED_S, ASSEMBLY
 from dispersy.errors import WireError
 from dispersy.protocol.address import Address
 from dispersy.protocol.identifiers import CommunityId
-from dispersy.protocol.large_messages.remains import Remainder, Remains
+from dispersy.protocol.large_messages.remains import MessageKey, Parts, Remains
 from dispersy.protocol.wire.large_frames import Fragment, LargeName, all_fragments
 from dispersy.protocol.wire.message import read_message
 
@@ -19,19 +19,24 @@ class Assembly:
     those that it was asked of before.
 
     missing   bits of the fragments that are not here, and asked: those of them that are on their way
-    givers    all of these sources
+    is_mixed  whether others than its source have given some of it
     """
 
-    def __init__(self, name: LargeName, source: Address, now: float) -> None:
+    def __init__(self, community_id: CommunityId, name: LargeName, source: Address, now: float) -> None:
+        self.community_id = community_id
         self.name = name
         self.source = source
         self.began_at = now
         self.missing = all_fragments(name.size)
         self.asked = 0
-        self.givers = frozenset((source,))
-        self.is_evicted = False
-        # What arrives takes memory, not what is claimed.
-        self._parts: dict[int, bytes] = {}
+        self.is_evicted = self.is_mixed = False
+        # What arrives takes memory, not what is claimed; by who gave it.
+        self._parts: dict[Address, Parts] = {}
+
+    @property
+    def key(self) -> MessageKey:
+        """What it is kept by."""
+        return self.community_id, self.name
 
     @property
     def unasked(self) -> int:
@@ -40,39 +45,45 @@ class Assembly:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing of it has come, nor is on its way."""
-        return not self._parts and not self.asked and not self.is_evicted
+        """Whether its source has given nothing of it, and nothing is on its way."""
+        return self.source not in self._parts and not self.asked and not self.is_evicted
 
     def take(self, fragment: Fragment) -> None:
         """A fragment that was asked for."""
         bit = 1 << fragment.index
         if self.missing & bit:
-            self._parts[fragment.index] = fragment.data
+            self._parts.setdefault(self.source, {})[fragment.index] = fragment.data
         self.missing &= ~bit
         self.asked &= ~bit
 
-    def inherit(self, remainder: Remainder) -> None:
-        """Take over what came of it before."""
-        self._parts = remainder.parts
-        self.givers |= remainder.givers
-        for index in remainder.parts:
-            self.missing &= ~(1 << index)
+    def inherit(self, given: dict[Address, Parts]) -> None:
+        """What came of it before, by who gave it: of a fragment that several gave, the first one's counts."""
+        for giver, parts in given.items():
+            self.is_mixed |= giver != self.source
+            fresh = {index: data for index, data in parts.items() if self.missing >> index & 1}
+            if fresh:
+                self._parts[giver] = fresh
+                self.missing &= ~sum(1 << index for index in fresh)
 
-    def remainder(self) -> Remainder | None:
-        """What is worth keeping of it when it ends; None: nothing has come, or all."""
-        return Remainder(self.source, self.givers, self._parts) if self._parts and self.missing else None
+    def given(self) -> dict[Address, Parts]:
+        """What has come, by who gave it."""
+        return self._parts
 
-    def whole(self, community_id: CommunityId) -> bytes | None:
-        """The message, when all of it is here; None unless it is the one that was named. Its signatures are
-        the verifier's to check."""
+    def whole(self) -> bytes | None:
+        """The message, when all of it is here, taken out of this; None unless it is the one that was named.
+        Its signatures are the verifier's to check."""
         assert not self.missing
-        message = b"".join(self._parts[index] for index in sorted(self._parts))
+        parts = {index: data for given in self._parts.values() for index, data in given.items()}
+        message = b"".join(parts[index] for index in sorted(parts))
         try:
-            view = read_message(community_id, message)
+            view = read_message(self.community_id, message)
         except WireError:
             return None
         is_named = (view.global_time, view.id) == (self.name.global_time, self.name.message_id)
-        return message if is_named else None
+        if not is_named:
+            return None
+        self._parts = {}
+        return message
 
     def evict(self) -> None:
         """Let go of what has come: others need the room."""
@@ -111,26 +122,29 @@ class AssemblyRoom:
                 return False
             self.release(oldest)
             oldest.evict()
-        remainder = self.remains.take(assembly.name, assembly.source)
-        if remainder is not None:
-            assembly.inherit(remainder)
+        self.remains.expire(now)
+        assembly.inherit(self.remains.take(assembly.key, assembly.source))
         self._assemblies[assembly] = None
         self._sizes[assembly.source] += size
         self.size += size
         return True
 
     def release(self, assembly: Assembly) -> None:
-        """It is over; one that was evicted has been released."""
+        """It is over, and what came of it is kept unless that is all; one that was evicted is released."""
         if assembly not in self._assemblies:
             return
-        remainder = assembly.remainder()
-        if remainder is not None:
-            self.remains.keep(assembly.name, remainder)
+        if assembly.missing:
+            self.keep_remains(assembly)
         del self._assemblies[assembly]
         self.size -= assembly.name.size
         self._sizes[assembly.source] -= assembly.name.size
         if not self._sizes[assembly.source]:
             del self._sizes[assembly.source]
+
+    def keep_remains(self, assembly: Assembly) -> None:
+        """Keep what each source has given of it."""
+        for giver, parts in assembly.given().items():
+            self.remains.keep(assembly.key, giver, parts, assembly.began_at)
 
     def keep(self, size: int) -> None:
         """A whole message of so many bytes is on its way to the store."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from dispersy.constants import FRAGMENTS_FIRST, LARGE_FAILED_S, LARGE_SILENCE_ANSWERS, LARGE_SILENCE_S
+from dispersy.constants import FRAGMENTS_FIRST, LARGE_FAILED_S, LARGE_SILENCE_S
 from dispersy.protocol.address import Address
 from dispersy.protocol.flow.flow_control import FlowControl
 from dispersy.protocol.large_messages.assembly import Assembly
-from dispersy.protocol.large_messages.remains import Remains
-from dispersy.protocol.wire.frames import FragmentRequest, LargeName
+from dispersy.protocol.wire.frames import Fragment, FragmentRequest, LargeName
 
 LATE_FRAGMENT_REQUESTS_MAX = 16
 """Of one source: requests of which something was given up and may still come."""
@@ -46,7 +45,7 @@ class Wanted:
 
     offers       its name as each source gave it: they may differ, and one of them be wrong
     assembly     what has come of it, while it is asked for
-    stored_by    it is whole, as its source `whole` named it, and on its way to the store until then
+    stored_by    it is whole, as `whole` was put together, and on its way to the store until then
     """
 
     __slots__ = ("assembly", "offers", "stored_by", "whole")
@@ -55,7 +54,7 @@ class Wanted:
         self.offers: dict[Address, LargeName] = {}
         self.assembly: Assembly | None = None
         self.stored_by: float | None = None
-        self.whole: tuple[Address, LargeName] | None = None
+        self.whole: Assembly | None = None
 
 
 class Requested:
@@ -115,6 +114,21 @@ class NamingSource:
         if len(self.late) > LATE_FRAGMENT_REQUESTS_MAX:
             self.late.popitem(last=False)
 
+    def take_late(self, fragment: Fragment, now: float) -> bool:
+        """One that was given up, and is on its way again perhaps: the sooner it is here, the better."""
+        late = self.late.get(fragment.number)
+        if late is None:
+            return False
+        assembly, asked_at = late
+        if fragment.size == assembly.name.size:
+            self.heard_at = now
+            self.given += 1
+            self.flow.arrive_late(now, asked_at)
+            # The last one of all is waited for: what it ends is ended in one place.
+            if not assembly.is_evicted and assembly.missing.bit_count() > 1:
+                assembly.take(fragment)
+        return True
+
     def forget(self, assembly: Assembly) -> None:
         """What of this message is on its way is not waited for, nor welcome any more."""
         for number in [number for number, each in self.out.items() if each.assembly is assembly]:
@@ -125,8 +139,7 @@ class NamingSource:
 
     def silent_at(self) -> float:
         """When it has been silent for too long, if it is asked for something."""
-        patience_s = max(LARGE_SILENCE_S, LARGE_SILENCE_ANSWERS * self.flow.round_trips.longest_s())
-        return max(self.heard_at, self.not_before) + patience_s
+        return max(self.heard_at, self.not_before) + LARGE_SILENCE_S
 
     def fall_silent(self) -> float:
         """It was silent for too long; for how many seconds it is left alone."""
@@ -153,19 +166,23 @@ def gives_way(
 
 
 def next_ones(
-    known: NamingSource, wanted: Mapping[bytes, Wanted], remains: Remains, rng: Random
+    known: NamingSource,
+    wanted: Mapping[bytes, Wanted],
+    is_begun: Callable[[LargeName], bool] | None,
+    rng: Random,
 ) -> list[bytes]:
     """What a source has named and nobody is asked for, in the order in which it is begun.
 
-    What was begun before comes first, lest all be begun and none be ended where a link is there now and then.
-    Of the first few those that fewest have, in random order: nodes that fetch the same from one source then
-    come to have different ones, and get the others from each other. Of the first few, for where messages are
-    delivered in sequence those behind wait for them.
+    What is begun, for some of it came before, comes first, lest all be begun and none be ended where a link
+    is there now and then; is_begun None: nothing is. Of the first few those that fewest have, in random
+    order: nodes that fetch the same from one source then come to have different ones, and get the others
+    from each other. Of the first few, for where messages are delivered in sequence those behind wait for
+    them.
     """
     found = [each for each in known.names if wanted[each].assembly is None and wanted[each].stored_by is None]
     first = [(len(wanted[each].offers), rng.random(), each) for each in found[:NEXT_MAX]]
     ordered = [each for *_, each in sorted(first)] + found[NEXT_MAX:]
-    return sorted(ordered, key=lambda each: known.names[each] not in remains)
+    return ordered if is_begun is None else sorted(ordered, key=lambda each: not is_begun(known.names[each]))
 
 
 def lowest(bits: int, count: int) -> int:

@@ -18,7 +18,7 @@ one keeps nothing away that others have.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -96,7 +96,7 @@ class Fragments:
             wanted = self._wanted.get(message_id)
             if wanted is None:
                 if self._is_held(name):
-                    self._room.remains.forget(name)
+                    self._room.remains.forget((self._community_id, name))
                     continue
                 if len(self._wanted) >= LARGE_NAMED_MAX:
                     leaving = gives_way(self._sources, self._wanted, known)
@@ -116,7 +116,7 @@ class Fragments:
         known = self._sources.get(source)
         request = known.out.get(fragment.number) if known is not None else None
         if known is None or request is None or (fragment.size and not request.bits >> fragment.index & 1):
-            if known is None or not self._take_late(known, fragment, now):
+            if known is None or not known.take_late(fragment, now):
                 self.counts["fragments-unasked"] += 1
             return
         known.heard_at = now
@@ -167,6 +167,7 @@ class Fragments:
         """The community is not served any longer: leave the room to others."""
         for source, known in self._sources.items():
             self._drop(source, known)
+        self._room.remains.forget_community(self._community_id)
 
     def expects(self) -> bool:
         """Whether anything was named that is not here yet."""
@@ -279,12 +280,12 @@ class Fragments:
                 self._end(assembly)
             elif assembly.unasked:
                 return assembly
-        for message_id in next_ones(known, self._wanted, self._room.remains, self._rng):
+        for message_id in next_ones(known, self._wanted, self._is_begun(), self._rng):
             name, wanted = known.names[message_id], self._wanted[message_id]
             if self._is_held(name):
                 self._forget(message_id)
                 continue
-            assembly = Assembly(name, source, now)
+            assembly = Assembly(self._community_id, name, source, now)
             if not self._room.admit(assembly, now):
                 if not known.assemblies:
                     # Others have all the room, or the store is slow.
@@ -312,38 +313,26 @@ class Fragments:
         for number in flow.overdue(now):
             self._close(known, number)
 
-    def _take_late(self, known: NamingSource, fragment: Fragment, now: float) -> bool:
-        """One that was given up, and is on its way again perhaps: the sooner it is here, the better."""
-        late = known.late.get(fragment.number)
-        if late is None:
-            return False
-        assembly, asked_at = late
-        if fragment.size == assembly.name.size:
-            known.heard_at = now
-            known.flow.arrive_late(now, asked_at)
-            # The last one of all is waited for: what it ends is ended in one place.
-            if not assembly.is_evicted and assembly.missing.bit_count() > 1:
-                assembly.take(fragment)
-        return True
-
     def _close(self, known: NamingSource, number: int) -> None:
         self.counts["fragment-timeouts"] += bool(known.out[number].bits)
         known.close(number)
 
     def _complete(self, source: Address, assembly: Assembly, now: float) -> None:
         """All of a message is here."""
-        message = assembly.whole(self._community_id)
+        message = assembly.whole()
         self._end(assembly)
         if message is None:
-            if assembly.givers == {source}:
-                self._catch(source, now)
+            if assembly.is_mixed:
+                # Any of them may have lied: each shall give all of it, and keeps what it gave.
+                self._room.remains.separate(assembly.key)
+                self._room.keep_remains(assembly)
             else:
-                self._room.remains.spoil(assembly.name)
+                self._catch(source, now)
             return
         self._sources[source].silences = 0
         wanted = self._wanted[assembly.name.message_id]
         wanted.stored_by = now + LARGE_STORED_S
-        wanted.whole = source, assembly.name
+        wanted.whole = assembly
         self._room.keep(assembly.name.size)
         self.counts["large-whole"] += 1
         self._events.append(Whole(source, message))
@@ -364,14 +353,18 @@ class Fragments:
 
     # How it ends.
 
+    def _is_begun(self) -> Callable[[LargeName], bool] | None:
+        remains = self._room.remains
+        return (lambda name: (self._community_id, name) in remains) if remains else None
+
     def _is_held(self, name: LargeName) -> bool:
         return self._holdings.named(name.key)[0] == name.packed_key
 
     def _forget_held(self, now: float) -> None:
         for message_id, wanted in list(self._wanted.items()):
             # Others are looked up when their turn comes: most of those that are whole are stored at once.
-            if wanted.whole is not None and self._is_held(wanted.whole[1]):
-                source = wanted.whole[0]
+            if wanted.whole is not None and self._is_held(wanted.whole.name):
+                source = wanted.whole.source
                 self._forget(message_id)
                 if source in self._sources and not self._sources[source].names:
                     self._given.append(source)
@@ -395,7 +388,7 @@ class Fragments:
     def _unsettle(self, wanted: Wanted) -> None:
         """It is not on its way to the store, or not any longer."""
         if wanted.whole is not None:
-            self._room.let_go(wanted.whole[1].size)
+            self._room.let_go(wanted.whole.name.size)
         wanted.stored_by = wanted.whole = None
 
     def _end(self, assembly: Assembly) -> None:
@@ -423,11 +416,14 @@ class Fragments:
     def _disappoint(self, wanted: Wanted, now: float) -> None:
         """It was whole and the store has not taken it: who else has it may have it under a signature that
         holds, and what waits for permission comes again by then."""
-        assert wanted.whole is not None
-        source, name = wanted.whole
+        whole = wanted.whole
+        assert whole is not None
         self._unsettle(wanted)
-        if source in wanted.offers:
-            self._refuse(source, name, now)
+        if whole.is_mixed:
+            # The id leaves signatures out: who gave a wrong one is not known either.
+            self._room.remains.separate(whole.key)
+        elif whole.source in wanted.offers:
+            self._refuse(whole.source, whole.name, now)
 
     def _catch(self, source: Address, now: float) -> None:
         """It sent what it had not named."""

@@ -1,95 +1,121 @@
 """What came of large messages that were interrupted, kept until they are asked for again.
 
 A link that is there for twenty seconds in ten minutes, or a source that leaves, hands over less than a
-message: without this it would begin anew each time, and on a slow link never end. Fragments carry no proof of
-their own, so whoever gives one wrong fragment would spoil what others give: a message that turns out wrong
-with parts of several sources is fetched once more, each source's parts apart from then on.
+message: without this it would begin anew each time, and on a slow link never end. What each source gave is
+kept apart, and put together when the message is asked for again, of whomever. But fragments carry no proof of
+their own: where a message that was put together turns out wrong nobody knows who lied. Then it is separated:
+from then on each source is asked for all that it has not given itself.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from itertools import takewhile
 
 from dispersy.constants import (
     ASSEMBLY_SIZE_PER_SOURCE_MAX,
     FRAGMENT_SIZE,
     LARGE_FAILED_MAX,
     REMAINS_SIZE_MAX,
+    REMAINS_TIME_MAX_S,
 )
 from dispersy.protocol.address import Address
+from dispersy.protocol.hosts import host_of
+from dispersy.protocol.identifiers import CommunityId
 from dispersy.protocol.wire.large_frames import LargeName
 
+MessageKey = tuple[CommunityId, LargeName]
+Parts = dict[int, bytes]
+"""Fragments by index."""
 
-@dataclass(frozen=True, slots=True)
-class Remainder:
-    """Parts of one message.
 
-    parts   by index; givers: whoever gave any of them, the last one `source`, in whose share they count
-    """
-
-    source: Address
-    givers: frozenset[Address]
-    parts: dict[int, bytes]
-
-    @property
-    def size(self) -> int:
-        """A bound of the bytes that it holds: the last fragment may be of one byte, and costs no less."""
-        return len(self.parts) * FRAGMENT_SIZE
+def size_of(parts: Parts) -> int:
+    """A bound of the bytes that they take: the last one may have one byte, and costs no less."""
+    return len(parts) * FRAGMENT_SIZE
 
 
 class Remains:
-    """Of all communities of a process: size_max bytes, ASSEMBLY_SIZE_PER_SOURCE_MAX of one source; those kept
-    longest give way."""
+    """Of all communities of a process: REMAINS_SIZE_MAX bytes, ASSEMBLY_SIZE_PER_SOURCE_MAX of one host, for
+    REMAINS_TIME_MAX_S; those kept longest give way."""
 
-    def __init__(self, *, size_max: int = REMAINS_SIZE_MAX) -> None:
+    def __init__(self) -> None:
         self.size = 0
-        self._size_max = size_max
-        self._kept: OrderedDict[LargeName, Remainder] = OrderedDict()
-        self._sizes: Counter[Address] = Counter()
-        self._spoilt: OrderedDict[LargeName, None] = OrderedDict()
+        # (message, who gave them) -> since when, and the parts.
+        self._kept: OrderedDict[tuple[MessageKey, Address], tuple[float, Parts]] = OrderedDict()
+        self._givers: dict[MessageKey, dict[Address, None]] = {}
+        self._shares: Counter[bytes] = Counter()
+        self._separated: OrderedDict[MessageKey, None] = OrderedDict()
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._kept
+    def __len__(self) -> int:
+        return len(self._givers)
 
-    def keep(self, name: LargeName, remainder: Remainder) -> None:
-        """In place of what was kept of this message."""
-        self.forget(name)
-        source, size = remainder.source, remainder.size
-        while self._sizes[source] + size > ASSEMBLY_SIZE_PER_SOURCE_MAX:
-            self.forget(next(each for each, kept in self._kept.items() if kept.source == source))
-        while self.size + size > self._size_max:
-            self.forget(next(iter(self._kept)))
-        self._kept[name] = remainder
-        self._sizes[source] += size
+    def __contains__(self, key: object) -> bool:
+        return key in self._givers
+
+    def keep(self, key: MessageKey, source: Address, parts: Parts, now: float) -> None:
+        """What this source gave of a message, in place of what was kept of it."""
+        self._drop(key, source)
+        share, size = _share_of(source), size_of(parts)
+        while self._shares[share] + size > ASSEMBLY_SIZE_PER_SOURCE_MAX:
+            self._drop(*next(each for each in self._kept if _share_of(each[1]) == share))
+        while self.size + size > REMAINS_SIZE_MAX:
+            self._drop(*next(iter(self._kept)))
+        self._kept[key, source] = now, parts
+        self._givers.setdefault(key, {})[source] = None
+        self._shares[share] += size
         self.size += size
 
-    def take(self, name: LargeName, source: Address) -> Remainder | None:
-        """What is kept of a message that is to be asked of this source now."""
-        kept = self._kept.get(name)
-        if kept is not None and name in self._spoilt and kept.givers != {source}:
-            kept = None
-        self.forget(name)
-        return kept
+    def take(self, key: MessageKey, source: Address) -> dict[Address, Parts]:
+        """What is to be put together with what this source will give, by who gave it, this source first; it
+        is kept no longer."""
+        givers = sorted(self._givers.get(key, ()), key=lambda giver: giver != source)
+        if key in self._separated:
+            givers = [giver for giver in givers if giver == source]
+        found = {giver: self._kept[key, giver][1] for giver in givers}
+        for giver in found:
+            self._drop(key, giver)
+        return found
 
-    def spoil(self, name: LargeName) -> None:
-        """Put together of several sources' parts it was not what was named: never again."""
-        self.forget(name)
-        self._spoilt[name] = None
-        if len(self._spoilt) > LARGE_FAILED_MAX:
-            self._spoilt.popitem(last=False)
+    def separate(self, key: MessageKey) -> None:
+        """Put together of several sources' parts it was not what was named."""
+        self._separated[key] = None
+        if len(self._separated) > LARGE_FAILED_MAX:
+            self._separated.popitem(last=False)
 
-    def forget(self, name: LargeName) -> None:
-        """It is here, or begun again."""
-        kept = self._kept.pop(name, None)
-        if kept is None:
-            return
-        self.size -= kept.size
-        self._sizes[kept.source] -= kept.size
-        if not self._sizes[kept.source]:
-            del self._sizes[kept.source]
+    def forget(self, key: MessageKey) -> None:
+        """It is here."""
+        for giver in list(self._givers.get(key, ())):
+            self._drop(key, giver)
 
     def forget_given_by(self, source: Address) -> None:
         """It has sent something wrong."""
-        for name in [name for name, kept in self._kept.items() if source in kept.givers]:
-            self.forget(name)
+        for key in [key for key, giver in self._kept if giver == source]:
+            self._drop(key, source)
+
+    def forget_community(self, community_id: CommunityId) -> None:
+        """It is not served any longer."""
+        for key in [key for key in self._givers if key[0] == community_id]:
+            self.forget(key)
+
+    def expire(self, now: float) -> None:
+        """Forget what nobody has asked for again."""
+        old = takewhile(lambda item: now >= item[1][0] + REMAINS_TIME_MAX_S, self._kept.items())
+        for each, _ in list(old):
+            self._drop(*each)
+
+    def _drop(self, key: MessageKey, source: Address) -> None:
+        _, parts = self._kept.pop((key, source), (0.0, None))
+        if parts is None:
+            return
+        share = _share_of(source)
+        self.size -= size_of(parts)
+        self._shares[share] -= size_of(parts)
+        if not self._shares[share]:
+            del self._shares[share]
+        del self._givers[key][source]
+        if not self._givers[key]:
+            del self._givers[key]
+
+
+def _share_of(source: Address) -> bytes:
+    return host_of(source) or source

@@ -338,9 +338,9 @@ class Candidates:
         proven.sort(key=_PROVEN_AT, reverse=True)
         return proven
 
-    def heard_at(self, now: float) -> float:
-        """When any of the verified has proven itself last."""
-        return max((each.proven_at for each in self.verified(now)), default=NEVER)
+    def heard_at(self) -> float:
+        """When any of them has proven itself last."""
+        return max((each.proven_at for each in self), default=NEVER)
 
     def speaking(self, now: float) -> list[Candidate]:
         """Those of the verified that have not fallen silent."""

@@ -21,35 +21,36 @@ class Isolation:
     """Of one community.
 
     heard_since   when the silence began, if there ever was one: who was heard before may be gone
+    is_news       whether anybody was heard between it and the silence before
     """
 
     def __init__(self) -> None:
         self.heard_since = NEVER
+        self.is_news = False
         self._unanswered = 0
         self._since = NEVER
         self._is_due = False
 
-    def leave_unanswered(self, began_at: float, now: float, *, heard_at: float) -> bool:
+    def leave_unanswered(self, began_at: float, now: float, *, heard_at: float) -> None:
         """A walk that began then has not been answered for a while.
 
         heard_at   when anybody was heard last
-        returns    whether all that are known may be gone, and that was not known yet
         """
-        if heard_at >= began_at:
-            self._unanswered = 0
-            return False
         if not self._unanswered or heard_at >= self._since:
             self._unanswered, self._since = 0, began_at
         self._unanswered += 1
         if self._unanswered < UNANSWERED_MAX or now < self._since + UNHEARD_S:
-            return False
-        is_news = heard_at >= self.heard_since
+            return
+        self.is_news = heard_at >= self.heard_since
         self.heard_since = self._since
         self._unanswered = 0
         self._is_due = True
-        return is_news
+
+    def begin_again(self) -> None:
+        """The machine has slept: what was not answered then says nothing."""
+        self._unanswered = 0
 
     def take(self) -> bool:
-        """Whether the bootstrap is to be asked now."""
+        """Whether all that are known may be gone, once for each time that it turned out."""
         is_due, self._is_due = self._is_due, False
         return is_due

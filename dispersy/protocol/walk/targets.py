@@ -53,28 +53,30 @@ class Targets:
             return self._choose_lonely(now, lonely)
         target = self._choose(now)
         if target is None and self.is_hurried(now):
-            target = self._asked_longest_ago(now, before=now - HURRIED_REVISIT_S)
+            speaking = self._candidates.speaking(now)
+            target = self._asked_longest_ago(speaking, before=now - HURRIED_REVISIT_S, bootstrap=True)
         return target
 
     def take_again(self, now: float) -> list[Address]:
         """Who is asked now beside steps, though that was done lately."""
-        found = []
         first = self._bootstrap.take_again(now)
-        if first is not None and first not in self._requests and self._is_new(now):
-            found.append(first)
+        found = [first if self._is_new(now) else None]
         if self._turnover.isolation.take() and not self._pace.is_metered:
-            sought = self._bootstrap.first() or self._freshest(now)
-            if sought is not None and sought not in self._requests and sought not in found:
-                found.append(sought)
-        speaking = len(self._heard(now)) if self._hunger.is_due(now) else 0
-        if self._hunger.take(now, neighbours=speaking) and not self._pace.is_metered:
-            known = self._asked_longest_ago(now, before=now - HUNGRY_REVISIT_S)
-            if known is not None and known not in found and len(self._requests) < WALK_REQUESTS_MAX:
-                found.append(known)
-        sought = self._sought(now) if self._seeking.is_due(now) else None
-        if sought is not None and sought not in found:
-            found.append(sought)
-        return found
+            found.append(self._left(now))
+            if self._turnover.isolation.is_news:
+                self._hunger.lose(now)
+        heard = self._heard(now) if self._hunger.is_due(now) else []
+        if self._hunger.take(now, neighbours=len(heard)) and not self._pace.is_metered:
+            before = now - HUNGRY_REVISIT_S
+            unheard = [each for each in self._candidates.speaking(now) if each not in heard]
+            found.append(self._asked_longest_ago(heard, before=before, bootstrap=True))
+            # Where our own line was down they are still there.
+            found.append(self._asked_longest_ago(unheard, before=before, bootstrap=False))
+        if self._seeking.is_due(now):
+            found.append(self._sought(now))
+        room = WALK_REQUESTS_MAX - len(self._requests)
+        fresh = [each for each in dict.fromkeys(found) if each is not None and each not in self._requests]
+        return fresh[: max(0, room)]
 
     def name(self, now: float) -> bool:
         """Somebody has been named; whether to walk there at once, for nobody is met."""
@@ -127,9 +129,12 @@ class Targets:
         since = self._turnover.isolation.heard_since
         return [each for each in self._candidates.speaking(now) if each.proven_at >= since]
 
-    def _freshest(self, now: float) -> Address | None:
-        """The neighbour that was heard last."""
-        return next((each.address for each in self._candidates.speaking(now) if not each.is_metered), None)
+    def _left(self, now: float) -> Address | None:
+        """Who may be there yet where perhaps nobody is: the bootstrap, or else the neighbour heard last."""
+        verified = [each.address for each in self._candidates.verified(now) if not each.is_metered]
+        # Where none is left steps ask the bootstrap in any case.
+        left = [self._bootstrap.first(), *verified] if verified else []
+        return next((each for each in left if each is not None and each not in self._requests), None)
 
     def _is_new(self, now: float) -> bool:
         """Whether so few are known that the bootstrap may know others; where it is alone it does not."""
@@ -148,7 +153,9 @@ class Targets:
             return None
         self._seeking.ask(now)
         is_full = len(self._requests) >= WALK_REQUESTS_MAX
-        return None if is_full else self._asked_longest_ago(now, before=now - SEEKING_INTERVAL_S)
+        speaking = self._candidates.speaking(now)
+        before = now - SEEKING_INTERVAL_S
+        return None if is_full else self._asked_longest_ago(speaking, before=before, bootstrap=True)
 
     def _choose(self, now: float) -> Address | None:
         bootstrap = self._bootstrap.next(self._candidates, now)
@@ -167,17 +174,19 @@ class Targets:
             return candidate.address
         return self._bootstrap.first()
 
-    def _asked_longest_ago(self, now: float, *, before: float) -> Address | None:
-        """Of the neighbours that speak and the bootstrap, unless it was asked since then.
+    def _asked_longest_ago(
+        self, neighbours: list[Candidate], *, before: float, bootstrap: bool
+    ) -> Address | None:
+        """Of these neighbours, and the bootstrap, unless it was asked since then.
 
         Who did not answer the last time is left to steps: asked so often it would soon be given up.
         """
         known = {
             each.address: each.asked_at
-            for each in self._heard(now)
+            for each in neighbours
             if not each.is_metered and not each.failures and each.address not in self._requests
         }
-        first = self._bootstrap.first()
+        first = self._bootstrap.first() if bootstrap else None
         if first is not None and first not in self._requests:
             known[first] = self._bootstrap.asked_at(first)
         address = min(known, key=known.__getitem__, default=None)

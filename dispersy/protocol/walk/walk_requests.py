@@ -189,10 +189,8 @@ class WalkRequests:
 
     def _doubt(self, address: Address, request: WalkRequest, now: float) -> None:
         """It has not answered for a while: until it is heard again others are better asked and named."""
-        if self.turnover.isolation.leave_unanswered(
-            request.began_at, now, heard_at=self._candidates.heard_at(now)
-        ):
-            self.turnover.hunger.lose(now)
+        heard_at = self._candidates.heard_at()
+        self.turnover.isolation.leave_unanswered(request.began_at, now, heard_at=heard_at)
         candidate = self._candidates.get(address)
         if candidate is None or not candidate.is_verified(now) or candidate.proven_at >= request.began_at:
             return

@@ -354,6 +354,7 @@ class Walker:
         self._candidates.doubt(now)
         self._settling.differ(now)
         self._settling.meet(now)
+        self._turnover.isolation.begin_again()
         self._steps.begin_again(now)
 
     def handle_timer(self, now: float) -> None:
