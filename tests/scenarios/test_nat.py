@@ -1,10 +1,12 @@
-"""What the votes of neighbours say of the NAT that a node is behind."""
+"""What the votes of neighbours say of the NAT that a node is behind, and how others are named."""
 
 from __future__ import annotations
 
 import pytest
 
-from dispersy.protocol.address import Address, make_address
+from dispersy.protocol.address import NO_ADDRESS, Address, make_address
+from dispersy.protocol.walk.candidate import Candidate
+from dispersy.protocol.walk.reachability import OwnAddresses
 from dispersy.protocol.walk.walk_events import SendIntroduction
 from dispersy.protocol.walk.walker import Walker
 from dispersy.protocol.wire.frames import IntroductionRequest, IntroductionResponse
@@ -103,3 +105,22 @@ def test_voters_inside_our_lan_do_not_count() -> None:
     assert house.told() is ConnectionType.UNKNOWN
     house.vote({index: seen_at(9000 + index) for index in (2, 3)})
     assert house.told() is ConnectionType.SYMMETRIC
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ("198.51.100.1", "198.51.100.9", (NO_ADDRESS, make_address("198.51.100.9", 6421))),
+        ("192.168.1.2", "192.168.1.9", (make_address("192.168.1.9", 6421), NO_ADDRESS)),
+    ],
+    ids=["data-centre", "home"],
+)
+def test_a_neighbour_with_a_public_address_is_named_by_it_though_it_is_next_to_us(
+    ours: str, theirs: str, told: tuple[Address, Address]
+) -> None:
+    """Told as an address of our LAN, whoever is behind a NAT elsewhere neither opened it for that one, nor
+    walked there."""
+    own = OwnAddresses()
+    own.set(lan=make_address(ours, 6421), wan=None)
+    candidate = Candidate(make_address(theirs, 6421))
+    assert own.addresses_of(candidate, to=make_address("203.0.113.7", 6421)) == told

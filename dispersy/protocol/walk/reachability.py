@@ -83,7 +83,9 @@ class OwnAddresses:
         place = candidate.place_for(to)
         if place != candidate.address:
             return NO_ADDRESS, place
-        if self.in_our_lan(candidate.address):
+        # A public address is good everywhere, though it be next to ours: in one data centre many are.
+        is_local = is_private(candidate.address) or is_loopback(candidate.address)
+        if is_local and self.in_our_lan(candidate.address):
             return candidate.address, candidate.wan
         return candidate.lan, candidate.address
 
