@@ -286,6 +286,18 @@ def test_what_a_source_gave_itself_counts_before_what_others_gave() -> None:
     assert assembly.given() == {SOURCE: parts(2), OTHER: {2: parts(3)[2]}}
 
 
+def test_what_would_be_whole_leaves_something_to_ask_for() -> None:
+    """Parts that were no message together, when it has been forgotten that they were not."""
+    [key] = keys(1)
+    count = fragment_count(key[1].size)
+    half = parts(count // 2)
+    rest = dict.fromkeys(range(count // 2, count), b"x" * FRAGMENT_SIZE)
+    assembly = Assembly(*key, THIRD, 1.0)
+    assembly.inherit({SOURCE: half, OTHER: rest})
+    assert assembly.given() == {SOURCE: half}
+    assert assembly.unasked.bit_count() == count - count // 2
+
+
 def test_what_is_to_be_kept_apart_is_remembered_of_so_many() -> None:
     remains = Remains()
     every = keys(LARGE_FAILED_MAX + 1)

@@ -59,11 +59,13 @@ class Assembly:
     def inherit(self, given: dict[Address, Parts]) -> None:
         """What came of it before, by who gave it: of a fragment that several gave, the first one's counts."""
         for giver, parts in given.items():
-            self.is_mixed |= giver != self.source
             fresh = {index: data for index, data in parts.items() if self.missing >> index & 1}
-            if fresh:
+            left = self.missing & ~sum(1 << index for index in fresh)
+            # All together were not what was named, or it would be whole: something is always asked for.
+            if fresh and left:
                 self._parts[giver] = fresh
-                self.missing &= ~sum(1 << index for index in fresh)
+                self.missing = left
+                self.is_mixed |= giver != self.source
 
     def given(self) -> dict[Address, Parts]:
         """What has come, by who gave it."""
