@@ -272,8 +272,10 @@ ASSEMBLY_SIZE_PER_SOURCE_MAX = 256 << 10
 round trip of 100 ms."""
 REMAINS_SIZE_MAX = 4 << 20
 REMAINS_TIME_MAX_S = 86_400.0
+SEPARATED_MAX, SEPARATED_PER_HOST_MAX = 4_096, 64
 """Bytes of what came of large messages that were interrupted, of a process, of one host as above, and for how
-long it is kept."""
+long it is kept; messages of which it is remembered that what several gave of them was not what was named, in
+all, and of those that one host gave the last part of."""
 ASSEMBLY_EVICTED_S = 5.0
 """After which one makes room for others, where there is none."""
 ASSEMBLY_TIME_MAX_S = 300.0

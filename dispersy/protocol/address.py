@@ -23,11 +23,8 @@ _JUDGED_MAX = 4_096
 """Addresses of which it is remembered what they mean: the walk asks of each several times a second."""
 _PORT = re.compile(r"[0-9]{1,5}")
 
-# Where hosts meet without a router of the Internet between them: RFC 1918, link local, a carrier's own
-# (RFC 6598), and RFC 4193.
-_PRIVATE_4 = tuple(
-    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"))
-)
+# Where hosts meet without a router of the Internet between them: RFC 1918, link local, and RFC 4193.
+_PRIVATE_4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")))
 _PRIVATE_6 = tuple(map(IPv6Network, ("fc00::/7", "fe80::/10")))
 
 
@@ -152,7 +149,7 @@ def is_loopback(address: Address) -> bool:
 
 @lru_cache(_JUDGED_MAX)
 def is_private(address: Address) -> bool:
-    """Whether it means something within one local network only (RFC 1918, link local, RFC 6598, RFC 4193)."""
+    """Whether it means something within one local network only (RFC 1918, link local, RFC 4193)."""
     host = _host(address)
     if isinstance(host, IPv4Address):
         return any(host in network for network in _PRIVATE_4)

@@ -11,12 +11,13 @@ from dispersy.constants import (
     ASSEMBLY_SIZE_PER_SOURCE_MAX,
     FRAGMENT_SIZE,
     FRAGMENTS_FIRST,
-    LARGE_FAILED_MAX,
     LARGE_FAILED_S,
     LARGE_SILENCE_S,
     LARGE_STORED_S,
     REMAINS_SIZE_MAX,
     REMAINS_TIME_MAX_S,
+    SEPARATED_MAX,
+    SEPARATED_PER_HOST_MAX,
 )
 from dispersy.protocol.address import Address, make_address
 from dispersy.protocol.identifiers import CommunityId
@@ -131,17 +132,20 @@ def test_nobody_spoils_a_message_twice(house: House) -> None:
     it is another's turn."""
     name, raw = message(1, 30_000)
     held, count = Held([(name, raw)]), fragment_count(name.size)
-    house.room.remains.separate((COMMUNITY, name))
+    house.room.remains.separate((COMMUNITY, name), OTHER)
     now, given = 0.0, 0
     for turn in range(5):
         interrupt(house, name, raw, from_s=now, spoilt=True)
         source = (OTHER, THIRD)[turn % 2]
         house.fragments.receive_names(source, [name], now + LEFT_S)
         given += give(house, held, now + LEFT_S, count=9)
+        house.held.rows.update(dict.fromkeys([name.packed_key] * len(house.whole), raw))
+        house.fragments.receive_committed(now + LEFT_S)
         fall_silent(house, now + LEFT_S)
         now += 4 * LEFT_S
     assert house.whole == [(OTHER, raw)]
     assert given <= 2 * count
+    assert house.room.remains.size == 0, "what the others gave of it is of no use any more"
 
 
 def test_a_wrong_signature_among_the_parts_is_as_bad(house: House) -> None:
@@ -157,7 +161,7 @@ def test_a_wrong_signature_among_the_parts_is_as_bad(house: House) -> None:
     fall_silent(house, 2 * LEFT_S + LARGE_STORED_S + 1.0)
     interrupt(house, name, raw, from_s=4 * LEFT_S)
     house.fragments.receive_names(OTHER, [name], 5 * LEFT_S)
-    assert give(house, Held([(name, raw)]), 5 * LEFT_S, count=100) == fragment_count(name.size)
+    assert give(house, Held([(name, raw)]), 5 * LEFT_S, count=100) == 9, "what the other one had given"
     house.fragments.handle_timer(5 * LEFT_S + LARGE_STORED_S + 2.0)
     assert house.fragments.expected(OTHER) == [], "now it has given all of it itself"
 
@@ -282,8 +286,10 @@ def test_what_a_source_gave_itself_counts_before_what_others_gave() -> None:
     remains.keep(key, OTHER, parts(3), 0.0)
     remains.keep(key, SOURCE, parts(2), 0.0)
     assembly = Assembly(*key, SOURCE, 1.0)
-    assembly.inherit(remains.take(key, SOURCE))
-    assert assembly.given() == {SOURCE: parts(2), OTHER: {2: parts(3)[2]}}
+    assert assembly.inherit(remains.given(key, SOURCE)) == [SOURCE]
+    remains.take(key, [SOURCE])
+    assert assembly.given() == {SOURCE: parts(2)}
+    assert remains.given(key, OTHER) == {OTHER: parts(3)}, "what overlaps is not thrown away"
 
 
 def test_what_would_be_whole_leaves_something_to_ask_for() -> None:
@@ -298,17 +304,31 @@ def test_what_would_be_whole_leaves_something_to_ask_for() -> None:
     assert assembly.unasked.bit_count() == count - count // 2
 
 
-def test_what_is_to_be_kept_apart_is_remembered_of_so_many() -> None:
+def test_no_host_has_it_forgotten_what_others_parts_are_to_be_kept_apart() -> None:
+    """Messages that never were cost little to invent: one host had all others forgotten in a minute."""
     remains = Remains()
-    every = keys(LARGE_FAILED_MAX + 1)
+    every = keys(SEPARATED_PER_HOST_MAX + 2)
     for key in every:
-        remains.separate(key)
-    for key in (every[0], every[-1]):
-        remains.keep(key, SOURCE, parts(2), 0.0)
-    assert remains.take(every[-1], OTHER) == {}
-    assert remains.take(every[-1], SOURCE) == {SOURCE: parts(2)}
-    assert remains.take(every[0], OTHER) == {SOURCE: parts(2)}
-    assert remains.size == 0
+        remains.separate(key, SOURCE if key is every[0] else OTHER)
+        remains.separate(key, OTHER)
+        remains.keep(key, THIRD, parts(2), 0.0)
+    assert [key for key in every if remains.given(key, SOURCE)] == [every[1]]
+    assert [key for key in every if remains.is_begun(key, SOURCE)] == [every[1]]
+    assert remains.given(every[0], THIRD) == {THIRD: parts(2)}
+    for host, time in enumerate(range(1_000, 1_000 + SEPARATED_MAX)):
+        invented = LargeName(time, every[0][1].message_id, 60_000)
+        remains.separate((COMMUNITY, invented), make_address(f"10.{host >> 8}.{host & 255}.1", 6421))
+    assert len(remains._separated) == SEPARATED_MAX
+    assert sum(remains._separations.values()) == SEPARATED_MAX
+
+
+def test_what_a_source_gives_later_is_kept_with_what_it_gave_before() -> None:
+    remains = Remains()
+    [key] = keys(1)
+    remains.keep(key, SOURCE, parts(2), 0.0)
+    remains.keep(key, SOURCE, {5: b"later"}, 1.0)
+    assert remains.given(key, SOURCE) == {SOURCE: parts(2) | {5: b"later"}}
+    assert remains.size == 3 * FRAGMENT_SIZE
 
 
 @pytest.mark.parametrize(("given", "left_alone_s"), [(FRAGMENTS_FIRST, 2.0), (FRAGMENTS_FIRST - 1, 8.0)])

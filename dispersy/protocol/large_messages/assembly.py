@@ -56,24 +56,28 @@ class Assembly:
         self.missing &= ~bit
         self.asked &= ~bit
 
-    def inherit(self, given: dict[Address, Parts]) -> None:
-        """What came of it before, by who gave it: of a fragment that several gave, the first one's counts."""
+    def inherit(self, given: dict[Address, Parts]) -> list[Address]:
+        """What came of it before, by who gave it; returns those whose parts are taken over: all of which no
+        part is here yet."""
+        taken = []
         for giver, parts in given.items():
-            fresh = {index: data for index, data in parts.items() if self.missing >> index & 1}
-            left = self.missing & ~sum(1 << index for index in fresh)
+            bits = sum(1 << index for index in parts)
+            left = self.missing & ~bits
             # All together were not what was named, or it would be whole: something is always asked for.
-            if fresh and left:
-                self._parts[giver] = fresh
+            if left and bits & ~self.missing == 0:
+                self._parts[giver] = dict(parts)
                 self.missing = left
                 self.is_mixed |= giver != self.source
+                taken.append(giver)
+        return taken
 
     def given(self) -> dict[Address, Parts]:
         """What has come, by who gave it."""
         return self._parts
 
     def whole(self) -> bytes | None:
-        """The message, when all of it is here, taken out of this; None unless it is the one that was named.
-        Its signatures are the verifier's to check."""
+        """The message, when all of it is here; None unless it is the one that was named. Its signatures are
+        the verifier's to check."""
         assert not self.missing
         parts = {index: data for given in self._parts.values() for index, data in given.items()}
         message = b"".join(parts[index] for index in sorted(parts))
@@ -82,10 +86,7 @@ class Assembly:
         except WireError:
             return None
         is_named = (view.global_time, view.id) == (self.name.global_time, self.name.message_id)
-        if not is_named:
-            return None
-        self._parts = {}
-        return message
+        return message if is_named else None
 
     def evict(self) -> None:
         """Let go of what has come: others need the room."""
@@ -125,7 +126,8 @@ class AssemblyRoom:
             self.release(oldest)
             oldest.evict()
         self.remains.expire(now)
-        assembly.inherit(self.remains.take(assembly.key, assembly.source))
+        given = self.remains.given(assembly.key, assembly.source)
+        self.remains.take(assembly.key, assembly.inherit(given))
         self._assemblies[assembly] = None
         self._sizes[assembly.source] += size
         self.size += size
@@ -142,6 +144,11 @@ class AssemblyRoom:
         self._sizes[assembly.source] -= assembly.name.size
         if not self._sizes[assembly.source]:
             del self._sizes[assembly.source]
+
+    def separate(self, assembly: Assembly) -> None:
+        """It is not what was named, and nobody knows who lied: each keeps what it gave and gives the rest."""
+        self.remains.separate(assembly.key, assembly.source)
+        self.keep_remains(assembly)
 
     def keep_remains(self, assembly: Assembly) -> None:
         """Keep what each source has given of it."""

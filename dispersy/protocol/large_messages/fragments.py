@@ -280,7 +280,7 @@ class Fragments:
                 self._end(assembly)
             elif assembly.unasked:
                 return assembly
-        for message_id in next_ones(known, self._wanted, self._is_begun(), self._rng):
+        for message_id in next_ones(known, self._wanted, self._is_begun(source), self._rng):
             name, wanted = known.names[message_id], self._wanted[message_id]
             if self._is_held(name):
                 self._forget(message_id)
@@ -323,9 +323,7 @@ class Fragments:
         self._end(assembly)
         if message is None:
             if assembly.is_mixed:
-                # Any of them may have lied: each shall give all of it, and keeps what it gave.
-                self._room.remains.separate(assembly.key)
-                self._room.keep_remains(assembly)
+                self._room.separate(assembly)
             else:
                 self._catch(source, now)
             return
@@ -353,9 +351,9 @@ class Fragments:
 
     # How it ends.
 
-    def _is_begun(self) -> Callable[[LargeName], bool] | None:
+    def _is_begun(self, source: Address) -> Callable[[LargeName], bool] | None:
         remains = self._room.remains
-        return (lambda name: (self._community_id, name) in remains) if remains else None
+        return (lambda name: remains.is_begun((self._community_id, name), source)) if remains else None
 
     def _is_held(self, name: LargeName) -> bool:
         return self._holdings.named(name.key)[0] == name.packed_key
@@ -372,7 +370,8 @@ class Fragments:
 
     def _forget(self, message_id: bytes) -> None:
         """It is here, or nobody is left that has it."""
-        for source in list(self._wanted[message_id].offers):
+        for source, name in list(self._wanted[message_id].offers.items()):
+            self._room.remains.forget((self._community_id, name))
             self._take_off(source, message_id)
 
     def _take_off(self, source: Address, message_id: bytes) -> bool:
@@ -421,7 +420,7 @@ class Fragments:
         self._unsettle(wanted)
         if whole.is_mixed:
             # The id leaves signatures out: who gave a wrong one is not known either.
-            self._room.remains.separate(whole.key)
+            self._room.separate(whole)
         elif whole.source in wanted.offers:
             self._refuse(whole.source, whole.name, now)
 

@@ -10,14 +10,16 @@ from then on each source is asked for all that it has not given itself.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from itertools import takewhile
 
 from dispersy.constants import (
     ASSEMBLY_SIZE_PER_SOURCE_MAX,
     FRAGMENT_SIZE,
-    LARGE_FAILED_MAX,
     REMAINS_SIZE_MAX,
     REMAINS_TIME_MAX_S,
+    SEPARATED_MAX,
+    SEPARATED_PER_HOST_MAX,
 )
 from dispersy.protocol.address import Address
 from dispersy.protocol.hosts import host_of
@@ -44,7 +46,9 @@ class Remains:
         self._kept: OrderedDict[tuple[MessageKey, Address], tuple[float, Parts]] = OrderedDict()
         self._givers: dict[MessageKey, dict[Address, None]] = {}
         self._shares: Counter[bytes] = Counter()
-        self._separated: OrderedDict[MessageKey, None] = OrderedDict()
+        # Whose share it is in, so that nobody can have it forgotten of what others gave.
+        self._separated: OrderedDict[MessageKey, bytes] = OrderedDict()
+        self._separations: Counter[bytes] = Counter()
 
     def __len__(self) -> int:
         return len(self._givers)
@@ -52,8 +56,14 @@ class Remains:
     def __contains__(self, key: object) -> bool:
         return key in self._givers
 
+    def is_begun(self, key: MessageKey, source: Address) -> bool:
+        """Whether something of a message is here if it is asked of this source."""
+        givers = self._givers.get(key, ())
+        return source in givers if key in self._separated else bool(givers)
+
     def keep(self, key: MessageKey, source: Address, parts: Parts, now: float) -> None:
-        """What this source gave of a message, in place of what was kept of it."""
+        """What this source gave of a message, with what was kept of it."""
+        parts = {**self._kept.get((key, source), (now, {}))[1], **parts}
         self._drop(key, source)
         share, size = _share_of(source), size_of(parts)
         while self._shares[share] + size > ASSEMBLY_SIZE_PER_SOURCE_MAX:
@@ -65,22 +75,29 @@ class Remains:
         self._shares[share] += size
         self.size += size
 
-    def take(self, key: MessageKey, source: Address) -> dict[Address, Parts]:
-        """What is to be put together with what this source will give, by who gave it, this source first; it
-        is kept no longer."""
+    def given(self, key: MessageKey, source: Address) -> dict[Address, Parts]:
+        """What may be put together with what this source will give, by who gave it, this source first."""
         givers = sorted(self._givers.get(key, ()), key=lambda giver: giver != source)
         if key in self._separated:
             givers = [giver for giver in givers if giver == source]
-        found = {giver: self._kept[key, giver][1] for giver in givers}
-        for giver in found:
-            self._drop(key, giver)
-        return found
+        return {giver: self._kept[key, giver][1] for giver in givers}
 
-    def separate(self, key: MessageKey) -> None:
-        """Put together of several sources' parts it was not what was named."""
-        self._separated[key] = None
-        if len(self._separated) > LARGE_FAILED_MAX:
-            self._separated.popitem(last=False)
+    def take(self, key: MessageKey, givers: Iterable[Address]) -> None:
+        """What these gave of it is put together elsewhere, and kept here no longer."""
+        for giver in givers:
+            self._drop(key, giver)
+
+    def separate(self, key: MessageKey, source: Address) -> None:
+        """Put together of several sources' parts, this one's the last, it was not what was named."""
+        if key in self._separated:
+            return
+        share = _share_of(source)
+        if self._separations[share] >= SEPARATED_PER_HOST_MAX:
+            self._join(next(each for each, of in self._separated.items() if of == share))
+        elif len(self._separated) >= SEPARATED_MAX:
+            self._join(next(iter(self._separated)))
+        self._separated[key] = share
+        self._separations[share] += 1
 
     def forget(self, key: MessageKey) -> None:
         """It is here."""
@@ -102,6 +119,12 @@ class Remains:
         old = takewhile(lambda item: now >= item[1][0] + REMAINS_TIME_MAX_S, self._kept.items())
         for each, _ in list(old):
             self._drop(*each)
+
+    def _join(self, key: MessageKey) -> None:
+        share = self._separated.pop(key)
+        self._separations[share] -= 1
+        if not self._separations[share]:
+            del self._separations[share]
 
     def _drop(self, key: MessageKey, source: Address) -> None:
         _, parts = self._kept.pop((key, source), (0.0, None))
