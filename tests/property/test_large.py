@@ -85,14 +85,14 @@ def answered(store: StoreWriter) -> list[bytes]:
 
 def fetched(holdings: CommittedHoldings, name: LargeName) -> bytes:
     """A named message, by its fragments."""
-    assembly = Assembly(name, SOURCE, 0.0)
+    assembly = Assembly(COMMUNITY, name, SOURCE, 0.0)
     answer = FragmentAnswer(FragmentRequest(9, name.key, all_fragments(name.size)), holdings)
     while not answer.finished:
         for content in answer.frames(10):
             ((frame_type, body),) = frames_of(content)
             assert (frame_type, len(content) <= FRAMES_SIZE_MAX) == (FrameType.FRAGMENT, True)
             assembly.take(Fragment.decode(body))
-    message = assembly.whole(COMMUNITY)
+    message = assembly.whole()
     assert message is not None
     return message
 
