@@ -138,7 +138,7 @@ class AssemblyRoom:
         if assembly not in self._assemblies:
             return
         if assembly.missing:
-            self.keep_remains(assembly)
+            self._keep_remains(assembly)
         del self._assemblies[assembly]
         self.size -= assembly.name.size
         self._sizes[assembly.source] -= assembly.name.size
@@ -148,9 +148,9 @@ class AssemblyRoom:
     def separate(self, assembly: Assembly) -> None:
         """It is not what was named, and nobody knows who lied: each keeps what it gave and gives the rest."""
         self.remains.separate(assembly.key, assembly.source)
-        self.keep_remains(assembly)
+        self._keep_remains(assembly)
 
-    def keep_remains(self, assembly: Assembly) -> None:
+    def _keep_remains(self, assembly: Assembly) -> None:
         """Keep what each source has given of it."""
         for giver, parts in assembly.given().items():
             self.remains.keep(assembly.key, giver, parts, assembly.began_at)

@@ -53,9 +53,6 @@ class Remains:
     def __len__(self) -> int:
         return len(self._givers)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._givers
-
     def is_begun(self, key: MessageKey, source: Address) -> bool:
         """Whether something of a message is here if it is asked of this source."""
         givers = self._givers.get(key, ())
